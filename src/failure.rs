@@ -1,0 +1,361 @@
+//! Why a request cannot be done: the whole vocabulary, in one place.
+//!
+//! Verbs return a [`Failure`]; `http::problem` turns it into an RFC 9457 answer. The [`Code`] is
+//! what programs switch on, so a code never changes its meaning.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// A stable name for a kind of failure, with its HTTP status and explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Code {
+    MalformedRequest,
+    Unauthenticated,
+    Forbidden,
+    ResultsHidden,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    RequestTimeout,
+    AccountTaken,
+    VotingNotOpen,
+    VotingClosed,
+    AlreadyVoted,
+    BallotFinal,
+    HasBallots,
+    LastAdmin,
+    Stale,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    InvalidFields,
+    RateLimited,
+    Internal,
+    Overloaded,
+    OutcomeUnknown,
+    ShuttingDown,
+}
+
+impl Code {
+    /// Every code, by status.
+    pub const ALL: [Code; 24] = [
+        Code::MalformedRequest,
+        Code::Unauthenticated,
+        Code::Forbidden,
+        Code::ResultsHidden,
+        Code::NotFound,
+        Code::MethodNotAllowed,
+        Code::NotAcceptable,
+        Code::RequestTimeout,
+        Code::AccountTaken,
+        Code::VotingNotOpen,
+        Code::VotingClosed,
+        Code::AlreadyVoted,
+        Code::BallotFinal,
+        Code::HasBallots,
+        Code::LastAdmin,
+        Code::Stale,
+        Code::PayloadTooLarge,
+        Code::UnsupportedMediaType,
+        Code::InvalidFields,
+        Code::RateLimited,
+        Code::Internal,
+        Code::Overloaded,
+        Code::OutcomeUnknown,
+        Code::ShuttingDown,
+    ];
+
+    /// Status, name, title and explanation.
+    const fn entry(self) -> (u16, &'static str, &'static str, &'static str) {
+        match self {
+            Code::MalformedRequest => (
+                400,
+                "malformed_request",
+                "The request is malformed",
+                "The body is not valid JSON, or an id in the path, a query parameter or a cursor cannot be understood. `detail` says which. Sending the same request again fails again.",
+            ),
+            Code::Unauthenticated => (
+                401,
+                "unauthenticated",
+                "Sign in first",
+                "The call needs an access token, or the one that was sent is not valid, has expired or was revoked. Get a new one from `POST /api/v1/auth/token` and send it as `Authorization: Bearer …`.",
+            ),
+            Code::Forbidden => (
+                403,
+                "forbidden",
+                "Not allowed",
+                "You are signed in, but this account may not do that. Questions are changed by their author or an admin.",
+            ),
+            Code::ResultsHidden => (
+                403,
+                "results_hidden",
+                "The results are not visible yet",
+                "The question's `results_visibility` hides its numbers from you for now: until you have voted, until it closes, or from everyone but its author.",
+            ),
+            Code::NotFound => (
+                404,
+                "not_found",
+                "Not found",
+                "There is nothing here, or nothing that you may know of. Check the address and the id.",
+            ),
+            Code::MethodNotAllowed => (
+                405,
+                "method_not_allowed",
+                "Method not allowed",
+                "The address exists, but not for this method. The `Allow` header lists the methods that it has.",
+            ),
+            Code::NotAcceptable => (
+                406,
+                "not_acceptable",
+                "Not acceptable",
+                "The `Accept` header allows no form in which this server can answer. The API answers in `application/json`, and errors in `application/problem+json`.",
+            ),
+            Code::RequestTimeout => (
+                408,
+                "request_timeout",
+                "The request took too long to arrive",
+                "The body was not received in time. Send it again over a better connection.",
+            ),
+            Code::AccountTaken => (
+                409,
+                "account_taken",
+                "The account exists already",
+                "Another account has this email address or phone number. Sign in, or use another one.",
+            ),
+            Code::VotingNotOpen => (
+                409,
+                "voting_not_open",
+                "Voting has not opened yet",
+                "The question's `opens_at` lies in the future. Ballots are accepted from then on.",
+            ),
+            Code::VotingClosed => (
+                409,
+                "voting_closed",
+                "Voting has closed",
+                "The question was closed, or its `closes_at` has passed. Ballots are no longer accepted, changed or withdrawn.",
+            ),
+            Code::AlreadyVoted => (
+                409,
+                "already_voted",
+                "You have already voted",
+                "The question does not allow a ballot to be changed (`allow_change` is false), and yours is already cast. `GET` the ballot to see it.",
+            ),
+            Code::BallotFinal => (
+                409,
+                "ballot_final",
+                "Ballots are final",
+                "The question does not allow a ballot to be withdrawn (`allow_change` is false).",
+            ),
+            Code::HasBallots => (
+                409,
+                "has_ballots",
+                "People have voted already",
+                "What people have voted on cannot be changed any more. `description`, `closes_at`, the order of the choices and further choices still can.",
+            ),
+            Code::LastAdmin => (
+                409,
+                "last_admin",
+                "The last admin must stay",
+                "There would be no active admin left. Make somebody else an admin first.",
+            ),
+            Code::Stale => (
+                412,
+                "stale",
+                "It has changed meanwhile",
+                "The `If-Match` header names an earlier version. Get the current one, look at what changed, and try again.",
+            ),
+            Code::PayloadTooLarge => (
+                413,
+                "payload_too_large",
+                "The body is too large",
+                "The request body is larger than this call accepts. `detail` gives the limit.",
+            ),
+            Code::UnsupportedMediaType => (
+                415,
+                "unsupported_media_type",
+                "Unsupported media type",
+                "The body must be `application/json`, or `application/x-www-form-urlencoded` at the token and revocation endpoints, in UTF-8 and without a content encoding.",
+            ),
+            Code::InvalidFields => (
+                422,
+                "invalid_fields",
+                "Some fields are not valid",
+                "The body is well-formed, but some values are not acceptable. `errors` lists each with a JSON pointer to it, a code and what is allowed.",
+            ),
+            Code::RateLimited => (
+                429,
+                "rate_limited",
+                "Too many attempts",
+                "Wait for as many seconds as the `Retry-After` header says, then try again.",
+            ),
+            Code::Internal => (
+                500,
+                "internal",
+                "Something went wrong here",
+                "The server failed; the request was not at fault. Tell the operator the `request_id`, under which the log has the cause.",
+            ),
+            Code::Overloaded => (
+                503,
+                "overloaded",
+                "The server is overloaded",
+                "The server or its database cannot take the request now, and nothing was done. Try again after `Retry-After` seconds.",
+            ),
+            Code::OutcomeUnknown => (
+                503,
+                "outcome_unknown",
+                "It is not known whether this was done",
+                "The connection to the database was lost while the change was being committed. Sending the same `PUT` or `DELETE` again is safe and tells you.",
+            ),
+            Code::ShuttingDown => (
+                503,
+                "shutting_down",
+                "The server is shutting down",
+                "This process is stopping, and nothing was done. Try again; another process, or the restarted one, will answer.",
+            ),
+        }
+    }
+
+    /// The HTTP status.
+    pub const fn status(self) -> u16 {
+        self.entry().0
+    }
+
+    /// The name in `code` and in `/problems/{code}`.
+    pub const fn name(self) -> &'static str {
+        self.entry().1
+    }
+
+    /// A short summary, the same for every occurrence.
+    pub const fn title(self) -> &'static str {
+        self.entry().2
+    }
+
+    /// What it means and what to do about it, in Markdown.
+    pub const fn explanation(self) -> &'static str {
+        self.entry().3
+    }
+}
+
+/// One field that is not acceptable. Never holds the value that was sent.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FieldError {
+    /// An RFC 6901 JSON pointer into the body, such as `/choices/0/choice_text`; empty for all of it.
+    pub pointer: String,
+    /// A stable name of the rule, such as `length` or `unknown_field`.
+    pub code: &'static str,
+    /// What is allowed, as the end of a sentence that begins with the field: "must have …".
+    pub message: String,
+}
+
+impl FieldError {
+    pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        FieldError {
+            pointer: pointer.into(),
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// The state of a rate limit, as the RateLimit header fields tell it
+/// (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// The policy's name.
+    pub policy: &'static str,
+    /// How many attempts are allowed in a window.
+    pub quota: u32,
+    /// The window's length.
+    pub window: Duration,
+    /// How many attempts are left.
+    pub remaining: u32,
+    /// How long until the next attempt is allowed.
+    pub reset: Duration,
+}
+
+/// A failed call: its code, what happened in words, and the cause for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {detail}", code.name())]
+pub struct Failure {
+    pub code: Code,
+    /// What happened this time, for people; says no more than the caller may know.
+    pub detail: Cow<'static, str>,
+    /// Field by field, with [`Code::InvalidFields`] only.
+    pub errors: Vec<FieldError>,
+    /// After how long another attempt makes sense.
+    pub retry_after: Option<Duration>,
+    /// With [`Code::RateLimited`] only.
+    pub limit: Option<RateLimit>,
+    /// For the log only; never sent.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Failure {
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Failure {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            limit: None,
+            source: None,
+        }
+    }
+
+    /// Nothing here, or nothing the caller may know of.
+    pub fn not_found(what: &str) -> Self {
+        Failure::new(Code::NotFound, format!("There is no such {what}."))
+    }
+
+    /// The fields that are not acceptable; `errors` must not be empty.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [_] => "One field is not valid.".to_owned(),
+            all => format!("{} fields are not valid.", all.len()),
+        };
+        Failure {
+            errors,
+            ..Failure::new(Code::InvalidFields, detail)
+        }
+    }
+
+    /// The server's own fault. The cause goes to the log only.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Failure {
+            source: Some(cause.into()),
+            ..Failure::new(Code::Internal, "The server could not do this.")
+        }
+    }
+
+    /// Too much to do; nothing was done.
+    pub fn overloaded(detail: impl Into<Cow<'static, str>>) -> Self {
+        Failure::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
+    }
+
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    pub fn caused_by(
+        mut self,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(cause.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_codes_are_listed_by_status() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+        assert!(Code::ALL.is_sorted_by_key(|code| code.status()));
+    }
+}

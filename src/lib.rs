@@ -1,0 +1,5 @@
+//! The polls server.
+
+pub mod clock;
+pub mod config;
+pub mod failure;
