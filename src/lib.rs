@@ -2,4 +2,10 @@
 
 pub mod clock;
 pub mod config;
+pub mod db;
 pub mod failure;
+pub mod http;
+pub mod users;
+pub mod auth;
+pub mod questions;
+pub mod ballots;

@@ -1,0 +1,29 @@
+//! The schema's history: one file per change, applied in order, each of which can be taken back.
+//!
+//! Nothing here imports an entity: a migration must mean the same for ever.
+
+pub use sea_orm_migration::{Migration, MigrationStatus, MigratorTrait};
+use sea_orm_migration::prelude::*;
+
+mod m0001_users;
+mod m0002_sessions;
+mod m0003_questions;
+mod m0004_ballots;
+mod m0005_tallies;
+mod table;
+
+/// Brings a database's schema up, down, or tells where it stands.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m0001_users::Migration),
+            Box::new(m0002_sessions::Migration),
+            Box::new(m0003_questions::Migration),
+            Box::new(m0004_ballots::Migration),
+            Box::new(m0005_tallies::Migration),
+        ]
+    }
+}

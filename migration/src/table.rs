@@ -1,0 +1,72 @@
+//! What every table has in common.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+/// Starts a table whose text is compared byte by byte on every engine.
+///
+/// MySQL's default collation takes `a` for `A` and `é` for `e`.
+pub fn table(manager: &SchemaManager<'_>, name: &'static str) -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(name);
+    if manager.get_database_backend() == DbBackend::MySql {
+        table.character_set("utf8mb4").collate("utf8mb4_nopad_bin");
+    }
+    table
+}
+
+/// Starts a table that is stored by its primary key, as MySQL does anyway and PostgreSQL cannot.
+pub fn clustered(manager: &SchemaManager<'_>, name: &'static str) -> TableCreateStatement {
+    let mut table = table(manager, name);
+    if manager.get_database_backend() == DbBackend::Sqlite {
+        table.extra("WITHOUT ROWID");
+    }
+    table
+}
+
+/// An id: UUIDv7, 16 bytes.
+pub fn id(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).uuid().not_null().take()
+}
+
+/// A moment: microseconds since 1970 in UTC.
+pub fn time(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).big_integer().not_null().take()
+}
+
+/// A moment that may not have come.
+pub fn optional_time(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).big_integer().take()
+}
+
+/// Text of at most `length` characters.
+pub fn text(name: &'static str, length: u32) -> ColumnDef {
+    ColumnDef::new(name).string_len(length).not_null().take()
+}
+
+/// Text that may be absent.
+pub fn optional_text(name: &'static str, length: u32) -> ColumnDef {
+    ColumnDef::new(name).string_len(length).take()
+}
+
+/// A count.
+pub fn integer(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).integer().not_null().take()
+}
+
+/// A count that may pass two thousand million.
+pub fn big_integer(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).big_integer().not_null().take()
+}
+
+/// A reference that forbids its target to go away.
+pub fn reference(
+    from: (&'static str, &'static str),
+    to: (&'static str, &'static str),
+) -> ForeignKeyCreateStatement {
+    ForeignKey::create()
+        .name(format!("{}_{}_fkey", from.0, from.1))
+        .from(from.0, from.1)
+        .to(to.0, to.1)
+        .take()
+}

@@ -1,0 +1,4 @@
+pub mod session;
+pub mod refresh_token;
+pub mod revocation;
+pub mod signing_key;

@@ -1,0 +1,100 @@
+//! Opening the pools.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sea_orm::{ConnectOptions, Database, DbErr};
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+
+use super::Db;
+use crate::config;
+
+/// How long a statement waits for another process's write transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no database to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("the database {0} cannot be used yet: this version serves SQLite, as in sqlite:polls.db")]
+    Engine(String),
+    #[error("an in-memory database cannot be shared by the pools; name a file, as in sqlite:polls.db")]
+    InMemory,
+    #[error("cannot create the folder {0}")]
+    Folder(PathBuf, #[source] std::io::Error),
+    #[error("cannot open the database {0}")]
+    Open(String, #[source] DbErr),
+}
+
+impl Db {
+    /// Opens the database that the configuration names, and makes the file where there is none.
+    pub async fn connect(config: &config::Database) -> Result<Db, ConnectError> {
+        let url = &config.url;
+        let Some(path) = sqlite_path(url) else {
+            let scheme = url.split(':').next().unwrap_or_default();
+            return Err(ConnectError::Engine(format!("{scheme}:…")));
+        };
+        if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
+            return Err(ConnectError::InMemory);
+        }
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| ConnectError::Folder(folder.to_owned(), error))?;
+        }
+
+        // One writer per process: SQLite has one write lock, and a queue in the program is
+        // fairer and cheaper than its busy handler. It comes first, since it makes the file.
+        let writer = Database::connect(sqlite(config, &path, 1));
+        let writer = writer.await.map_err(|error| ConnectError::Open(url.to_owned(), error))?;
+        let reader = Database::connect(sqlite(config, &path, config.max_connections));
+        let reader = reader.await.map_err(|error| ConnectError::Open(url.to_owned(), error))?;
+
+        let mut lock_file = path.into_os_string();
+        lock_file.push("-migrate");
+        Ok(Db { reader, writer, lock_file: Some(lock_file.into()) })
+    }
+}
+
+/// The file that a `sqlite:` URL names.
+fn sqlite_path(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("sqlite:")?;
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    Some(PathBuf::from(rest.split('?').next().unwrap_or(rest)))
+}
+
+fn sqlite(config: &config::Database, path: &std::path::Path, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new("sqlite:");
+    options
+        .max_connections(connections)
+        .min_connections(config.min_connections.min(connections))
+        .acquire_timeout(config.acquire_timeout)
+        .idle_timeout(config.idle_timeout)
+        .max_lifetime(config.max_lifetime)
+        // A file in this process has no connection that could have died meanwhile.
+        .test_before_acquire(false)
+        .sqlx_logging(false);
+    let path = path.to_owned();
+    options.map_sqlx_sqlite_opts(move |sqlite| {
+        sqlite
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // NORMAL loses acknowledged commits at a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(256)
+    });
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_sqlite_url_name_a_file() {
+        assert_eq!(sqlite_path("sqlite:polls.db"), Some("polls.db".into()));
+        assert_eq!(sqlite_path("sqlite:///var/polls.db?mode=rwc"), Some("/var/polls.db".into()));
+        assert_eq!(sqlite_path("postgres://localhost/polls"), None);
+    }
+}

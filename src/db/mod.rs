@@ -1,0 +1,124 @@
+//! The database: connecting, transactions, and whatever differs between engines.
+//!
+//! Nothing outside this module asks which engine it is.
+
+mod batch;
+mod connect;
+mod error;
+mod schema;
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait, Value,
+};
+
+use crate::failure::Failure;
+
+pub use batch::{Column, rows};
+pub use connect::ConnectError;
+pub use error::{is_transient, is_unique_violation};
+pub use schema::{MigrateError, Step};
+
+/// How often a write transaction is begun anew after a conflict with another one.
+const ATTEMPTS: u32 = 6;
+
+/// A database: one for reading, one for writing, which on a server are the same pool.
+///
+/// Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Db {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+    /// Held while the schema changes, on engines that have no lock of their own.
+    lock_file: Option<std::path::PathBuf>,
+}
+
+impl Db {
+    /// For single statements that only read. Each sees all that was committed before it.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Runs `verb` in a write transaction and commits when it succeeds.
+    ///
+    /// Begins anew, a bounded number of times, when the transaction loses against another one:
+    /// `verb` must do nothing that a rollback does not undo. A connection that dies at the commit
+    /// gives [`Code::OutcomeUnknown`](crate::failure::Code::OutcomeUnknown).
+    pub async fn write<T>(
+        &self,
+        verb: impl AsyncFn(&DatabaseTransaction) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut attempt = 1;
+        loop {
+            let outcome = self.attempt(&verb).await;
+            match outcome {
+                Err(failure) if attempt < ATTEMPTS && error::lost_a_conflict(&failure) => {
+                    pause(attempt).await;
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn attempt<T>(
+        &self,
+        verb: impl AsyncFn(&DatabaseTransaction) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let transaction = self.begin().await?;
+        match verb(&transaction).await {
+            Ok(value) => {
+                transaction.commit().await.map_err(error::at_commit)?;
+                Ok(value)
+            }
+            Err(failure) => {
+                // The verb's failure says more than that of a rollback on a dead connection.
+                let _ = transaction.rollback().await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Begins a write transaction. SQLite takes its write lock at once: a transaction that reads
+    /// first and then writes would fail where it has to wait.
+    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        self.writer.begin_with_options(options).await
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.reader.execute_unprepared("SELECT 1").await.map(drop)
+    }
+
+    /// Lets the connections go, after their work is done.
+    pub async fn close(&self) {
+        for pool in [&self.reader, &self.writer] {
+            if let Err(error) = pool.clone().close().await {
+                tracing::warn!(%error, "closing the database failed");
+            }
+        }
+    }
+}
+
+/// A statement with its values; `sql` holds `?` for each.
+pub fn statement(
+    connection: &impl ConnectionTrait,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Statement {
+    Statement::from_sql_and_values(connection.get_database_backend(), sql, values)
+}
+
+/// Waits a little longer after each attempt, at random so that rivals part.
+async fn pause(attempt: u32) {
+    let most = 5_u64 << attempt;
+    let millis = rand::rng().random_range(1..=most);
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}

@@ -1,0 +1,79 @@
+//! Bringing the schema up to date, by one process at a time.
+
+use std::fs::File;
+
+use migration::{Migration, MigrationStatus, Migrator, MigratorTrait as _};
+use sea_orm::DbErr;
+
+use super::Db;
+
+/// Why the schema was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error("cannot take the migration lock {0}")]
+    Lock(String, #[source] std::io::Error),
+    #[error("cannot migrate the database")]
+    Migrate(#[from] DbErr),
+}
+
+/// A migration and whether it is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub name: String,
+    pub applied: bool,
+}
+
+impl Db {
+    /// Applies what is pending, at most `steps` of it.
+    pub async fn migrate_up(&self, steps: Option<u32>) -> Result<(), MigrateError> {
+        self.exclusively(async || Ok(Migrator::up(&self.writer, steps).await?)).await
+    }
+
+    /// Takes back what was applied last, `steps` of it or all.
+    pub async fn migrate_down(&self, steps: Option<u32>) -> Result<(), MigrateError> {
+        self.exclusively(async || Ok(Migrator::down(&self.writer, steps).await?)).await
+    }
+
+    /// Every migration this program knows, in order.
+    pub async fn migration_status(&self) -> Result<Vec<Step>, MigrateError> {
+        self.exclusively(async || {
+            let applied = Migrator::get_migration_with_status(&self.writer).await?;
+            let step = |migration: &Migration| Step {
+                name: migration.name().to_owned(),
+                applied: migration.status() == MigrationStatus::Applied,
+            };
+            Ok(applied.iter().map(step).collect())
+        })
+        .await
+    }
+
+    /// Runs `work` while no other process does the same to this database.
+    ///
+    /// Also for what must happen once per database, such as making its first signing key.
+    pub async fn exclusively<T, E: From<MigrateError>>(
+        &self,
+        work: impl AsyncFnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let lock = match &self.lock_file {
+            Some(path) => Some(lock(path.clone()).await?),
+            None => None,
+        };
+        let outcome = work().await;
+        drop(lock);
+        outcome
+    }
+}
+
+/// Locks a file beside the database; closing it, or the end of the process, unlocks it.
+async fn lock(path: std::path::PathBuf) -> Result<File, MigrateError> {
+    let name = path.display().to_string();
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(true).append(true).open(path)?;
+        file.lock()?;
+        Ok(file)
+    });
+    match locked.await {
+        Ok(outcome) => outcome.map_err(|error| MigrateError::Lock(name, error)),
+        Err(error) => Err(MigrateError::Lock(name, std::io::Error::other(error))),
+    }
+}

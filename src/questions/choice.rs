@@ -1,0 +1,17 @@
+//! The table of choices.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "choices")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub question_id: Uuid,
+    pub choice_text: String,
+    /// 0 comes first; without gaps.
+    pub position: i32,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

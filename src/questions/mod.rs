@@ -1,0 +1,3 @@
+pub mod choice;
+pub mod entity;
+pub mod term;

@@ -1,0 +1,49 @@
+//! The table of accounts.
+
+use sea_orm::entity::prelude::*;
+
+use crate::clock::Time;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "users")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// Absent, as are email, phone and password, once the account is deleted.
+    pub name: Option<String>,
+    pub email: Option<String>,
+    /// The email address as it is compared: case-folded.
+    #[sea_orm(unique)]
+    pub email_key: Option<String>,
+    /// In E.164 form.
+    #[sea_orm(unique)]
+    pub phone: Option<String>,
+    pub password_hash: Option<String>,
+    pub role: Role,
+    pub disabled_at: Option<Time>,
+    pub deleted_at: Option<Time>,
+    pub revision: i32,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
+pub enum Role {
+    #[sea_orm(string_value = "user")]
+    User,
+    /// May change every question and manage accounts.
+    #[sea_orm(string_value = "admin")]
+    Admin,
+}
+
+impl Model {
+    /// Whether the account may sign in and act.
+    pub fn is_active(&self) -> bool {
+        self.disabled_at.is_none() && self.deleted_at.is_none()
+    }
+}
