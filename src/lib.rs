@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod failure;
+pub mod text;
 pub mod http;
 pub mod users;
 pub mod auth;

@@ -1,0 +1,265 @@
+//! Request bodies: read, parsed and checked in one place, with every mistake named.
+//!
+//! Nothing is coerced. Bad syntax is 400. A wrong type, an unknown or a repeated key is 422 and
+//! names the first; limits and rules are 422 and name all of them at once.
+
+use poem::{Request, RequestBody};
+use poem_openapi::impl_apirequest_for_payload;
+use poem_openapi::payload::{ParsePayload, Payload};
+use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
+
+use crate::failure::{Code, Failure, FieldError};
+
+/// A JSON body of type `T`, whose limits have been checked.
+pub struct Body<T>(pub T);
+
+impl<T: Type> Payload for Body<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn check_content_type(content_type: &str) -> bool {
+        let mut parts = content_type.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        // RFC 8259: JSON is UTF-8, and nothing else may be claimed.
+        essence.eq_ignore_ascii_case(Self::CONTENT_TYPE)
+            && parts.all(|parameter| {
+                parameter.is_empty() || parameter.eq_ignore_ascii_case("charset=utf-8")
+            })
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type + DeserializeOwned + Validate> ParsePayload for Body<T> {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(_: &Request, body: &mut RequestBody) -> poem::Result<Self> {
+        let bytes = read(body).await?;
+        Ok(Body(parse(&bytes)?))
+    }
+}
+
+impl_apirequest_for_payload!(Body<T>, T: Type + DeserializeOwned + Validate);
+
+/// The whole body. How large it may be and how long it may take is bounded where the request
+/// comes in.
+pub async fn read(body: &mut RequestBody) -> Result<bytes::Bytes, poem::Error> {
+    Ok(body.take()?.into_bytes().await?)
+}
+
+/// Parses and checks a body.
+pub fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Failure> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value: T = match serde_path_to_error::deserialize(&mut json) {
+        Ok(value) => value,
+        Err(error) => return Err(refuse(&error)),
+    };
+    json.end().map_err(|error| malformed(&error))?;
+    match value.validate() {
+        Ok(()) => Ok(value),
+        Err(errors) => {
+            let mut fields = Vec::new();
+            collect(&errors, "", &mut fields);
+            Err(Failure::invalid(fields))
+        }
+    }
+}
+
+fn malformed(error: &serde_json::Error) -> Failure {
+    let (line, column) = (error.line(), error.column());
+    let detail = match error.classify() {
+        Category::Eof => "The body ends before its JSON does.".to_owned(),
+        _ => format!("The body is not valid JSON at line {line}, column {column}."),
+    };
+    Failure::new(Code::MalformedRequest, detail)
+}
+
+/// Turns a type mismatch into words of our own: serde's would repeat the value.
+fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
+    let cause = error.inner();
+    if cause.classify() != Category::Data {
+        return malformed(cause);
+    }
+    let text = cause.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let mut pointer = pointer(error.path());
+    let named = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
+    let (code, message) = if let Some(rest) = text.strip_prefix("unknown field ") {
+        step_to(&mut pointer, &named(rest));
+        let known = rest.rsplit_once(", expected ").map_or("nothing", |(_, known)| known);
+        ("unknown_field", format!("is not a field here; expected {known}"))
+    } else if let Some(rest) = text.strip_prefix("missing field ") {
+        pointer.push('/');
+        pointer.push_str(&named(rest));
+        ("required", "is required".to_owned())
+    } else if let Some(rest) = text.strip_prefix("duplicate field ") {
+        step_to(&mut pointer, &named(rest));
+        ("duplicate_field", "must not be given twice".to_owned())
+    } else if text.starts_with("unknown variant ") {
+        let known = text.rsplit_once(", expected ").map_or("", |(_, known)| known);
+        ("choice", format!("must be {known}"))
+    } else if let Some((_, expected)) = text.rsplit_once(", expected ") {
+        ("type", format!("must be {expected}"))
+    } else if let Some(expected) = text.strip_prefix("expected ") {
+        ("type", format!("must be {expected}"))
+    } else {
+        ("type", "has the wrong form".to_owned())
+    };
+    Failure::invalid(vec![FieldError::new(pointer, code, message)])
+}
+
+/// Goes to the field `name`, unless the path ends there already.
+fn step_to(pointer: &mut String, name: &str) {
+    let step = format!("/{}", escape(name));
+    if !pointer.ends_with(&step) {
+        pointer.push_str(&step);
+    }
+}
+
+/// RFC 6901.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{}", escape(key)),
+            Segment::Enum { .. } | Segment::Unknown => String::new(),
+        })
+        .collect()
+}
+
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+fn collect(errors: &ValidationErrors, base: &str, fields: &mut Vec<FieldError>) {
+    let mut kinds: Vec<_> = errors.errors().iter().collect();
+    kinds.sort_by(|(one, _), (other, _)| one.cmp(other));
+    for (name, kind) in kinds {
+        // validator's name for rules about the whole object.
+        let pointer = match name.as_ref() {
+            "__all__" => base.to_owned(),
+            name => format!("{base}/{name}"),
+        };
+        match kind {
+            ValidationErrorsKind::Field(errors) => {
+                fields.extend(errors.iter().map(|error| field_error(&pointer, error)));
+            }
+            ValidationErrorsKind::Struct(errors) => collect(errors, &pointer, fields),
+            ValidationErrorsKind::List(items) => {
+                for (index, errors) in items {
+                    collect(errors, &format!("{pointer}/{index}"), fields);
+                }
+            }
+        }
+    }
+}
+
+/// The rule in words of our own; a rule may carry its own words and a step further down.
+fn field_error(pointer: &str, error: &ValidationError) -> FieldError {
+    let bound = |name: &str| error.params.get(name).map(ToString::to_string);
+    let unit = match error.params.get("value") {
+        Some(serde_json::Value::Array(_)) => "items",
+        _ => "characters",
+    };
+    let (code, message) = match (error.code.as_ref(), &error.message) {
+        (_, Some(message)) => (None, message.to_string()),
+        ("length", None) => (
+            Some("length"),
+            match (bound("min"), bound("max")) {
+                (Some(min), Some(max)) => format!("must have {min} to {max} {unit}"),
+                (None, Some(max)) => format!("must have at most {max} {unit}"),
+                (Some(min), None) => format!("must have at least {min} {unit}"),
+                (None, None) => "has the wrong length".to_owned(),
+            },
+        ),
+        ("range", None) => (
+            Some("range"),
+            match (bound("min"), bound("max")) {
+                (Some(min), Some(max)) => format!("must be {min} to {max}"),
+                (None, Some(max)) => format!("must be at most {max}"),
+                (Some(min), None) => format!("must be at least {min}"),
+                (None, None) => "is out of range".to_owned(),
+            },
+        ),
+        _ => (None, "is not valid".to_owned()),
+    };
+    let code = code.unwrap_or(match error.code.clone() {
+        std::borrow::Cow::Borrowed(code) => code,
+        std::borrow::Cow::Owned(_) => "invalid",
+    });
+    let step = error.params.get("at").and_then(serde_json::Value::as_str).unwrap_or_default();
+    FieldError::new(format!("{pointer}{step}"), code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, Serialize, Validate)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[serde(deserialize_with = "crate::text::normalised")]
+        #[validate(length(min = 1, max = 3))]
+        name: String,
+        #[validate(length(min = 1), nested)]
+        items: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize, Serialize, Validate)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[validate(range(min = 1, max = 9))]
+        size: i32,
+    }
+
+    fn problems(json: &str) -> Vec<(String, &'static str, String)> {
+        let failure = parse::<Outer>(json.as_bytes()).expect_err("must be refused");
+        assert_eq!(failure.code, Code::InvalidFields);
+        failure.errors.into_iter().map(|e| (e.pointer, e.code, e.message)).collect()
+    }
+
+    #[test]
+    fn all_limits_are_named_at_once_with_pointers() {
+        let found = problems(r#"{"name": " 四个字符 ", "items": [{"size": 1}, {"size": 10}]}"#);
+        let expected = [
+            ("/items/1/size".to_owned(), "range", "must be 1 to 9".to_owned()),
+            ("/name".to_owned(), "length", "must have 1 to 3 characters".to_owned()),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn wrong_types_are_named_without_their_value() {
+        let found = problems(r#"{"name": 12345, "items": []}"#);
+        assert_eq!(found, [("/name".to_owned(), "type", "must be a string".to_owned())]);
+        let found = problems(r#"{"name": "a", "items": [{"size": "hunter2, expected x"}]}"#);
+        assert_eq!(found, [("/items/0/size".to_owned(), "type", "must be i32".to_owned())]);
+    }
+
+    #[test]
+    fn unknown_repeated_and_missing_keys_are_named() {
+        assert_eq!(problems(r#"{"name": "a", "colour": 1}"#)[0].0, "/colour");
+        assert_eq!(problems(r#"{"name": "a", "name": "b"}"#)[0].1, "duplicate_field");
+        assert_eq!(problems(r#"{"name": "a", "items": [{}]}"#)[0].0, "/items/0/size");
+    }
+
+    #[test]
+    fn bad_syntax_is_malformed() {
+        for body in ["", "{", "{]", r#"{"name": "a", "items": [{"size": 1}]} x"#, "\u{feff}{}"] {
+            let failure = parse::<Outer>(body.as_bytes()).expect_err("must be refused");
+            assert_eq!(failure.code, Code::MalformedRequest, "{body:?}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Answers that succeed: serialised once, typed in the spec.
+
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use poem::http::{HeaderName, StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
+use poem_openapi::types::Type;
+use serde::Serialize;
+
+use super::conditional::entity_tag;
+use crate::failure::Failure;
+
+/// A JSON body, ready to be sent any number of times.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    pub body: Bytes,
+    pub etag: Option<String>,
+}
+
+impl Rendered {
+    /// A body without an entity tag.
+    pub fn plain(value: &impl Serialize) -> Result<Rendered, Failure> {
+        let body = serde_json::to_vec(value).map_err(Failure::internal)?.into();
+        Ok(Rendered { body, etag: None })
+    }
+
+    /// A body with the entity tag of `revision`.
+    pub fn tagged(value: &impl Serialize, revision: i32) -> Result<Rendered, Failure> {
+        let mut rendered = Rendered::plain(value)?;
+        rendered.etag = Some(entity_tag(revision, &rendered.body));
+        Ok(rendered)
+    }
+
+    fn into_response(self, status: StatusCode) -> Response {
+        let mut response = Response::builder().status(status).content_type("application/json");
+        if let Some(etag) = self.etag {
+            response = response.header(header::ETAG, etag);
+        }
+        response.body(self.body)
+    }
+}
+
+/// 200 with a `T`; 304 where the client has this very body already.
+pub struct Fetched<T>(Rendered, PhantomData<fn() -> T>);
+
+impl<T> Fetched<T> {
+    pub fn new(rendered: Rendered) -> Self {
+        Fetched(rendered, PhantomData)
+    }
+}
+
+impl<T> IntoResponse for Fetched<T> {
+    fn into_response(self) -> Response {
+        self.0.into_response(StatusCode::OK)
+    }
+}
+
+impl<T: Type> ApiResponse for Fetched<T> {
+    fn meta() -> MetaResponses {
+        let mut fetched = success::<T>(200);
+        fetched.headers.push(meta_header("ETag", "Changes with the body."));
+        let unchanged = MetaResponse { content: Vec::new(), ..success::<T>(304) };
+        MetaResponses { responses: vec![fetched, unchanged] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// 200 with a `T` that is nobody's current state: a list, a token, the outcome of an action.
+pub struct Answered<T>(Rendered, PhantomData<fn() -> T>);
+
+impl<T> Answered<T> {
+    pub fn new(rendered: Rendered) -> Self {
+        Answered(rendered, PhantomData)
+    }
+}
+
+impl<T> IntoResponse for Answered<T> {
+    fn into_response(self) -> Response {
+        self.0.into_response(StatusCode::OK)
+    }
+}
+
+impl<T: Type> ApiResponse for Answered<T> {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: vec![success::<T>(200)] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// 200 with the changed `T` and its new entity tag.
+pub struct Changed<T>(Rendered, PhantomData<fn() -> T>);
+
+impl<T> Changed<T> {
+    pub fn new(rendered: Rendered) -> Self {
+        Changed(rendered, PhantomData)
+    }
+}
+
+impl<T> IntoResponse for Changed<T> {
+    fn into_response(self) -> Response {
+        self.0.into_response(StatusCode::OK)
+    }
+}
+
+impl<T: Type> ApiResponse for Changed<T> {
+    fn meta() -> MetaResponses {
+        let mut changed = success::<T>(200);
+        changed.headers.push(meta_header("ETag", "The tag of the new state."));
+        MetaResponses { responses: vec![changed] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// 201 with the new `T` and where it is.
+pub struct Created<T> {
+    rendered: Rendered,
+    location: String,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Created<T> {
+    pub fn new(rendered: Rendered, location: String) -> Self {
+        Created { rendered, location, kind: PhantomData }
+    }
+}
+
+impl<T> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        self.rendered
+            .into_response(StatusCode::CREATED)
+            .with_header(header::LOCATION, self.location)
+            .into_response()
+    }
+}
+
+impl<T: Type> ApiResponse for Created<T> {
+    fn meta() -> MetaResponses {
+        let mut created = success::<T>(201);
+        created.headers.push(meta_header("Location", "The path of what was created."));
+        created.headers.push(meta_header("ETag", "The tag of its first state."));
+        MetaResponses { responses: vec![created] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// 201 with a `T` that was not there, 200 with one that was.
+pub enum Put<T> {
+    Created(Created<T>),
+    Replaced(Changed<T>),
+}
+
+impl<T> IntoResponse for Put<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Put::Created(created) => created.into_response(),
+            Put::Replaced(replaced) => replaced.into_response(),
+        }
+    }
+}
+
+impl<T: Type> ApiResponse for Put<T> {
+    fn meta() -> MetaResponses {
+        let mut responses = Changed::<T>::meta().responses;
+        responses.extend(Created::<T>::meta().responses);
+        MetaResponses { responses }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// 204: done, and nothing to say.
+pub struct Done;
+
+impl IntoResponse for Done {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+impl ApiResponse for Done {
+    fn meta() -> MetaResponses {
+        let done = MetaResponse {
+            description: "",
+            status: Some(204),
+            status_range: None,
+            content: Vec::new(),
+            headers: Vec::new(),
+        };
+        MetaResponses { responses: vec![done] }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+fn success<T: Type>(status: u16) -> MetaResponse {
+    MetaResponse {
+        description: "",
+        status: Some(status),
+        status_range: None,
+        content: vec![MetaMediaType {
+            content_type: "application/json",
+            schema: T::schema_ref(),
+        }],
+        headers: Vec::new(),
+    }
+}
+
+fn meta_header(name: &'static str, description: &str) -> MetaHeader {
+    debug_assert!(name.parse::<HeaderName>().is_ok());
+    MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: true,
+        deprecated: false,
+        schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+    }
+}
