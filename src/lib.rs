@@ -9,4 +9,5 @@ pub mod http;
 pub mod users;
 pub mod auth;
 pub mod questions;
+pub mod tallies;
 pub mod ballots;
