@@ -519,12 +519,18 @@ fn contradictions_name_both_sides() {
                 ("database.url", "postgres://h/polls"),
                 ("database.password", "y"),
             ],
-            "Nobody is named whose password this is.",
+            "Nobody is named whose password this is: database.user is null (from default). Set it.",
         ),
     ] {
         let problem = problem(settings);
         assert!(problem.message.starts_with(message), "{problem}");
     }
+    let environment = [
+        ("POLLS__DATABASE__URL", "postgres://h/polls"),
+        ("POLLS__DATABASE__PASSWORD", "x"),
+    ];
+    let misread = load_with("database: {user: 7}", &environment).unwrap_err();
+    assert_eq!(misread.0.len(), 1, "{misread}");
     let socket = set(&[("server.path", "/run/x")]).unwrap();
     assert!(socket.config.server.path.is_some());
 }
