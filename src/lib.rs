@@ -1,5 +1,6 @@
 //! The polls server.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod db;
