@@ -2,10 +2,11 @@
 //!
 //! Every ballot goes through the [`BallotBox`], which commits all that wait for it at once.
 
+pub mod api;
+mod ballot_box;
 mod batch;
 pub mod entity;
 pub mod mark;
-mod ballot_box;
 
 use std::collections::{BTreeSet, HashSet};
 

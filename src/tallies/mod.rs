@@ -1,9 +1,13 @@
 //! Tallies: what the ballots add up to, and who may see it.
 
+pub mod api;
+pub mod objects;
 pub mod poll;
 pub mod recount;
+pub mod results;
 pub mod shard;
 pub mod shared;
+pub mod view;
 
 use crate::clock::Time;
 use crate::questions::{Question, Status, Visibility};
