@@ -3,3 +3,5 @@
 pub mod clock;
 pub mod config;
 pub mod failure;
+pub mod http;
+pub mod telemetry;
