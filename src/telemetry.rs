@@ -151,16 +151,18 @@ impl Visit for Fields {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use http::{HeaderMap, HeaderValue};
+    use tracing::subscriber::DefaultGuard;
 
     use super::*;
     use crate::clock::Clock;
 
+    /// What this thread has logged.
     #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
 
     impl io::Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -173,6 +175,22 @@ mod tests {
     }
 
     impl Sink {
+        /// Collects this thread's JSON lines for as long as the guard lives.
+        pub(crate) fn json() -> (Sink, DefaultGuard) {
+            let sink = Sink::default();
+            let writer = sink.clone();
+            let log = tracing_subscriber::fmt()
+                .event_format(Json)
+                .with_writer(move || writer.clone())
+                .finish();
+            (sink, tracing::subscriber::set_default(log))
+        }
+
+        pub(crate) fn lines(&self) -> Vec<Value> {
+            let parse = |line: &str| serde_json::from_str(line).unwrap();
+            self.text().lines().map(parse).collect()
+        }
+
         fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
@@ -187,16 +205,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_json_line_names_its_request() {
-        let sink = Sink::default();
-        let writer = sink.clone();
-        let log = tracing_subscriber::fmt()
-            .event_format(Json)
-            .with_writer(move || writer.clone())
-            .finish();
-        let _guard = tracing::subscriber::set_default(log);
+        let (sink, _guard) = Sink::json();
         within_request(|| tracing::warn!(level = "fake", count = 3, agent = "a\"b\n", "hello"))
             .await;
-        let line: Value = serde_json::from_str(&sink.text()).unwrap();
+        let line = &sink.lines()[0];
         assert_eq!(line["request_id"], "r-1");
         assert_eq!(line["level"], "WARN");
         assert_eq!(line["message"], "hello");

@@ -1,8 +1,8 @@
 //! The house that the API lives in: everything about HTTP that is the same for every call.
 //!
-//! [`serve()`] brings connections, [`stack`] does for each request what is due in [`Stack::answer`]'s
-//! order, and handlers see only requests worth handling. Whatever goes wrong on the way leaves as
-//! a [`problem`].
+//! [`serve()`] brings connections, [`stack`] does for each request what is due (`Stack::answer` has
+//! the order), and handlers see only requests worth handling. Whatever goes wrong on the way
+//! leaves as a [`problem`].
 
 pub mod body_limit;
 pub mod client;

@@ -115,7 +115,7 @@ impl Routes {
                 None => routes.push(Route {
                     template: operation.path.clone(),
                     allow: HeaderValue::from_static("OPTIONS"),
-                    in_api: operation.path.starts_with(API),
+                    in_api: is_in_api(&operation.path),
                     index: routes.len(),
                     operations: vec![operation],
                 }),
@@ -134,6 +134,11 @@ impl Routes {
         let index = self.root.find(segments(path))?;
         self.routes.get(index)
     }
+}
+
+fn is_in_api(path: &str) -> bool {
+    let rest = path.strip_prefix(API);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 type Segments<'a> = std::str::Split<'a, char>;

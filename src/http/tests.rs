@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config;
+use crate::telemetry::tests::Sink;
 
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
@@ -502,6 +503,32 @@ async fn request_ids_are_echoed_or_made() {
     let one = house.get("/healthz").await.headers()["x-request-id"].clone();
     let other = house.get("/healthz").await.headers()["x-request-id"].clone();
     assert_ne!(one, other);
+}
+
+#[tokio::test]
+async fn a_request_is_logged_without_its_query_and_a_failure_once_with_its_cause() {
+    // Test runtimes have one thread, so that the sink sees the server's lines, too.
+    let (sink, _guard) = Sink::json();
+    let house = House::open(Plan::default()).await;
+    let id = [("x-request-id", "r-1")];
+    house.send(Method::GET, "/healthz?token=hunter2", &id).await;
+    house.send(Method::GET, "/api/v1/broken", &id).await;
+    let lines = sink.lines();
+    let access = &lines
+        .iter()
+        .find(|line| line["target"] == "access")
+        .unwrap();
+    assert_eq!(access["path"], "/healthz");
+    assert_eq!(access["status"], 200);
+    assert_eq!(access["request_id"], "r-1");
+    assert!(!format!("{lines:?}").contains("hunter2"));
+    let failed: Vec<_> = lines
+        .iter()
+        .filter(|line| line["level"] == "ERROR")
+        .collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0]["cause"], "disk on fire");
+    assert_eq!(failed[0]["request_id"], "r-1");
 }
 
 #[tokio::test]
