@@ -322,6 +322,18 @@ async fn a_body_is_measured_not_believed() {
 }
 
 #[tokio::test]
+async fn an_answer_arrives_though_nobody_read_the_body() {
+    let house = House::open(Plan::default()).await;
+    for path in ["/api/v1/plain", "/api/v1/things?lmit=3"] {
+        for _ in 0..20 {
+            let request = reqwest::Client::new().post(house.url(path));
+            let answer = request.body("x".repeat(200_000)).send().await.unwrap();
+            assert!(problem(answer).await["code"].is_string());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_panic_is_a_500_and_the_connection_lives_on() {
     let house = House::open(Plan::default()).await;
     let client = reqwest::Client::new();
