@@ -12,6 +12,13 @@ use crate::failure::{Failure, FieldError};
 use crate::http::conditional::IfMatch;
 use crate::users::Caller;
 
+/// What to change of a choice; `None` leaves as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    pub choice_text: Option<String>,
+    pub position: Option<usize>,
+}
+
 /// The choices of a question in their order.
 pub async fn of(
     db: &impl ConnectionTrait,
@@ -57,24 +64,21 @@ pub async fn add(
 }
 
 /// Changes a choice's text, which ballots forbid, or its position, which they don't.
-#[expect(clippy::too_many_arguments, reason = "each is a different thing")]
 pub async fn update(
     db: &Db,
     clock: &Clock,
     caller: Caller,
-    question: Uuid,
-    id: Uuid,
+    (question, id): (Uuid, Uuid),
     if_match: &IfMatch,
-    choice_text: Option<String>,
-    position: Option<usize>,
+    change: Change,
 ) -> Result<(), Failure> {
-    let choice_text = choice_text.as_ref();
+    let Change { choice_text, position } = &change;
     db.write(|transaction| async move {
         let parent = without_ballots(&transaction, caller, question, if_match).await?;
         let mut choices = of(&transaction, question).await?;
         let from = index_of(&choices, id)?;
-        let to = place(position, choices.len() - 1)?.unwrap_or(from);
-        let rewording = choice_text.filter(|text| **text != choices[from].choice_text);
+        let to = place(*position, choices.len() - 1)?.unwrap_or(from);
+        let rewording = choice_text.as_ref().filter(|text| **text != choices[from].choice_text);
         if let Some(text) = rewording {
             if slot::has_ballots(&transaction, question).await? {
                 return Err(has_ballots());
@@ -144,7 +148,11 @@ fn index_of(choices: &[choice::Model], id: Uuid) -> Result<usize, Failure> {
     choices
         .iter()
         .position(|choice| choice.id == id)
-        .ok_or_else(|| Failure::not_found("choice in this question"))
+        .ok_or_else(not_found)
+}
+
+pub fn not_found() -> Failure {
+    Failure::not_found("choice in this question")
 }
 
 /// A position among `last + 1` places.

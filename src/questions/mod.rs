@@ -3,6 +3,7 @@
 //! What ballots forbid (a new text, fewer choices) is checked while all slots of the question are
 //! held, so that no ballot can come in between; see [`slot`].
 
+pub mod api;
 pub mod choice;
 pub mod choices;
 pub mod closing;
