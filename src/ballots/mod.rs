@@ -7,6 +7,7 @@ mod ballot_box;
 mod batch;
 pub mod entity;
 pub mod mark;
+pub mod recount;
 
 use std::collections::{BTreeSet, HashSet};
 
