@@ -10,6 +10,7 @@ pub mod db;
 pub mod failure;
 pub mod http;
 pub mod questions;
+pub mod seed;
 pub mod tallies;
 pub mod telemetry;
 pub mod text;
