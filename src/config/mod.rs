@@ -1,10 +1,35 @@
 //! Configuration: what can be set, where it comes from, and what is wrong with it.
+//!
+//! `config/default.yaml` is the documentation and the lowest layer, then come a file, the
+//! environment and the command line ([`Sources`]). [`load`] merges them and reports every mistake
+//! at once. What one value may look like is told by its type and `forms`, its range and whatever
+//! would contradict it by `rules`.
+
+mod database_url;
+mod forms;
+mod load;
+mod manual;
+mod origin;
+mod problem;
+mod rules;
+mod secret;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use phonenumber::country;
 use serde::Deserialize;
+
+pub use database_url::DatabaseUrl;
+pub use load::{Flag, Loaded, Setting, Sources, load};
+pub use origin::{Origin, Origins};
+pub use problem::{Problem, Problems};
+pub use rules::hmac_key;
+pub use secret::{MASK, Secret};
 
 /// Everything that can be configured. `config/default.yaml` documents each key.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,52 +46,85 @@ pub struct Config {
     pub log: Log,
 }
 
+impl Config {
+    /// `iss` of the tokens: the configured one, else the public URL, else `polls`.
+    pub fn issuer(&self) -> &str {
+        let public_url = self.server.public_url.as_ref().map(Origin::as_str);
+        self.auth
+            .issuer
+            .as_deref()
+            .or(public_url)
+            .unwrap_or("polls")
+    }
+}
+
 /// Where the server listens.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
+    #[serde(deserialize_with = "forms::address")]
     pub host: IpAddr,
     /// 0 picks a free one.
     pub port: u16,
     /// A unix socket instead of host and port.
     pub path: Option<PathBuf>,
     /// The unix socket's permission bits, such as 0o660.
+    #[serde(deserialize_with = "forms::mode")]
     pub path_mode: u32,
-    /// The address clients use, where it differs (`https://polls.example.org`): `iss`, metadata.
-    pub public_url: Option<String>,
+    /// The address clients use, where it differs (`https://polls.example.org`).
+    pub public_url: Option<Origin>,
     /// Networks of proxies whose `X-Forwarded-For` is believed; a unix socket's peer always is.
-    pub trusted_proxies: Vec<String>,
+    #[serde(deserialize_with = "forms::networks")]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
-    pub url: String,
+    pub url: DatabaseUrl,
     pub user: Option<String>,
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     pub min_connections: u32,
     pub max_connections: u32,
+    #[serde(deserialize_with = "forms::duration")]
     pub acquire_timeout: Duration,
+    #[serde(deserialize_with = "forms::duration")]
     pub idle_timeout: Duration,
+    #[serde(deserialize_with = "forms::duration")]
     pub max_lifetime: Duration,
     /// Whether `serve` brings the schema up to date.
     pub migrate: bool,
 }
 
+impl Database {
+    /// What the driver is given: the URL with `user` and `password` in it.
+    pub fn connection_url(&self) -> Secret {
+        self.url
+            .with_credentials(self.user.as_deref(), self.password.as_ref())
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
+    #[serde(deserialize_with = "forms::name")]
     pub algorithm: Algorithm,
     /// For HS256: at least 32 bytes of base64. For the others: a PKCS#8 PEM private key.
-    pub key: Option<String>,
-    pub issuer: String,
+    pub key: Option<Secret>,
+    /// [`Config::issuer`] knows what stands in for it.
+    pub issuer: Option<String>,
     pub audience: String,
+    #[serde(deserialize_with = "forms::duration")]
     pub access_token_ttl: Duration,
+    #[serde(deserialize_with = "forms::duration")]
     pub refresh_token_ttl: Duration,
     /// How long a used refresh token still gets a sibling.
+    #[serde(deserialize_with = "forms::duration")]
     pub refresh_reuse_window: Duration,
+    #[serde(deserialize_with = "forms::duration")]
     pub revocation_poll_interval: Duration,
     /// After how long without the revocation list protected calls get 503.
+    #[serde(deserialize_with = "forms::duration")]
     pub revocation_max_staleness: Duration,
 }
 
@@ -80,13 +138,17 @@ pub enum Algorithm {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accounts {
-    /// ISO 3166 code for phone numbers in national form, such as `CN`.
-    pub default_region: String,
+    /// Whose phone numbers are understood in national form.
+    #[serde(deserialize_with = "forms::name")]
+    pub default_region: country::Id,
     /// Whether anybody may register.
     pub registration: bool,
-    /// argon2id: memory, passes and lanes.
-    pub password_memory: u32,
+    /// argon2id's memory, in bytes.
+    #[serde(deserialize_with = "forms::size")]
+    pub password_memory: u64,
+    /// argon2id's passes.
     pub password_iterations: u32,
+    /// argon2id's lanes.
     pub password_parallelism: u32,
     /// How many passwords are hashed at once; 0 takes the number of cores.
     pub password_workers: u32,
@@ -102,6 +164,7 @@ pub struct Limits {
     pub sign_in_failures_per_address: u32,
     /// Registrations of one address in `window`.
     pub registrations_per_address: u32,
+    #[serde(deserialize_with = "forms::duration")]
     pub window: Duration,
 }
 
@@ -113,6 +176,7 @@ pub struct Ballots {
     /// How many ballots one commit takes at most.
     pub batch: u32,
     /// How often closed questions are looked for that wait for their seal.
+    #[serde(deserialize_with = "forms::duration")]
     pub seal_interval: Duration,
 }
 
@@ -121,12 +185,16 @@ pub struct Ballots {
 pub struct Http {
     pub max_connections: u32,
     /// Until a request's header must have arrived; also how long an idle connection is kept.
+    #[serde(deserialize_with = "forms::duration")]
     pub header_timeout: Duration,
     /// Until a request's body must have arrived.
+    #[serde(deserialize_with = "forms::duration")]
     pub body_timeout: Duration,
     /// How long requests may take to finish at shutdown.
+    #[serde(deserialize_with = "forms::duration")]
     pub shutdown_grace: Duration,
     /// The largest request body, in bytes, where a route says nothing else.
+    #[serde(deserialize_with = "forms::size")]
     pub max_body: u64,
     pub compression: bool,
     /// Whether Swagger UI is served at /docs.
@@ -138,17 +206,20 @@ pub struct Http {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cors {
-    /// `*`, or origins such as `https://app.example.org`.
-    pub origins: Vec<String>,
+    #[serde(deserialize_with = "forms::origins")]
+    pub origins: Origins,
     pub credentials: bool,
+    #[serde(deserialize_with = "forms::duration")]
     pub max_age: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// A tracing filter, such as `info` or `polls=debug,sqlx=warn`.
+    /// A tracing filter, such as `info` or `info,polls=debug`.
+    #[serde(deserialize_with = "forms::log_filter")]
     pub filter: String,
+    #[serde(deserialize_with = "forms::name")]
     pub format: LogFormat,
     /// Whether each request is logged.
     pub access: bool,

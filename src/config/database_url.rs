@@ -1,0 +1,230 @@
+use std::fmt;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use url::Url;
+
+use super::secret::{MASK, Secret};
+
+/// The address of a database, in the form its driver understands: `sqlite:FILE`, or a URL whose
+/// scheme is `postgres` or `mysql`, with a host and a database. Shown without its password.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DatabaseUrl(Address);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Address {
+    /// What follows `sqlite:`.
+    File(String),
+    Server(Url),
+}
+
+impl DatabaseUrl {
+    /// Whether this is a file, to which nobody signs in.
+    pub fn is_file(&self) -> bool {
+        matches!(self.0, Address::File(_))
+    }
+
+    /// Whether an account is named in the URL.
+    pub fn has_user(&self) -> bool {
+        matches!(&self.0, Address::Server(url) if !url.username().is_empty())
+    }
+
+    /// Whether a password stands in the URL.
+    pub fn has_password(&self) -> bool {
+        matches!(&self.0, Address::Server(url) if url.password().is_some())
+    }
+
+    /// What the driver is given, with these credentials where the URL has none.
+    pub fn with_credentials(&self, user: Option<&str>, password: Option<&Secret>) -> Secret {
+        let mut url = match &self.0 {
+            Address::File(file) => return format!("sqlite:{file}").into(),
+            Address::Server(url) => url.clone(),
+        };
+        // Drivers decode what they read, and `Url` leaves a percent sign as it is.
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        // Setting them fails without a host only, and there is one.
+        if let Some(user) = user {
+            let _ = url.set_username(&encoded(user));
+        }
+        if let Some(password) = password {
+            let _ = url.set_password(Some(&encoded(password.expose())));
+        }
+        String::from(url).into()
+    }
+
+    /// `text` as it may be shown, whether or not it is a usable URL.
+    pub fn masked(text: &str) -> String {
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        match Url::parse(text) {
+            _ if scheme == "sqlite" => text.to_owned(),
+            Ok(mut url) if url.has_host() && !url.path().contains('@') => {
+                if url.password().is_some() {
+                    let _ = url.set_password(Some(MASK));
+                }
+                if url.query_pairs().any(|(name, _)| name.contains("pass")) {
+                    url.set_query(Some(MASK));
+                }
+                url.into()
+            }
+            // Where the parts cannot be told apart, any of them may be the password.
+            _ => format!("{scheme}:{MASK}"),
+        }
+    }
+}
+
+impl TryFrom<String> for DatabaseUrl {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<DatabaseUrl, &'static str> {
+        if let Some(rest) = text.strip_prefix("sqlite:") {
+            return sqlite(rest.strip_prefix("//").unwrap_or(rest));
+        }
+        // sea-orm knows MariaDB by MySQL's name only.
+        let text = match text.strip_prefix("mariadb:") {
+            Some(rest) => format!("mysql:{rest}"),
+            None => text,
+        };
+        let url = Url::parse(&text).map_err(|_| {
+            "This is not a URL. Special characters in a password have to be percent-encoded; \
+             better, put it into database.password."
+        })?;
+        if !matches!(url.scheme(), "postgres" | "postgresql" | "mysql") {
+            return Err("This is not a database that polls knows.");
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err("This names no host. Write postgres://HOST:PORT/DATABASE.");
+        }
+        if url.path().len() < 2 || url.path()[1..].contains('/') {
+            return Err("This names no database. Write postgres://HOST:PORT/DATABASE.");
+        }
+        if url
+            .query_pairs()
+            .any(|(name, _)| name == "user" || name == "password")
+        {
+            return Err(
+                "Credentials do not belong into the query. Put them into database.user and \
+                 database.password.",
+            );
+        }
+        Ok(DatabaseUrl(Address::Server(url)))
+    }
+}
+
+fn sqlite(file: &str) -> Result<DatabaseUrl, &'static str> {
+    match file {
+        "" => Err("This names no file. Write sqlite:polls.db."),
+        ":memory:" => {
+            Err("A database in memory cannot be shared by connections. Write sqlite:FILE.")
+        }
+        _ if file.contains('?') => {
+            Err("Nothing may follow the file name: the server chooses how SQLite is opened.")
+        }
+        _ if file.ends_with('/') => Err("This is a directory. Write sqlite:FILE."),
+        _ => Ok(DatabaseUrl(Address::File(file.to_owned()))),
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Address::File(file) => write!(f, "sqlite:{file}"),
+            Address::Server(url) => f.write_str(&DatabaseUrl::masked(url.as_str())),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<DatabaseUrl, &'static str> {
+        DatabaseUrl::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn every_way_to_write_an_engine_is_brought_to_its_driver_s() {
+        for (written, driver) in [
+            ("sqlite:polls.db", "sqlite:polls.db"),
+            ("sqlite://data/polls.db", "sqlite:data/polls.db"),
+            ("sqlite:///var/lib/polls.db", "sqlite:/var/lib/polls.db"),
+            ("postgres://h/polls", "postgres://h/polls"),
+            ("postgresql://h:5433/polls", "postgresql://h:5433/polls"),
+            (
+                "mysql://h/polls?ssl-mode=required",
+                "mysql://h/polls?ssl-mode=required",
+            ),
+            ("mariadb://h/polls", "mysql://h/polls"),
+            (
+                "postgres://%2Frun%2Fpostgresql/polls",
+                "postgres://%2Frun%2Fpostgresql/polls",
+            ),
+        ] {
+            let url = parse(written).unwrap();
+            assert_eq!(url.with_credentials(None, None).expose(), driver);
+        }
+    }
+
+    #[test]
+    fn unusable_urls_are_refused() {
+        for text in [
+            "",
+            "polls.db",
+            "sqlite:",
+            "sqlite::memory:",
+            "sqlite:polls.db?mode=ro",
+            "sqlite:data/",
+            "oracle://h/polls",
+            "postgres:polls",
+            "postgres:///polls",
+            "postgres://h",
+            "postgres://h/",
+            "postgres://h/a/b",
+            "postgres://h:port/polls",
+            "postgres://h/polls?password=x",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_arrive_as_they_are() {
+        let url = parse("mariadb://h/polls").unwrap();
+        let password = Secret::from("p%41/@: ü".to_owned());
+        let full = url.with_credentials(Some("me@home"), Some(&password));
+        let read = Url::parse(full.expose()).unwrap();
+        let decoded = |text| {
+            percent_encoding::percent_decode_str(text)
+                .decode_utf8()
+                .unwrap()
+        };
+        assert_eq!(decoded(read.username()), "me@home");
+        assert_eq!(decoded(read.password().unwrap()), "p%41/@: ü");
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for text in [
+            "postgres://me:hunter2@h/polls",
+            "postgres://me:hunter2@h:port/polls",
+            "postgres://me:x/hunter2@h/polls",
+            "postgres:me:hunter2@h/polls",
+            "me:hunter2@h/polls",
+            "oracle://me:hunter2@h/polls",
+            "postgres://h/polls?password=hunter2",
+            "mysql://h/me:hunter2@polls",
+            "hunter2",
+        ] {
+            assert!(!DatabaseUrl::masked(text).contains("hunter2"), "{text}");
+        }
+        let url = parse("postgres://me:hunter2@h/polls").unwrap();
+        assert_eq!(url.to_string(), "postgres://me:********@h/polls");
+        assert_eq!(format!("{url:?}"), url.to_string());
+    }
+}

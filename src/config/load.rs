@@ -1,0 +1,400 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use figment::error::{Actual, Kind};
+use figment::providers::{Format, Yaml, YamlExtended};
+use figment::value::{Dict, Empty, Map, Tag, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use super::{Config, DatabaseUrl, MASK, Problem, Problems, manual, rules};
+
+/// What the name of the layer below all others is.
+const DEFAULT: &str = "default";
+
+/// Where settings come from, weakest first; below all of them is `config/default.yaml`.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The file that `--config` names. It must exist.
+    pub file: Option<PathBuf>,
+    /// Where a file is looked for if neither `--config` nor `POLLS_CONFIG` names one.
+    pub usual_files: Vec<PathBuf>,
+    /// The environment: `POLLS_CONFIG` and `POLLS__SECTION__KEY` are read.
+    pub environment: BTreeMap<String, OsString>,
+    /// From the command line, the last being the strongest.
+    pub flags: Vec<Flag>,
+}
+
+/// A setting from the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// As the user knows it, such as `--port`.
+    pub name: String,
+    /// `section.key`.
+    pub key: String,
+    pub value: String,
+}
+
+impl Sources {
+    /// This process's environment and the usual files, relative to its working directory.
+    pub fn of_process() -> Sources {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .collect();
+        Sources {
+            usual_files: vec!["./config/polls.yaml".into(), "/etc/polls/polls.yaml".into()],
+            environment,
+            ..Sources::default()
+        }
+    }
+}
+
+/// A configuration without mistakes.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub config: Config,
+    /// Every key in the order of `config/default.yaml`.
+    pub settings: Vec<Setting>,
+}
+
+/// A value that applies and where it was set. Displayed as `key: value  # layer`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    pub key: String,
+    /// As it was written; secrets are masked.
+    pub value: String,
+    /// A file, an environment variable, a flag, or `default`.
+    pub layer: String,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}  # {}", self.key, self.value, self.layer)
+    }
+}
+
+/// Merges the layers and checks the outcome.
+///
+/// # Errors
+/// Every mistake there is, as far as one does not hide another.
+pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+    let mut layers = Layers::default();
+    layers.merge_file(sources);
+    layers.merge_environment(&sources.environment);
+    for flag in &sources.flags {
+        layers.merge_text(&flag.name, &flag.key, &flag.value);
+    }
+    let mut merged = layers.finish();
+    let config = merged.extract();
+    // What is missing from an unreadable file must not look like a contradiction.
+    if !merged.problems.iter().any(|problem| problem.key.is_empty()) {
+        rules::check(&config, &mut merged);
+    }
+    if merged.problems.is_empty() {
+        let settings = merged.settings();
+        Ok(Loaded { config, settings })
+    } else {
+        Err(Problems(merged.problems))
+    }
+}
+
+/// Puts layer upon layer, leaving out and reporting what has no place in the configuration.
+struct Layers {
+    figment: Figment,
+    problems: Vec<Problem>,
+}
+
+impl Default for Layers {
+    fn default() -> Self {
+        // A test holds that the embedded file is as valid as any.
+        let values = Yaml::from_str(manual::DEFAULTS).expect("config/default.yaml is YAML");
+        Layers {
+            figment: Figment::from(Layer::new(DEFAULT, values)),
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl Layers {
+    fn merge_file(&mut self, sources: &Sources) {
+        let from_environment = sources.environment.get("POLLS_CONFIG");
+        let from_environment = from_environment.filter(|path| !path.is_empty());
+        let named = sources.file.clone().or(from_environment.map(PathBuf::from));
+        let must_exist = named.is_some();
+        let candidates = named.map_or_else(|| sources.usual_files.clone(), |file| vec![file]);
+        for path in candidates {
+            let layer = path.display().to_string();
+            match std::fs::read_to_string(&path) {
+                Ok(text) => return self.merge_yaml(&layer, &text),
+                Err(error) if !must_exist && is_absent(&error) => {}
+                Err(error) => {
+                    let message = format!("The file cannot be read: {error}.");
+                    return self.report(&layer, "", message);
+                }
+            }
+        }
+    }
+
+    fn merge_yaml(&mut self, layer: &str, text: &str) {
+        // Unlike `Yaml`, this notices keys that are there twice.
+        match YamlExtended::from_str(text) {
+            Ok(Value::Dict(_, values)) => self.merge(layer, values),
+            Ok(Value::Empty(..)) => {}
+            Ok(_) => self.report(layer, "", shape_of_all()),
+            Err(error) => self.report(layer, "", format!("This is not valid YAML: {error}.")),
+        }
+    }
+
+    fn merge_environment(&mut self, environment: &BTreeMap<String, OsString>) {
+        for (name, value) in environment {
+            let Some(path) = name.strip_prefix("POLLS__") else {
+                continue;
+            };
+            let layer = format!("the environment variable {name}");
+            let key = path.replace("__", ".").to_lowercase();
+            match value.to_str() {
+                Some(value) => self.merge_text(&layer, &key, value),
+                None => self.report(&layer, &key, "The value is not UTF-8.".to_owned()),
+            }
+        }
+    }
+
+    /// One setting as text. Each type reads it in its own way, so that a password of digits stays
+    /// what it is.
+    fn merge_text(&mut self, layer: &str, key: &str, text: &str) {
+        let value = match text {
+            "" => Value::Empty(Tag::Default, Empty::Unit),
+            text => Value::from(text),
+        };
+        let (section, value) = match key.split_once('.') {
+            Some((section, name)) => (section, Value::from(Dict::from([(name.to_owned(), value)]))),
+            None => (key, value),
+        };
+        self.merge(layer, Dict::from([(section.to_owned(), value)]));
+    }
+
+    fn merge(&mut self, layer: &str, values: Dict) {
+        let mut fitting = Dict::new();
+        for (section, value) in values {
+            if manual::names(&section).is_empty() {
+                self.report(layer, &section, no_such_key(&section));
+                continue;
+            }
+            match value {
+                Value::Dict(tag, mut values) => {
+                    values.retain(|name, _| {
+                        let known = manual::entry(&section, name).is_some();
+                        if !known {
+                            let path = format!("{section}.{name}");
+                            self.report(layer, &path, no_such_key(&path));
+                        }
+                        known
+                    });
+                    fitting.insert(section, Value::Dict(tag, values));
+                }
+                // A section whose keys are all commented out.
+                Value::Empty(..) => {}
+                _ => self.report(layer, &section, shape_of(&section)),
+            }
+        }
+        let figment = std::mem::take(&mut self.figment);
+        self.figment = figment.merge(Layer::new(layer, fitting));
+    }
+
+    /// Reports what has no place; its value may be a secret.
+    fn report(&mut self, layer: &str, key: &str, message: String) {
+        self.problems.push(Problem {
+            layer: layer.to_owned(),
+            key: key.to_owned(),
+            found: None,
+            message,
+        });
+    }
+
+    fn finish(self) -> Merged {
+        Merged {
+            figment: self.figment,
+            problems: self.problems,
+        }
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn no_such_key(path: &str) -> String {
+    let section = path.split_once('.').map_or("", |(section, _)| section);
+    match (manual::nearest(path), manual::names(section)) {
+        (Some(meant), _) => format!("There is no such key. Did you mean {meant}?"),
+        (None, names) if names.is_empty() => format!("There is no such key. {}", shape_of_all()),
+        (None, _) => format!("There is no such key. {}", shape_of(section)),
+    }
+}
+
+fn shape_of_all() -> String {
+    format!("The sections are {}.", manual::sections().join(", "))
+}
+
+fn shape_of(section: &str) -> String {
+    let names = manual::names(section).join(", ");
+    format!("The section {section} has the keys {names}.")
+}
+
+/// All layers in one, in the shape of `config/default.yaml`, and what is wrong with it.
+pub struct Merged {
+    figment: Figment,
+    problems: Vec<Problem>,
+}
+
+impl Merged {
+    /// Reports a mistake in a value.
+    pub fn report(&mut self, key: &str, reason: &str) {
+        let allowed = manual::find(key).map_or("", |entry| &entry.allowed);
+        self.problems.push(Problem {
+            layer: self.layer(key),
+            key: key.to_owned(),
+            found: Some(self.shown(key)),
+            message: format!("{reason} Allowed: {allowed}"),
+        });
+    }
+
+    /// Whether nothing is wrong with these keys, so far.
+    pub fn are_sound(&self, keys: &[&str]) -> bool {
+        let mut bad = self.problems.iter().map(|problem| problem.key.as_str());
+        !bad.any(|bad| keys.contains(&bad))
+    }
+
+    /// Whether somebody has set the key.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.layer(key) != DEFAULT
+    }
+
+    /// The value as it may be shown.
+    pub fn shown(&self, key: &str) -> String {
+        match (key, self.figment.find_value(key)) {
+            (_, Err(_) | Ok(Value::Empty(..))) => "null".to_owned(),
+            ("database.password" | "auth.key", _) => MASK.to_owned(),
+            ("database.url", Ok(Value::String(_, url))) => line(&DatabaseUrl::masked(&url)),
+            ("database.url", _) => MASK.to_owned(),
+            (_, Ok(value)) => written(&value),
+        }
+    }
+
+    /// The layer that the value is from.
+    pub fn layer(&self, key: &str) -> String {
+        let metadata = self.figment.find_metadata(key);
+        metadata.map_or(DEFAULT, |found| &found.name).to_owned()
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        let keys = manual::ENTRIES.iter().map(manual::Entry::path);
+        keys.map(|key| Setting {
+            value: self.shown(&key),
+            layer: self.layer(&key),
+            key,
+        })
+        .collect()
+    }
+
+    /// The typed configuration, where the default stands in for each value that has been reported.
+    fn extract(&mut self) -> Config {
+        let defaults = Layers::default().figment;
+        let mut mended = self.figment.clone();
+        loop {
+            // Deserialization stops at the first mistake: report it, mend it, go on.
+            let error = match mended.extract_lossy() {
+                Ok(config) => return config,
+                Err(error) => error,
+            };
+            let key = error.path.iter().take(2).cloned().collect::<Vec<_>>();
+            let key = key.join(".");
+            let default = defaults.find_value(&key).ok().filter(|_| self.is_set(&key));
+            let default = default.unwrap_or_else(|| panic!("config/default.yaml: {error}"));
+            self.report(&key, &reason(&error.kind));
+            mended = mended.merge((key, default));
+        }
+    }
+}
+
+/// What is wrong with a value, without the value.
+fn reason(kind: &Kind) -> String {
+    match kind {
+        Kind::Message(sentence) => sentence.clone(),
+        Kind::InvalidType(Actual::Unit | Actual::Option, _) => "There is no value.".to_owned(),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => match expected.as_str()
+        {
+            "a string" | "path string" => "This is not text. Put it in quotes.",
+            "a boolean" => "This is neither true nor false.",
+            "u16" | "u32" => "This is not such a whole number.",
+            _ => "This is something else.",
+        }
+        .to_owned(),
+        _ => "This is something else.".to_owned(),
+    }
+}
+
+/// A value in one line, as YAML would have it.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => line(text),
+        Value::Char(_, letter) => line(&letter.to_string()),
+        Value::Bool(_, truth) => truth.to_string(),
+        Value::Num(_, number) => match (number.to_i128(), number.to_u128()) {
+            (Some(number), _) => number.to_string(),
+            (None, Some(number)) => number.to_string(),
+            (None, None) => format!("{:?}", number.to_f64().unwrap_or(f64::NAN)),
+        },
+        Value::Empty(..) => "null".to_owned(),
+        Value::Array(_, items) => {
+            let items: Vec<_> = items.iter().map(written).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Dict(_, values) => {
+            let entries = values.iter();
+            let entries = entries.map(|(key, value)| format!("{}: {}", line(key), written(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// Text, in quotes where it has to be told from what surrounds it.
+fn line(text: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || "/.:_-+=@%,*?&".contains(letter);
+    let begins = text.starts_with(|letter: char| letter.is_alphanumeric() || letter == '/');
+    if begins && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("{text:?}")
+    }
+}
+
+/// Values and the name of where they are from.
+struct Layer {
+    name: String,
+    values: Dict,
+}
+
+impl Layer {
+    fn new(name: &str, values: Dict) -> Layer {
+        Layer {
+            name: name.to_owned(),
+            values,
+        }
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
+}

@@ -1,0 +1,326 @@
+//! What types cannot tell: the ranges of values, and which values contradict each other.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use jsonwebtoken::{EncodingKey, Header};
+
+use super::load::Merged;
+use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits};
+use super::{Cors, Origins, Secret, Server};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// The longest path that a unix socket can have on every system.
+const LONGEST_SOCKET_PATH: usize = 103;
+
+/// Reports every value that is out of its range or contradicts another one.
+pub fn check(config: &Config, merged: &mut Merged) {
+    let mut rules = Rules { merged };
+    rules.server(&config.server);
+    rules.database(&config.database);
+    rules.auth(&config.auth);
+    rules.accounts(&config.accounts);
+    rules.limits(&config.limits);
+    rules.ballots(&config.ballots);
+    rules.http(&config.http);
+    rules.cors(&config.cors);
+}
+
+struct Rules<'a> {
+    merged: &'a mut Merged,
+}
+
+impl Rules<'_> {
+    fn server(&mut self, server: &Server) {
+        if let Some(path) = &server.path {
+            let length = path.as_os_str().len();
+            if length == 0 || length > LONGEST_SOCKET_PATH {
+                self.merged
+                    .report("server.path", "This path has the wrong length.");
+            }
+            for key in ["server.port", "server.host"] {
+                let other = if self.merged.is_set(key) {
+                    Some(key)
+                } else {
+                    None
+                };
+                self.contradiction(
+                    "server.path",
+                    other,
+                    "The server listens on a socket or on a port, not on both",
+                    "Remove one, or set server.path to null where it is not wanted.",
+                );
+            }
+        }
+        if server.public_url.as_ref().is_some_and(|url| !url.is_web()) {
+            let reason = "This is not an http:// or https:// address.";
+            self.merged.report("server.public_url", reason);
+        }
+    }
+
+    fn database(&mut self, database: &Database) {
+        self.within(
+            "database.min_connections",
+            database.min_connections,
+            0..=1000,
+        );
+        self.within(
+            "database.max_connections",
+            database.max_connections,
+            1..=1000,
+        );
+        self.within(
+            "database.acquire_timeout",
+            database.acquire_timeout,
+            100 * MILLISECOND..=MINUTE,
+        );
+        self.within("database.idle_timeout", database.idle_timeout, SECOND..=DAY);
+        self.within("database.max_lifetime", database.max_lifetime, SECOND..=DAY);
+        self.at_most(
+            ("database.min_connections", database.min_connections),
+            ("database.max_connections", database.max_connections),
+        );
+
+        let user = database.user.as_ref().map(|_| "database.user");
+        let password = database.password.as_ref().map(|_| "database.password");
+        if database.url.is_file() {
+            for key in [user, password].into_iter().flatten() {
+                let why = "Nobody signs in to an SQLite file";
+                self.contradiction(
+                    key,
+                    Some("database.url"),
+                    why,
+                    "Remove it, or change the URL.",
+                );
+            }
+            return;
+        }
+        if database.url.has_user() {
+            let why = "The account is in the URL already";
+            self.contradiction(
+                "database.user",
+                user.and(Some("database.url")),
+                why,
+                "Remove one.",
+            );
+        } else if user.is_none() && password.is_some() {
+            self.merged.report(
+                "database.password",
+                "Nobody is named whose password this is. Set database.user.",
+            );
+        }
+        if database.url.has_password() {
+            let other = password.and(Some("database.url"));
+            let why = "The password is in the URL already";
+            self.contradiction("database.password", other, why, "Remove it from the URL.");
+        }
+    }
+
+    fn auth(&mut self, auth: &Auth) {
+        self.within("auth.access_token_ttl", auth.access_token_ttl, SECOND..=DAY);
+        self.within(
+            "auth.refresh_token_ttl",
+            auth.refresh_token_ttl,
+            SECOND..=365 * DAY,
+        );
+        self.within(
+            "auth.refresh_reuse_window",
+            auth.refresh_reuse_window,
+            Duration::ZERO..=5 * MINUTE,
+        );
+        self.within(
+            "auth.revocation_poll_interval",
+            auth.revocation_poll_interval,
+            50 * MILLISECOND..=900 * MILLISECOND,
+        );
+        self.within(
+            "auth.revocation_max_staleness",
+            auth.revocation_max_staleness,
+            SECOND..=5 * MINUTE,
+        );
+        self.at_most(
+            ("auth.access_token_ttl", auth.access_token_ttl),
+            ("auth.refresh_token_ttl", auth.refresh_token_ttl),
+        );
+        if let Some(key) = &auth.key
+            && self.merged.are_sound(&["auth.key", "auth.algorithm"])
+            && let Err(reason) = signs(auth.algorithm, key)
+        {
+            self.merged.report("auth.key", reason);
+        }
+        for (key, name) in [
+            ("auth.issuer", auth.issuer.as_deref()),
+            ("auth.audience", Some(auth.audience.as_str())),
+        ] {
+            if name.is_some_and(|name| !is_name_or_url(name)) {
+                self.merged.report(key, "This is neither a name nor a URL.");
+            }
+        }
+    }
+
+    fn accounts(&mut self, accounts: &Accounts) {
+        self.within(
+            "accounts.password_memory",
+            accounts.password_memory,
+            64 * KIB..=GIB,
+        );
+        self.within(
+            "accounts.password_iterations",
+            accounts.password_iterations,
+            1..=20,
+        );
+        self.within(
+            "accounts.password_parallelism",
+            accounts.password_parallelism,
+            1..=8,
+        );
+        self.within(
+            "accounts.password_workers",
+            accounts.password_workers,
+            0..=256,
+        );
+    }
+
+    fn limits(&mut self, limits: &Limits) {
+        for (key, count) in [
+            (
+                "limits.sign_in_failures_per_account",
+                limits.sign_in_failures_per_account,
+            ),
+            (
+                "limits.sign_in_failures_per_address",
+                limits.sign_in_failures_per_address,
+            ),
+            (
+                "limits.registrations_per_address",
+                limits.registrations_per_address,
+            ),
+        ] {
+            self.within(key, count, 1..=1_000_000);
+        }
+        self.within("limits.window", limits.window, SECOND..=DAY);
+    }
+
+    fn ballots(&mut self, ballots: &Ballots) {
+        self.within("ballots.queue", ballots.queue, 1..=1_000_000);
+        self.within("ballots.batch", ballots.batch, 1..=10_000);
+        self.within(
+            "ballots.seal_interval",
+            ballots.seal_interval,
+            100 * MILLISECOND..=MINUTE,
+        );
+        self.at_most(
+            ("ballots.batch", ballots.batch),
+            ("ballots.queue", ballots.queue),
+        );
+    }
+
+    fn http(&mut self, http: &Http) {
+        self.within("http.max_connections", http.max_connections, 1..=1_000_000);
+        self.within(
+            "http.header_timeout",
+            http.header_timeout,
+            100 * MILLISECOND..=10 * MINUTE,
+        );
+        self.within(
+            "http.body_timeout",
+            http.body_timeout,
+            100 * MILLISECOND..=10 * MINUTE,
+        );
+        self.within(
+            "http.shutdown_grace",
+            http.shutdown_grace,
+            Duration::ZERO..=10 * MINUTE,
+        );
+        self.within("http.max_body", http.max_body, KIB..=16 * MIB);
+    }
+
+    fn cors(&mut self, cors: &Cors) {
+        self.within("cors.max_age", cors.max_age, Duration::ZERO..=DAY);
+        if cors.credentials && cors.origins == Origins::Any {
+            self.contradiction(
+                "cors.credentials",
+                Some("cors.origins"),
+                "Any page on the web could act for whoever visits it",
+                "Name the origins that may.",
+            );
+        }
+    }
+
+    fn within<T: PartialOrd>(&mut self, key: &str, value: T, range: RangeInclusive<T>) {
+        if value < *range.start() {
+            self.merged.report(key, "This is too little.");
+        } else if value > *range.end() {
+            self.merged.report(key, "This is too much.");
+        }
+    }
+
+    fn at_most<T: PartialOrd>(&mut self, (less, low): (&str, T), (more, high): (&str, T)) {
+        let other = (low > high).then_some(more);
+        let how = "Lower the one or raise the other.";
+        self.contradiction(less, other, "This is more than the other allows", how);
+    }
+
+    /// Reports that `key` cannot go together with `other`, where there is an other.
+    fn contradiction(&mut self, key: &str, other: Option<&str>, why: &str, how: &str) {
+        let Some(other) = other else { return };
+        if self.merged.are_sound(&[key, other]) {
+            let (found, layer) = (self.merged.shown(other), self.merged.layer(other));
+            let reason = format!("{why}: {other} is {found} (from {layer}). {how}");
+            self.merged.report(key, &reason);
+        }
+    }
+}
+
+/// Whether the key is one to sign with.
+fn signs(algorithm: Algorithm, key: &Secret) -> Result<(), &'static str> {
+    let pem = key.expose().as_bytes();
+    let (key, algorithm) = match algorithm {
+        Algorithm::HS256 => {
+            return match hmac_key(key) {
+                None => Err("This is not base64."),
+                Some(bytes) if bytes.len() < 32 => Err("This is too short to be safe."),
+                Some(_) => Ok(()),
+            };
+        }
+        Algorithm::ES256 => (
+            EncodingKey::from_ec_pem(pem),
+            jsonwebtoken::Algorithm::ES256,
+        ),
+        Algorithm::EdDSA => (
+            EncodingKey::from_ed_pem(pem),
+            jsonwebtoken::Algorithm::EdDSA,
+        ),
+    };
+    // Only signing shows whether it is the right curve.
+    let signed = key.and_then(|key| jsonwebtoken::encode(&Header::new(algorithm), &"", &key));
+    signed
+        .map(drop)
+        .map_err(|_| "This is not a private key for auth.algorithm in PKCS#8 PEM.")
+}
+
+/// The bytes of an HS256 key in base64, padded or not, on one line or several.
+pub fn hmac_key(key: &Secret) -> Option<Vec<u8>> {
+    let padding = DecodePaddingMode::Indifferent;
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(padding);
+    let text: String = key.expose().split_whitespace().collect();
+    GeneralPurpose::new(&STANDARD, config).decode(text).ok()
+}
+
+/// Whether it is a StringOrURI as RFC 7519 has it.
+fn is_name_or_url(text: &str) -> bool {
+    let plain = !text.contains(|letter: char| letter.is_whitespace() || letter.is_control());
+    let url = || url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    (1..=255).contains(&text.chars().count()) && plain && (!text.contains(':') || url())
+}
