@@ -1,6 +1,7 @@
 //! HTTP: what every route has in common.
 
 pub mod body;
+pub mod client;
 pub mod conditional;
 pub mod page;
 pub mod patch;
