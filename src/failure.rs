@@ -332,6 +332,24 @@ impl Failure {
         Failure::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
     }
 
+    /// The same for another waiter, without the cause: that is logged once.
+    pub fn again(&self) -> Self {
+        Failure {
+            code: self.code,
+            detail: self.detail.clone(),
+            errors: self.errors.clone(),
+            retry_after: self.retry_after,
+            limit: self.limit,
+            source: None,
+        }
+    }
+
+    /// The same with other words for people.
+    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self

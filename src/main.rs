@@ -1,1 +1,28 @@
-fn main() {}
+//! From the command line to the configuration to what was asked for.
+
+use std::process::ExitCode;
+
+use polls::cli::{self, Cli};
+use polls::config::{self, Sources};
+
+/// Mistakes in the configuration, as clap has it for mistakes on the command line.
+const MISTAKE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let (sources, command) = Cli::of_process().split(Sources::of_process());
+    let loaded = match config::load(&sources) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(MISTAKE);
+        }
+    };
+    match cli::run(command, loaded).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("polls: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -34,6 +34,9 @@ impl MigrationTrait for Migration {
             ("questions_created", &["created_at", "id"][..]),
             ("questions_closes", &["closes_order", "id"]),
             ("questions_author", &["author_id", "created_at", "id"]),
+            // What still waits for its seal.
+            ("questions_due", &["sealed_at", "closes_order"]),
+            ("questions_closed", &["sealed_at", "closed_at"]),
         ] {
             let mut index = Index::create().name(name).table("questions").take();
             for column in columns {

@@ -43,8 +43,11 @@ impl Authority {
             role,
         };
         let now = self.clock.now();
-        let register = async |transaction: &_| users::register(transaction, new.clone(), now).await;
-        self.db.write(register).await
+        let new = &new;
+        let registered = self.db.write(|transaction| async move {
+            users::register(&transaction, new.clone(), now).await
+        });
+        registered.await
     }
 
     /// Replaces the caller's password and ends every other session. [`Code::InvalidFields`]
@@ -72,14 +75,15 @@ impl Authority {
         let new_hash = self.hasher.turn().await?.hash(new).await?;
 
         let now = self.clock.now();
-        let changed = self.db.write(async |transaction| {
-            let locked = users::lock(transaction, account.id).await?;
+        let (account, new_hash) = (&account, &new_hash);
+        let changed = self.db.write(|transaction| async move {
+            let locked = users::lock(&transaction, account.id).await?;
             if locked.password_hash != account.password_hash {
                 return Ok(None);
             }
-            users::set_password_hash(transaction, account.id, new_hash.clone()).await?;
+            users::set_password_hash(&transaction, account.id, new_hash.clone()).await?;
             let others = Which::AllBut(of.session_id);
-            sessions::end(transaction, account.id, others, now).await.map(Some)
+            sessions::end(&transaction, account.id, others, now).await.map(Some)
         });
         // Without a list, another change came first, and it replaced the password that was given.
         let ended = changed.await?.ok_or_else(wrong)?;
@@ -89,11 +93,11 @@ impl Authority {
 
     /// Replaces a password without asking for the old one, and ends every session.
     pub async fn reset_password(&self, user: Uuid, new: String) -> Result<(), Failure> {
-        let hash = self.hasher.turn().await?.hash(new).await?;
+        let hash = &self.hasher.turn().await?.hash(new).await?;
         let now = self.clock.now();
-        let ended = self.db.write(async |transaction| {
-            users::set_password_hash(transaction, user, hash.clone()).await?;
-            sessions::end(transaction, user, Which::All, now).await
+        let ended = self.db.write(|transaction| async move {
+            users::set_password_hash(&transaction, user, hash.clone()).await?;
+            sessions::end(&transaction, user, Which::All, now).await
         });
         self.revocations.note(&ended.await?);
         Ok(())
@@ -108,13 +112,13 @@ impl Authority {
         if_match: &IfMatch,
     ) -> Result<Model, Failure> {
         let now = self.clock.now();
-        let changed = self.db.write(async |transaction| {
+        let changed = self.db.write(|transaction| async move {
             let (before, after) =
-                users::set_standing(transaction, user, change, if_match, now).await?;
+                users::set_standing(&transaction, user, change, if_match, now).await?;
             let revoked = if !after.is_active() {
-                sessions::end(transaction, user, Which::All, now).await?
+                sessions::end(&transaction, user, Which::All, now).await?
             } else if after.role != before.role {
-                sessions::revoke_tokens(transaction, user, now).await?
+                sessions::revoke_tokens(&transaction, user, now).await?
             } else {
                 Vec::new()
             };
@@ -129,9 +133,9 @@ impl Authority {
     /// [`Code::Stale`].
     pub async fn delete_account(&self, of: &SignedIn, if_match: &IfMatch) -> Result<(), Failure> {
         let now = self.clock.now();
-        let ended = self.db.write(async |transaction| {
-            users::erase(transaction, of.caller.id, if_match, now).await?;
-            sessions::end(transaction, of.caller.id, Which::All, now).await
+        let ended = self.db.write(|transaction| async move {
+            users::erase(&transaction, of.caller.id, if_match, now).await?;
+            sessions::end(&transaction, of.caller.id, Which::All, now).await
         });
         self.revocations.note(&ended.await?);
         Ok(())

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::Rng as _;
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait,
-    DatabaseTransaction, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
     QuerySelect as _,
 };
 use sha2::{Digest as _, Sha256};
@@ -15,6 +15,7 @@ use super::session::Model as Session;
 use super::sessions::{self, Which};
 use super::{Authority, refresh_token, session, token};
 use crate::clock::Time;
+use crate::db::Transaction;
 use crate::failure::Failure;
 use crate::text;
 use crate::users;
@@ -86,9 +87,9 @@ impl Authority {
         client: Option<&str>,
     ) -> Result<Granted, Denied> {
         let now = self.clock.now();
-        let begun = self.db.write(async |transaction| {
+        let begun = self.db.write(|transaction| async move {
             // The account may have been disabled, or its password changed, since it was read.
-            let account = users::lock(transaction, verified.id).await?;
+            let account = users::lock(&transaction, verified.id).await?;
             if !account.is_active() || account.password_hash != verified.password_hash {
                 return Ok(None);
             }
@@ -104,8 +105,8 @@ impl Authority {
                 ended_at: None,
             };
             let row = session.clone().into_active_model().reset_all();
-            row.insert(transaction).await?;
-            let refresh_token = issue_refresh_token(transaction, &session, now).await?;
+            row.insert(&transaction).await?;
+            let refresh_token = issue_refresh_token(&transaction, &session, now).await?;
             Ok(Some((account, session, refresh_token)))
         });
         let (account, session, refresh_token) = begun.await?.ok_or(Denied::Grant)?;
@@ -123,11 +124,12 @@ impl Authority {
             return Err(Denied::Grant);
         };
         let lifetime = self.settings.refresh_token_ttl;
-        let outcome = self.db.write(async |transaction| {
-            let account = users::lock(transaction, session.user_id).await?;
-            let alive = sessions::find_alive(transaction, account.id, session.id, now).await?;
+        let (session, hash) = (&session, &hash);
+        let outcome = self.db.write(|transaction| async move {
+            let account = users::lock(&transaction, session.user_id).await?;
+            let alive = sessions::find_alive(&transaction, account.id, session.id, now).await?;
             let token = refresh_token::Entity::find_by_id(hash.clone()).lock_exclusive();
-            let (Some(session), Some(token)) = (alive, token.one(transaction).await?) else {
+            let (Some(session), Some(token)) = (alive, token.one(&transaction).await?) else {
                 return Ok(Refresh::Denied);
             };
             if token.issued_at.after(lifetime) <= now {
@@ -136,25 +138,25 @@ impl Authority {
             match token.used_at {
                 Some(used_at) if now.since(used_at) > self.settings.refresh_reuse_window => {
                     let which = Which::One(session.id);
-                    let ended = sessions::end(transaction, account.id, which, now).await?;
+                    let ended = sessions::end(&transaction, account.id, which, now).await?;
                     return Ok(Refresh::Stolen(ended));
                 }
                 Some(_) => {}
                 None => {
                     let mut used = token.into_active_model();
                     used.used_at = Set(Some(now));
-                    used.update(transaction).await?;
+                    used.update(&transaction).await?;
                 }
             }
-            forget_expired(transaction, &session, now.before(lifetime)).await?;
+            forget_expired(&transaction, &session, now.before(lifetime)).await?;
             let tokens_expire_at = now.after(self.settings.access_token_ttl);
             let tokens_expire_at = tokens_expire_at.max(session.tokens_expire_at);
             let mut used = session.into_active_model();
             used.last_used_at = Set(now);
             used.tokens_expire_at = Set(tokens_expire_at);
             used.expires_at = Set(now.after(lifetime));
-            let session = used.update(transaction).await?;
-            let refresh_token = issue_refresh_token(transaction, &session, now).await?;
+            let session = used.update(&transaction).await?;
+            let refresh_token = issue_refresh_token(&transaction, &session, now).await?;
             Ok(Refresh::Done(account, session, refresh_token))
         });
         match outcome.await? {
@@ -239,7 +241,7 @@ async fn issue_refresh_token(
 
 /// Forgets the session's tokens that were issued so long ago that they have expired.
 async fn forget_expired(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     session: &Session,
     issued_before: Time,
 ) -> Result<(), Failure> {

@@ -5,8 +5,11 @@ use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use super::{Authority, SignedIn};
+use super::Authority;
+
+pub use super::SignedIn;
 use crate::failure::{Code, Failure};
+use crate::users::Caller;
 
 /// The security scheme's name in the OpenAPI document.
 const SCHEME: &str = "token";
@@ -16,6 +19,12 @@ const TOKEN_URL: &str = "/api/v1/auth/token";
 /// Anybody; whoever sends a token must send a good one.
 #[derive(Debug, Clone, Copy)]
 pub struct MaybeSignedIn(pub Option<SignedIn>);
+
+impl MaybeSignedIn {
+    pub fn caller(&self) -> Option<Caller> {
+        self.0.map(|signed_in| signed_in.caller)
+    }
+}
 
 /// An admin.
 #[derive(Debug, Clone, Copy)]

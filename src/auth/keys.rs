@@ -78,11 +78,11 @@ impl Keys {
                     return Ok::<_, KeysError>(rows);
                 }
                 let first = material(config)?;
-                db.write(async |transaction| {
-                    insert(transaction, config.algorithm, first.clone(), now).await?;
-                    Ok(())
-                })
-                .await?;
+                let first = &first;
+                let stored = db.write(|transaction| async move {
+                    insert(&transaction, config.algorithm, first.clone(), now).await
+                });
+                stored.await?;
                 Ok(load(db.read(), now).await?)
             })
             .await?;
@@ -140,24 +140,25 @@ pub async fn rotate(db: &Db, clock: &Clock, config: &config::Auth) -> Result<Uui
         if current.is_some_and(|current| current.secret == next) {
             return Err(KeysError::SameKey);
         }
-        let rotated = db.write(async |transaction| {
+        let next = &next;
+        let rotated = db.write(|transaction| async move {
             let latest = session::Entity::find()
                 .select_only()
                 .column_as(session::Column::TokensExpireAt.max(), "latest")
                 .into_tuple::<Option<Time>>()
-                .one(transaction)
+                .one(&transaction)
                 .await?
                 .flatten();
             let latest = latest.unwrap_or(now).max(now.after(config.access_token_ttl));
             let expired = Entity::delete_many().filter(Column::ExpiresAt.lte(now));
-            expired.exec(transaction).await?;
-            for row in Entity::find().filter(Column::RetiredAt.is_null()).all(transaction).await? {
+            expired.exec(&transaction).await?;
+            for row in Entity::find().filter(Column::RetiredAt.is_null()).all(&transaction).await? {
                 let mut retired = row.into_active_model();
                 retired.retired_at = Set(Some(now));
                 retired.expires_at = Set(Some(latest.after(ROTATION_SLACK)));
-                retired.update(transaction).await?;
+                retired.update(&transaction).await?;
             }
-            insert(transaction, config.algorithm, next.clone(), now).await
+            insert(&transaction, config.algorithm, next.clone(), now).await
         });
         Ok(rotated.await?)
     })

@@ -185,14 +185,13 @@ impl Authority {
             .add(session::Column::ExpiresAt.lte(now))
             .add(session::Column::EndedAt.is_not_null());
         let unlisted = Condition::all().add(session::Column::TokensExpireAt.lte(now)).add(over);
-        self.db
-            .write(async |transaction| {
-                let sessions = session::Entity::delete_many().filter(unlisted.clone());
-                sessions.exec(transaction).await?;
-                self.revocations.sweep(transaction, now).await?;
-                Ok(())
-            })
-            .await
+        let unlisted = &unlisted;
+        let swept = self.db.write(|transaction| async move {
+            let sessions = session::Entity::delete_many().filter(unlisted.clone());
+            sessions.exec(&transaction).await?;
+            Ok(self.revocations.sweep(&transaction, now).await?)
+        });
+        swept.await
     }
 
     /// Whom an access token speaks for. [`Code::Unauthenticated`] where it is not valid, has

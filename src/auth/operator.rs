@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
+    ColumnTrait as _, EntityTrait as _, IntoActiveModel as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use super::account::Registration;
 use super::session::{self, Model as Session};
 use super::{Authority, token};
 use crate::clock::Time;
+use crate::db::Transaction;
 use crate::failure::{Code, Failure, FieldError};
 use crate::http::conditional::IfMatch;
 use crate::text;
@@ -62,12 +63,12 @@ impl Authority {
     pub async fn mint(&self, login: &str, ttl: Duration) -> Result<Minted, Failure> {
         let user = self.named(login).await?.id;
         let now = self.clock.now();
-        let made = self.db.write(async |transaction| {
-            let account = users::lock(transaction, user).await?;
+        let made = self.db.write(|transaction| async move {
+            let account = users::lock(&transaction, user).await?;
             if !account.is_active() {
                 return Err(Failure::new(Code::Forbidden, "The account is disabled."));
             }
-            let sessions = store(transaction, std::slice::from_ref(&account), now, ttl).await?;
+            let sessions = store(&transaction, std::slice::from_ref(&account), now, ttl).await?;
             Ok((account, sessions))
         });
         let (account, sessions) = made.await?;
@@ -85,7 +86,7 @@ impl Authority {
         let mut last = Uuid::nil();
         loop {
             let now = self.clock.now();
-            let made = self.db.write(async |transaction| {
+            let made = self.db.write(|transaction| async move {
                 let accounts = Entity::find()
                     .filter(Column::Id.gt(last))
                     .filter(Column::Role.eq(Role::User))
@@ -94,9 +95,9 @@ impl Authority {
                     .order_by_asc(Column::Id)
                     .limit(BATCH)
                     .lock_exclusive()
-                    .all(transaction)
+                    .all(&transaction)
                     .await?;
-                let sessions = store(transaction, &accounts, now, ttl).await?;
+                let sessions = store(&transaction, &accounts, now, ttl).await?;
                 Ok((accounts, sessions))
             });
             let (accounts, sessions) = made.await?;
@@ -157,7 +158,7 @@ fn password_mistake(pointer: &str, text: &str) -> Option<FieldError> {
 
 /// Stores a session without refresh tokens for each account.
 async fn store(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     accounts: &[Account],
     now: Time,
     ttl: Duration,

@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait as _,
+    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _, sea_query::OnConflict,
 };
 use tokio::sync::Mutex;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::revocation::{Column, Entity, Model};
 use crate::clock::{Clock, Time};
+use crate::db::Transaction;
 
 /// How far back each poll looks beyond the one before: transactions commit later than they say,
 /// and the clocks of processes differ.
@@ -120,7 +121,7 @@ impl Revocations {
 }
 
 /// Puts rows on the list, each in place of an earlier one of its session.
-pub async fn list(transaction: &DatabaseTransaction, rows: &[Model]) -> Result<(), DbErr> {
+pub async fn list(transaction: &Transaction, rows: &[Model]) -> Result<(), DbErr> {
     for rows in rows.chunks(CHUNK) {
         let rows = rows.iter().map(|row| row.clone().into_active_model().reset_all());
         let replaced = OnConflict::column(Column::SessionId)

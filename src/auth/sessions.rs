@@ -2,7 +2,7 @@
 
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::session::{Column, Entity, Model};
 use super::{Authority, SignedIn, revocation, revocations};
 use crate::clock::Time;
+use crate::db::Transaction;
 use crate::failure::Failure;
 use crate::http::page::Cursor;
 
@@ -72,8 +73,8 @@ impl Authority {
         must_exist: bool,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        let listed = self.db.write(async |transaction| {
-            let listed = end(transaction, user, which, now).await?;
+        let listed = self.db.write(|transaction| async move {
+            let listed = end(&transaction, user, which, now).await?;
             if must_exist && listed.is_empty() {
                 return Err(Failure::not_found("session"));
             }
@@ -86,7 +87,7 @@ impl Authority {
 
 /// Ends sessions. What is returned must be noted once the transaction has committed.
 pub async fn end(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     user: Uuid,
     which: Which,
     now: Time,
@@ -103,7 +104,7 @@ pub async fn end(
 /// Revokes the access tokens of an account's sessions, which go on: refreshing gives new ones.
 /// What is returned must be noted once the transaction has committed.
 pub async fn revoke_tokens(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     user: Uuid,
     now: Time,
 ) -> Result<Vec<revocation::Model>, Failure> {
@@ -117,7 +118,7 @@ pub async fn revoke_tokens(
 }
 
 async fn lock(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     user: Uuid,
     which: Which,
     now: Time,
@@ -127,7 +128,7 @@ async fn lock(
 }
 
 async fn list(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     sessions: &[Model],
     generation: impl Fn(&Model) -> i32,
     now: Time,

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::error::{Actual, Kind};
 use figment::providers::{Format, Yaml, YamlExtended};
@@ -119,25 +119,36 @@ impl Default for Layers {
 
 impl Layers {
     fn merge_file(&mut self, sources: &Sources) {
-        let from_environment = sources.environment.get("POLLS_CONFIG");
-        let from_environment = from_environment.filter(|path| !path.is_empty());
-        let named = sources.file.clone().or(from_environment.map(PathBuf::from));
-        let must_exist = named.is_some();
-        let candidates = named.map_or_else(|| sources.usual_files.clone(), |file| vec![file]);
-        for path in candidates {
-            let layer = path.display().to_string();
+        let variable = sources.environment.get("POLLS_CONFIG");
+        let variable = variable.filter(|path| !path.is_empty());
+        let named = match (&sources.file, variable) {
+            (Some(path), _) => Some((path.clone(), "--config")),
+            (None, Some(path)) => Some((path.into(), "POLLS_CONFIG")),
+            (None, None) => None,
+        };
+        if let Some((path, by)) = named {
             match std::fs::read_to_string(&path) {
-                Ok(text) => return self.merge_yaml(&layer, &text),
-                Err(error) if !must_exist && is_absent(&error) => {}
-                Err(error) => {
-                    let message = format!("The file cannot be read: {error}.");
-                    return self.report(&layer, "", message);
-                }
+                Ok(text) => self.merge_yaml(&path, &text),
+                Err(error) => self.unreadable(&path, &format!("{by} names this file, but"), &error),
+            }
+            return;
+        }
+        for path in &sources.usual_files {
+            match std::fs::read_to_string(path) {
+                Ok(text) => return self.merge_yaml(path, &text),
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return self.unreadable(path, "This file is there, but", &error),
             }
         }
     }
 
-    fn merge_yaml(&mut self, layer: &str, text: &str) {
+    fn unreadable(&mut self, path: &Path, but: &str, error: &io::Error) {
+        let message = format!("{but} it cannot be read: {error}.");
+        self.report(&path.display().to_string(), "", message);
+    }
+
+    fn merge_yaml(&mut self, path: &Path, text: &str) {
+        let layer = &path.display().to_string();
         // Unlike `Yaml`, this notices keys that are there twice.
         match YamlExtended::from_str(text) {
             Ok(Value::Dict(_, values)) => self.merge(layer, values),
@@ -331,7 +342,7 @@ fn reason(kind: &Kind) -> String {
         {
             "a string" | "path string" => "This is not text. Put it in quotes.",
             "a boolean" => "This is neither true nor false.",
-            "u16" | "u32" => "This is not such a whole number.",
+            "u16" | "u32" => "This is not a whole number, or far out of range.",
             _ => "This is something else.",
         }
         .to_owned(),

@@ -49,18 +49,13 @@ impl Rules<'_> {
                 self.merged
                     .report("server.path", "This path has the wrong length.");
             }
-            for key in ["server.port", "server.host"] {
-                let other = if self.merged.is_set(key) {
-                    Some(key)
-                } else {
-                    None
-                };
-                self.contradiction(
-                    "server.path",
-                    other,
-                    "The server listens on a socket or on a port, not on both",
-                    "Remove one, or set server.path to null where it is not wanted.",
-                );
+            for other in ["server.port", "server.host"] {
+                let pair = ("server.path", other);
+                let why = "The server listens on a socket or on a port, not on both";
+                let how = "Remove one, or set server.path to null where it is not wanted.";
+                if self.merged.is_set(other) {
+                    self.contradiction(pair, why, how);
+                }
             }
         }
         if server.public_url.as_ref().is_some_and(|url| !url.is_web()) {
@@ -92,38 +87,42 @@ impl Rules<'_> {
             ("database.max_connections", database.max_connections),
         );
 
-        let user = database.user.as_ref().map(|_| "database.user");
-        let password = database.password.as_ref().map(|_| "database.password");
-        if database.url.is_file() {
-            for key in [user, password].into_iter().flatten() {
-                let why = "Nobody signs in to an SQLite file";
-                self.contradiction(
-                    key,
-                    Some("database.url"),
-                    why,
-                    "Remove it, or change the URL.",
-                );
+        self.credentials(database);
+    }
+
+    fn credentials(&mut self, database: &Database) {
+        let Database {
+            url,
+            user,
+            password,
+            ..
+        } = database;
+        let (with_user, with_password) = (
+            ("database.user", "database.url"),
+            ("database.password", "database.url"),
+        );
+        if url.is_file() {
+            let why = "Nobody signs in to an SQLite file";
+            let how = "Remove it, or change the URL.";
+            if user.is_some() {
+                self.contradiction(with_user, why, how);
+            }
+            if password.is_some() {
+                self.contradiction(with_password, why, how);
             }
             return;
         }
-        if database.url.has_user() {
+        if user.is_some() && url.has_user() {
             let why = "The account is in the URL already";
-            self.contradiction(
-                "database.user",
-                user.and(Some("database.url")),
-                why,
-                "Remove one.",
-            );
-        } else if user.is_none() && password.is_some() {
-            self.merged.report(
-                "database.password",
-                "Nobody is named whose password this is. Set database.user.",
-            );
+            self.contradiction(with_user, why, "Remove one.");
         }
-        if database.url.has_password() {
-            let other = password.and(Some("database.url"));
+        if password.is_some() && url.has_password() {
             let why = "The password is in the URL already";
-            self.contradiction("database.password", other, why, "Remove it from the URL.");
+            self.contradiction(with_password, why, "Remove it from the URL.");
+        }
+        if password.is_some() && user.is_none() && !url.has_user() {
+            let why = "Nobody is named whose password this is";
+            self.contradiction(("database.password", "database.user"), why, "Set it.");
         }
     }
 
@@ -249,12 +248,9 @@ impl Rules<'_> {
     fn cors(&mut self, cors: &Cors) {
         self.within("cors.max_age", cors.max_age, Duration::ZERO..=DAY);
         if cors.credentials && cors.origins == Origins::Any {
-            self.contradiction(
-                "cors.credentials",
-                Some("cors.origins"),
-                "Any page on the web could act for whoever visits it",
-                "Name the origins that may.",
-            );
+            let why = "Any page on the web could act for whoever visits it";
+            let how = "Name the origins that may.";
+            self.contradiction(("cors.credentials", "cors.origins"), why, how);
         }
     }
 
@@ -267,14 +263,15 @@ impl Rules<'_> {
     }
 
     fn at_most<T: PartialOrd>(&mut self, (less, low): (&str, T), (more, high): (&str, T)) {
-        let other = (low > high).then_some(more);
-        let how = "Lower the one or raise the other.";
-        self.contradiction(less, other, "This is more than the other allows", how);
+        if low > high {
+            let why = "This is more than the other allows";
+            self.contradiction((less, more), why, "Lower the one or raise the other.");
+        }
     }
 
-    /// Reports that `key` cannot go together with `other`, where there is an other.
-    fn contradiction(&mut self, key: &str, other: Option<&str>, why: &str, how: &str) {
-        let Some(other) = other else { return };
+    /// Reports that `key` cannot go together with `other`.
+    fn contradiction(&mut self, (key, other): (&str, &str), why: &str, how: &str) {
+        // A value that was not understood has been replaced by its default.
         if self.merged.are_sound(&[key, other]) {
             let (found, layer) = (self.merged.shown(other), self.merged.layer(other));
             let reason = format!("{why}: {other} is {found} (from {layer}). {how}");

@@ -233,7 +233,16 @@ fn the_file_is_the_named_one_or_the_first_there_is() {
     assert_eq!(problems[0].layer, absent.display().to_string());
     sources.file = None;
     sources.environment = [("POLLS_CONFIG".to_owned(), absent.into())].into();
-    assert!(load(&sources).is_err());
+    let problems = load(&sources).unwrap_err().0;
+    assert!(
+        problems[0]
+            .message
+            .starts_with("POLLS_CONFIG names this file, but")
+    );
+    sources.environment.clear();
+    sources.usual_files = vec![directory.path().to_owned()];
+    let problems = load(&sources).unwrap_err().0;
+    assert!(problems[0].message.starts_with("This file is there, but"));
 }
 
 #[test]
@@ -382,7 +391,11 @@ fn wrong_forms_are_named() {
     for (key, value, message) in [
         ("server.host", "localhost", "This is not an IP address"),
         ("server.port", "", "There is no value."),
-        ("server.port", "70000", "This is not such a whole number."),
+        (
+            "server.port",
+            "70000",
+            "This is not a whole number, or far out of range.",
+        ),
         ("server.path_mode", "+66", "These are not permissions"),
         ("server.path_mode", "888", "These are not permissions"),
         ("server.path_mode", "1777", "These are not permissions"),
@@ -506,12 +519,18 @@ fn contradictions_name_both_sides() {
                 ("database.url", "postgres://h/polls"),
                 ("database.password", "y"),
             ],
-            "Nobody is named whose password this is.",
+            "Nobody is named whose password this is: database.user is null (from default). Set it.",
         ),
     ] {
         let problem = problem(settings);
         assert!(problem.message.starts_with(message), "{problem}");
     }
+    let environment = [
+        ("POLLS__DATABASE__URL", "postgres://h/polls"),
+        ("POLLS__DATABASE__PASSWORD", "x"),
+    ];
+    let misread = load_with("database: {user: 7}", &environment).unwrap_err();
+    assert_eq!(misread.0.len(), 1, "{misread}");
     let socket = set(&[("server.path", "/run/x")]).unwrap();
     assert!(socket.config.server.path.is_some());
 }

@@ -1,5 +1,10 @@
 //! Many rows as one parameter, so that a batch is the same statement whatever its size.
 
+use std::fmt::Write as _;
+
+use sea_orm::Value;
+use uuid::Uuid;
+
 /// A column of [`rows`] and how its JSON value is read.
 #[derive(Debug, Clone, Copy)]
 pub enum Column {
@@ -23,4 +28,52 @@ pub fn rows(alias: &str, columns: &[Column]) -> String {
         })
         .collect();
     format!("(SELECT {} FROM json_each(?)) AS {alias}", columns.join(", "))
+}
+
+/// Rows for [`rows`], written as the JSON that it reads.
+#[derive(Debug, Clone)]
+pub struct Rows(String);
+
+impl Rows {
+    pub fn new() -> Self {
+        Rows(String::from("["))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// Adds a row: first its ids, then its numbers.
+    pub fn push(&mut self, ids: &[Uuid], numbers: &[i64]) {
+        let mut separator = if self.is_empty() { "[" } else { ",[" };
+        for id in ids {
+            // Writing to a String cannot fail.
+            let _ = write!(self.0, "{separator}\"{}\"", id.simple());
+            separator = ",";
+        }
+        for number in numbers {
+            let _ = write!(self.0, "{separator}{number}");
+            separator = ",";
+        }
+        self.0.push(']');
+    }
+
+    pub fn to_value(&self) -> Value {
+        format!("{}]", self.0).into()
+    }
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Rows::new()
+    }
+}
+
+/// Ids for a [`rows`] of one column.
+pub fn ids(ids: impl IntoIterator<Item = Uuid>) -> Rows {
+    let mut rows = Rows::new();
+    for id in ids {
+        rows.push(&[id], &[]);
+    }
+    rows
 }

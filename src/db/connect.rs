@@ -28,7 +28,7 @@ pub enum ConnectError {
 impl Db {
     /// Opens the database that the configuration names, and makes the file where there is none.
     pub async fn connect(config: &config::Database) -> Result<Db, ConnectError> {
-        let url = config.url.with_credentials(None, None);
+        let url = config.connection_url();
         let url = url.expose();
         let Some(path) = sqlite_path(url) else {
             let scheme = url.split(':').next().unwrap_or_default();

@@ -7,17 +7,19 @@ mod connect;
 mod error;
 mod schema;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    QueryResult, SqliteTransactionMode,
     Statement, TransactionOptions, TransactionTrait, Value,
 };
 
 use crate::failure::Failure;
 
-pub use batch::{Column, rows};
+pub use batch::{Column, Rows, ids, rows};
 pub use connect::ConnectError;
 pub use error::{is_transient, is_unique_violation};
 pub use schema::{MigrateError, Step};
@@ -47,14 +49,17 @@ impl Db {
     /// Begins anew, a bounded number of times, when the transaction loses against another one:
     /// `verb` must do nothing that a rollback does not undo. A connection that dies at the commit
     /// gives [`Code::OutcomeUnknown`](crate::failure::Code::OutcomeUnknown).
-    pub async fn write<T>(
-        &self,
-        verb: impl AsyncFn(&DatabaseTransaction) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    ///
+    /// Written `db.write(|transaction| async move { … })`; what the block uses from outside must
+    /// be a reference or `Copy`. (An async closure would read better, but the compiler cannot yet
+    /// prove its future `Send`.)
+    pub async fn write<T, F>(&self, verb: impl Fn(Transaction) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
         let mut attempt = 1;
         loop {
-            let outcome = self.attempt(&verb).await;
-            match outcome {
+            match self.attempt(&verb).await {
                 Err(failure) if attempt < ATTEMPTS && error::lost_a_conflict(&failure) => {
                     pause(attempt).await;
                     attempt += 1;
@@ -64,12 +69,15 @@ impl Db {
         }
     }
 
-    async fn attempt<T>(
-        &self,
-        verb: impl AsyncFn(&DatabaseTransaction) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let transaction = self.begin().await?;
-        match verb(&transaction).await {
+    async fn attempt<T, F>(&self, verb: &impl Fn(Transaction) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let transaction = Transaction(Arc::new(self.begin().await?));
+        let outcome = verb(transaction.clone()).await;
+        let transaction = Arc::into_inner(transaction.0)
+            .ok_or_else(|| Failure::internal("a transaction was kept beyond its end"))?;
+        match outcome {
             Ok(value) => {
                 transaction.commit().await.map_err(error::at_commit)?;
                 Ok(value)
@@ -104,6 +112,33 @@ impl Db {
                 tracing::warn!(%error, "closing the database failed");
             }
         }
+    }
+}
+
+/// A write transaction on loan to a verb; ended by [`Db::write`].
+#[derive(Debug, Clone)]
+pub struct Transaction(Arc<DatabaseTransaction>);
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Transaction {
+    fn get_database_backend(&self) -> DbBackend {
+        self.0.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.0.execute_raw(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.0.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.0.query_one_raw(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.0.query_all_raw(statement).await
     }
 }
 

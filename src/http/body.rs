@@ -4,9 +4,12 @@
 //! names the first; limits and rules are 422 and name all of them at once.
 
 use poem::{Request, RequestBody};
-use poem_openapi::impl_apirequest_for_payload;
+use poem_openapi::error::ContentTypeError;
 use poem_openapi::payload::{ParsePayload, Payload};
-use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::registry::{MetaRequest, MetaSchemaRef, Registry};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions, impl_apirequest_for_payload,
+};
 use poem_openapi::types::Type;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -94,6 +97,42 @@ impl<T: Type + DeserializeOwned> ParsePayload for Draft<T> {
 }
 
 impl_apirequest_for_payload!(Draft<T>, T: Type + DeserializeOwned);
+
+/// A JSON body that may be left out, which means `T::default()`.
+pub struct OptionalBody<T>(pub T);
+
+impl<'a, T> ApiExtractor<'a> for OptionalBody<T>
+where
+    T: Type + DeserializeOwned + Validate + Default,
+{
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        <Body<T> as Payload>::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let meta = <Body<T> as ApiExtractor>::request_meta()?;
+        Some(MetaRequest { required: false, ..meta })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        if request.content_type().is_some() {
+            let body = <Body<T> as ApiExtractor>::from_request(request, body, options).await?;
+            return Ok(OptionalBody(body.0));
+        }
+        if read(body).await?.is_empty() {
+            return Ok(OptionalBody(T::default()));
+        }
+        Err(ContentTypeError::ExpectContentType.into())
+    }
+}
 
 /// The whole body. How large it may be and how long it may take is bounded where the request
 /// comes in.

@@ -1,7 +1,124 @@
-//! Who is asking.
+//! Who is asking: the address of the client behind the proxies that we trust.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+use poem::{Addr, Request};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client's address, as a request extension; none where a unix socket's peer does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddr(pub Option<IpAddr>);
+
+/// The networks whose `X-Forwarded-For` is believed.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(pub Vec<IpNet>);
+
+impl TrustedProxies {
+    pub(super) fn client(&self, request: &Request) -> ClientAddr {
+        ClientAddr(match &**request.remote_addr() {
+            Addr::SocketAddr(peer) => {
+                let peer = peer.ip().to_canonical();
+                if self.trusts(peer) {
+                    self.forwarded(request.headers()).or(Some(peer))
+                } else {
+                    Some(peer)
+                }
+            }
+            Addr::Unix(_) => self.forwarded(request.headers()),
+            Addr::Custom(..) => None,
+        })
+    }
+
+    /// The right-most address that is not a proxy of ours: what stands left of it is hearsay.
+    fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let mut nearest = None;
+        for line in headers.get_all(X_FORWARDED_FOR).iter().rev() {
+            for hop in line.to_str().ok()?.rsplit(',') {
+                let Some(hop) = address(hop.trim()) else {
+                    return nearest;
+                };
+                nearest = Some(hop);
+                if !self.trusts(hop) {
+                    return nearest;
+                }
+            }
+        }
+        nearest
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// Some proxies add the port.
+fn address(hop: &str) -> Option<IpAddr> {
+    hop.parse::<IpAddr>()
+        .or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()))
+        .ok()
+        .map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn forwarded(lines: &[&str]) -> Option<String> {
+        let proxies = TrustedProxies(vec![net("10.0.0.0/8"), net("192.0.2.7/32")]);
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(X_FORWARDED_FOR, line.parse().unwrap());
+        }
+        proxies.forwarded(&headers).map(|ip| ip.to_string())
+    }
+
+    #[test]
+    fn the_right_most_stranger_is_the_client() {
+        let client = |lines: &[&str]| forwarded(lines).unwrap();
+        assert_eq!(client(&["203.0.113.5"]), "203.0.113.5");
+        assert_eq!(client(&["6.6.6.6, 203.0.113.5, 10.0.0.2"]), "203.0.113.5");
+        assert_eq!(
+            client(&["6.6.6.6", "203.0.113.5, 192.0.2.7"]),
+            "203.0.113.5"
+        );
+        assert_eq!(client(&["[2001:db8::1]:4711, 10.0.0.2"]), "2001:db8::1");
+        assert_eq!(client(&["::ffff:203.0.113.5"]), "203.0.113.5");
+        assert_eq!(client(&["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
+        assert_eq!(client(&["6.6.6.6, nonsense, 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(forwarded(&["unknown"]), None);
+        assert_eq!(forwarded(&[]), None);
+    }
+
+    #[test]
+    fn only_a_trusted_peer_is_believed() {
+        let proxies = TrustedProxies(vec![net("10.0.0.0/8")]);
+        let from = |peer: &str| {
+            let mut parts = http::Request::builder()
+                .header("x-forwarded-for", "203.0.113.5")
+                .body(())
+                .unwrap()
+                .into_parts()
+                .0;
+            parts.method = http::Method::GET;
+            let peer = Addr::SocketAddr(peer.parse().unwrap());
+            let parts = poem::RequestParts::from((
+                parts,
+                Default::default(),
+                poem::web::RemoteAddr(peer),
+                http::uri::Scheme::HTTP,
+            ));
+            let client = proxies.client(&Request::from_parts(parts, poem::Body::empty()));
+            client.0.unwrap().to_string()
+        };
+        assert_eq!(from("198.51.100.1:5"), "198.51.100.1");
+        assert_eq!(from("10.1.2.3:5"), "203.0.113.5");
+        assert_eq!(from("[::ffff:10.1.2.3]:5"), "203.0.113.5");
+    }
+}

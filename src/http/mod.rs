@@ -1,11 +1,363 @@
-//! HTTP: what every route has in common.
+//! The house that the API lives in: everything about HTTP that is the same for every call.
+//!
+//! [`serve()`] brings connections, [`stack`] does for each request what is due (`Stack::answer` has
+//! the order), and handlers see only requests worth handling. Whatever goes wrong on the way
+//! leaves as a [`problem`].
 
 pub mod body;
+pub mod body_limit;
 pub mod client;
 pub mod conditional;
+pub mod metrics;
 pub mod page;
 pub mod patch;
 pub mod problem;
 pub mod refused;
 pub mod reply;
+pub mod request_id;
+pub mod routes;
 pub mod schema;
+pub mod serve;
+pub mod signals;
+
+mod access;
+mod compress;
+mod cors;
+mod health;
+mod negotiate;
+mod pages;
+mod vary;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING,
+    CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use hyper::body::Body as _;
+use poem::{Body, Endpoint, Request, Response, Result};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::body_limit::BodyFault;
+pub use self::client::ClientAddr;
+pub use self::metrics::Metrics;
+pub use self::request_id::RequestId;
+pub use self::routes::{Operation, Routes};
+pub use self::serve::{Address, Listener, serve};
+pub use self::signals::stop_on_signals;
+
+use self::client::TrustedProxies;
+use self::cors::Cors;
+use self::negotiate::Coding;
+use self::routes::Route;
+use self::vary::Vary;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+
+/// Where the API begins.
+pub const API: &str = "/api/v1";
+
+type BoxBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
+
+/// The routes that every server has beside the API: health, problem pages, metrics.
+pub fn operations(metrics: bool) -> impl Iterator<Item = Operation> {
+    health::operations()
+        .into_iter()
+        .chain(pages::operations())
+        .chain(metrics.then(metrics::operation))
+}
+
+/// Adds what [`operations`] lists to a router. `check` tells whether the database answers with a
+/// current schema.
+pub fn mount<C, F>(
+    router: poem::Route,
+    check: C,
+    shutdown: CancellationToken,
+    metrics: Option<Metrics>,
+) -> poem::Route
+where
+    C: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let router = pages::mount(health::mount(router, check, shutdown));
+    match metrics {
+        Some(metrics) => metrics::mount(router, metrics),
+        None => router,
+    }
+}
+
+/// Puts the house around `endpoint`. Requests that change something run on `tasks`.
+pub fn stack<E>(
+    endpoint: E,
+    config: &Config,
+    routes: Routes,
+    clock: Clock,
+    tasks: TaskTracker,
+) -> Stack<E>
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    Stack {
+        inner: Arc::new(endpoint),
+        routes,
+        clock,
+        tasks,
+        proxies: TrustedProxies(config.server.trusted_proxies.clone()),
+        cors: Cors::new(&config.cors),
+        requests: metrics::Requests::new(),
+        max_body: config.http.max_body,
+        body_timeout: config.http.body_timeout,
+        compression: config.http.compression,
+        access_log: config.log.access,
+    }
+}
+
+/// The outermost endpoint. It never returns an error.
+pub struct Stack<E> {
+    inner: Arc<E>,
+    routes: Routes,
+    clock: Clock,
+    tasks: TaskTracker,
+    proxies: TrustedProxies,
+    cors: Cors,
+    requests: metrics::Requests,
+    max_body: u64,
+    body_timeout: Duration,
+    compression: bool,
+    access_log: bool,
+}
+
+impl<E: Endpoint<Output = Response> + 'static> Endpoint for Stack<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let id = RequestId::of(request.headers(), &self.clock);
+        Ok(id.clone().scope(self.answer(request, id)).await)
+    }
+}
+
+/// What the answer depends on, kept while the handler has the request.
+struct Asked {
+    head: bool,
+    get_in_api: bool,
+    token_sent: bool,
+    http1: bool,
+    origin: Option<HeaderValue>,
+    if_none_match: Option<HeaderValue>,
+    coding: Option<Coding>,
+}
+
+impl Asked {
+    /// Whether the client has this very body already.
+    fn has_already(&self, head: &poem::ResponseParts) -> bool {
+        let (Some(known), Some(tag)) = (&self.if_none_match, head.headers.get(ETAG)) else {
+            return false;
+        };
+        let (Ok(known), Ok(tag)) = (known.to_str(), tag.to_str()) else {
+            return false;
+        };
+        self.get_in_api && head.status == StatusCode::OK && conditional::names(known, tag)
+    }
+}
+
+impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
+    /// Everything that happens to a request, in order.
+    async fn answer(&self, mut request: Request, id: RequestId) -> Response {
+        let began = Instant::now();
+        let client = self.proxies.client(&request);
+        let line = self.access_log.then(|| access::Line::of(&request, client));
+        let method = metrics::method_label(request.method());
+        let in_flight = self.requests.begin();
+
+        request.set_data(client);
+        routes::trim_trailing_slash(&mut request);
+        let route = self.routes.find(request.uri().path());
+        let asked = self.note(&request, route);
+        let response = match self.answer_without_handler(&request, route) {
+            Some(response) => response,
+            None => self.handle(request, route, &id).await,
+        };
+        let (response, bytes) = self.finish(response, &asked, &id).await;
+
+        drop(in_flight);
+        let (status, took) = (response.status(), began.elapsed());
+        self.requests.record(route, method, status, took);
+        if let Some(line) = line {
+            line.write(status, bytes, took);
+        }
+        response
+    }
+
+    fn note(&self, request: &Request, route: Option<&Route>) -> Asked {
+        let headers = request.headers();
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        Asked {
+            head: request.method() == Method::HEAD,
+            get_in_api: reads && route.is_some_and(|route| route.in_api),
+            token_sent: headers.contains_key(AUTHORIZATION),
+            http1: request.version() < Version::HTTP_2,
+            origin: headers.get(ORIGIN).cloned(),
+            if_none_match: headers.get(IF_NONE_MATCH).cloned(),
+            coding: match self.compression {
+                true => Coding::preferred(headers),
+                false => None,
+            },
+        }
+    }
+
+    /// What the table of routes and the headers alone decide.
+    fn answer_without_handler(&self, request: &Request, route: Option<&Route>) -> Option<Response> {
+        let headers = request.headers();
+        if let Some(route) = route {
+            if request.method() == Method::OPTIONS {
+                return Some(self.options(request, route));
+            }
+            let Some(operation) = route.operation(request.method()) else {
+                let failure = problem::from_status(StatusCode::METHOD_NOT_ALLOWED);
+                return Some(with(problem::render(&failure), ALLOW, route.allow.clone()));
+            };
+            if route.in_api {
+                if let Some(Err(failure)) = request.uri().query().map(|q| operation.check_query(q))
+                {
+                    return Some(problem::render(&failure));
+                }
+                if !negotiate::accepts(headers, &operation.produces) {
+                    let failure = problem::from_status(StatusCode::NOT_ACCEPTABLE);
+                    return Some(problem::render(&failure));
+                }
+            }
+        }
+        match headers.get(CONTENT_ENCODING) {
+            Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+                let detail = "Request bodies are taken as they are, without a content encoding.";
+                let failure = Failure::new(Code::UnsupportedMediaType, detail);
+                let identity = HeaderValue::from_static("identity");
+                Some(with(problem::render(&failure), ACCEPT_ENCODING, identity))
+            }
+            _ => None,
+        }
+    }
+
+    fn options(&self, request: &Request, route: &Route) -> Response {
+        let mut response = with(StatusCode::NO_CONTENT.into(), ALLOW, route.allow.clone());
+        if cors::is_preflight(request.headers()) {
+            self.cors.preflight(&route.allow, response.headers_mut());
+        }
+        response
+    }
+
+    /// Lets the handler answer, whatever it does.
+    async fn handle(
+        &self,
+        mut request: Request,
+        route: Option<&Route>,
+        id: &RequestId,
+    ) -> Response {
+        let operation = route.and_then(|route| route.operation(request.method()));
+        let max_body = operation.and_then(|operation| operation.max_body);
+        let max_body = max_body.unwrap_or(self.max_body);
+        let verdict = match body_limit::bound(&mut request, max_body, self.body_timeout) {
+            Ok(verdict) => verdict,
+            Err(fault) => return problem::render(&fault.into()),
+        };
+        if request.method() == Method::HEAD {
+            request.set_method(Method::GET);
+        }
+        let outcome = if request.method().is_safe() {
+            let handled = AssertUnwindSafe(self.inner.call(request));
+            handled.catch_unwind().await.ok()
+        } else {
+            // A client that hangs up must not stop a change halfway.
+            let inner = self.inner.clone();
+            let handled = id.clone().scope(async move { inner.call(request).await });
+            self.tasks.spawn(handled).await.ok()
+        };
+        let failed = match outcome {
+            Some(Ok(response)) if !is_bare_error(&response) => return response,
+            Some(Ok(response)) => problem::from_status(response.status()),
+            Some(Err(error)) => problem::from_error(error),
+            // The panic hook has logged it.
+            None => problem::from_status(StatusCode::INTERNAL_SERVER_ERROR),
+        };
+        let failure = verdict.fault().map_or(failed, Failure::from);
+        problem::log(&failure);
+        problem::render(&failure)
+    }
+
+    /// Adds the headers that every answer has, compresses it, and tells the length of its body.
+    async fn finish(
+        &self,
+        response: Response,
+        asked: &Asked,
+        id: &RequestId,
+    ) -> (Response, Option<u64>) {
+        let (mut head, body) = response.into_parts();
+        let mut body = BoxBody::from(body);
+        if asked.has_already(&head) {
+            head.status = StatusCode::NOT_MODIFIED;
+            head.headers.remove(CONTENT_TYPE);
+            body = BoxBody::from(Body::empty());
+        }
+        let mut vary = Vary {
+            authorization: asked.get_in_api,
+            origin: self.cors.varies(),
+            encoding: false,
+        };
+        if self.compression {
+            (body, vary.encoding) = compress::compress(&mut head, body, asked.coding).await;
+        }
+        let headers = &mut head.headers;
+        if asked.token_sent && head.status == StatusCode::UNAUTHORIZED {
+            problem::challenge_bad_token(headers);
+        }
+        if asked.get_in_api && !headers.contains_key(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, PRIVATE);
+        }
+        self.cors.apply(asked.origin.as_ref(), headers);
+        vary.tell(headers);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        headers.insert(request_id::X_REQUEST_ID, id.header_value());
+
+        // The rest of such a body is still on its way, so the connection cannot be used again.
+        let unread = matches!(head.status.as_u16(), 408 | 413);
+        if unread && asked.http1 {
+            headers.insert(CONNECTION, CLOSE);
+        }
+        let bytes = body.size_hint().exact();
+        if asked.head {
+            let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+            if let Some(bytes) = bytes.filter(|_| !bodiless.contains(&head.status)) {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+            }
+            return (Response::from_parts(head, Body::empty()), Some(0));
+        }
+        (Response::from_parts(head, body.into()), bytes)
+    }
+}
+
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
+    response.headers_mut().insert(name, value);
+    response
+}
+
+/// Whether the framework made this answer: handlers give their failures a form.
+fn is_bare_error(response: &Response) -> bool {
+    let status = response.status();
+    let media = response.headers().get(CONTENT_TYPE);
+    (status.is_client_error() || status.is_server_error())
+        && media.is_none_or(|media| media.as_bytes().starts_with(b"text/plain"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -120,8 +120,9 @@ impl UsersApi {
         };
         let (id, if_match) = (signed_in.caller.id, IfMatch::new(if_match.0));
         let now = self.authority.now();
-        let changed = self.authority.db().write(async |transaction| {
-            super::update(transaction, id, change.clone(), &if_match, now).await
+        let (change, if_match) = (&change, &if_match);
+        let changed = self.authority.db().write(|transaction| async move {
+            super::update(&transaction, id, change.clone(), if_match, now).await
         });
         Ok(Changed::new(rendered(changed.await.map_err(gone)?)?))
     }

@@ -10,16 +10,16 @@ pub mod password;
 pub mod phone;
 
 use phonenumber::country;
-use sea_orm::sea_query::Condition;
+use sea_orm::sea_query::{Condition, ExprTrait as _};
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait,
-    DatabaseTransaction, DbErr, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    DbErr, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::db::is_unique_violation;
+use crate::db::{Transaction, is_unique_violation};
 use crate::failure::{Code, Failure};
 use crate::http::conditional::IfMatch;
 use crate::http::page::Cursor;
@@ -73,7 +73,7 @@ pub struct Standing {
 
 /// Makes an account. [`Code::AccountTaken`] where the email address or phone number has one.
 pub async fn register(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     new: NewAccount,
     now: Time,
 ) -> Result<Model, Failure> {
@@ -146,7 +146,7 @@ pub async fn list(
 
 /// Changes what is named. [`Code::AccountTaken`], [`Code::Stale`], [`Code::NotFound`].
 pub async fn update(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     id: Uuid,
     change: Profile,
     if_match: &IfMatch,
@@ -166,7 +166,7 @@ pub async fn update(
 
 /// Replaces the password.
 pub async fn set_password_hash(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     id: Uuid,
     hash: String,
 ) -> Result<(), Failure> {
@@ -179,7 +179,7 @@ pub async fn set_password_hash(
 /// Changes what is named, and returns the account before and after.
 /// [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`].
 pub async fn set_standing(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     id: Uuid,
     change: Standing,
     if_match: &IfMatch,
@@ -202,7 +202,7 @@ pub async fn set_standing(
 /// Erases whatever says who it was; its questions and ballots stay.
 /// [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`].
 pub async fn erase(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     id: Uuid,
     if_match: &IfMatch,
     now: Time,
@@ -226,7 +226,7 @@ pub async fn erase(
 /// Reads an account and keeps it as it is until the transaction ends.
 ///
 /// Whoever locks more than this locks the account first, then its session: no deadlocks.
-pub async fn lock(transaction: &DatabaseTransaction, id: Uuid) -> Result<Model, Failure> {
+pub async fn lock(transaction: &Transaction, id: Uuid) -> Result<Model, Failure> {
     let account = Entity::find_by_id(id).lock_exclusive();
     existing(account.one(transaction).await?)
 }
@@ -241,7 +241,7 @@ fn existing(account: Option<Model>) -> Result<Model, Failure> {
 ///
 /// All of them are locked, so that of two who leave at once one sees that the other has.
 async fn keep_an_admin(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     leaving: &Model,
 ) -> Result<(), Failure> {
     if leaving.role != Role::Admin || !leaving.is_active() {
@@ -266,7 +266,7 @@ async fn keep_an_admin(
 
 /// Writes what differs. A change that changes nothing is no new revision.
 async fn save(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     before: Model,
     mut after: Model,
     now: Time,

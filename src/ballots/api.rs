@@ -1,0 +1,189 @@
+//! `/questions/{id}/ballot`.
+
+use std::collections::BTreeSet;
+
+use poem_openapi::param::Path;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use validator::{Validate, ValidationError};
+
+use super::{BallotBox, Cast};
+use crate::app::{PREFIX, Tag};
+use crate::auth::guard::SignedIn;
+use crate::clock::Time;
+use crate::db::Db;
+use crate::failure::Failure;
+use crate::http::body::Body;
+use crate::http::refused::{Refused, failures};
+use crate::http::reply::{Changed, Created, Done, Fetched, Put, Rendered};
+use crate::tallies::objects::Results;
+use crate::tallies::view::Views;
+use crate::users::Caller;
+
+/// The handlers of ballots.
+pub struct BallotsApi {
+    pub db: Db,
+    pub ballot_box: BallotBox,
+    pub views: Views,
+}
+
+/// Your ballot on a question.
+#[derive(Debug, Object, Serialize)]
+#[oai(skip_serializing_if_is_none)]
+pub struct Ballot {
+    pub question_id: Uuid,
+    /// The choices that it names; a set.
+    pub choice_ids: Vec<Uuid>,
+    /// When you first voted.
+    pub cast_at: Time,
+    /// When you last changed it.
+    pub updated_at: Time,
+    /// The results with your ballot in them, where you may see them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub results: Option<Results>,
+}
+
+/// A ballot to be cast.
+#[derive(Debug, Object, Deserialize, Validate)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub struct NewBallot {
+    /// The choices that you vote for: a set of `min_choices` to `max_choices` of the question's.
+    #[oai(validator(min_items = 1, max_items = 100, unique_items))]
+    #[validate(length(min = 1, max = 100), custom(function = "unique"))]
+    pub choice_ids: Vec<Uuid>,
+}
+
+fn unique(ids: &[Uuid]) -> Result<(), ValidationError> {
+    let mut seen = BTreeSet::new();
+    match ids.iter().position(|id| !seen.insert(id)) {
+        None => Ok(()),
+        Some(index) => {
+            let mut error = ValidationError::new("unique");
+            error.add_param("at".into(), &format!("/{index}"));
+            Err(error.with_message("must not be named twice".into()))
+        }
+    }
+}
+
+impl Example for NewBallot {
+    fn example() -> Self {
+        NewBallot { choice_ids: vec![Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0001)] }
+    }
+}
+
+failures! {
+    CastBallot: NotFound, VotingNotOpen, VotingClosed, AlreadyVoted, InvalidFields;
+    GetBallot: NotFound;
+    WithdrawBallot: NotFound, VotingNotOpen, VotingClosed, BallotFinal;
+}
+
+#[OpenApi]
+impl BallotsApi {
+    /// Cast or change your ballot
+    ///
+    /// 201 is your first ballot, 200 one that was there. The same ballot again changes nothing and
+    /// succeeds whatever the question's status is by now, so when an answer gets lost, just send
+    /// it again. Another ballot replaces yours where `allow_change` is true, and is 409
+    /// `already_voted` otherwise. Whatever you send at once, and however often, you have one
+    /// ballot. What is acknowledged is on disk and counted.
+    #[oai(
+        path = "/questions/:question_id/ballot",
+        method = "put",
+        operation_id = "castBallot",
+        tag = "Tag::Ballots"
+    )]
+    async fn cast(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        body: Body<NewBallot>,
+    ) -> Result<Put<Ballot>, Refused<CastBallot>> {
+        let caller = signed_in.caller;
+        let chosen: BTreeSet<Uuid> = body.0.choice_ids.into_iter().collect();
+        let cast = super::cast(&self.ballot_box, caller.id, question_id.0, chosen).await?;
+        let (ballot, first) = match cast {
+            Cast::First(ballot) => (ballot, true),
+            Cast::Changed(ballot) | Cast::Unchanged(ballot) => (ballot, false),
+        };
+        let rendered = self.render(ballot, caller).await?;
+        Ok(if first {
+            let location = format!("{PREFIX}/questions/{}/ballot", question_id.0);
+            Put::Created(Created::new(rendered, location))
+        } else {
+            Put::Replaced(Changed::new(rendered))
+        })
+    }
+
+    /// Read your ballot
+    ///
+    /// 404 where you have none.
+    #[oai(
+        path = "/questions/:question_id/ballot",
+        method = "get",
+        operation_id = "getBallot",
+        tag = "Tag::Ballots"
+    )]
+    async fn get(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+    ) -> Result<Fetched<Ballot>, Refused<GetBallot>> {
+        let caller = signed_in.caller;
+        self.views.find(question_id.0, Some(caller)).await?;
+        let ballot = super::find(self.db.read(), caller.id, question_id.0).await?;
+        let ballot = ballot.ok_or_else(super::none)?;
+        Ok(Fetched::new(self.render(ballot, caller).await?))
+    }
+
+    /// Withdraw your ballot
+    ///
+    /// As if you had never voted; you may vote again. 409 `ballot_final` where `allow_change` is
+    /// false.
+    #[oai(
+        path = "/questions/:question_id/ballot",
+        method = "delete",
+        operation_id = "withdrawBallot",
+        tag = "Tag::Ballots"
+    )]
+    async fn withdraw(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+    ) -> Result<Done, Refused<WithdrawBallot>> {
+        super::withdraw(&self.ballot_box, signed_in.caller.id, question_id.0).await?;
+        Ok(Done)
+    }
+}
+
+impl BallotsApi {
+    /// The ballot, with the results where the caller may see them.
+    async fn render(&self, ballot: super::Ballot, caller: Caller) -> Result<Rendered, Failure> {
+        // Read after the ballot is committed, so that it is in the results.
+        let results = match self.views.find(ballot.question_id, Some(caller)).await {
+            Ok(view) if self.views.is_visible(&view, Some(caller)).await? => {
+                Some(view.results_object())
+            }
+            Ok(_) => None,
+            // The ballot is cast all the same; the results are an extra.
+            Err(failure) => {
+                tracing::debug!(%failure, "a ballot is answered without its results");
+                None
+            }
+        };
+        // A ballot has no revision of its own: If-Match is not offered.
+        let ballot = Ballot {
+            question_id: ballot.question_id,
+            choice_ids: ballot.choice_ids,
+            cast_at: ballot.cast_at,
+            updated_at: ballot.updated_at,
+            results,
+        };
+        Rendered::tagged(&ballot, 0)
+    }
+}

@@ -1,0 +1,160 @@
+//! The ballot box: one commit for everyone who is waiting.
+//!
+//! A commit costs a disk flush, and on a popular question every ballot meets the same row. So
+//! ballots are handed in and wait; whoever arrives while a commit is running is in the next one.
+//! There is no timer and no added latency: alone, a ballot is committed at once.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::time::Instant;
+
+use metrics::{Gauge, Histogram, gauge, histogram};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::batch::{self, Act, Op, Outcome};
+use super::Cast;
+use crate::clock::Clock;
+use crate::config;
+use crate::db::Db;
+use crate::failure::{Code, Failure};
+use crate::questions::slot::SLOTS;
+
+/// Where ballots are handed in. Clones hand in at the same box; it closes with the last of them.
+#[derive(Debug, Clone)]
+pub struct BallotBox {
+    inbox: mpsc::Sender<Envelope>,
+}
+
+/// A ballot on its way, and who waits for its outcome.
+#[derive(Debug)]
+struct Envelope {
+    op: Op,
+    waiter: oneshot::Sender<Result<Outcome, Failure>>,
+}
+
+impl BallotBox {
+    /// Opens a box. The task ends when the box is closed and everything in it is counted.
+    pub fn open(db: Db, clock: Clock, config: &config::Ballots) -> (BallotBox, JoinHandle<()>) {
+        let (inbox, envelopes) = mpsc::channel(config.queue as usize);
+        let counter = Counter {
+            db,
+            clock,
+            slot: rand::random_range(0..SLOTS),
+            batch: config.batch as usize,
+            sizes: histogram!("polls_ballot_batch_size"),
+            seconds: histogram!("polls_ballot_commit_seconds"),
+            queued: gauge!("polls_ballot_queue"),
+        };
+        (BallotBox { inbox }, tokio::spawn(counter.run(envelopes)))
+    }
+
+    pub(super) async fn cast(
+        &self,
+        user: Uuid,
+        question: Uuid,
+        choices: BTreeSet<Uuid>,
+    ) -> Result<Cast, Failure> {
+        match self.hand_in(Op { question, user, act: Act::Cast(choices) }).await? {
+            Outcome::Cast(cast) => Ok(cast),
+            Outcome::Withdrawn => Err(Failure::internal("a cast ballot came back withdrawn")),
+        }
+    }
+
+    pub(super) async fn withdraw(&self, user: Uuid, question: Uuid) -> Result<(), Failure> {
+        self.hand_in(Op { question, user, act: Act::Withdraw }).await.map(drop)
+    }
+
+    async fn hand_in(&self, op: Op) -> Result<Outcome, Failure> {
+        let (waiter, outcome) = oneshot::channel();
+        self.inbox.try_send(Envelope { op, waiter }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                Failure::overloaded("Too many ballots are waiting to be counted.")
+            }
+            mpsc::error::TrySendError::Closed(_) => {
+                Failure::new(Code::ShuttingDown, "Ballots are no longer taken here.")
+            }
+        })?;
+        outcome.await.map_err(Failure::internal)?
+    }
+}
+
+/// Empties the box.
+struct Counter {
+    db: Db,
+    clock: Clock,
+    /// The slot of each question that this process writes to.
+    slot: i32,
+    /// How many ballots one commit takes at most.
+    batch: usize,
+    sizes: Histogram,
+    seconds: Histogram,
+    queued: Gauge,
+}
+
+impl Counter {
+    async fn run(self, mut envelopes: mpsc::Receiver<Envelope>) {
+        let mut waiting = VecDeque::new();
+        let mut arrived = Vec::new();
+        loop {
+            if waiting.is_empty() {
+                if envelopes.recv_many(&mut arrived, self.batch).await == 0 {
+                    return;
+                }
+            } else {
+                let room = self.batch.saturating_sub(waiting.len());
+                arrived.extend(std::iter::from_fn(|| envelopes.try_recv().ok()).take(room));
+            }
+            waiting.extend(arrived.drain(..));
+            self.queued.set((envelopes.len() + waiting.len()) as f64);
+            self.count(next_batch(&mut waiting)).await;
+        }
+    }
+
+    /// Counts a batch and answers everyone in it. When the database refuses the whole batch, its
+    /// halves are tried, so that the one that is to blame fails alone.
+    async fn count(&self, mut batch: Vec<Envelope>) {
+        let ops: Vec<Op> = batch.iter().map(|envelope| envelope.op.clone()).collect();
+        let begun = Instant::now();
+        match batch::count(&self.db, &self.clock, self.slot, &ops).await {
+            Ok(outcomes) => {
+                self.seconds.record(begun.elapsed());
+                self.sizes.record(ops.len() as f64);
+                for (envelope, outcome) in batch.into_iter().zip(outcomes) {
+                    // A voter who has hung up is counted all the same.
+                    let _ = envelope.waiter.send(outcome);
+                }
+            }
+            Err(failure) if failure.code == Code::Internal && batch.len() > 1 => {
+                let rest = batch.split_off(batch.len() / 2);
+                Box::pin(self.count(batch)).await;
+                Box::pin(self.count(rest)).await;
+            }
+            Err(failure) => {
+                tracing::error!(
+                    ballots = batch.len(),
+                    cause = ?failure.source,
+                    "ballots could not be counted",
+                );
+                for envelope in batch {
+                    let _ = envelope.waiter.send(Err(failure.again()));
+                }
+            }
+        }
+    }
+}
+
+/// Takes what can be counted together: at most one ballot per question and user, the first; the
+/// next one waits, in order.
+fn next_batch(waiting: &mut VecDeque<Envelope>) -> Vec<Envelope> {
+    let mut seen = HashSet::with_capacity(waiting.len());
+    let mut batch = Vec::with_capacity(waiting.len());
+    for envelope in std::mem::take(waiting) {
+        if seen.insert((envelope.op.question, envelope.op.user)) {
+            batch.push(envelope);
+        } else {
+            waiting.push_back(envelope);
+        }
+    }
+    batch
+}

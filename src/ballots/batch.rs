@@ -1,0 +1,414 @@
+//! Counting a batch of ballots in one transaction.
+//!
+//! The order of its steps is what keeps the count right on every node: first the batch takes a
+//! slot of each question, and only then it reads whether the question is open; see
+//! [`questions::slot`]. The unique key (question, user) decides who has voted: first votes are
+//! inserted without looking, and those that turn out to exist are read, compared and changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use sea_orm::{ConnectionTrait as _, DbErr, FromQueryResult as _};
+use uuid::Uuid;
+
+use super::{Ballot, Cast, none};
+use crate::clock::{Clock, Time};
+use crate::db::{self, Column, Db, Rows, Transaction};
+use crate::failure::{Code, Failure, FieldError};
+use crate::questions::{self, Question, slot};
+
+/// One thing to do with somebody's ballot.
+#[derive(Debug, Clone)]
+pub(super) struct Op {
+    pub question: Uuid,
+    pub user: Uuid,
+    pub act: Act,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Act {
+    Cast(BTreeSet<Uuid>),
+    Withdraw,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Cast(Cast),
+    Withdrawn,
+}
+
+type Key = (Uuid, Uuid);
+
+/// Counts `ops`, of which no two concern the same question and user, in one commit. The outcomes
+/// are in the order of the ops; an error concerns all of them.
+pub(super) async fn count(
+    db: &Db,
+    clock: &Clock,
+    slot: i32,
+    ops: &[Op],
+) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
+    let questions: BTreeSet<Uuid> = ops.iter().map(|op| op.question).collect();
+    let questions = &db::ids(questions);
+    db.write(|transaction| async move {
+        slot::take(&transaction, questions, slot).await?;
+        let state = State::read(&transaction, questions).await?;
+        // The time is taken once the slots are held: whoever seals the question waits for us.
+        Batch { transaction: &transaction, state, slot, now: clock.now() }.count(ops).await
+    })
+    .await
+}
+
+/// The questions of a batch as they are now.
+struct State {
+    questions: HashMap<Uuid, Question>,
+    choices: HashSet<(Uuid, Uuid)>,
+}
+
+impl State {
+    async fn read(transaction: &Transaction, ids: &Rows) -> Result<State, DbErr> {
+        let rows = db::rows("r", &[Column::Id("id")]);
+        let sql = format!("SELECT * FROM questions WHERE id IN (SELECT id FROM {rows})");
+        let statement = db::statement(transaction, &sql, [ids.to_value()]);
+        let mut questions = HashMap::new();
+        for row in transaction.query_all_raw(statement).await? {
+            let question = Question::from_query_result(&row, "")?;
+            questions.insert(question.id, question);
+        }
+        let sql = format!(
+            "SELECT question_id, id FROM choices WHERE question_id IN (SELECT id FROM {rows})"
+        );
+        let statement = db::statement(transaction, &sql, [ids.to_value()]);
+        let mut choices = HashSet::new();
+        for row in transaction.query_all_raw(statement).await? {
+            choices.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        }
+        Ok(State { questions, choices })
+    }
+
+    /// The question, where it may be voted on at all.
+    fn question(&self, id: Uuid) -> Result<&Question, Failure> {
+        self.questions
+            .get(&id)
+            .filter(|question| question.deleted_at.is_none())
+            .ok_or_else(questions::not_found)
+    }
+
+    /// Refuses too many, too few, or somebody else's choices.
+    fn check(&self, question: &Question, chosen: &BTreeSet<Uuid>) -> Result<(), Failure> {
+        let mut errors = Vec::new();
+        let count = i32::try_from(chosen.len()).unwrap_or(i32::MAX);
+        if count < question.min_choices || count > question.max_choices {
+            let (min, max) = (question.min_choices, question.max_choices);
+            let message = match min == max {
+                true => format!("must name {min} of the question's choices"),
+                false => format!("must name {min} to {max} of the question's choices"),
+            };
+            errors.push(FieldError::new("/choice_ids", "length", message));
+        }
+        if !chosen.iter().all(|choice| self.choices.contains(&(question.id, *choice))) {
+            let message = "must name choices of this question only";
+            errors.push(FieldError::new("/choice_ids", "choice", message));
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(errors)) }
+    }
+}
+
+struct Batch<'a> {
+    transaction: &'a Transaction,
+    state: State,
+    slot: i32,
+    now: Time,
+}
+
+impl Batch<'_> {
+    async fn count(&self, ops: &[Op]) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
+        let mut outcomes: HashMap<Key, Result<Outcome, Failure>> = HashMap::new();
+        let mut first = BTreeMap::new();
+        let mut known = BTreeMap::new();
+        for op in ops {
+            let key = (op.question, op.user);
+            match self.admit(op) {
+                Err(failure) => {
+                    outcomes.insert(key, Err(failure));
+                }
+                Ok(Admitted::PerhapsFirst(chosen)) => {
+                    first.insert(key, chosen);
+                }
+                Ok(Admitted::MustExist) => {
+                    known.insert(key, &op.act);
+                }
+            }
+        }
+
+        let mut changes = Changes::default();
+        let inserted = self.insert_ballots(first.keys().copied()).await?;
+        for (key, chosen) in first {
+            if inserted.contains(&key) {
+                changes.first(key, chosen);
+                let ballot = ballot(key, chosen, self.now, self.now);
+                outcomes.insert(key, Ok(Outcome::Cast(Cast::First(ballot))));
+            } else if let Some(op) = ops.iter().find(|op| (op.question, op.user) == key) {
+                known.insert(key, &op.act);
+            }
+        }
+        let mut existing = self.existing(known.keys().copied()).await?;
+        for (key, act) in known {
+            let outcome = self.settle(key, act, existing.remove(&key), &mut changes);
+            outcomes.insert(key, outcome);
+        }
+        self.store(changes).await?;
+
+        let missing = || Err(Failure::internal("a ballot of the batch has no outcome"));
+        let outcome = |op: &Op| outcomes.remove(&(op.question, op.user)).unwrap_or_else(missing);
+        Ok(ops.iter().map(outcome).collect())
+    }
+
+    /// Looks at an op by itself.
+    fn admit<'a>(&self, op: &'a Op) -> Result<Admitted<'a>, Failure> {
+        let question = self.state.question(op.question)?;
+        match &op.act {
+            Act::Withdraw => Ok(Admitted::MustExist),
+            Act::Cast(chosen) => {
+                self.state.check(question, chosen)?;
+                // The same ballot again succeeds even when voting is over.
+                Ok(match questions::not_open(question, self.now) {
+                    None => Admitted::PerhapsFirst(chosen),
+                    Some(_) => Admitted::MustExist,
+                })
+            }
+        }
+    }
+
+    /// Decides what becomes of a ballot that exists, or is found not to.
+    fn settle(
+        &self,
+        key: Key,
+        act: &Act,
+        existing: Option<Ballot>,
+        changes: &mut Changes,
+    ) -> Result<Outcome, Failure> {
+        let question = self.state.question(key.0)?;
+        let not_open = questions::not_open(question, self.now);
+        match (act, existing) {
+            (Act::Cast(chosen), Some(ballot)) if chosen.iter().eq(&ballot.choice_ids) => {
+                Ok(Outcome::Cast(Cast::Unchanged(ballot)))
+            }
+            (Act::Cast(chosen), Some(before)) => {
+                if let Some(failure) = not_open {
+                    return Err(failure);
+                }
+                if !question.allow_change {
+                    let detail = "You have voted already, and this question's ballots are final.";
+                    return Err(Failure::new(Code::AlreadyVoted, detail));
+                }
+                changes.change(key, &before.choice_ids, chosen);
+                let ballot = ballot(key, chosen, before.cast_at, self.now);
+                Ok(Outcome::Cast(Cast::Changed(ballot)))
+            }
+            (Act::Cast(_), None) => Err(not_open.unwrap_or_else(|| {
+                Failure::internal("a ballot was neither inserted nor found")
+            })),
+            (Act::Withdraw, None) => Err(none()),
+            (Act::Withdraw, Some(before)) => {
+                if let Some(failure) = not_open {
+                    return Err(failure);
+                }
+                if !question.allow_change {
+                    let detail = "This question's ballots are final and cannot be withdrawn.";
+                    return Err(Failure::new(Code::BallotFinal, detail));
+                }
+                changes.withdraw(key, &before.choice_ids);
+                Ok(Outcome::Withdrawn)
+            }
+        }
+    }
+
+    /// Inserts ballots that may exist already; tells which did not.
+    async fn insert_ballots(
+        &self,
+        keys: impl Iterator<Item = Key>,
+    ) -> Result<HashSet<Key>, DbErr> {
+        let mut rows = Rows::new();
+        for (question, user) in keys {
+            rows.push(&[question, user], &[]);
+        }
+        if rows.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let sql = format!(
+            "INSERT INTO ballots (question_id, user_id, cast_at, updated_at) \
+             SELECT question_id, user_id, ?, ? FROM {KEYS} WHERE true \
+             ON CONFLICT (question_id, user_id) DO NOTHING RETURNING question_id, user_id",
+            KEYS = keys_source(),
+        );
+        let values = [self.now.into(), self.now.into(), rows.to_value()];
+        let statement = db::statement(self.transaction, &sql, values);
+        let inserted = self.transaction.query_all_raw(statement).await?;
+        inserted
+            .iter()
+            .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
+            .collect()
+    }
+
+    /// Those of the ballots that exist.
+    async fn existing(
+        &self,
+        keys: impl Iterator<Item = Key>,
+    ) -> Result<HashMap<Key, Ballot>, DbErr> {
+        let mut rows = Rows::new();
+        for (question, user) in keys {
+            rows.push(&[question, user], &[]);
+        }
+        let mut ballots: HashMap<Key, Ballot> = HashMap::new();
+        if rows.is_empty() {
+            return Ok(ballots);
+        }
+        let sql = format!(
+            "SELECT b.question_id, b.user_id, b.cast_at, b.updated_at, m.choice_id \
+             FROM {KEYS} \
+             JOIN ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id \
+             JOIN ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id \
+             ORDER BY m.choice_id",
+            KEYS = keys_source(),
+        );
+        let statement = db::statement(self.transaction, &sql, [rows.to_value()]);
+        for row in self.transaction.query_all_raw(statement).await? {
+            let key: Key = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+            let (cast_at, updated_at) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+            ballots
+                .entry(key)
+                .or_insert_with(|| Ballot {
+                    question_id: key.0,
+                    choice_ids: Vec::new(),
+                    cast_at,
+                    updated_at,
+                })
+                .choice_ids
+                .push(row.try_get_by_index(4)?);
+        }
+        Ok(ballots)
+    }
+
+    async fn store(&self, changes: Changes) -> Result<(), DbErr> {
+        let Changes { altered, withdrawn, unmarked, marked, votes, ballots } = changes;
+        let of_keys = |statement: &str| {
+            format!("{statement} (question_id, user_id) IN (SELECT question_id, user_id FROM {})",
+                keys_source())
+        };
+        self.execute(&of_keys("DELETE FROM ballot_marks WHERE"), unmarked).await?;
+        self.execute(&of_keys("DELETE FROM ballots WHERE"), withdrawn).await?;
+        let touch = format!("UPDATE ballots SET updated_at = {} WHERE", self.now.0);
+        self.execute(&of_keys(&touch), altered).await?;
+        let marks = format!(
+            "INSERT INTO ballot_marks (question_id, user_id, choice_id) \
+             SELECT question_id, user_id, choice_id FROM {}",
+            db::rows("r", &[
+                Column::Id("question_id"),
+                Column::Id("user_id"),
+                Column::Id("choice_id"),
+            ]),
+        );
+        self.execute(&marks, marked).await?;
+        let tally = format!(
+            "INSERT INTO choice_shards (choice_id, shard, votes) \
+             SELECT choice_id, {slot}, votes FROM {rows} WHERE true \
+             ON CONFLICT (choice_id, shard) DO UPDATE SET votes = choice_shards.votes + excluded.votes",
+            slot = self.slot,
+            rows = db::rows("r", &[Column::Id("choice_id"), Column::Integer("votes")]),
+        );
+        self.execute(&tally, counts(votes)).await?;
+        let turnout = format!(
+            "INSERT INTO question_shards (question_id, shard, seq, ballots) \
+             SELECT question_id, {slot}, 0, ballots FROM {rows} WHERE true \
+             ON CONFLICT (question_id, shard) \
+             DO UPDATE SET ballots = question_shards.ballots + excluded.ballots",
+            slot = self.slot,
+            rows = db::rows("r", &[Column::Id("question_id"), Column::Integer("ballots")]),
+        );
+        self.execute(&turnout, counts(ballots)).await
+    }
+
+    /// Runs a statement whose one parameter are `rows`, if there are any.
+    async fn execute(&self, sql: &str, rows: Rows) -> Result<(), DbErr> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let statement = db::statement(self.transaction, sql, [rows.to_value()]);
+        self.transaction.execute_raw(statement).await.map(drop)
+    }
+}
+
+enum Admitted<'a> {
+    /// To be inserted, and looked at again where one exists.
+    PerhapsFirst(&'a BTreeSet<Uuid>),
+    /// Can only succeed on a ballot that exists.
+    MustExist,
+}
+
+/// What a batch does to the tables.
+#[derive(Default)]
+struct Changes {
+    /// Ballots that name other choices now.
+    altered: Rows,
+    withdrawn: Rows,
+    /// Ballots whose marks go.
+    unmarked: Rows,
+    /// Marks to add.
+    marked: Rows,
+    /// By choice, in one order for everyone, so that two batches cannot wait for each other.
+    votes: BTreeMap<Uuid, i64>,
+    /// By question.
+    ballots: BTreeMap<Uuid, i64>,
+}
+
+impl Changes {
+    fn first(&mut self, key: Key, chosen: &BTreeSet<Uuid>) {
+        *self.ballots.entry(key.0).or_default() += 1;
+        self.mark(key, chosen);
+    }
+
+    fn change(&mut self, key: Key, before: &[Uuid], chosen: &BTreeSet<Uuid>) {
+        self.altered.push(&[key.0, key.1], &[]);
+        self.unmark(key, before);
+        self.mark(key, chosen);
+    }
+
+    fn withdraw(&mut self, key: Key, before: &[Uuid]) {
+        *self.ballots.entry(key.0).or_default() -= 1;
+        self.withdrawn.push(&[key.0, key.1], &[]);
+        self.unmark(key, before);
+    }
+
+    fn mark(&mut self, key: Key, chosen: &BTreeSet<Uuid>) {
+        for choice in chosen {
+            self.marked.push(&[key.0, key.1, *choice], &[]);
+            *self.votes.entry(*choice).or_default() += 1;
+        }
+    }
+
+    fn unmark(&mut self, key: Key, before: &[Uuid]) {
+        self.unmarked.push(&[key.0, key.1], &[]);
+        for choice in before {
+            *self.votes.entry(*choice).or_default() -= 1;
+        }
+    }
+}
+
+/// The changes of counts as rows, without those that come to nothing.
+fn counts(changes: BTreeMap<Uuid, i64>) -> Rows {
+    let mut rows = Rows::new();
+    for (id, change) in changes {
+        if change != 0 {
+            rows.push(&[id], &[change]);
+        }
+    }
+    rows
+}
+
+fn keys_source() -> String {
+    db::rows("r", &[Column::Id("question_id"), Column::Id("user_id")])
+}
+
+fn ballot((question_id, _): Key, chosen: &BTreeSet<Uuid>, cast_at: Time, updated_at: Time) -> Ballot {
+    Ballot { question_id, choice_ids: chosen.iter().copied().collect(), cast_at, updated_at }
+}

@@ -1,0 +1,191 @@
+//! Smaller answers for clients that ask for them.
+
+use std::io::Cursor;
+
+use async_compression::Level;
+use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
+use async_compression::zstd::CParameter;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use poem::{Body, ResponseParts};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::BoxBody;
+use super::negotiate::Coding;
+
+/// Below this many bytes the answer fits into a packet anyway.
+const WORTHWHILE: u64 = 1024;
+
+/// Above this many bytes the answer is compressed piece by piece, so that no other waits for it.
+const AT_ONCE: u64 = 256 * 1024;
+
+/// Compresses `body` where it pays, and tells whether the answer depends on `Accept-Encoding`.
+///
+/// Only bodies of known length are touched, hence no stream. A strong `ETag` stays as it is: a
+/// weak one could not be used in `If-Match`, and byte ranges, for which the difference would
+/// matter, are not served.
+pub(super) async fn compress(
+    head: &mut ResponseParts,
+    body: BoxBody,
+    coding: Option<Coding>,
+) -> (BoxBody, bool) {
+    // Caches replace what they stored by the headers of a 304.
+    if head.status == StatusCode::NOT_MODIFIED {
+        return (body, true);
+    }
+    let Some(size) = body.size_hint().exact() else {
+        return (body, false);
+    };
+    if size < WORTHWHILE || !may_change(&head.headers) {
+        return (body, false);
+    }
+    let Some(coding) = coding else {
+        return (body, true);
+    };
+    let plain = match body.collect().await {
+        Ok(plain) => plain.to_bytes(),
+        // A body that breaks must break for the client, too.
+        Err(error) => {
+            let broken = futures_util::stream::iter([Err::<Bytes, _>(error)]);
+            return (Body::from_bytes_stream(broken).into(), false);
+        }
+    };
+    let mut encoder = encoder(coding, plain.clone());
+    let body = if size > AT_ONCE {
+        Body::from_async_read(encoder)
+    } else {
+        let mut small = Vec::with_capacity(plain.len() / 2);
+        match encoder.read_to_end(&mut small).await {
+            Ok(_) => small.into(),
+            Err(_) => return (Body::from(plain).into(), true),
+        }
+    };
+    head.headers.remove(CONTENT_LENGTH);
+    let name = HeaderValue::from_static(coding.name());
+    head.headers.insert(CONTENT_ENCODING, name);
+    (body.into(), true)
+}
+
+fn may_change(headers: &HeaderMap) -> bool {
+    let says = |name, word: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.is_some_and(|value| value.contains(word))
+    };
+    !headers.contains_key(CONTENT_ENCODING)
+        && !says(CACHE_CONTROL, "no-transform")
+        && headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(is_text)
+}
+
+/// Whether a media type is text at heart; images, fonts and archives are compressed already.
+fn is_text(media: &str) -> bool {
+    let media = media.split(';').next().unwrap_or(media).trim();
+    if media == "text/event-stream" {
+        return false;
+    }
+    media.starts_with("text/")
+        || media.ends_with("+json")
+        || media.ends_with("+xml")
+        || matches!(
+            media,
+            "application/json"
+                | "application/javascript"
+                | "application/yaml"
+                | "application/xml"
+                | "application/wasm"
+        )
+}
+
+fn encoder(coding: Coding, plain: Bytes) -> Box<dyn AsyncRead + Send + Unpin> {
+    // A window larger than the text would only cost memory.
+    let window = plain.len().next_power_of_two().ilog2().clamp(10, 20);
+    let plain = Cursor::new(plain);
+    match coding {
+        Coding::Zstd => Box::new(ZstdEncoder::with_quality_and_params(
+            plain,
+            Level::Precise(3),
+            &[CParameter::window_log(window)],
+        )),
+        Coding::Brotli => Box::new(BrotliEncoder::with_quality(plain, Level::Precise(4))),
+        Coding::Gzip => Box::new(GzipEncoder::with_quality(plain, Level::Precise(5))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
+    use poem::Response;
+
+    use super::*;
+
+    async fn compressed(
+        response: Response,
+        coding: Option<Coding>,
+    ) -> (Option<String>, Vec<u8>, bool) {
+        let (mut head, body) = response.into_parts();
+        let (body, varies) = compress(&mut head, body.into(), coding).await;
+        let encoding = head.headers.get(CONTENT_ENCODING);
+        (
+            encoding.map(|value| value.to_str().unwrap().to_owned()),
+            Body::from(body).into_vec().await.unwrap(),
+            varies,
+        )
+    }
+
+    fn json(size: usize) -> Response {
+        Response::builder()
+            .content_type("application/json")
+            .body("x".repeat(size))
+    }
+
+    #[tokio::test]
+    async fn every_coding_comes_back_whole_small_or_large() {
+        for size in [2_000, 600_000] {
+            for coding in [Coding::Zstd, Coding::Brotli, Coding::Gzip] {
+                let (encoding, bytes, varies) = compressed(json(size), Some(coding)).await;
+                assert_eq!(encoding.as_deref(), Some(coding.name()));
+                assert!(varies);
+                assert!(bytes.len() < size / 2);
+                let mut plain = Vec::new();
+                match coding {
+                    Coding::Zstd => ZstdDecoder::new(&bytes[..]).read_to_end(&mut plain).await,
+                    Coding::Brotli => BrotliDecoder::new(&bytes[..]).read_to_end(&mut plain).await,
+                    Coding::Gzip => GzipDecoder::new(&bytes[..]).read_to_end(&mut plain).await,
+                }
+                .unwrap();
+                assert_eq!(plain.len(), size);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_pay_stays_plain() {
+        let gzip = Some(Coding::Gzip);
+        assert_eq!(compressed(json(1023), gzip).await.0, None);
+        assert_eq!(
+            compressed(json(2000), None).await,
+            (None, vec![b'x'; 2000], true)
+        );
+        let image = json(2000).set_content_type("image/png");
+        assert_eq!(compressed(image, gzip).await.0, None);
+        let mut done = json(2000);
+        done.headers_mut()
+            .insert(CONTENT_ENCODING, HeaderValue::from_static("br"));
+        assert_eq!(compressed(done, gzip).await.0.as_deref(), Some("br"));
+    }
+
+    #[tokio::test]
+    async fn streams_stay_plain() {
+        let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>("x".repeat(5000))]);
+        let stream = Response::builder()
+            .content_type("application/json")
+            .body(Body::from_bytes_stream(chunks));
+        let (encoding, bytes, varies) = compressed(stream, Some(Coding::Gzip)).await;
+        assert_eq!((encoding, bytes.len(), varies), (None, 5000, false));
+    }
+}

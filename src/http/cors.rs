@@ -1,0 +1,148 @@
+//! Which web pages of other origins may read the answers.
+//!
+//! Nothing is ever refused here: without the headers the browser keeps the answer from the page,
+//! and pages of our own origin need none.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+};
+use http::{HeaderMap, HeaderValue};
+
+use crate::config;
+
+const ANY: HeaderValue = HeaderValue::from_static("*");
+const TRUE: HeaderValue = HeaderValue::from_static("true");
+const READABLE: HeaderValue = HeaderValue::from_static(
+    "ETag, Location, Retry-After, X-Request-Id, RateLimit, RateLimit-Policy",
+);
+const SENDABLE: HeaderValue = HeaderValue::from_static(
+    "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-Request-Id",
+);
+
+#[derive(Debug)]
+pub(super) struct Cors {
+    origins: Origins,
+    max_age: HeaderValue,
+}
+
+#[derive(Debug)]
+enum Origins {
+    /// Always without credentials, else any page could act for its visitor.
+    Any,
+    Listed {
+        origins: Vec<String>,
+        credentials: bool,
+    },
+}
+
+impl Cors {
+    pub(super) fn new(config: &config::Cors) -> Cors {
+        let origins = match &config.origins {
+            config::Origins::Any => Origins::Any,
+            config::Origins::Only(origins) => Origins::Listed {
+                origins: origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+                credentials: config.credentials,
+            },
+        };
+        Cors {
+            origins,
+            max_age: HeaderValue::from(config.max_age.as_secs()),
+        }
+    }
+
+    /// Whether answers differ by `Origin`, those to requests without one included.
+    pub(super) fn varies(&self) -> bool {
+        matches!(self.origins, Origins::Listed { .. })
+    }
+
+    /// Adds what lets a page of `origin` read the answer.
+    pub(super) fn apply(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        match &self.origins {
+            // Without an origin too, since a cache may give the answer to a page later.
+            Origins::Any => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+            }
+            Origins::Listed {
+                origins,
+                credentials,
+            } => {
+                let Some(origin) = origin.filter(|origin| is_listed(origins, origin)) else {
+                    return;
+                };
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                if *credentials {
+                    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);
+                }
+            }
+        }
+        if origin.is_some() {
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, READABLE);
+        }
+    }
+
+    /// Adds what the browser asks before it sends a request; `methods` are those of the path.
+    pub(super) fn preflight(&self, methods: &HeaderValue, headers: &mut HeaderMap) {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, SENDABLE);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
+    }
+}
+
+pub(super) fn is_preflight(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn is_listed(origins: &[String], origin: &HeaderValue) -> bool {
+    let matches = |known: &String| known.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
+    origins.iter().any(matches)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn origins(listed: &[&str]) -> config::Origins {
+        let listed: Vec<String> = listed.iter().map(|&origin| origin.to_owned()).collect();
+        listed.try_into().unwrap()
+    }
+
+    fn answer(listed: &[&str], credentials: bool, origin: Option<&'static str>) -> HeaderMap {
+        let cors = Cors::new(&config::Cors {
+            origins: origins(listed),
+            credentials,
+            max_age: Duration::from_secs(600),
+        });
+        let mut headers = HeaderMap::new();
+        cors.apply(origin.map(HeaderValue::from_static).as_ref(), &mut headers);
+        headers
+    }
+
+    #[test]
+    fn any_origin_never_gets_credentials() {
+        for origin in [None, Some("https://a.example")] {
+            let headers = answer(&["*"], true, origin);
+            assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+            assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS));
+        }
+    }
+
+    #[test]
+    fn listed_origins_are_named_and_others_get_nothing() {
+        let listed = ["https://a.example"];
+        let headers = answer(&listed, true, Some("https://a.example"));
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://a.example");
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
+        assert_eq!(headers[ACCESS_CONTROL_EXPOSE_HEADERS], READABLE);
+        for stranger in ["https://a.example.evil", "http://a.example", "null"] {
+            assert!(
+                answer(&listed, true, Some(stranger)).is_empty(),
+                "{stranger}"
+            );
+        }
+        assert!(answer(&listed, true, None).is_empty());
+    }
+}

@@ -1,0 +1,193 @@
+//! `/questions/{id}/choices`.
+
+use std::sync::Arc;
+
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Header, Path};
+use uuid::Uuid;
+
+use super::objects::{Choice, ChoiceList, ChoicePatch, NewChoice};
+use crate::app::{PREFIX, Tag};
+use crate::auth::guard::{MaybeSignedIn, SignedIn};
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::failure::Failure;
+use crate::http::body::Body;
+use crate::http::conditional::IfMatch;
+use crate::http::page::PageMeta;
+use crate::http::refused::{Refused, failures};
+use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
+use crate::questions::choices;
+use crate::tallies::view::{View, Views};
+use crate::users::Caller;
+
+/// The handlers of choices.
+pub struct ChoicesApi {
+    pub db: Db,
+    pub clock: Clock,
+    pub views: Views,
+}
+
+failures! {
+    ListChoices: NotFound;
+    GetChoice: NotFound;
+    AddChoice: Forbidden, NotFound, Stale, InvalidFields;
+    UpdateChoice: Forbidden, NotFound, HasBallots, Stale, InvalidFields;
+    DeleteChoice: Forbidden, NotFound, HasBallots, Stale, InvalidFields;
+}
+
+#[OpenApi]
+impl ChoicesApi {
+    /// List the choices of a question
+    ///
+    /// All of them, in their order, with their votes as far as you may see them.
+    #[oai(
+        path = "/questions/:question_id/choices",
+        method = "get",
+        operation_id = "listChoices",
+        tag = "Tag::Choices"
+    )]
+    async fn list(
+        &self,
+        caller: MaybeSignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+    ) -> Result<Answered<ChoiceList>, Refused<ListChoices>> {
+        let view = self.views.find(question_id.0, caller.caller()).await?;
+        let numbers = self.views.is_visible(&view, caller.caller()).await?;
+        let choices = view.poll.choices.iter();
+        let list = ChoiceList {
+            data: choices.map(|choice| Choice::of(choice, numbers)).collect(),
+            meta: PageMeta { next_cursor: None },
+        };
+        Ok(Answered::new(Rendered::plain(&list)?))
+    }
+
+    /// Add a choice
+    ///
+    /// Allowed while people vote, up to 100 choices. The question's revision grows.
+    #[oai(
+        path = "/questions/:question_id/choices",
+        method = "post",
+        operation_id = "addChoice",
+        tag = "Tag::Choices"
+    )]
+    async fn add(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        /// The `ETag` of the question that you have seen; only its revision counts.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<NewChoice>,
+    ) -> Result<Created<Choice>, Refused<AddChoice>> {
+        let (caller, question) = (signed_in.caller, question_id.0);
+        let (if_match, position) = (IfMatch::new(if_match.0), index(body.0.position));
+        let text = body.0.choice_text;
+        let (db, clock) = (&self.db, &self.clock);
+        let id = choices::add(db, clock, caller, question, &if_match, text, position).await?;
+        let rendered = self.changed(question, id, caller).await?;
+        Ok(Created::new(rendered, format!("{PREFIX}/questions/{question}/choices/{id}")))
+    }
+
+    /// Read a choice
+    #[oai(
+        path = "/questions/:question_id/choices/:choice_id",
+        method = "get",
+        operation_id = "getChoice",
+        tag = "Tag::Choices"
+    )]
+    async fn get(
+        &self,
+        caller: MaybeSignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        /// The choice.
+        choice_id: Path<Uuid>,
+    ) -> Result<Fetched<Choice>, Refused<GetChoice>> {
+        let view = self.views.find(question_id.0, caller.caller()).await?;
+        let numbers = self.views.is_visible(&view, caller.caller()).await?;
+        Ok(Fetched::new(rendered(&view, choice_id.0, numbers)?))
+    }
+
+    /// Change a choice
+    ///
+    /// Its `position` at any time; its `choice_text` only while nobody has voted on the question
+    /// (409 `has_ballots`). The question's revision grows.
+    #[oai(
+        path = "/questions/:question_id/choices/:choice_id",
+        method = "patch",
+        operation_id = "updateChoice",
+        tag = "Tag::Choices"
+    )]
+    async fn update(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        /// The choice.
+        choice_id: Path<Uuid>,
+        /// The `ETag` of the question that you have seen; only its revision counts.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<ChoicePatch>,
+    ) -> Result<Changed<Choice>, Refused<UpdateChoice>> {
+        let (caller, question, id) = (signed_in.caller, question_id.0, choice_id.0);
+        let (if_match, position) = (IfMatch::new(if_match.0), index(body.0.position));
+        let change = choices::Change { choice_text: body.0.choice_text, position };
+        choices::update(&self.db, &self.clock, caller, (question, id), &if_match, change).await?;
+        Ok(Changed::new(self.changed(question, id, caller).await?))
+    }
+
+    /// Delete a choice
+    ///
+    /// Only while nobody has voted on the question (409 `has_ballots`), and never so that fewer
+    /// than 2, or than `max_choices`, are left. The question's revision grows.
+    #[oai(
+        path = "/questions/:question_id/choices/:choice_id",
+        method = "delete",
+        operation_id = "deleteChoice",
+        tag = "Tag::Choices"
+    )]
+    async fn delete(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        /// The choice.
+        choice_id: Path<Uuid>,
+        /// The `ETag` of the question that you have seen; only its revision counts.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<Done, Refused<DeleteChoice>> {
+        let (caller, if_match) = (signed_in.caller, IfMatch::new(if_match.0));
+        let (question, id) = (question_id.0, choice_id.0);
+        choices::remove(&self.db, &self.clock, caller, question, id, &if_match).await?;
+        Ok(Done)
+    }
+}
+
+impl ChoicesApi {
+    /// The choice as the question's author or an admin has just left it.
+    async fn changed(
+        &self,
+        question: Uuid,
+        choice: Uuid,
+        caller: Caller,
+    ) -> Result<Rendered, Failure> {
+        rendered(&self.views.find(question, Some(caller)).await?, choice, true)
+    }
+}
+
+/// A choice, tagged with the revision of its question.
+fn rendered(view: &Arc<View>, choice: Uuid, numbers: bool) -> Result<Rendered, Failure> {
+    let found = view.poll.choices.iter().find(|candidate| candidate.id == choice);
+    let found = found.ok_or_else(choices::not_found)?;
+    Rendered::tagged(&Choice::of(found, numbers), view.poll.question.revision)
+}
+
+/// A position whose range has been checked.
+fn index(position: Option<i32>) -> Option<usize> {
+    position.and_then(|position| usize::try_from(position).ok())
+}

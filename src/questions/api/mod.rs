@@ -1,0 +1,347 @@
+//! `/questions` and `/questions/{id}/choices`.
+
+mod choices;
+pub mod objects;
+
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::{Enum, OpenApi};
+use uuid::Uuid;
+
+use self::objects::{
+    NewQuestion, Question, QuestionPage, QuestionPatch, Reopening, Status,
+};
+use super::list::{self, Filter};
+use crate::app::{PREFIX, Tag};
+use crate::auth::guard::{MaybeSignedIn, SignedIn};
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::failure::{Code, Failure};
+use crate::http::body::{Body, OptionalBody};
+use crate::http::conditional::IfMatch;
+use crate::http::page::{Cursor, DEFAULT_LIMIT};
+use crate::http::refused::{Refused, failures};
+use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
+use crate::tallies::view::{PageKey, PageView, Views};
+use crate::users::Caller;
+
+pub use choices::ChoicesApi;
+
+/// The handlers of questions.
+pub struct QuestionsApi {
+    pub db: Db,
+    pub clock: Clock,
+    pub views: Views,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, Enum)]
+pub enum Sort {
+    /// Newest first.
+    #[oai(rename = "-created_at")]
+    NewestFirst,
+    /// Oldest first.
+    #[oai(rename = "created_at")]
+    OldestFirst,
+    /// What closes first; those without an end last.
+    #[oai(rename = "closes_at")]
+    ClosesFirst,
+}
+
+impl From<Sort> for list::Sort {
+    fn from(sort: Sort) -> Self {
+        match sort {
+            Sort::NewestFirst => list::Sort::NewestFirst,
+            Sort::OldestFirst => list::Sort::OldestFirst,
+            Sort::ClosesFirst => list::Sort::ClosesFirst,
+        }
+    }
+}
+
+failures! {
+    ListQuestions: MalformedRequest, Unauthenticated, Forbidden;
+    CreateQuestion: InvalidFields;
+    GetQuestion: NotFound;
+    UpdateQuestion: Forbidden, NotFound, VotingClosed, HasBallots, Stale, InvalidFields;
+    CloseQuestion: Forbidden, NotFound, Stale;
+    ReopenQuestion: Forbidden, NotFound, Stale, InvalidFields;
+    DeleteQuestion: Forbidden, NotFound, Stale;
+    RestoreQuestion: Forbidden, NotFound;
+}
+
+#[OpenApi]
+impl QuestionsApi {
+    /// List questions
+    ///
+    /// Newest first unless `sort` says otherwise, with their choices. Follow `meta.next_cursor`
+    /// until it is absent, with the same other parameters: questions that are asked meanwhile
+    /// cause neither gaps nor repeats. Numbers are shown as each question's `results_visibility`
+    /// allows.
+    #[oai(
+        path = "/questions",
+        method = "get",
+        operation_id = "listQuestions",
+        tag = "Tag::Questions"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a query parameter")]
+    async fn list(
+        &self,
+        caller: MaybeSignedIn,
+        /// Only questions in this status now.
+        status: Query<Option<Status>>,
+        /// Only questions of this account.
+        author: Query<Option<Uuid>>,
+        /// Only questions whose text has all of these words. Chinese is found by single
+        /// characters and pairs.
+        #[oai(validator(min_length = 1, max_length = 100))]
+        q: Query<Option<String>>,
+        /// The order.
+        #[oai(default = "newest_first")]
+        sort: Query<Sort>,
+        /// What was deleted, instead of the rest: your own; as an admin, everybody's.
+        #[oai(default)]
+        deleted: Query<bool>,
+        /// How many at most.
+        #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "100")))]
+        limit: Query<u32>,
+        /// Where to go on: `meta.next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Answered<QuestionPage>, Refused<ListQuestions>> {
+        let caller = caller.caller();
+        let filter = Filter {
+            status: status.0.map(Into::into),
+            author: author_of_list(author.0, deleted.0, caller)?,
+            words: q.0,
+            sort: sort.0.into(),
+            deleted: deleted.0,
+        };
+        let scope = format!("{filter:?}");
+        let after = cursor.0.map(|text| Cursor::decode(&text, &scope)).transpose()?;
+        let page = self.views.page(PageKey { filter, after, limit: limit.0 }).await?;
+        let visible = self.views.visible(&page.views, caller).await?;
+        Ok(Answered::new(render(&page, &visible, &scope)?))
+    }
+
+    /// Ask a question
+    ///
+    /// With all its choices, whose texts must differ (after Unicode NFC and without white space
+    /// around them, case matters). Whoever asks is its author.
+    #[oai(
+        path = "/questions",
+        method = "post",
+        operation_id = "createQuestion",
+        tag = "Tag::Questions"
+    )]
+    async fn create(
+        &self,
+        signed_in: SignedIn,
+        body: Body<NewQuestion>,
+    ) -> Result<Created<Question>, Refused<CreateQuestion>> {
+        let caller = signed_in.caller;
+        let id = super::create(&self.db, &self.clock, caller.id, body.0.into()).await?;
+        let rendered = self.views.find(id, Some(caller)).await?.question(true)?;
+        Ok(Created::new(rendered, format!("{PREFIX}/questions/{id}")))
+    }
+
+    /// Read a question
+    ///
+    /// With its choices and, as far as you may see them, its numbers, all of one moment. The
+    /// `ETag` is `"<revision>.<hash>"`: it changes with every vote, its first part only when the
+    /// question itself is changed.
+    #[oai(
+        path = "/questions/:question_id",
+        method = "get",
+        operation_id = "getQuestion",
+        tag = "Tag::Questions"
+    )]
+    async fn get(
+        &self,
+        caller: MaybeSignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+    ) -> Result<Fetched<Question>, Refused<GetQuestion>> {
+        let view = self.views.find(question_id.0, caller.caller()).await?;
+        let numbers = self.views.is_visible(&view, caller.caller()).await?;
+        Ok(Fetched::new(view.question(numbers)?))
+    }
+
+    /// Change a question
+    ///
+    /// What is absent stays, and null clears `description`, `opens_at` or `closes_at`. Once
+    /// somebody has voted, only `description` and `closes_at` can be changed (409 `has_ballots`).
+    /// `closes_at` of a closed question is 409 `voting_closed`: reopen it. With `If-Match`, 412
+    /// where somebody else has changed the question meanwhile; votes do not count as changes.
+    #[oai(
+        path = "/questions/:question_id",
+        method = "patch",
+        operation_id = "updateQuestion",
+        tag = "Tag::Questions"
+    )]
+    async fn update(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        /// The `ETag` that you have seen; only its revision counts.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<QuestionPatch>,
+    ) -> Result<Changed<Question>, Refused<UpdateQuestion>> {
+        let (caller, id) = (signed_in.caller, question_id.0);
+        let if_match = IfMatch::new(if_match.0);
+        super::update(&self.db, &self.clock, caller, id, &if_match, body.0.into()).await?;
+        Ok(self.changed(id, caller).await?)
+    }
+
+    /// Close a question
+    ///
+    /// From the answer on the tally never moves until the question is reopened: every ballot that
+    /// was acknowledged before is counted, and no other is taken. Closing a closed question
+    /// changes nothing.
+    #[oai(
+        path = "/questions/:question_id/close",
+        method = "post",
+        operation_id = "closeQuestion",
+        tag = "Tag::Questions"
+    )]
+    async fn close(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        /// The `ETag` that you have seen; only its revision counts.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<Changed<Question>, Refused<CloseQuestion>> {
+        let (caller, id) = (signed_in.caller, question_id.0);
+        let if_match = IfMatch::new(if_match.0);
+        super::closing::close(&self.db, &self.clock, caller, id, &if_match).await?;
+        Ok(self.changed(id, caller).await?)
+    }
+
+    /// Reopen a question
+    ///
+    /// Clears the close, and a `closes_at` that has passed; the body may set another one, or be
+    /// left out. Reopening an open question changes nothing else.
+    #[oai(
+        path = "/questions/:question_id/reopen",
+        method = "post",
+        operation_id = "reopenQuestion",
+        tag = "Tag::Questions"
+    )]
+    async fn reopen(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        /// The `ETag` that you have seen; only its revision counts.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: OptionalBody<Reopening>,
+    ) -> Result<Changed<Question>, Refused<ReopenQuestion>> {
+        let (caller, id) = (signed_in.caller, question_id.0);
+        let (if_match, closes_at) = (IfMatch::new(if_match.0), body.0.closes_at);
+        super::closing::reopen(&self.db, &self.clock, caller, id, &if_match, closes_at).await?;
+        Ok(self.changed(id, caller).await?)
+    }
+
+    /// Delete a question
+    ///
+    /// It is gone for everyone but its author and admins, who can restore it; its ballots are
+    /// kept, and no more are taken.
+    #[oai(
+        path = "/questions/:question_id",
+        method = "delete",
+        operation_id = "deleteQuestion",
+        tag = "Tag::Questions"
+    )]
+    async fn delete(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        /// The `ETag` that you have seen; only its revision counts.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<Done, Refused<DeleteQuestion>> {
+        let if_match = IfMatch::new(if_match.0);
+        let (caller, id) = (signed_in.caller, question_id.0);
+        super::closing::delete(&self.db, &self.clock, caller, id, &if_match).await?;
+        Ok(Done)
+    }
+
+    /// Restore a deleted question
+    ///
+    /// With its choices and ballots, as it was. Restoring one that is not deleted changes nothing.
+    #[oai(
+        path = "/questions/:question_id/restore",
+        method = "post",
+        operation_id = "restoreQuestion",
+        tag = "Tag::Questions"
+    )]
+    async fn restore(
+        &self,
+        signed_in: SignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+    ) -> Result<Changed<Question>, Refused<RestoreQuestion>> {
+        let (caller, id) = (signed_in.caller, question_id.0);
+        super::closing::restore(&self.db, &self.clock, caller, id).await?;
+        Ok(self.changed(id, caller).await?)
+    }
+}
+
+impl QuestionsApi {
+    /// The question as its author or an admin has just left it.
+    async fn changed(&self, id: Uuid, caller: Caller) -> Result<Changed<Question>, Failure> {
+        Ok(Changed::new(self.views.find(id, Some(caller)).await?.question(true)?))
+    }
+}
+
+fn newest_first() -> Sort {
+    Sort::NewestFirst
+}
+
+fn default_limit() -> u32 {
+    DEFAULT_LIMIT
+}
+
+/// Whose questions are listed. Deleted ones are shown to their authors, and all of them to admins.
+fn author_of_list(
+    author: Option<Uuid>,
+    deleted: bool,
+    caller: Option<Caller>,
+) -> Result<Option<Uuid>, Failure> {
+    if !deleted {
+        return Ok(author);
+    }
+    let caller = caller.ok_or_else(|| {
+        Failure::new(Code::Unauthenticated, "Sign in to list the questions that you have deleted.")
+    })?;
+    match author {
+        author if caller.is_admin() => Ok(author),
+        None => Ok(Some(caller.id)),
+        Some(author) if author == caller.id => Ok(Some(author)),
+        Some(_) => {
+            let detail = "Only an admin may list what others have deleted.";
+            Err(Failure::new(Code::Forbidden, detail))
+        }
+    }
+}
+
+/// A page, put together from the questions as they are rendered already.
+fn render(page: &PageView, visible: &[bool], scope: &str) -> Result<Rendered, Failure> {
+    let mut body = Vec::from(*b"{\"data\":[");
+    for (index, (view, numbers)) in page.views.iter().zip(visible).enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&view.question(*numbers)?.body);
+    }
+    body.extend_from_slice(b"],\"meta\":{");
+    if let Some(last) = page.last {
+        // The opaque form is plain base64url and needs no escaping.
+        body.extend_from_slice(format!("\"next_cursor\":\"{}\"", last.encode(scope)).as_bytes());
+    }
+    body.extend_from_slice(b"}}");
+    Ok(Rendered { body: body.into(), etag: None })
+}

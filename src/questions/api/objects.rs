@@ -1,0 +1,432 @@
+//! Questions and choices as clients see and send them.
+
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::clock::Time;
+use crate::http::page::PageMeta;
+use crate::http::patch::Patch;
+use crate::questions::{self, Draft, entity};
+use crate::tallies::{Poll, PollChoice};
+
+/// A question with its choices.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(skip_serializing_if_is_none)]
+pub struct Question {
+    pub id: Uuid,
+    pub question_text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    pub author: Author,
+    /// In their order.
+    pub choices: Vec<Choice>,
+    /// How many choices a ballot names at least.
+    pub min_choices: i32,
+    /// How many choices a ballot names at most.
+    pub max_choices: i32,
+    /// Whether a ballot may be changed or withdrawn.
+    pub allow_change: bool,
+    pub results_visibility: Visibility,
+    /// From when ballots are taken; from the start where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Time>,
+    /// Until when ballots are taken; without end where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<Time>,
+    /// When somebody closed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Time>,
+    /// When it was deleted; only its author and admins see it then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Time>,
+    pub status: Status,
+    /// How many people have voted. Absent while the results are hidden from you.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ballot_count: Option<i64>,
+    /// Grows with every change of the question itself; votes leave it.
+    pub revision: i32,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// Who asked.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(skip_serializing_if_is_none)]
+pub struct Author {
+    pub id: Uuid,
+    /// Absent when the account was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Something to vote for.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(skip_serializing_if_is_none)]
+pub struct Choice {
+    pub id: Uuid,
+    pub choice_text: String,
+    /// 0 comes first.
+    pub position: i32,
+    /// How many ballots name it. Absent while the results are hidden from you.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes: Option<i64>,
+}
+
+/// A page of questions.
+#[derive(Debug, Object)]
+pub struct QuestionPage {
+    pub data: Vec<Question>,
+    pub meta: PageMeta,
+}
+
+/// The choices of a question, all of them.
+#[derive(Debug, Object, Serialize)]
+pub struct ChoiceList {
+    pub data: Vec<Choice>,
+    pub meta: PageMeta,
+}
+
+/// Who may see the numbers. The author and admins always may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// Everyone.
+    Always,
+    /// Who has a ballot now, and everyone once it is closed.
+    AfterVote,
+    /// Everyone once it is closed.
+    AfterClose,
+    /// Nobody else.
+    Author,
+}
+
+/// Whether ballots are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Scheduled,
+    Open,
+    Closed,
+}
+
+/// A question to be asked.
+#[derive(Debug, Object, Deserialize, Validate)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub struct NewQuestion {
+    /// What people are asked.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    #[serde(deserialize_with = "crate::text::normalised")]
+    #[validate(length(min = 1, max = 200), custom(function = "crate::text::line"))]
+    pub question_text: String,
+    /// What they should know about it.
+    #[oai(validator(max_length = 2000))]
+    #[serde(default, deserialize_with = "crate::text::normalised_if_present")]
+    #[validate(length(max = 2000), custom(function = "crate::text::lines"))]
+    pub description: Option<String>,
+    /// 2 to 100 choices with different texts, in their order.
+    #[oai(validator(min_items = 2, max_items = 100))]
+    #[validate(length(min = 2, max = 100), nested)]
+    pub choices: Vec<ChoiceText>,
+    /// How many choices a ballot names at least.
+    #[oai(default = "one", validator(minimum(value = "1"), maximum(value = "100")))]
+    #[serde(default = "one")]
+    #[validate(range(min = 1, max = 100))]
+    pub min_choices: i32,
+    /// How many choices a ballot names at most; not more than there are.
+    #[oai(default = "one", validator(minimum(value = "1"), maximum(value = "100")))]
+    #[serde(default = "one")]
+    #[validate(range(min = 1, max = 100))]
+    pub max_choices: i32,
+    /// Whether a ballot may be changed or withdrawn.
+    #[oai(default = "yes")]
+    #[serde(default = "yes")]
+    pub allow_change: bool,
+    /// Who may see the numbers.
+    #[oai(default = "always")]
+    #[serde(default = "always")]
+    pub results_visibility: Visibility,
+    /// From when ballots are taken.
+    #[serde(default, deserialize_with = "present")]
+    pub opens_at: Option<Time>,
+    /// Until when ballots are taken; in the future, and later than `opens_at`.
+    #[serde(default, deserialize_with = "present")]
+    pub closes_at: Option<Time>,
+}
+
+/// A choice of a new question.
+#[derive(Debug, Object, Serialize, Deserialize, Validate)]
+#[oai(deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
+pub struct ChoiceText {
+    /// What people can choose; unlike the others.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    #[serde(deserialize_with = "crate::text::normalised")]
+    #[validate(length(min = 1, max = 200), custom(function = "crate::text::line"))]
+    pub choice_text: String,
+}
+
+/// What to change of a question; what is absent stays, and null clears.
+#[derive(Debug, Object, Deserialize, Validate)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub struct QuestionPatch {
+    #[oai(validator(min_length = 1, max_length = 200))]
+    #[serde(default, deserialize_with = "crate::text::normalised_if_present")]
+    #[validate(length(min = 1, max = 200), custom(function = "crate::text::line"))]
+    pub question_text: Option<String>,
+    #[oai(validator(max_length = 2000))]
+    #[serde(default)]
+    #[validate(length(max = 2000), custom(function = "lines"))]
+    pub description: Patch<String>,
+    #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+    #[serde(default, deserialize_with = "present")]
+    #[validate(range(min = 1, max = 100))]
+    pub min_choices: Option<i32>,
+    #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+    #[serde(default, deserialize_with = "present")]
+    #[validate(range(min = 1, max = 100))]
+    pub max_choices: Option<i32>,
+    #[serde(default, deserialize_with = "present")]
+    pub allow_change: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
+    pub results_visibility: Option<Visibility>,
+    #[serde(default)]
+    pub opens_at: Patch<Time>,
+    #[serde(default)]
+    pub closes_at: Patch<Time>,
+}
+
+/// A choice to be added.
+#[derive(Debug, Object, Deserialize, Validate)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub struct NewChoice {
+    /// What people can choose; unlike the others.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    #[serde(deserialize_with = "crate::text::normalised")]
+    #[validate(length(min = 1, max = 200), custom(function = "crate::text::line"))]
+    pub choice_text: String,
+    /// Where it is put; the others move. At the end where absent.
+    #[oai(validator(minimum(value = "0"), maximum(value = "99")))]
+    #[serde(default, deserialize_with = "present")]
+    #[validate(range(min = 0, max = 99))]
+    pub position: Option<i32>,
+}
+
+/// What to change of a choice; what is absent stays.
+#[derive(Debug, Object, Deserialize, Validate)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub struct ChoicePatch {
+    #[oai(validator(min_length = 1, max_length = 200))]
+    #[serde(default, deserialize_with = "crate::text::normalised_if_present")]
+    #[validate(length(min = 1, max = 200), custom(function = "crate::text::line"))]
+    pub choice_text: Option<String>,
+    /// Where it goes; the others move.
+    #[oai(validator(minimum(value = "0"), maximum(value = "99")))]
+    #[serde(default, deserialize_with = "present")]
+    #[validate(range(min = 0, max = 99))]
+    pub position: Option<i32>,
+}
+
+/// How voting goes on.
+#[derive(Debug, Default, Object, Deserialize, Validate)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub struct Reopening {
+    /// Until when ballots are taken now; in the future.
+    #[serde(default, deserialize_with = "present")]
+    pub closes_at: Option<Time>,
+}
+
+fn one() -> i32 {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn always() -> Visibility {
+    Visibility::Always
+}
+
+/// A value that may be absent but not null.
+fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+fn lines(patch: &Patch<String>) -> Result<(), validator::ValidationError> {
+    patch.value().map_or(Ok(()), |text| crate::text::lines(text))
+}
+
+impl Question {
+    /// What a caller sees of a poll at `now`.
+    pub fn of(poll: &Poll, numbers: bool, now: Time) -> Question {
+        let question = &poll.question;
+        Question {
+            id: question.id,
+            question_text: question.question_text.clone(),
+            description: question.description.clone(),
+            author: Author { id: question.author_id, name: poll.author_name.clone() },
+            choices: poll.choices.iter().map(|choice| Choice::of(choice, numbers)).collect(),
+            min_choices: question.min_choices,
+            max_choices: question.max_choices,
+            allow_change: question.allow_change,
+            results_visibility: question.results_visibility.into(),
+            opens_at: question.opens_at,
+            closes_at: question.closes_at,
+            closed_at: question.closed_at,
+            deleted_at: question.deleted_at,
+            status: question.status(now).into(),
+            ballot_count: numbers.then_some(poll.ballot_count),
+            revision: question.revision,
+            created_at: question.created_at,
+            updated_at: question.updated_at,
+        }
+    }
+}
+
+impl Choice {
+    pub fn of(choice: &PollChoice, numbers: bool) -> Choice {
+        Choice {
+            id: choice.id,
+            choice_text: choice.choice_text.clone(),
+            position: choice.position,
+            votes: numbers.then_some(choice.votes),
+        }
+    }
+}
+
+impl From<NewQuestion> for Draft {
+    fn from(new: NewQuestion) -> Draft {
+        Draft {
+            question_text: new.question_text,
+            description: new.description.filter(|text| !text.is_empty()),
+            choices: new.choices.into_iter().map(|choice| choice.choice_text).collect(),
+            min_choices: new.min_choices,
+            max_choices: new.max_choices,
+            allow_change: new.allow_change,
+            results_visibility: new.results_visibility.into(),
+            opens_at: new.opens_at,
+            closes_at: new.closes_at,
+        }
+    }
+}
+
+impl From<QuestionPatch> for questions::Change {
+    fn from(patch: QuestionPatch) -> questions::Change {
+        questions::Change {
+            question_text: patch.question_text,
+            description: match patch.description.map(|text| crate::text::normalise(&text)) {
+                Patch::Set(text) if text.is_empty() => Patch::Cleared,
+                description => description,
+            },
+            min_choices: patch.min_choices,
+            max_choices: patch.max_choices,
+            allow_change: patch.allow_change,
+            results_visibility: patch.results_visibility.map(Into::into),
+            opens_at: patch.opens_at,
+            closes_at: patch.closes_at,
+        }
+    }
+}
+
+impl From<Visibility> for entity::Visibility {
+    fn from(visibility: Visibility) -> Self {
+        match visibility {
+            Visibility::Always => entity::Visibility::Always,
+            Visibility::AfterVote => entity::Visibility::AfterVote,
+            Visibility::AfterClose => entity::Visibility::AfterClose,
+            Visibility::Author => entity::Visibility::Author,
+        }
+    }
+}
+
+impl From<entity::Visibility> for Visibility {
+    fn from(visibility: entity::Visibility) -> Self {
+        match visibility {
+            entity::Visibility::Always => Visibility::Always,
+            entity::Visibility::AfterVote => Visibility::AfterVote,
+            entity::Visibility::AfterClose => Visibility::AfterClose,
+            entity::Visibility::Author => Visibility::Author,
+        }
+    }
+}
+
+impl From<entity::Status> for Status {
+    fn from(status: entity::Status) -> Self {
+        match status {
+            entity::Status::Scheduled => Status::Scheduled,
+            entity::Status::Open => Status::Open,
+            entity::Status::Closed => Status::Closed,
+        }
+    }
+}
+
+impl From<Status> for entity::Status {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Scheduled => entity::Status::Scheduled,
+            Status::Open => entity::Status::Open,
+            Status::Closed => entity::Status::Closed,
+        }
+    }
+}
+
+impl poem_openapi::types::Example for NewQuestion {
+    fn example() -> Self {
+        let choice = |text: &str| ChoiceText { choice_text: text.to_owned() };
+        NewQuestion {
+            question_text: "最受欢迎的计算机语言?".to_owned(),
+            description: Some("Name the one that you like best.".to_owned()),
+            choices: vec![choice("python"), choice("java"), choice("go")],
+            min_choices: 1,
+            max_choices: 1,
+            allow_change: true,
+            results_visibility: Visibility::Always,
+            opens_at: None,
+            closes_at: None,
+        }
+    }
+}
+
+impl poem_openapi::types::Example for QuestionPatch {
+    fn example() -> Self {
+        QuestionPatch {
+            question_text: None,
+            description: Patch::Set("Name the one that you like best.".to_owned()),
+            min_choices: None,
+            max_choices: None,
+            allow_change: None,
+            results_visibility: None,
+            opens_at: Patch::Unchanged,
+            closes_at: Patch::Cleared,
+        }
+    }
+}
+
+impl poem_openapi::types::Example for NewChoice {
+    fn example() -> Self {
+        NewChoice { choice_text: "rust".to_owned(), position: Some(0) }
+    }
+}
+
+impl poem_openapi::types::Example for ChoicePatch {
+    fn example() -> Self {
+        ChoicePatch { choice_text: None, position: Some(1) }
+    }
+}
+
+impl poem_openapi::types::Example for Reopening {
+    fn example() -> Self {
+        Reopening { closes_at: None }
+    }
+}

@@ -1,0 +1,82 @@
+//! A question's slots: what keeps ballots apart from changes that would contradict them.
+//!
+//! Row locks do not cross the nodes of a Galera cluster, but conflicting writes do. So every
+//! batch of ballots first increments one of the question's 16 slots and *then* reads whether it
+//! is open, and whoever closes, deletes or edits a question increments all 16. Each sees the
+//! other, or waits for it, or is refused, on any node.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ExprTrait as _, QuerySelect as _};
+
+use crate::db::{self, Rows, Transaction};
+
+/// How many slots a question has. Each process writes to one of them.
+pub const SLOTS: i32 = 16;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "question_shards")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub question_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub shard: i32,
+    /// How often this slot was taken. The sum over all slots is the tally's version.
+    pub seq: i64,
+    /// How many ballots were counted here; negative where they were withdrawn here.
+    pub ballots: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Takes one slot of each of the questions, in the order of their ids as everyone does.
+pub async fn take(
+    transaction: &Transaction,
+    questions: &Rows,
+    slot: i32,
+) -> Result<(), DbErr> {
+    let sql = format!(
+        "INSERT INTO question_shards (question_id, shard, seq, ballots) \
+         SELECT id, ?, 1, 0 FROM questions WHERE id IN (SELECT id FROM {}) ORDER BY id \
+         ON CONFLICT (question_id, shard) DO UPDATE SET seq = question_shards.seq + 1",
+        db::rows("r", &[db::Column::Id("id")]),
+    );
+    let statement = db::statement(transaction, &sql, [slot.into(), questions.to_value()]);
+    transaction.execute_raw(statement).await.map(drop)
+}
+
+/// Takes all slots of a question: from here to the commit no ballot is counted into it.
+pub async fn take_all(transaction: &Transaction, question: Uuid) -> Result<(), DbErr> {
+    let rows = (0..SLOTS).map(|shard| ActiveModel {
+        question_id: sea_orm::Set(question),
+        shard: sea_orm::Set(shard),
+        seq: sea_orm::Set(1),
+        ballots: sea_orm::Set(0),
+    });
+    let next = Expr::col((Entity, Column::Seq)).add(1);
+    Entity::insert_many(rows)
+        .on_conflict(
+            sea_orm::sea_query::OnConflict::columns([Column::QuestionId, Column::Shard])
+                .value(Column::Seq, next)
+                .to_owned(),
+        )
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
+}
+
+/// Whether anybody has a ballot on the question. Certain only after [`take_all`].
+pub async fn has_ballots(
+    transaction: &Transaction,
+    question: Uuid,
+) -> Result<bool, DbErr> {
+    let ballots: Option<Option<i64>> = Entity::find()
+        .select_only()
+        .column_as(Column::Ballots.sum(), "ballots")
+        .filter(Column::QuestionId.eq(question))
+        .into_tuple()
+        .one(transaction)
+        .await?;
+    Ok(ballots.flatten().unwrap_or(0) > 0)
+}
+

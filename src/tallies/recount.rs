@@ -1,0 +1,1 @@
+//! Proving the tallies against the ballots, and mending them.

@@ -1,0 +1,201 @@
+//! What is shown of a poll: read once for all who ask, and rendered once.
+
+use std::sync::{Arc, OnceLock};
+
+use sea_orm::DbErr;
+use uuid::Uuid;
+
+use super::objects::Results;
+use super::shared::SharedReader;
+use super::{Poll, are_visible, depends_on_ballot, poll, results};
+use crate::ballots;
+use crate::clock::{Clock, Time};
+use crate::db::Db;
+use crate::failure::{Code, Failure};
+use crate::http::conditional::entity_tag;
+use crate::http::page::Cursor;
+use crate::http::reply::Rendered;
+use crate::questions;
+use crate::questions::api::objects::Question;
+use crate::questions::list::{self, Filter};
+use crate::users::Caller;
+
+/// A poll as it was at one moment, and the answers made from it.
+#[derive(Debug)]
+pub struct View {
+    pub poll: Poll,
+    /// When it was read.
+    pub now: Time,
+    with_numbers: OnceLock<Rendered>,
+    without_numbers: OnceLock<Rendered>,
+    results: OnceLock<Rendered>,
+}
+
+impl View {
+    fn new(poll: Poll, now: Time) -> View {
+        View {
+            poll,
+            now,
+            with_numbers: OnceLock::new(),
+            without_numbers: OnceLock::new(),
+            results: OnceLock::new(),
+        }
+    }
+
+    /// The question, with its numbers or without.
+    pub fn question(&self, numbers: bool) -> Result<Rendered, Failure> {
+        let rendered = if numbers { &self.with_numbers } else { &self.without_numbers };
+        once(rendered, || {
+            let question = Question::of(&self.poll, numbers, self.now);
+            Rendered::tagged(&question, question.revision)
+        })
+    }
+
+    /// The results. Their tag leaves out the time at which they were read, and so is weak.
+    pub fn results(&self) -> Result<Rendered, Failure> {
+        once(&self.results, || {
+            let mut results = Results::from(results::results(&self.poll, self.now));
+            let rendered = Rendered::plain(&results)?;
+            results.as_of = Time(0);
+            let timeless = Rendered::plain(&results)?;
+            let tag = entity_tag(self.poll.question.revision, &timeless.body);
+            Ok(Rendered { etag: Some(format!("W/{tag}")), ..rendered })
+        })
+    }
+
+    /// The results as an object.
+    pub fn results_object(&self) -> Results {
+        results::results(&self.poll, self.now).into()
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.poll.question.deleted_at.is_some()
+    }
+}
+
+fn once(
+    cell: &OnceLock<Rendered>,
+    render: impl FnOnce() -> Result<Rendered, Failure>,
+) -> Result<Rendered, Failure> {
+    if let Some(rendered) = cell.get() {
+        return Ok(rendered.clone());
+    }
+    let rendered = render()?;
+    Ok(cell.get_or_init(|| rendered).clone())
+}
+
+/// A page of a list: what it asks for, after which item, and how many.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PageKey {
+    pub filter: Filter,
+    pub after: Option<Cursor>,
+    pub limit: u32,
+}
+
+/// A page of polls.
+#[derive(Debug)]
+pub struct PageView {
+    pub views: Vec<Arc<View>>,
+    /// The last item, where there are more after it.
+    pub last: Option<Cursor>,
+}
+
+/// Reads polls, each query shared by all who wait for it.
+#[derive(Clone)]
+pub struct Views {
+    db: Db,
+    one: SharedReader<Uuid, Option<Arc<View>>>,
+    pages: SharedReader<PageKey, Arc<PageView>>,
+}
+
+impl Views {
+    pub fn new(db: Db, clock: Clock) -> Views {
+        let one = {
+            let (db, clock) = (db.clone(), clock.clone());
+            SharedReader::new("question", move |id| {
+                let (db, clock) = (db.clone(), clock.clone());
+                async move { Ok(read(&db, &clock, &[id]).await?.pop()) }
+            })
+        };
+        let pages = {
+            let db = db.clone();
+            SharedReader::new("questions", move |key| {
+                let (db, clock) = (db.clone(), clock.clone());
+                async move { Ok(Arc::new(page(&db, &clock, &key).await?)) }
+            })
+        };
+        Views { db, one, pages }
+    }
+
+    /// The poll, for one who may know of it: a deleted one only for its author and admins.
+    pub async fn find(&self, id: Uuid, caller: Option<Caller>) -> Result<Arc<View>, Failure> {
+        let view = self.one.read(id).await?.ok_or_else(questions::not_found)?;
+        let may_change = |caller: Caller| view.poll.question.may_be_changed_by(caller);
+        if view.is_deleted() && !caller.is_some_and(may_change) {
+            return Err(questions::not_found());
+        }
+        Ok(view)
+    }
+
+    /// A page of polls.
+    pub async fn page(&self, key: PageKey) -> Result<Arc<PageView>, Failure> {
+        self.pages.read(key).await
+    }
+
+    /// For each view, whether the caller may see its numbers.
+    pub async fn visible(
+        &self,
+        views: &[Arc<View>],
+        caller: Option<Caller>,
+    ) -> Result<Vec<bool>, DbErr> {
+        let undecided = |view: &&Arc<View>| {
+            depends_on_ballot(&view.poll.question, caller, view.now)
+        };
+        let ids: Vec<Uuid> =
+            views.iter().filter(undecided).map(|view| view.poll.question.id).collect();
+        let voted = match caller {
+            Some(caller) if !ids.is_empty() => {
+                ballots::on_any_of(self.db.read(), caller.id, ids).await?
+            }
+            _ => Default::default(),
+        };
+        let visible = |view: &Arc<View>| {
+            let question = &view.poll.question;
+            are_visible(question, caller, voted.contains(&question.id), view.now)
+        };
+        Ok(views.iter().map(visible).collect())
+    }
+
+    /// Whether the caller may see the numbers of this one.
+    pub async fn is_visible(
+        &self,
+        view: &Arc<View>,
+        caller: Option<Caller>,
+    ) -> Result<bool, DbErr> {
+        let visible = self.visible(std::slice::from_ref(view), caller).await?;
+        Ok(visible.first().copied().unwrap_or(false))
+    }
+}
+
+/// The results are hidden from the caller.
+pub fn hidden() -> Failure {
+    Failure::new(Code::ResultsHidden, "The results of this question are not visible to you yet.")
+}
+
+async fn read(db: &Db, clock: &Clock, ids: &[Uuid]) -> Result<Vec<Arc<View>>, DbErr> {
+    let polls = poll::read(db.read(), ids).await?;
+    let now = clock.now();
+    Ok(polls.into_iter().map(|poll| Arc::new(View::new(poll, now))).collect())
+}
+
+async fn page(db: &Db, clock: &Clock, key: &PageKey) -> Result<PageView, DbErr> {
+    let limit = u64::from(key.limit);
+    // One more than asked for tells whether there is another page.
+    let mut keys =
+        list::keys(db.read(), &key.filter, key.after, limit + 1, clock.now()).await?;
+    let more = keys.len() > key.limit as usize;
+    keys.truncate(key.limit as usize);
+    let last = keys.last().copied().filter(|_| more);
+    let ids: Vec<Uuid> = keys.iter().map(|key| key.id).collect();
+    Ok(PageView { views: read(db, clock, &ids).await?, last })
+}
