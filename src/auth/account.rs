@@ -32,6 +32,11 @@ impl Authority {
         self.create_account(new, Role::User).await
     }
 
+    /// The hash of a password, for accounts that are made in bulk.
+    pub async fn hash(&self, password: String) -> Result<String, Failure> {
+        self.hasher.turn().await?.hash(password).await
+    }
+
     /// Makes an account without asking whether anybody may. [`Code::AccountTaken`].
     pub async fn create_account(&self, new: Registration, role: Role) -> Result<Model, Failure> {
         let password_hash = self.hasher.turn().await?.hash(new.password).await?;
@@ -83,7 +88,9 @@ impl Authority {
             }
             users::set_password_hash(&transaction, account.id, new_hash.clone()).await?;
             let others = Which::AllBut(of.session_id);
-            sessions::end(&transaction, account.id, others, now).await.map(Some)
+            sessions::end(&transaction, account.id, others, now)
+                .await
+                .map(Some)
         });
         // Without a list, another change came first, and it replaced the password that was given.
         let ended = changed.await?.ok_or_else(wrong)?;
