@@ -83,7 +83,9 @@ impl Authority {
             }
             users::set_password_hash(&transaction, account.id, new_hash.clone()).await?;
             let others = Which::AllBut(of.session_id);
-            sessions::end(&transaction, account.id, others, now).await.map(Some)
+            sessions::end(&transaction, account.id, others, now)
+                .await
+                .map(Some)
         });
         // Without a list, another change came first, and it replaced the password that was given.
         let ended = changed.await?.ok_or_else(wrong)?;

@@ -1,20 +1,16 @@
 //! Tokens and sessions over HTTP.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, PRAGMA, USER_AGENT};
 use http::StatusCode;
+use http::header::{CACHE_CONTROL, PRAGMA, USER_AGENT};
 use jsonwebtoken::jwk::JwkSet;
 use poem::web::{Data, Json};
 use poem::{IntoResponse, Request, RequestBody, Response, Route, get, handler};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{ParsePayload, Payload};
-use poem_openapi::registry::{
-    MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry,
-};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::{Example, Type};
-use poem_openapi::{
-    ApiResponse, Enum, Object, OpenApi, Tags, impl_apirequest_for_payload,
-};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, impl_apirequest_for_payload};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -23,6 +19,7 @@ use super::form::{Form, Repeated};
 use super::grant::{Denied, Granted};
 use super::limits::Place;
 use super::{Authority, SignedIn, session};
+use crate::app::{PREFIX, Tag};
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
 use crate::http::body;
@@ -34,13 +31,6 @@ use crate::http::reply::{Answered, Done, Rendered};
 /// Tokens and sessions.
 pub struct AuthApi {
     authority: Authority,
-}
-
-#[derive(Tags)]
-enum Tag {
-    /// Signing in and out. Access tokens are short-lived; refresh tokens get new ones.
-    #[oai(rename = "Tokens and sessions")]
-    Tokens,
 }
 
 failures! {
@@ -67,7 +57,7 @@ impl AuthApi {
     /// gets tokens; used again later, it ends the session. Failures of the grant are answered as
     /// RFC 6749, section 5.2, says, with the same words whether the account, the password or the
     /// token is wrong. Too many failed attempts are 429.
-    #[oai(path = "/auth/token", method = "post", operation_id = "issueToken", tag = Tag::Tokens)]
+    #[oai(path = "/auth/token", method = "post", operation_id = "issueToken", tag = Tag::Auth)]
     async fn issue_token(
         &self,
         request: &Request,
@@ -85,7 +75,9 @@ impl AuthApi {
                 };
                 let client = request.headers().get(USER_AGENT);
                 let client = client.and_then(|client| client.to_str().ok());
-                self.authority.sign_in(&username, password, client, place(request)).await
+                self.authority
+                    .sign_in(&username, password, client, place(request))
+                    .await
             }
             Some("refresh_token") => match form.take("refresh_token") {
                 Some(token) => self.authority.refresh(&token).await,
@@ -113,7 +105,7 @@ impl AuthApi {
     ///
     /// Ends the session that an access or refresh token belongs to (RFC 7009). Answers 200 for
     /// any token, known or not.
-    #[oai(path = "/auth/revoke", method = "post", operation_id = "revokeToken", tag = Tag::Tokens)]
+    #[oai(path = "/auth/revoke", method = "post", operation_id = "revokeToken", tag = Tag::Auth)]
     async fn revoke_token(&self, form: RevokeForm) -> Result<Revoked, Refused<RevokeToken>> {
         let token = form.0.ok().and_then(|mut form| form.take("token"));
         let missing = || Failure::new(Code::MalformedRequest, "token is required, once.");
@@ -124,7 +116,7 @@ impl AuthApi {
     /// List where I am signed in
     ///
     /// The sessions of this account that have neither ended nor expired, newest first.
-    #[oai(path = "/auth/sessions", method = "get", operation_id = "listSessions", tag = Tag::Tokens)]
+    #[oai(path = "/auth/sessions", method = "get", operation_id = "listSessions", tag = Tag::Auth)]
     async fn list_sessions(
         &self,
         signed_in: SignedIn,
@@ -138,11 +130,19 @@ impl AuthApi {
         cursor: Query<Option<String>>,
     ) -> Result<Answered<Sessions>, Refused<ListSessions>> {
         let scope = format!("sessions of {}", signed_in.caller.id);
-        let after = cursor.0.map(|text| Cursor::decode(&text, &scope)).transpose()?;
+        let after = cursor
+            .0
+            .map(|text| Cursor::decode(&text, &scope))
+            .transpose()?;
         let (sessions, next) = self.authority.sessions(&signed_in, after, limit.0).await?;
         let page = Sessions {
-            data: sessions.into_iter().map(|row| Session::of(row, &signed_in)).collect(),
-            meta: PageMeta { next_cursor: next.map(|next| next.encode(&scope)) },
+            data: sessions
+                .into_iter()
+                .map(|row| Session::of(row, &signed_in))
+                .collect(),
+            meta: PageMeta {
+                next_cursor: next.map(|next| next.encode(&scope)),
+            },
         };
         Ok(Answered::new(Rendered::plain(&page)?))
     }
@@ -151,7 +151,7 @@ impl AuthApi {
     ///
     /// Ends one session of this account, be it this one. Its tokens stop working at once on this
     /// process and within a second on others.
-    #[oai(path = "/auth/sessions/:id", method = "delete", operation_id = "endSession", tag = Tag::Tokens)]
+    #[oai(path = "/auth/sessions/:id", method = "delete", operation_id = "endSession", tag = Tag::Auth)]
     async fn end_session(
         &self,
         signed_in: SignedIn,
@@ -165,11 +165,8 @@ impl AuthApi {
     /// Sign out everywhere
     ///
     /// Ends all sessions of this account, this one too.
-    #[oai(path = "/auth/sessions", method = "delete", operation_id = "endAllSessions", tag = Tag::Tokens)]
-    async fn end_all_sessions(
-        &self,
-        signed_in: SignedIn,
-    ) -> Result<Done, Refused<EndAllSessions>> {
+    #[oai(path = "/auth/sessions", method = "delete", operation_id = "endAllSessions", tag = Tag::Auth)]
+    async fn end_all_sessions(&self, signed_in: SignedIn) -> Result<Done, Refused<EndAllSessions>> {
         self.authority.end_all_sessions(&signed_in).await?;
         Ok(Done)
     }
@@ -177,7 +174,12 @@ impl AuthApi {
 
 /// Where a request comes from, for the limits.
 fn place(request: &Request) -> Place {
-    Place::of(request.extensions().get::<ClientAddr>().and_then(|client| client.0))
+    Place::of(
+        request
+            .extensions()
+            .get::<ClientAddr>()
+            .and_then(|client| client.0),
+    )
 }
 
 fn default_limit() -> u32 {
@@ -300,7 +302,8 @@ impl From<Granted> for TokenResponse {
 impl Example for TokenResponse {
     fn example() -> Self {
         TokenResponse {
-            access_token: "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.eyJnZW4iOjB9.c2lnbmF0dXJl".into(),
+            access_token: "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.eyJnZW4iOjB9.c2lnbmF0dXJl"
+                .into(),
             token_type: TokenType::Bearer,
             expires_in: 900,
             refresh_token: "8xLOxBtZp8-0Qn2bM3v5Cw1dE6fG7hJ9kL4mN0pR2sT".into(),
@@ -369,7 +372,10 @@ impl ApiResponse for TokenReply {
             description: "",
             status: Some(status),
             status_range: None,
-            content: vec![MetaMediaType { content_type: "application/json", schema }],
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema,
+            }],
             headers: Vec::new(),
         };
         MetaResponses {
@@ -410,7 +416,7 @@ impl IntoResponse for Revoked {
 
 impl ApiResponse for Revoked {
     fn meta() -> MetaResponses {
-        <()>::meta()
+        <() as ApiResponse>::meta()
     }
 
     fn register(_: &mut Registry) {}
@@ -426,7 +432,10 @@ struct Sessions {
 
 impl Example for Sessions {
     fn example() -> Self {
-        Sessions { data: vec![Session::example()], meta: PageMeta { next_cursor: None } }
+        Sessions {
+            data: vec![Session::example()],
+            meta: PageMeta { next_cursor: None },
+        }
     }
 }
 
@@ -491,8 +500,8 @@ fn metadata(request: &Request, authority: Data<&Authority>) -> Json<serde_json::
     };
     Json(json!({
         "issuer": authority.issuer(),
-        "token_endpoint": format!("{base}/api/v1/auth/token"),
-        "revocation_endpoint": format!("{base}/api/v1/auth/revoke"),
+        "token_endpoint": format!("{base}{PREFIX}/auth/token"),
+        "revocation_endpoint": format!("{base}{PREFIX}/auth/revoke"),
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "service_documentation": format!("{base}/docs"),
         "grant_types_supported": ["password", "refresh_token"],
@@ -510,8 +519,134 @@ fn public_keys(authority: Data<&Authority>) -> Json<JwkSet> {
 
 /// The address that the client used, if it is one.
 fn own_address(request: &Request) -> String {
-    let host = request.header("host").filter(|host| host.parse::<http::uri::Authority>().is_ok());
-    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let host = request
+        .header("host")
+        .filter(|host| host.parse::<http::uri::Authority>().is_ok());
+    let host = host.or_else(|| {
+        request
+            .uri()
+            .authority()
+            .map(|authority| authority.as_str())
+    });
     let scheme = request.scheme();
     format!("{scheme}://{}", host.unwrap_or("localhost"))
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::{Endpoint as _, EndpointExt as _};
+    use poem_openapi::OpenApiService;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::auth::tests::{House, PASSWORD, user};
+
+    /// Posts a form and returns status, whether storing is forbidden, and the body.
+    async fn post(authority: &Authority, path: &str, form: &str) -> (u16, bool, Value) {
+        let api = OpenApiService::new(AuthApi::new(authority.clone()), "auth", "1");
+        let request = Request::builder()
+            .method(http::Method::POST)
+            .uri_str(path)
+            .content_type("application/x-www-form-urlencoded; charset=UTF-8")
+            // Swagger UI sends this where there is no client id.
+            .header("authorization", "Basic Og==")
+            .body(form.to_owned());
+        let response = api.data(authority.clone()).get_response(request).await;
+        let status = response.status().as_u16();
+        let unstored = response.header("cache-control") == Some("no-store");
+        let body = response.into_body().into_vec().await.unwrap();
+        (
+            status,
+            unstored,
+            serde_json::from_slice(&body).unwrap_or_default(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_grant_gets_tokens_that_nobody_stores() {
+        let (_house, authority) = House::new().await;
+        user(&authority, "luxi").await;
+        let form = format!(
+            "grant_type=password&username=luxi%40example.org&password={PASSWORD}&scope=&client_id=x"
+        );
+        let (status, unstored, tokens) = post(&authority, "/auth/token", &form).await;
+        assert_eq!((status, unstored), (200, true), "{tokens}");
+        assert_eq!(tokens["token_type"], "Bearer");
+        assert_eq!(tokens["expires_in"], 900);
+        authority
+            .authenticate(tokens["access_token"].as_str().unwrap())
+            .await
+            .unwrap();
+
+        let refresh_token = tokens["refresh_token"].as_str().unwrap();
+        let form = format!("grant_type=refresh_token&refresh_token={refresh_token}");
+        let (status, _, next) = post(&authority, "/auth/token", &form).await;
+        assert_eq!(status, 200, "{next}");
+        let form = format!("token_type_hint=x&token={refresh_token}");
+        assert_eq!(post(&authority, "/auth/revoke", &form).await.0, 200);
+        authority
+            .authenticate(next["access_token"].as_str().unwrap())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            post(&authority, "/auth/revoke", "token=unknown").await.0,
+            200
+        );
+        assert_eq!(post(&authority, "/auth/revoke", "token=").await.0, 400);
+    }
+
+    #[tokio::test]
+    async fn a_failed_grant_answers_as_oauth_prescribes() {
+        let (_house, authority) = House::new().await;
+        user(&authority, "luxi").await;
+        for (form, error) in [
+            ("", "invalid_request"),
+            ("grant_type=", "invalid_request"),
+            (
+                "grant_type=password&username=luxi@example.org",
+                "invalid_request",
+            ),
+            ("grant_type=refresh_token", "invalid_request"),
+            (
+                "grant_type=password&grant_type=password&username=a&password=b",
+                "invalid_request",
+            ),
+            ("grant_type=client_credentials", "unsupported_grant_type"),
+            (
+                "grant_type=password&username=luxi@example.org&password=wrong",
+                "invalid_grant",
+            ),
+            (
+                "grant_type=password&username=nobody&password=wrong",
+                "invalid_grant",
+            ),
+            (
+                "grant_type=refresh_token&refresh_token=unknown",
+                "invalid_grant",
+            ),
+        ] {
+            let (status, unstored, body) = post(&authority, "/auth/token", form).await;
+            assert_eq!((status, unstored), (400, true), "{form}");
+            assert_eq!(body["error"], error, "{form}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_metadata_names_its_own_addresses() {
+        let (_house, authority) = House::with(&[("auth.algorithm", "ES256")]).await;
+        let routes = well_known().data(authority);
+        let get = async |path: &str| {
+            let request = Request::builder()
+                .uri_str(path)
+                .header("host", "polls.test:8080");
+            let body = routes.get_response(request.finish()).await.into_body();
+            serde_json::from_slice::<Value>(&body.into_vec().await.unwrap()).unwrap()
+        };
+        let server = get("/oauth-authorization-server").await;
+        assert_eq!(
+            server["token_endpoint"],
+            "http://polls.test:8080/api/v1/auth/token"
+        );
+        assert_eq!(get("/jwks.json").await["keys"][0]["kty"], "EC");
+    }
 }

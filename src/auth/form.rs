@@ -33,7 +33,9 @@ mod tests {
 
     #[test]
     fn values_are_decoded_and_empty_ones_are_absent() {
-        let mut form = Form::parse(b"a=1+2%2B3&b=&%E5%90%8D=%E9%9C%B2").ok().unwrap();
+        let mut form = Form::parse(b"a=1+2%2B3&b=&%E5%90%8D=%E9%9C%B2")
+            .ok()
+            .unwrap();
         assert_eq!(form.take("a").as_deref(), Some("1 2+3"));
         assert_eq!(form.take("b"), None);
         assert_eq!(form.take("名").as_deref(), Some("露"));

@@ -4,11 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::Rng as _;
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait,
-    EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QuerySelect as _,
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QuerySelect as _,
 };
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::limits::{Login, Place};
 use super::session::Model as Session;
@@ -16,7 +16,7 @@ use super::sessions::{self, Which};
 use super::{Authority, refresh_token, session, token};
 use crate::clock::Time;
 use crate::db::Transaction;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::text;
 use crate::users;
 use crate::users::entity::Model as Account;
@@ -69,7 +69,9 @@ impl Authority {
         let turn = self.hasher.turn().await?;
         self.limits.check_sign_in(&whose, place)?;
 
-        let hash = account.as_ref().and_then(|account| account.password_hash.clone());
+        let hash = account
+            .as_ref()
+            .and_then(|account| account.password_hash.clone());
         let verified = turn.verify(password, hash).await?;
         let granted = match account.filter(|account| verified && account.is_active()) {
             Some(account) => self.begin_session(&account, client).await,
@@ -89,10 +91,11 @@ impl Authority {
         let now = self.clock.now();
         let begun = self.db.write(|transaction| async move {
             // The account may have been disabled, or its password changed, since it was read.
-            let account = users::lock(&transaction, verified.id).await?;
-            if !account.is_active() || account.password_hash != verified.password_hash {
+            let account = lock_active(&transaction, verified.id).await?;
+            let unchanged = |now: &Account| now.password_hash == verified.password_hash;
+            let Some(account) = account.filter(unchanged) else {
                 return Ok(None);
-            }
+            };
             let session = Session {
                 id: now.new_id(),
                 user_id: account.id,
@@ -104,7 +107,7 @@ impl Authority {
                 expires_at: now.after(self.settings.refresh_token_ttl),
                 ended_at: None,
             };
-            let row = session.clone().into_active_model().reset_all();
+            let row = session.clone().into_active_model();
             row.insert(&transaction).await?;
             let refresh_token = issue_refresh_token(&transaction, &session, now).await?;
             Ok(Some((account, session, refresh_token)))
@@ -126,7 +129,9 @@ impl Authority {
         let lifetime = self.settings.refresh_token_ttl;
         let (session, hash) = (&session, &hash);
         let outcome = self.db.write(|transaction| async move {
-            let account = users::lock(&transaction, session.user_id).await?;
+            let Some(account) = lock_active(&transaction, session.user_id).await? else {
+                return Ok(Refresh::Denied);
+            };
             let alive = sessions::find_alive(&transaction, account.id, session.id, now).await?;
             let token = refresh_token::Entity::find_by_id(hash.clone()).lock_exclusive();
             let (Some(session), Some(token)) = (alive, token.one(&transaction).await?) else {
@@ -188,7 +193,9 @@ impl Authority {
     }
 
     async fn session_of(&self, token_hash: Vec<u8>) -> Result<Option<Session>, Failure> {
-        let token = refresh_token::Entity::find_by_id(token_hash).one(self.db.read()).await?;
+        let token = refresh_token::Entity::find_by_id(token_hash)
+            .one(self.db.read())
+            .await?;
         let Some(token) = token else {
             return Ok(None);
         };
@@ -219,6 +226,15 @@ enum Refresh {
     Denied,
 }
 
+/// The account, which stays as it is until the transaction ends, unless it may not sign in.
+async fn lock_active(transaction: &Transaction, id: Uuid) -> Result<Option<Account>, Failure> {
+    match users::lock(transaction, id).await {
+        Ok(account) => Ok(Some(account).filter(Account::is_active)),
+        Err(failure) if failure.code == Code::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Makes a refresh token of 256 random bits and stores its hash.
 async fn issue_refresh_token(
     connection: &impl ConnectionTrait,
@@ -234,8 +250,10 @@ async fn issue_refresh_token(
         issued_at: now,
         used_at: None,
     };
-    let row = row.into_active_model().reset_all();
-    refresh_token::Entity::insert(row).exec_without_returning(connection).await?;
+    let row = row.into_active_model();
+    refresh_token::Entity::insert(row)
+        .exec_without_returning(connection)
+        .await?;
     Ok(token)
 }
 

@@ -75,12 +75,7 @@ guard!(Admin, fallback: false, |signed_in| {
 });
 
 fn required(signed_in: Option<SignedIn>) -> Result<SignedIn, Failure> {
-    signed_in.ok_or_else(|| {
-        Failure::new(
-            Code::Unauthenticated,
-            "This call needs an access token.",
-        )
-    })
+    signed_in.ok_or_else(|| Failure::new(Code::Unauthenticated, "This call needs an access token."))
 }
 
 /// Who sent the request; nobody only if it has no `Authorization` at all.
@@ -106,7 +101,9 @@ async fn signed_in(request: &Request) -> Result<Option<SignedIn>, Failure> {
 
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
 }
 
 fn scheme() -> MetaSecurityScheme {
@@ -132,5 +129,80 @@ fn scheme() -> MetaSecurityScheme {
             authorization_code: None,
         }),
         openid_connect_url: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use poem::{Endpoint as _, EndpointExt as _};
+    use poem_openapi::{OpenApi, OpenApiService};
+
+    use super::*;
+    use crate::auth::tests::{House, admin, sign_in, user};
+
+    struct Doors;
+
+    #[OpenApi]
+    impl Doors {
+        #[oai(path = "/signed-in", method = "get")]
+        async fn signed_in(&self, _who: SignedIn) {}
+
+        #[oai(path = "/anybody", method = "get")]
+        async fn anybody(&self, _who: MaybeSignedIn) {}
+
+        #[oai(path = "/admin", method = "get")]
+        async fn admin(&self, _who: Admin) {}
+    }
+
+    #[tokio::test]
+    async fn each_guard_lets_in_whom_it_says() {
+        let (_house, authority) = House::new().await;
+        user(&authority, "luxi").await;
+        admin(&authority, "nanxi").await;
+        let bearer =
+            async |name: &str| format!("Bearer {}", sign_in(&authority, name).await.access_token);
+        let (user, admin) = (bearer("luxi").await, bearer("nanxi").await);
+        let lower = user.replacen("Bearer", "bearer", 1);
+        let doors = OpenApiService::new(Doors, "doors", "1").data(authority.clone());
+        let status = async |path: &str, headers: &[&str]| {
+            let mut request = Request::builder().uri_str(path);
+            for header in headers {
+                request = request.header(AUTHORIZATION, *header);
+            }
+            doors.get_response(request.finish()).await.status()
+        };
+        let (ok, denied) = (StatusCode::OK, StatusCode::UNAUTHORIZED);
+        for (headers, signed_in, anybody, admins) in [
+            (&[][..], denied, ok, denied),
+            (&[user.as_str()], ok, ok, StatusCode::FORBIDDEN),
+            (&[lower.as_str()], ok, ok, StatusCode::FORBIDDEN),
+            (&[admin.as_str()], ok, ok, ok),
+            (&[admin.as_str(), admin.as_str()], denied, denied, denied),
+            (&["Bearer nonsense"], denied, denied, denied),
+            (&["Bearer "], denied, denied, denied),
+            (&["Bearer"], denied, denied, denied),
+            (&["Basic Og=="], denied, denied, denied),
+            (&[&user["Bearer ".len()..]], denied, denied, denied),
+            (&[""], denied, denied, denied),
+        ] {
+            let found = (
+                status("/signed-in", headers).await,
+                status("/anybody", headers).await,
+                status("/admin", headers).await,
+            );
+            assert_eq!(found, (signed_in, anybody, admins), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn the_document_says_where_a_token_is_needed() {
+        let service = OpenApiService::new(Doors, "doors", "1");
+        let spec: serde_json::Value = serde_json::from_str(&service.spec()).unwrap();
+        let security = |path: &str| spec["paths"][path]["get"]["security"].clone();
+        assert_eq!(security("/signed-in"), serde_json::json!([{"token": []}]));
+        assert_eq!(security("/anybody"), serde_json::json!([{"token": []}, {}]));
+        let flow = &spec["components"]["securitySchemes"]["token"]["flows"]["password"];
+        assert_eq!(flow["tokenUrl"], TOKEN_URL);
     }
 }

@@ -46,10 +46,9 @@ pub fn generate(algorithm: Algorithm) -> Result<KeyMaterial, BadKey> {
             rand::rng().fill_bytes(&mut secret);
             return Ok(KeyMaterial(STANDARD.encode(secret)));
         }
-        Algorithm::ES256 => EcdsaKeyPair::generate_pkcs8(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            &SystemRandom::new(),
-        )?,
+        Algorithm::ES256 => {
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())?
+        }
         Algorithm::EdDSA => Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new())?,
     };
     Ok(KeyMaterial(written(document.as_ref())))
@@ -141,7 +140,11 @@ impl Key {
 
 /// RFC 9068 allows the media type's long form, and media types have no case.
 fn is_access_token(header: &Header) -> bool {
-    let kind = header.typ.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let kind = header
+        .typ
+        .as_deref()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     kind.strip_prefix("application/").unwrap_or(&kind) == TYPE
 }
 

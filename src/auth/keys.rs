@@ -37,7 +37,10 @@ pub enum KeysError {
     #[error(
         "auth.algorithm is {configured}, but the key of this database is for {stored}. Configure {stored}, or run `polls keys rotate` to change over"
     )]
-    OtherAlgorithm { configured: &'static str, stored: String },
+    OtherAlgorithm {
+        configured: &'static str,
+        stored: String,
+    },
     #[error("auth.key is the current key already. Configure a new one, or none to have one made")]
     SameKey,
     #[error(transparent)]
@@ -115,10 +118,17 @@ impl Keys {
     /// Reads the keys anew.
     pub async fn refresh(&self) -> Result<(), Failure> {
         let rows = load(self.db.read(), self.clock.now()).await?;
-        if self.ring.load().ids.iter().eq(rows.iter().map(|row| &row.id)) {
+        if self
+            .ring
+            .load()
+            .ids
+            .iter()
+            .eq(rows.iter().map(|row| &row.id))
+        {
             return Ok(());
         }
-        self.ring.store(Arc::new(Ring::read(&rows).map_err(Failure::internal)?));
+        self.ring
+            .store(Arc::new(Ring::read(&rows).map_err(Failure::internal)?));
         Ok(())
     }
 
@@ -126,7 +136,9 @@ impl Keys {
     pub fn public(&self) -> JwkSet {
         let ring = self.ring.load();
         let keys = ring.by_id.values().filter_map(|key| key.public.clone());
-        JwkSet { keys: keys.collect() }
+        JwkSet {
+            keys: keys.collect(),
+        }
     }
 }
 
@@ -149,10 +161,16 @@ pub async fn rotate(db: &Db, clock: &Clock, config: &config::Auth) -> Result<Uui
                 .one(&transaction)
                 .await?
                 .flatten();
-            let latest = latest.unwrap_or(now).max(now.after(config.access_token_ttl));
+            let latest = latest
+                .unwrap_or(now)
+                .max(now.after(config.access_token_ttl));
             let expired = Entity::delete_many().filter(Column::ExpiresAt.lte(now));
             expired.exec(&transaction).await?;
-            for row in Entity::find().filter(Column::RetiredAt.is_null()).all(&transaction).await? {
+            for row in Entity::find()
+                .filter(Column::RetiredAt.is_null())
+                .all(&transaction)
+                .await?
+            {
                 let mut retired = row.into_active_model();
                 retired.retired_at = Set(Some(now));
                 retired.expires_at = Set(Some(latest.after(ROTATION_SLACK)));
@@ -212,7 +230,7 @@ async fn insert(
     };
     // A key that cannot sign must not get into the database.
     Key::read(&row).map_err(Failure::internal)?;
-    let row = row.into_active_model().reset_all();
+    let row = row.into_active_model();
     Ok(row.insert(connection).await?.id)
 }
 

@@ -119,8 +119,16 @@ struct Spent<K> {
 
 impl<K: Eq + Hash> Limit<K> {
     fn new(policy: &'static str, quota: u32, window: Duration) -> Self {
-        let spent = Spent { whole_at: HashMap::new(), prune_at: PRUNE_FROM };
-        Limit { policy, quota: quota.max(1), window, spent: Mutex::new(spent) }
+        let spent = Spent {
+            whole_at: HashMap::new(),
+            prune_at: PRUNE_FROM,
+        };
+        Limit {
+            policy,
+            quota: quota.max(1),
+            window,
+            spent: Mutex::new(spent),
+        }
     }
 
     fn check(&self, key: &K, now: Time) -> Result<(), Failure> {
@@ -139,9 +147,16 @@ impl<K: Eq + Hash> Limit<K> {
     }
 
     fn allow(&self, spent: &Spent<K>, key: &K, now: Time) -> Result<(), Failure> {
-        let owed = spent.whole_at.get(key).map_or(Duration::ZERO, |whole_at| whole_at.since(now));
+        let owed = spent
+            .whole_at
+            .get(key)
+            .map_or(Duration::ZERO, |whole_at| whole_at.since(now));
         let wait = (owed + self.one()).saturating_sub(self.window);
-        if wait.is_zero() { Ok(()) } else { Err(self.refusal(wait)) }
+        if wait.is_zero() {
+            Ok(())
+        } else {
+            Err(self.refusal(wait))
+        }
     }
 
     fn deduct(&self, spent: &mut Spent<K>, key: K, now: Time) {
@@ -151,7 +166,10 @@ impl<K: Eq + Hash> Limit<K> {
         }
         let whole_at = spent.whole_at.entry(key).or_insert(now);
         // Attempts that ran at the same time may overdraw; that is not held against the key.
-        *whole_at = (*whole_at).max(now).after(self.one()).min(now.after(self.window));
+        *whole_at = (*whole_at)
+            .max(now)
+            .after(self.one())
+            .min(now.after(self.window));
     }
 
     /// After how long one attempt comes back.

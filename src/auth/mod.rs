@@ -34,9 +34,9 @@ use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
-use crate::users::password::{BadParameters, Hasher};
 use crate::users::Caller;
 use crate::users::entity::Model as Account;
+use crate::users::password::{BadParameters, Hasher};
 
 use keys::{Keys, KeysError};
 use limits::Limits;
@@ -103,7 +103,11 @@ impl Authority {
                 issuer: config.issuer().to_owned(),
                 audience: auth.audience.clone(),
             },
-            public_url: config.server.public_url.as_ref().map(|url| url.as_str().to_owned()),
+            public_url: config
+                .server
+                .public_url
+                .as_ref()
+                .map(|url| url.as_str().to_owned()),
             region: config.accounts.default_region,
             registration: config.accounts.registration,
             access_token_ttl: auth.access_token_ttl,
@@ -174,7 +178,9 @@ impl Authority {
 
     /// Takes over what other processes have changed.
     pub async fn catch_up(&self) -> Result<(), Failure> {
-        self.revocations.refresh(self.db.read(), &self.clock).await?;
+        self.revocations
+            .refresh(self.db.read(), &self.clock)
+            .await?;
         self.keys.refresh().await
     }
 
@@ -184,7 +190,9 @@ impl Authority {
         let over = Condition::any()
             .add(session::Column::ExpiresAt.lte(now))
             .add(session::Column::EndedAt.is_not_null());
-        let unlisted = Condition::all().add(session::Column::TokensExpireAt.lte(now)).add(over);
+        let unlisted = Condition::all()
+            .add(session::Column::TokensExpireAt.lte(now))
+            .add(over);
         let unlisted = &unlisted;
         let swept = self.db.write(|transaction| async move {
             let sessions = session::Entity::delete_many().filter(unlisted.clone());
@@ -200,13 +208,22 @@ impl Authority {
         let claims = self.claims(token).await?;
         self.be_fresh().await?;
         let signed_in = SignedIn {
-            caller: Caller { id: claims.sub, role: claims.role },
+            caller: Caller {
+                id: claims.sub,
+                role: claims.role,
+            },
             session_id: claims.sid,
             generation: claims.generation,
             expires_at: Time(claims.exp.saturating_mul(1_000_000)),
         };
-        if self.revocations.is_revoked(signed_in.session_id, signed_in.generation) {
-            return Err(Failure::new(Code::Unauthenticated, "The access token was revoked."));
+        if self
+            .revocations
+            .is_revoked(signed_in.session_id, signed_in.generation)
+        {
+            return Err(Failure::new(
+                Code::Unauthenticated,
+                "The access token was revoked.",
+            ));
         }
         Ok(signed_in)
     }
@@ -214,7 +231,9 @@ impl Authority {
     /// Whether a token that was good when the request came in still is: for streams.
     pub fn is_still(&self, signed_in: &SignedIn) -> bool {
         signed_in.expires_at > self.clock.now()
-            && !self.revocations.is_revoked(signed_in.session_id, signed_in.generation)
+            && !self
+                .revocations
+                .is_revoked(signed_in.session_id, signed_in.generation)
     }
 
     /// Rather no answer than a guess: the list must not be too old.
@@ -223,7 +242,9 @@ impl Authority {
         if self.revocations.staleness(self.clock.now()) <= most {
             return Ok(());
         }
-        let caught_up = self.revocations.refresh_if_older(most, self.db.read(), &self.clock);
+        let caught_up = self
+            .revocations
+            .refresh_if_older(most, self.db.read(), &self.clock);
         let unknown = "It cannot be told at the moment which tokens were revoked.";
         match tokio::time::timeout(CATCH_UP, caught_up).await {
             Ok(Ok(())) => Ok(()),

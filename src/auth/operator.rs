@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 use uuid::Uuid;
 
@@ -55,7 +55,8 @@ impl Authority {
         change: Standing,
     ) -> Result<Account, Failure> {
         let account = self.named(login).await?;
-        self.set_standing(account.id, change, &IfMatch::default()).await
+        self.set_standing(account.id, change, &IfMatch::default())
+            .await
     }
 
     /// Makes an access token for the account with this email address or phone number: a session
@@ -72,7 +73,9 @@ impl Authority {
             Ok((account, sessions))
         });
         let (account, sessions) = made.await?;
-        let session = sessions.first().ok_or_else(|| Failure::internal("no session was made"))?;
+        let session = sessions
+            .first()
+            .ok_or_else(|| Failure::internal("no session was made"))?;
         self.minted(&account, session, now)
     }
 
@@ -134,7 +137,11 @@ impl Authority {
         }
         let email = text::normalise(&new.email);
         if email.chars().count() > email::MAX_LENGTH || email::plausible(&email).is_err() {
-            mistakes.push(FieldError::new("/email", "email", "must be an email address"));
+            mistakes.push(FieldError::new(
+                "/email",
+                "email",
+                "must be an email address",
+            ));
         }
         let phone = new.phone.map(|text| {
             phone::normalise(&text::normalise(&text), self.settings.region).ok_or_else(|| {
@@ -143,7 +150,12 @@ impl Authority {
         });
         mistakes.extend(password_mistake("/password", &new.password));
         match phone.transpose() {
-            Ok(phone) if mistakes.is_empty() => Ok(Registration { name, email, phone, ..new }),
+            Ok(phone) if mistakes.is_empty() => Ok(Registration {
+                name,
+                email,
+                phone,
+                ..new
+            }),
             _ => Err(Failure::invalid(mistakes)),
         }
     }
@@ -177,8 +189,12 @@ async fn store(
     };
     let sessions: Vec<Session> = accounts.iter().map(session).collect();
     if !sessions.is_empty() {
-        let rows = sessions.iter().map(|session| session.clone().into_active_model().reset_all());
-        session::Entity::insert_many(rows).exec_without_returning(transaction).await?;
+        let rows = sessions
+            .iter()
+            .map(|session| session.clone().into_active_model());
+        session::Entity::insert_many(rows)
+            .exec_without_returning(transaction)
+            .await?;
     }
     Ok(sessions)
 }

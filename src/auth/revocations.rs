@@ -9,8 +9,8 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _,
-    IntoActiveModel as _, QueryFilter as _, sea_query::OnConflict,
+    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, sea_query::OnConflict,
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -43,7 +43,10 @@ struct Listed {
 impl Revocations {
     /// Reads the whole list.
     pub async fn open(connection: &impl ConnectionTrait, now: Time) -> Result<Self, DbErr> {
-        let rows = Entity::find().filter(Column::ExpiresAt.gt(now)).all(connection).await?;
+        let rows = Entity::find()
+            .filter(Column::ExpiresAt.gt(now))
+            .all(connection)
+            .await?;
         let revocations = Revocations {
             listed: RwLock::default(),
             fresh_at: AtomicI64::new(now.0),
@@ -56,7 +59,9 @@ impl Revocations {
     /// Whether tokens of this generation of a session are dead.
     pub fn is_revoked(&self, session: Uuid, generation: i32) -> bool {
         let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
-        listed.get(&session).is_some_and(|listed| generation < listed.generation)
+        listed
+            .get(&session)
+            .is_some_and(|listed| generation < listed.generation)
     }
 
     /// How long ago the copy was last known to be complete.
@@ -104,7 +109,10 @@ impl Revocations {
 
     async fn read_news(&self, connection: &impl ConnectionTrait, now: Time) -> Result<(), DbErr> {
         let since = Time(self.fresh_at.load(Ordering::Acquire)).before(OVERLAP);
-        let news = Entity::find().filter(Column::RevokedAt.gte(since)).all(connection).await?;
+        let news = Entity::find()
+            .filter(Column::RevokedAt.gte(since))
+            .all(connection)
+            .await?;
         self.note(&news);
         self.fresh_at.fetch_max(now.0, Ordering::AcqRel);
         Ok(())
@@ -123,7 +131,7 @@ impl Revocations {
 /// Puts rows on the list, each in place of an earlier one of its session.
 pub async fn list(transaction: &Transaction, rows: &[Model]) -> Result<(), DbErr> {
     for rows in rows.chunks(CHUNK) {
-        let rows = rows.iter().map(|row| row.clone().into_active_model().reset_all());
+        let rows = rows.iter().map(|row| row.clone().into_active_model());
         let replaced = OnConflict::column(Column::SessionId)
             .update_columns([Column::Generation, Column::RevokedAt, Column::ExpiresAt])
             .to_owned();

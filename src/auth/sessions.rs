@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 use uuid::Uuid;
 
@@ -114,7 +114,13 @@ pub async fn revoke_tokens(
         .filter(is_alive(user, Which::All, now))
         .exec(transaction)
         .await?;
-    list(transaction, &sessions, |session| session.generation + 1, now).await
+    list(
+        transaction,
+        &sessions,
+        |session| session.generation + 1,
+        now,
+    )
+    .await
 }
 
 async fn lock(
@@ -123,7 +129,9 @@ async fn lock(
     which: Which,
     now: Time,
 ) -> Result<Vec<Model>, Failure> {
-    let sessions = alive(user, which, now).order_by_asc(Column::Id).lock_exclusive();
+    let sessions = alive(user, which, now)
+        .order_by_asc(Column::Id)
+        .lock_exclusive();
     Ok(sessions.all(transaction).await?)
 }
 

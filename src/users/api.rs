@@ -3,13 +3,14 @@
 use poem::Request;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::types::Example;
-use poem_openapi::{Enum, Object, OpenApi, Tags};
+use poem_openapi::{Enum, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use validator::Validate;
 
 use super::entity::Model;
 use super::{Profile, Standing, phone};
+use crate::app::{PREFIX, Tag};
 use crate::auth::account::Registration;
 use crate::auth::guard::{Admin, MaybeSignedIn};
 use crate::auth::limits::Place;
@@ -31,12 +32,6 @@ const LIST: &str = "users";
 /// Accounts.
 pub struct UsersApi {
     authority: Authority,
-}
-
-#[derive(Tags)]
-enum Tag {
-    /// Registering, and looking after one's own account and, for admins, everyone's.
-    Accounts,
 }
 
 failures! {
@@ -71,7 +66,7 @@ impl UsersApi {
     /// Makes an account. Names need not be unique; email addresses and phone numbers must, however
     /// they are written. Signing in is a separate call. How many accounts one address may register
     /// is limited.
-    #[oai(path = "/users", method = "post", operation_id = "register", tag = Tag::Accounts)]
+    #[oai(path = "/users", method = "post", operation_id = "register", tag = Tag::Users)]
     async fn register(
         &self,
         request: &Request,
@@ -86,14 +81,14 @@ impl UsersApi {
             password: new.password,
         };
         let account = self.authority.register(new, place(request)).await?;
-        let location = format!("/api/v1/users/{}", account.id);
+        let location = format!("{PREFIX}/users/{}", account.id);
         Ok(Created::new(rendered(account)?, location))
     }
 
     /// Get my account
     ///
     /// All of it but the password.
-    #[oai(path = "/users/me", method = "get", operation_id = "getMe", tag = Tag::Accounts)]
+    #[oai(path = "/users/me", method = "get", operation_id = "getMe", tag = Tag::Users)]
     async fn get_me(&self, signed_in: SignedIn) -> Result<Fetched<Account>, Refused<GetMe>> {
         let account = super::get(self.authority.db().read(), signed_in.caller.id).await;
         Ok(Fetched::new(rendered(account.map_err(gone)?)?))
@@ -102,7 +97,7 @@ impl UsersApi {
     /// Change my account
     ///
     /// Changes what is named: `null` removes the phone number. The password has a call of its own.
-    #[oai(path = "/users/me", method = "patch", operation_id = "updateMe", tag = Tag::Accounts)]
+    #[oai(path = "/users/me", method = "patch", operation_id = "updateMe", tag = Tag::Users)]
     async fn update_me(
         &self,
         signed_in: SignedIn,
@@ -116,7 +111,9 @@ impl UsersApi {
         let change = Profile {
             name: change.name,
             email: change.email,
-            phone: change.phone.map(|phone| phone::normalise(&phone, region).unwrap_or(phone)),
+            phone: change
+                .phone
+                .map(|phone| phone::normalise(&phone, region).unwrap_or(phone)),
         };
         let (id, if_match) = (signed_in.caller.id, IfMatch::new(if_match.0));
         let now = self.authority.now();
@@ -132,7 +129,7 @@ impl UsersApi {
     /// Erases name, email address, phone number and password, and signs out everywhere. Email
     /// address and phone number can be registered again at once. Questions and ballots stay; their
     /// author is then an id without a name.
-    #[oai(path = "/users/me", method = "delete", operation_id = "deleteMe", tag = Tag::Accounts)]
+    #[oai(path = "/users/me", method = "delete", operation_id = "deleteMe", tag = Tag::Users)]
     async fn delete_me(
         &self,
         signed_in: SignedIn,
@@ -141,7 +138,10 @@ impl UsersApi {
         if_match: Header<Option<String>>,
     ) -> Result<Done, Refused<DeleteMe>> {
         let if_match = IfMatch::new(if_match.0);
-        self.authority.delete_account(&signed_in, &if_match).await.map_err(gone)?;
+        self.authority
+            .delete_account(&signed_in, &if_match)
+            .await
+            .map_err(gone)?;
         Ok(Done)
     }
 
@@ -153,7 +153,7 @@ impl UsersApi {
         path = "/users/me/password",
         method = "put",
         operation_id = "changePassword",
-        tag = Tag::Accounts
+        tag = Tag::Users
     )]
     async fn change_password(
         &self,
@@ -161,10 +161,14 @@ impl UsersApi {
         signed_in: SignedIn,
         body: Body<PasswordChange>,
     ) -> Result<Done, Refused<ChangePassword>> {
-        let Body(PasswordChange { current_password, new_password }) = body;
+        let Body(PasswordChange {
+            current_password,
+            new_password,
+        }) = body;
         let place = place(request);
         let changed =
-            self.authority.change_password(&signed_in, current_password, new_password, place);
+            self.authority
+                .change_password(&signed_in, current_password, new_password, place);
         changed.await.map_err(gone)?;
         Ok(Done)
     }
@@ -172,7 +176,7 @@ impl UsersApi {
     /// Get an account
     ///
     /// Its public part: id and name. Admins see all of it.
-    #[oai(path = "/users/:id", method = "get", operation_id = "getUser", tag = Tag::Accounts)]
+    #[oai(path = "/users/:id", method = "get", operation_id = "getUser", tag = Tag::Users)]
     async fn get_user(
         &self,
         signed_in: MaybeSignedIn,
@@ -181,7 +185,9 @@ impl UsersApi {
     ) -> Result<Fetched<User>, Refused<GetUser>> {
         let account = super::get(self.authority.db().read(), id.0).await?;
         let revision = account.revision;
-        let sees_all = signed_in.0.is_some_and(|signed_in| signed_in.caller.is_admin());
+        let sees_all = signed_in
+            .0
+            .is_some_and(|signed_in| signed_in.caller.is_admin());
         let user = User::of(account, sees_all);
         Ok(Fetched::new(Rendered::tagged(&user, revision)?))
     }
@@ -189,7 +195,7 @@ impl UsersApi {
     /// List accounts
     ///
     /// Admins only: the accounts that are not deleted, newest first.
-    #[oai(path = "/users", method = "get", operation_id = "listUsers", tag = Tag::Accounts)]
+    #[oai(path = "/users", method = "get", operation_id = "listUsers", tag = Tag::Users)]
     async fn list_users(
         &self,
         _admin: Admin,
@@ -202,11 +208,16 @@ impl UsersApi {
         /// `meta.next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Answered<Accounts>, Refused<ListUsers>> {
-        let after = cursor.0.map(|text| Cursor::decode(&text, LIST)).transpose()?;
+        let after = cursor
+            .0
+            .map(|text| Cursor::decode(&text, LIST))
+            .transpose()?;
         let (accounts, next) = super::list(self.authority.db().read(), after, limit.0).await?;
         let page = Accounts {
             data: accounts.into_iter().map(Account::of).collect(),
-            meta: PageMeta { next_cursor: next.map(|next| next.encode(LIST)) },
+            meta: PageMeta {
+                next_cursor: next.map(|next| next.encode(LIST)),
+            },
         };
         Ok(Answered::new(Rendered::plain(&page)?))
     }
@@ -216,7 +227,7 @@ impl UsersApi {
     /// Admins only. A disabled account is signed out everywhere and cannot sign in. A new role
     /// makes the account's access tokens invalid; refreshing gets ones with the new role. At least
     /// one active admin must remain.
-    #[oai(path = "/users/:id", method = "patch", operation_id = "updateUser", tag = Tag::Accounts)]
+    #[oai(path = "/users/:id", method = "patch", operation_id = "updateUser", tag = Tag::Users)]
     async fn update_user(
         &self,
         _admin: Admin,
@@ -246,7 +257,12 @@ fn gone(failure: Failure) -> Failure {
 }
 
 fn place(request: &Request) -> Place {
-    Place::of(request.extensions().get::<ClientAddr>().and_then(|client| client.0))
+    Place::of(
+        request
+            .extensions()
+            .get::<ClientAddr>()
+            .and_then(|client| client.0),
+    )
 }
 
 fn default_limit() -> u32 {
@@ -359,7 +375,10 @@ struct StandingChange {
 
 impl Example for StandingChange {
     fn example() -> Self {
-        StandingChange { role: Some(Role::Admin), disabled: None }
+        StandingChange {
+            role: Some(Role::Admin),
+            disabled: None,
+        }
     }
 }
 
@@ -457,7 +476,10 @@ struct Accounts {
 
 impl Example for Accounts {
     fn example() -> Self {
-        Accounts { data: vec![Account::example()], meta: PageMeta { next_cursor: None } }
+        Accounts {
+            data: vec![Account::example()],
+            meta: PageMeta { next_cursor: None },
+        }
     }
 }
 

@@ -12,9 +12,8 @@ pub mod phone;
 use phonenumber::country;
 use sea_orm::sea_query::{Condition, ExprTrait as _};
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait,
-    DbErr, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DbErr,
+    EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
 
@@ -240,10 +239,7 @@ fn existing(account: Option<Model>) -> Result<Model, Failure> {
 /// Refuses where `leaving` is the only admin who can act.
 ///
 /// All of them are locked, so that of two who leave at once one sees that the other has.
-async fn keep_an_admin(
-    transaction: &Transaction,
-    leaving: &Model,
-) -> Result<(), Failure> {
+async fn keep_an_admin(transaction: &Transaction, leaving: &Model) -> Result<(), Failure> {
     if leaving.role != Role::Admin || !leaving.is_active() {
         return Ok(());
     }

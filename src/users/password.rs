@@ -70,7 +70,8 @@ pub struct Turn {
 impl Turn {
     /// The password's hash, with a salt of its own.
     pub async fn hash(self, password: String) -> Result<String, Failure> {
-        self.work(move |hasher| hash(&hasher.argon2, &password)).await
+        self.work(move |hasher| hash(&hasher.argon2, &password))
+            .await
     }
 
     /// Whether the password has this hash. Without a hash it has not, and that takes as long.

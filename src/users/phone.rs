@@ -15,7 +15,9 @@ pub const EXPECTED: &str =
 pub fn normalise(text: &str, region: country::Id) -> Option<String> {
     let punctuation = [' ', '-', '.', '(', ')', '/'];
     let digits = text.strip_prefix('+').unwrap_or(text);
-    let dialled = digits.chars().all(|c| c.is_ascii_digit() || punctuation.contains(&c));
+    let dialled = digits
+        .chars()
+        .all(|c| c.is_ascii_digit() || punctuation.contains(&c));
     if !dialled || text.len() > MAX_LENGTH {
         return None;
     }
@@ -36,10 +38,18 @@ mod tests {
 
     #[test]
     fn every_way_of_writing_a_number_gives_one() {
-        for text in ["16666666661", "+8616666666661", "+86 166 6666 6661", "166-6666-6661"] {
+        for text in [
+            "16666666661",
+            "+8616666666661",
+            "+86 166 6666 6661",
+            "166-6666-6661",
+        ] {
             assert_eq!(chinese(text).as_deref(), Some("+8616666666661"), "{text}");
         }
-        assert_eq!(normalise("030 901820", country::DE).as_deref(), Some("+4930901820"));
+        assert_eq!(
+            normalise("030 901820", country::DE).as_deref(),
+            Some("+4930901820")
+        );
     }
 
     #[test]
@@ -49,7 +59,18 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in ["", "+", "123", "1666666666", "166666666612", "luxi", "1666666666１", "+86+16666666661", "tel:16666666661", "16666666661;ext=5"] {
+        for text in [
+            "",
+            "+",
+            "123",
+            "1666666666",
+            "166666666612",
+            "luxi",
+            "1666666666１",
+            "+86+16666666661",
+            "tel:16666666661",
+            "16666666661;ext=5",
+        ] {
             assert_eq!(chinese(text), None, "{text:?}");
         }
     }
