@@ -1,4 +1,6 @@
 //! The tests of the whole server, over real HTTP.
 
+mod crashes;
+mod races;
 mod story;
 mod support;

@@ -17,11 +17,17 @@ pub struct Answer {
 
 impl Answer {
     /// Reads the response to `request`.
-    pub async fn read(request: String, response: reqwest::Response) -> Answer {
+    pub async fn read(request: String, response: reqwest::Response) -> reqwest::Result<Answer> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = response.bytes().await.expect("the body arrives");
+        let bytes = response.bytes().await?;
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status, headers, bytes, json, request }
+        Ok(Answer {
+            status,
+            headers,
+            bytes,
+            json,
+            request,
+        })
     }
 
     /// Expects a status.

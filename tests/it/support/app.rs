@@ -191,6 +191,27 @@ impl Drop for TestApp {
 }
 
 impl User {
+    /// The holder of an access token, at the server of this address.
+    pub fn of_token(id: &str, access_token: &str, client: Client, address: &str) -> User {
+        User {
+            id: id.to_owned(),
+            name: String::new(),
+            email: String::new(),
+            access_token: access_token.to_owned(),
+            refresh_token: String::new(),
+            client,
+            address: address.to_owned(),
+        }
+    }
+
+    /// The same user at another server of the same database.
+    pub fn at(&self, address: &str) -> User {
+        User {
+            address: address.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// A request to the API with this user's access token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
@@ -232,8 +253,17 @@ impl User {
 
     /// Casts a ballot for the choices with these indices.
     pub async fn vote(&self, question: &Question, choices: &[usize]) -> Answer {
-        let ids: Vec<&String> = choices.iter().map(|index| &question.choices[*index]).collect();
-        self.put(&format!("{}/ballot", question.path), json!({"choice_ids": ids})).await
+        send(self.ballot(question, choices)).await
+    }
+
+    /// The request that casts a ballot for the choices with these indices.
+    pub fn ballot(&self, question: &Question, choices: &[usize]) -> RequestBuilder {
+        let ids: Vec<&String> = choices
+            .iter()
+            .map(|index| &question.choices[*index])
+            .collect();
+        self.request(Method::PUT, &format!("{}/ballot", question.path))
+            .json(&json!({"choice_ids": ids}))
     }
 }
 
@@ -262,11 +292,17 @@ impl Question {
 
 /// Sends a request and reads the answer.
 pub async fn send(request: RequestBuilder) -> Answer {
+    try_send(request)
+        .await
+        .unwrap_or_else(|error| panic!("no answer: {error:?}"))
+}
+
+/// Sends a request to a server that may die before it has answered.
+pub async fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
     let (client, request) = request.build_split();
-    let request = request.expect("a request");
+    let request = request?;
     let name = format!("{} {}", request.method(), request.url().path());
-    let response = client.execute(request).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-    Answer::read(name, response).await
+    Answer::read(name, client.execute(request).await?).await
 }
 
 /// A client that follows no redirects and waits for no proxy.

@@ -2,11 +2,12 @@
 
 mod answer;
 pub mod app;
-mod process;
+pub mod crowd;
+pub mod process;
 
 pub use answer::Answer;
 pub use app::{TestApp, User};
-pub use process::Server;
+pub use process::{Server, polls};
 
 /// How much a test does: briefly in everyday runs, at full length with `POLLS_TEST_FULL=1`.
 pub fn amount(brief: usize, full: usize) -> usize {

@@ -1,8 +1,8 @@
 //! The real program, as an operator runs it.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::io::{BufRead as _, BufReader};
 
 /// A running `polls serve`.
 pub struct Server {
@@ -16,14 +16,23 @@ pub struct Server {
 impl Server {
     /// Starts the program in `folder` on a free port and waits until it says that it is ready.
     pub fn start(folder: &Path, arguments: &[&str]) -> Server {
+        let unlimited = ["--port", "0", "--set", "limits.enabled=false"];
+        Server::serve(folder, &[&unlimited, arguments].concat())
+    }
+
+    /// Runs `polls serve` with exactly these arguments and waits until it says that it is ready.
+    pub fn serve(folder: &Path, arguments: &[&str]) -> Server {
         let mut child = command(folder)
-            .args(["serve", "--port", "0", "--set", "limits.enabled=false"])
+            .arg("serve")
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
         let stdout = child.stdout.take().expect("its output");
+        let stderr = child.stderr.take().expect("its log");
+        // Somebody must read the log, or the server would wait when the pipe is full.
+        let log = std::thread::spawn(move || std::io::read_to_string(stderr));
         let mut greeting = Vec::new();
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let last = line.trim_start().starts_with("Database");
@@ -32,12 +41,19 @@ impl Server {
                 break;
             }
         }
-        let api = greeting.iter().find_map(|line| line.trim().strip_prefix("API"));
-        let address = api
-            .and_then(|api| api.trim().strip_suffix("/api/v1"))
-            .unwrap_or_else(|| panic!("no address in {greeting:?}"))
-            .to_owned();
-        Server { child, address, greeting }
+        let api = greeting
+            .iter()
+            .find_map(|line| line.trim().strip_prefix("API"));
+        let address = api.and_then(|api| api.trim().strip_suffix("/api/v1"));
+        let Some(address) = address.map(str::to_owned) else {
+            let _ = child.kill();
+            panic!("no address in {greeting:?}; its log: {:?}", log.join());
+        };
+        Server {
+            child,
+            address,
+            greeting,
+        }
     }
 
     /// The process id, for signals.
@@ -46,17 +62,27 @@ impl Server {
     }
 
     /// Kills it as `kill -9` does, and waits for its end.
-    pub fn kill(mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().expect("it was running");
         self.child.wait().expect("it ends");
     }
 
-    /// Asks it to stop as an operator does, and gives its exit code.
-    pub fn terminate(mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
-        assert!(status.success());
+    /// Asks it to stop as an operator does; [`Server::ended`] waits for the end.
+    pub fn ask_to_stop(&self) {
+        let id = self.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(status.expect("kill is there").success());
+    }
+
+    /// Waits for its end, and gives its exit code.
+    pub fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
+    }
+
+    /// Stops it as an operator does, and gives its exit code.
+    pub fn terminate(self) -> Option<i32> {
+        self.ask_to_stop();
+        self.ended()
     }
 }
 
@@ -69,13 +95,67 @@ impl Drop for Server {
 }
 
 /// Runs the program to its end.
-pub fn polls(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder).args(arguments).output().expect("the program runs")
+pub fn polls(folder: &Path, arguments: &[&str]) -> Run {
+    Run::of(command(folder).args(arguments), "")
+}
+
+/// Runs the program to its end with something on its standard input.
+pub fn polls_reading(folder: &Path, arguments: &[&str], input: &str) -> Run {
+    Run::of(command(folder).args(arguments), input)
 }
 
 /// The program with nothing from the tests' own environment.
-fn command(folder: &Path) -> Command {
+pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_polls"));
     command.current_dir(folder).env_clear();
     command
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    /// Runs the command to its end with `input` on its standard input.
+    pub fn of(command: &mut Command, input: &str) -> Run {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("its input");
+        // A program that needs no input may have ended already.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = child.wait_with_output().expect("it ends");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Run {
+            code: status.code(),
+            stdout: text(stdout),
+            stderr: text(stderr),
+        }
+    }
+
+    /// Expects exit code 0; gives what was printed.
+    #[track_caller]
+    pub fn done(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+
+    /// Expects another exit code; gives what was printed on standard error.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self.stderr
+    }
 }

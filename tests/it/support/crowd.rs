@@ -1,0 +1,129 @@
+//! Many voters, and what they do at the same time.
+
+use std::path::Path;
+
+use futures_util::{StreamExt as _, stream};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::app::{Question, client};
+use super::{Server, User, polls};
+
+/// How many requests are under way at once.
+pub const AT_ONCE: usize = 64;
+
+/// Two servers on one database.
+pub struct Pair {
+    pub one: Server,
+    pub other: Server,
+    /// Deleted with the test.
+    folder: TempDir,
+}
+
+impl Pair {
+    pub fn start() -> Pair {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let start = || Server::start(folder.path(), &CHEAP_PASSWORDS);
+        let (one, other) = (start(), start());
+        Pair { one, other, folder }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Users who call the first server.
+    pub fn crowd(&self, users: usize) -> Vec<User> {
+        crowd(self.folder(), &self.one, users)
+    }
+
+    /// One of the servers in turn.
+    pub fn address(&self, turn: usize) -> &str {
+        match turn % 2 {
+            0 => &self.one.address,
+            _ => &self.other.address,
+        }
+    }
+
+    /// The numbers that both servers show, which must be the same.
+    pub async fn tally(&self, reader: &User, question: &Question) -> Tally {
+        let path = format!("{}/results", question.path);
+        let one = reader.at(&self.one.address).get(&path).await.expect(200);
+        let other = reader.at(&self.other.address).get(&path).await.expect(200);
+        let tally = Tally::of(&one.json);
+        assert_eq!(tally, Tally::of(&other.json));
+        tally
+    }
+
+    /// Expects every tally to equal its ballots.
+    #[track_caller]
+    pub fn recount(&self) {
+        polls(self.folder(), &["recount", "--check"]).done();
+    }
+}
+
+/// Settings for tests whose subject is not what a password costs.
+pub const CHEAP_PASSWORDS: [&str; 4] = [
+    "--set",
+    "accounts.password_memory=64KiB",
+    "--set",
+    "accounts.password_iterations=1",
+];
+
+/// Makes users in the database of `folder`; they call the server.
+pub fn crowd(folder: &Path, server: &Server, users: usize) -> Vec<User> {
+    polls(folder, &["seed", "--users", &users.to_string()]).done();
+    let tokens = polls(folder, &["token", "--all"]).done();
+    let client = client();
+    let voter = |line: &str| {
+        let (id, token) = line.split_once(' ').expect("an id and a token");
+        User::of_token(id, token, client.clone(), &server.address)
+    };
+    let voters: Vec<User> = tokens.lines().map(voter).collect();
+    assert_eq!(voters.len(), users);
+    voters
+}
+
+/// Does `work` for all items, [`AT_ONCE`] at a time; the outcomes come as they are ready.
+pub async fn all_at_once<I, F: Future>(
+    items: impl IntoIterator<Item = I>,
+    work: impl FnMut(I) -> F,
+) -> Vec<F::Output> {
+    stream::iter(items)
+        .map(work)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await
+}
+
+/// The numbers of a question's results: votes in the order of the choices, and ballots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    pub votes: Vec<i64>,
+    pub ballots: i64,
+}
+
+impl Tally {
+    /// Reads a question or its results.
+    #[track_caller]
+    pub fn of(json: &Value) -> Tally {
+        let number = |value: &Value| {
+            value
+                .as_i64()
+                .unwrap_or_else(|| panic!("no number in {json}"))
+        };
+        let choices = json["choices"].as_array().expect("choices");
+        Tally {
+            votes: choices
+                .iter()
+                .map(|choice| number(&choice["votes"]))
+                .collect(),
+            ballots: number(&json["ballot_count"]),
+        }
+    }
+
+    /// All votes together.
+    pub fn sum(&self) -> i64 {
+        self.votes.iter().sum()
+    }
+}
