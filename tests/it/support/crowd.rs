@@ -17,7 +17,7 @@ pub struct Pair {
     pub one: Server,
     pub other: Server,
     /// Deleted with the test.
-    folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl Pair {

@@ -1,0 +1,341 @@
+//! Starting, stopping, and several servers of one database.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join;
+use reqwest::Client;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::support::app::{PASSWORD, client, send, try_send};
+use crate::support::crowd::{CHEAP_PASSWORDS, Pair, all_at_once, crowd};
+use crate::support::{Server, User, amount, polls};
+
+const KEY: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA==";
+const OTHER_KEY: &str = "b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldC1vdGhlci1zZQ==";
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Registers somebody and signs them in.
+async fn sign_up(client: &Client, address: &str, email: &str) -> User {
+    let account = json!({"name": "Ada", "email": email, "password": PASSWORD});
+    let users = client.post(format!("{address}/api/v1/users"));
+    let id = send(users.json(&account)).await.expect(201).text("id");
+    let form = [("grant_type", "password"), ("username", email), ("password", PASSWORD)];
+    let token = client.post(format!("{address}/api/v1/auth/token"));
+    let token = send(token.form(&form)).await.expect(200).text("access_token");
+    User::of_token(&id, &token, client.clone(), address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_servers_start_at_once_on_an_empty_database() {
+    let client = client();
+    for _ in 0..amount(2, 20) {
+        let folder = folder();
+        let servers = thread::scope(|scope| {
+            let starting: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| Server::start(folder.path(), &CHEAP_PASSWORDS)))
+                .collect();
+            let started = starting.into_iter().map(|server| server.join().expect("it starts"));
+            started.collect::<Vec<_>>()
+        });
+        for server in &servers {
+            send(client.get(format!("{}/readyz", server.address))).await.expect(200);
+        }
+        // One signing key: the token of one is good at all of them.
+        let user = sign_up(&client, &servers[0].address, "ada@example.org").await;
+        for server in &servers {
+            let me = user.at(&server.address).get("/users/me").await.expect(200);
+            assert_eq!(me.text("id"), user.id);
+        }
+        let status = polls(folder.path(), &["migrate", "status"]).done();
+        assert!(status.lines().count() > 3, "{status}");
+        assert!(status.lines().all(|line| line.starts_with("applied ")), "{status}");
+        for server in servers {
+            assert_eq!(server.terminate(), Some(0));
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_not_the_databases_is_refused() {
+    let folder = folder();
+    let with = |key: &str| format!("auth.key={key}");
+    drop(Server::start(folder.path(), &["--set", &with(KEY)]));
+    // Without a key of its own, and with the same one, it starts.
+    drop(Server::start(folder.path(), &[]));
+    drop(Server::start(folder.path(), &["--set", &with(KEY)]));
+    let refusal = polls(folder.path(), &["serve", "--port", "0", "--set", &with(OTHER_KEY)]).fails(1);
+    assert!(refusal.contains("auth.key is not the key of this database"), "{refusal}");
+    assert!(refusal.contains("polls keys rotate"), "{refusal}");
+    assert!(!refusal.contains(OTHER_KEY), "{refusal}");
+    let other = ["serve", "--port", "0", "--set", "auth.algorithm=EdDSA"];
+    let refusal = polls(folder.path(), &other).fails(1);
+    assert!(refusal.contains("auth.algorithm is EdDSA"), "{refusal}");
+}
+
+#[tokio::test]
+async fn migrations_go_up_and_down_and_up_again() {
+    let folder = folder();
+    let run = |arguments: &[&str]| polls(folder.path(), arguments).done();
+    let count = |text: &str, word: &str| text.lines().filter(|line| line.starts_with(word)).count();
+
+    let before = run(&["migrate", "status"]);
+    let steps = before.lines().count();
+    assert_eq!(count(&before, "pending "), steps);
+    let up = run(&["migrate", "up"]);
+    assert_eq!(count(&up, "applied "), steps);
+    assert_eq!(run(&["migrate", "up"]), up);
+    run(&["seed"]);
+
+    let down = run(&["migrate", "down"]);
+    assert_eq!((count(&down, "applied "), count(&down, "pending ")), (steps - 1, 1));
+    let all = steps.to_string();
+    assert_eq!(count(&run(&["migrate", "down", "--steps", &all]), "pending "), steps);
+    assert_eq!(tables(folder.path()).await, Vec::<String>::new());
+    // A server that may not migrate says what to do.
+    let by_hand = ["serve", "--port", "0", "--set", "database.migrate=false"];
+    let refusal = polls(folder.path(), &by_hand).fails(1);
+    assert!(refusal.contains("polls migrate up"), "{refusal}");
+
+    assert_eq!(run(&["migrate", "up"]), up);
+    assert!(tables(folder.path()).await.len() > 6);
+    run(&["seed"]);
+    run(&["recount", "--check"]);
+    drop(Server::start(folder.path(), &["--set", "database.migrate=false"]));
+}
+
+/// The tables that the migrations have made.
+async fn tables(folder: &Path) -> Vec<String> {
+    let url = format!("sqlite:{}", folder.join("polls.db").display());
+    let pool = sqlx::SqlitePool::connect(&url).await.expect("the database");
+    let names = sqlx::query_scalar(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
+         AND name <> 'seaql_migrations'",
+    );
+    let names = names.fetch_all(&pool).await.expect("its tables");
+    pool.close().await;
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_under_load_loses_nothing() {
+    for _ in 0..amount(2, 10) {
+        let Pair { one, other, folder } = Pair::start();
+        let voters = &crowd(folder.path(), &one, amount(300, 2_000));
+        let question = &voters[0].ask(&["a", "b"], json!({})).await;
+        let acknowledged = Mutex::new(Vec::new());
+        let stopping_time = Notify::new();
+        let storm = all_at_once(voters, |voter| {
+            let (acknowledged, stopping_time) = (&acknowledged, &stopping_time);
+            async move {
+                let Ok(answer) = try_send(voter.ballot(question, &[1])).await else {
+                    return;
+                };
+                if answer.status != 201 {
+                    answer.problem("shutting_down").expect(503);
+                    return;
+                }
+                let mut acknowledged = acknowledged.lock().expect("no panic");
+                acknowledged.push(voter);
+                if acknowledged.len() == voters.len() / 3 {
+                    stopping_time.notify_one();
+                }
+            }
+        });
+        let stopping = async {
+            stopping_time.notified().await;
+            tokio::task::spawn_blocking(move || one.terminate()).await.expect("no panic")
+        };
+        let (_, code) = join(storm, stopping).await;
+        assert_eq!(code, Some(0));
+
+        let acknowledged = acknowledged.into_inner().expect("no panic");
+        println!("{} of {} acknowledged before the end", acknowledged.len(), voters.len());
+        assert!(acknowledged.len() < voters.len(), "it did not stop under load");
+        let path = &format!("{}/ballot", question.path);
+        all_at_once(&acknowledged, |voter| {
+            let voter = voter.at(&other.address);
+            async move { voter.get(path).await.expect(200) }
+        })
+        .await;
+        polls(folder.path(), &["recount", "--check"]).done();
+    }
+}
+
+/// A connection on which the test writes what it likes, when it likes.
+struct Wire(BufReader<TcpStream>);
+
+impl Wire {
+    fn open(server: &Server) -> Wire {
+        let address = server.address.strip_prefix("http://").expect("a TCP address");
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        Wire(BufReader::new(stream))
+    }
+
+    fn write(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).expect("it is written");
+    }
+
+    /// The status of the next answer; 0 where the server has hung up.
+    fn status(&mut self) -> u16 {
+        let mut line = String::new();
+        // A reset connection has no answer either.
+        let _ = self.0.read_line(&mut line);
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        while !line.trim().is_empty() {
+            line.clear();
+            let _ = self.0.read_line(&mut line);
+        }
+        status.unwrap_or(0)
+    }
+}
+
+/// Waits until `condition`, but not for ever.
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}: waited in vain");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn what_was_begun_is_finished_while_nothing_new_is_taken() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &CHEAP_PASSWORDS);
+    let mut probes: Vec<Wire> = (0..5).map(|_| Wire::open(&server)).collect();
+    for probe in &mut probes {
+        probe.write("GET /readyz HTTP/1.1\r\n");
+    }
+    let body = json!({"name": "Ada", "email": "ada@example.org", "password": PASSWORD}).to_string();
+    let mut begun = Wire::open(&server);
+    begun.write(&format!(
+        "POST /api/v1/users HTTP/1.1\r\nHost: polls\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        body.len(),
+    ));
+    // The server asks for the body: the request is under way.
+    assert_eq!(begun.status(), 100);
+    server.ask_to_stop();
+
+    let address = server.address.strip_prefix("http://").expect("a TCP address");
+    wait_until("no new connections", || TcpStream::connect(address).is_err());
+    let mut statuses = Vec::new();
+    for mut probe in probes {
+        probe.write("Host: polls\r\n\r\n");
+        statuses.push(probe.status());
+    }
+    // A probe that the server had not begun to read may have been hung up on.
+    assert!(statuses.contains(&503), "{statuses:?}");
+    assert!(statuses.iter().all(|status| matches!(status, 0 | 503)), "{statuses:?}");
+
+    begun.write(&body);
+    assert_eq!(begun.status(), 201);
+    assert_eq!(server.ended(), Some(0));
+}
+
+#[test]
+fn a_request_that_never_ends_is_given_up_after_the_grace_period() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["--set", "http.shutdown_grace=200ms"]);
+    let mut begun = Wire::open(&server);
+    begun.write(
+        "POST /api/v1/users HTTP/1.1\r\nHost: polls\r\nContent-Type: application/json\r\n\
+         Content-Length: 100\r\nExpect: 100-continue\r\n\r\n",
+    );
+    assert_eq!(begun.status(), 100);
+    let asked = Instant::now();
+    assert_eq!(server.terminate(), Some(0));
+    let took = asked.elapsed();
+    assert!((Duration::from_millis(200)..Duration::from_secs(15)).contains(&took), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_serves_as_well() {
+    let folder = folder();
+    let path = folder.path().join("polls.sock");
+    let name = path.to_str().expect("UTF-8");
+    let start = |more: &[&str]| Server::serve(folder.path(), &[&["--path", name], more].concat());
+    let mode = || fs::metadata(&path).expect("the socket").permissions().mode() & 0o777;
+    let healthy = async || {
+        let client = Client::builder().unix_socket(path.clone()).build().expect("a client");
+        send(client.get("http://polls/readyz")).await.expect(200);
+    };
+
+    let mut server = start(&["--set", "server.path_mode=600"]);
+    assert_eq!(server.address, format!("unix:{name}"));
+    assert_eq!(mode(), 0o600);
+    healthy().await;
+    // It is not taken from a server that lives.
+    let refusal = polls(folder.path(), &["serve", "--path", name]).fails(1);
+    assert!(refusal.contains(name), "{refusal}");
+    healthy().await;
+
+    // What a killed server leaves behind does not keep the next one from starting.
+    server.kill();
+    assert!(fs::metadata(&path).expect("still there").file_type().is_socket());
+    let server = start(&[]);
+    assert_eq!(mode(), 0o660);
+    healthy().await;
+    assert_eq!(server.terminate(), Some(0));
+    assert!(!path.exists());
+
+    // Anything else at that path stays.
+    fs::write(&path, "precious").expect("a file");
+    polls(folder.path(), &["serve", "--path", name]).fails(1);
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "precious");
+}
+
+#[tokio::test]
+async fn the_greeting_tells_where_everything_is() {
+    let folder = folder();
+    let begun = Instant::now();
+    let server = Server::start(folder.path(), &[]);
+    println!("ready after {:?}", begun.elapsed());
+    let client = client();
+    let named = |what: &str| {
+        let line = server.greeting.iter().find_map(|line| line.trim().strip_prefix(what));
+        line.unwrap_or_else(|| panic!("no {what} in {:?}", server.greeting)).trim().to_owned()
+    };
+    assert_eq!(server.greeting.len(), 5, "{:?}", server.greeting);
+    send(client.get(format!("{}/questions", named("API")))).await.expect(200);
+    let docs = send(client.get(named("Swagger UI"))).await.expect(200);
+    assert!(docs.header("content-type").starts_with("text/html"));
+    let spec = send(client.get(named("OpenAPI"))).await.expect(200);
+    assert!(spec.json["openapi"].is_string());
+    assert_eq!(named("Database"), "sqlite:polls.db");
+    assert!(folder.path().join("polls.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_is_felt_in_the_other_process() {
+    let pair = Pair::start();
+    let user = sign_up(&client(), &pair.one.address, "ada@example.org").await;
+    let there = user.at(&pair.other.address);
+    there.get("/users/me").await.expect(200);
+    user.delete("/auth/sessions").await.expect(204);
+    let begun = Instant::now();
+    // At once where it happened.
+    user.get("/users/me").await.problem("unauthenticated");
+    loop {
+        let answer = there.get("/users/me").await;
+        if answer.status != 200 {
+            answer.problem("unauthenticated");
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "never felt");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    println!("felt after {:?}", begun.elapsed());
+}
