@@ -72,15 +72,13 @@ impl Authority {
         let hash = account
             .as_ref()
             .and_then(|account| account.password_hash.clone());
-        let verified = turn.verify(password, hash).await?;
-        let granted = match account.filter(|account| verified && account.is_active()) {
-            Some(account) => self.begin_session(&account, client).await,
-            None => Err(Denied::Grant),
-        };
-        if let Err(Denied::Grant) = granted {
+        let (verified, turn) = turn.verify(password, hash).await?;
+        let Some(account) = account.filter(|account| verified && account.is_active()) else {
             self.limits.count_failed_sign_in(whose, place);
-        }
-        granted
+            return Err(Denied::Grant);
+        };
+        drop(turn);
+        self.begin_session(&account, client).await
     }
 
     async fn begin_session(

@@ -41,8 +41,8 @@ failures! {
     DeleteMe: Unauthenticated, LastAdmin, Stale;
     ChangePassword: Unauthenticated, InvalidFields, RateLimited;
     GetUser: NotFound;
-    ListUsers: MalformedRequest;
-    UpdateUser: NotFound, LastAdmin, Stale, InvalidFields;
+    ListUsers: MalformedRequest, Forbidden;
+    UpdateUser: Forbidden, NotFound, LastAdmin, Stale, InvalidFields;
 }
 
 impl UsersApi {
