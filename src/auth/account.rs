@@ -32,6 +32,11 @@ impl Authority {
         self.create_account(new, Role::User).await
     }
 
+    /// The hash of a password, for accounts that are made in bulk.
+    pub async fn hash(&self, password: String) -> Result<String, Failure> {
+        self.hasher.turn().await?.hash(password).await
+    }
+
     /// Makes an account without asking whether anybody may. [`Code::AccountTaken`].
     pub async fn create_account(&self, new: Registration, role: Role) -> Result<Model, Failure> {
         let password_hash = self.hasher.turn().await?.hash(new.password).await?;

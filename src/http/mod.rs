@@ -18,6 +18,7 @@ pub mod request_id;
 pub mod routes;
 pub mod schema;
 pub mod serve;
+pub mod spec;
 pub mod signals;
 
 mod access;
