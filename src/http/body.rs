@@ -3,6 +3,8 @@
 //! Nothing is coerced. Bad syntax is 400. A wrong type, an unknown or a repeated key is 422 and
 //! names the first; limits and rules are 422 and name all of them at once.
 
+use std::collections::HashSet;
+
 use poem::{Request, RequestBody};
 use poem_openapi::error::ContentTypeError;
 use poem_openapi::payload::{ParsePayload, Payload};
@@ -56,13 +58,15 @@ impl_apirequest_for_payload!(Body<T>, T: Type + DeserializeOwned + Validate);
 /// A JSON body of type `T` that has rules beyond the type's own, such as the configuration's.
 ///
 /// The handler checks both at once, so that all mistakes are named together.
-pub struct Draft<T>(T);
+pub struct Unchecked<T>(T);
 
-impl<T: Validate> Draft<T> {
+impl<T: Validate> Unchecked<T> {
     /// Checks the type's limits and `rule`, which says what it finds.
     pub fn check(self, rule: impl FnOnce(&T) -> Vec<FieldError>) -> Result<T, Failure> {
         let mut errors = mistakes(&self.0);
-        errors.extend(rule(&self.0));
+        // A value that is out of bounds needs no second complaint.
+        let bad: HashSet<String> = errors.iter().map(|error| error.pointer.clone()).collect();
+        errors.extend(rule(&self.0).into_iter().filter(|error| !bad.contains(&error.pointer)));
         if errors.is_empty() {
             Ok(self.0)
         } else {
@@ -71,7 +75,7 @@ impl<T: Validate> Draft<T> {
     }
 }
 
-impl<T: Type> Payload for Draft<T> {
+impl<T: Type> Payload for Unchecked<T> {
     const CONTENT_TYPE: &'static str = Body::<T>::CONTENT_TYPE;
 
     fn check_content_type(content_type: &str) -> bool {
@@ -87,16 +91,16 @@ impl<T: Type> Payload for Draft<T> {
     }
 }
 
-impl<T: Type + DeserializeOwned> ParsePayload for Draft<T> {
+impl<T: Type + DeserializeOwned> ParsePayload for Unchecked<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(_: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let bytes = read(body).await?;
-        Ok(Draft(decode(&bytes)?))
+        Ok(Unchecked(decode(&bytes)?))
     }
 }
 
-impl_apirequest_for_payload!(Draft<T>, T: Type + DeserializeOwned);
+impl_apirequest_for_payload!(Unchecked<T>, T: Type + DeserializeOwned);
 
 /// A JSON body that may be left out, which means `T::default()`.
 pub struct OptionalBody<T>(pub T);
@@ -142,7 +146,7 @@ pub async fn read(body: &mut RequestBody) -> Result<bytes::Bytes, poem::Error> {
 
 /// Parses and checks a body.
 pub fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Failure> {
-    Draft(decode(bytes)?).check(|_| Vec::new())
+    Unchecked(decode(bytes)?).check(|_| Vec::new())
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {

@@ -17,7 +17,7 @@ use crate::auth::limits::Place;
 use crate::auth::{Authority, SignedIn};
 use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError};
-use crate::http::body::{Body, Draft};
+use crate::http::body::{Body, Unchecked};
 use crate::http::client::ClientAddr;
 use crate::http::conditional::IfMatch;
 use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
@@ -70,7 +70,7 @@ impl UsersApi {
     async fn register(
         &self,
         request: &Request,
-        body: Draft<NewUser>,
+        body: Unchecked<NewUser>,
     ) -> Result<Created<Account>, Refused<Register>> {
         let new = body.check(|new| self.phone_mistake(new.phone.as_ref()))?;
         let region = self.authority.region();
@@ -104,7 +104,7 @@ impl UsersApi {
         /// Change it only if its entity tag still names this revision.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
-        body: Draft<UserChange>,
+        body: Unchecked<UserChange>,
     ) -> Result<Changed<Account>, Refused<UpdateMe>> {
         let change = body.check(|change| self.phone_mistake(change.phone.value()))?;
         let region = self.authority.region();
