@@ -278,3 +278,40 @@ fn shown(client: &str) -> Option<String> {
     let short: String = clean.chars().take(CLIENT_LENGTH).collect();
     (!short.is_empty()).then_some(short)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::tests::{House, user};
+    use crate::users::Standing;
+
+    #[tokio::test]
+    async fn what_changed_while_the_password_was_checked_counts() {
+        let (_house, authority) = House::new().await;
+        let verified = user(&authority, "luxi").await;
+        assert!(authority.begin_session(&verified, None).await.is_ok());
+
+        let disable = |disabled| Standing {
+            disabled: Some(disabled),
+            ..Standing::default()
+        };
+        let login = "luxi@example.org";
+        authority
+            .set_standing_by_hand(login, disable(true))
+            .await
+            .unwrap();
+        let refused = authority.begin_session(&verified, None).await;
+        assert!(matches!(refused, Err(Denied::Grant)), "{refused:?}");
+
+        authority
+            .set_standing_by_hand(login, disable(false))
+            .await
+            .unwrap();
+        authority
+            .set_password_by_hand(login, "another password".to_owned())
+            .await
+            .unwrap();
+        let refused = authority.begin_session(&verified, None).await;
+        assert!(matches!(refused, Err(Denied::Grant)), "{refused:?}");
+    }
+}
