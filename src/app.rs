@@ -1,5 +1,13 @@
 //! stub
 use poem_openapi::Tags;
+
+use crate::ballots::api::BallotsApi;
+use crate::questions::api::{ChoicesApi, QuestionsApi};
+use crate::tallies::api::ResultsApi;
+
+/// The parts of the API.
+pub type Apis = (QuestionsApi, ChoicesApi, BallotsApi, ResultsApi);
+
 pub const PREFIX: &str = crate::http::API;
 
 /// The groups of operations in the spec.

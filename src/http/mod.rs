@@ -19,6 +19,7 @@ pub mod routes;
 pub mod schema;
 pub mod serve;
 pub mod signals;
+pub mod spec;
 
 mod access;
 mod compress;
