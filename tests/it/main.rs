@@ -1,0 +1,4 @@
+//! What the program promises, tested from outside.
+
+mod openapi;
+mod schema;
