@@ -1,28 +1,207 @@
-//! stub
-use poem_openapi::Tags;
+//! The whole wiring, once: what the parts are and who is handed what.
 
+use std::error::Error;
+use std::time::Duration;
+
+use poem::{EndpointExt as _, IntoEndpoint as _, Route};
+use poem_openapi::{OpenApiService, Tags};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Authority;
+use crate::auth::api::AuthApi;
+use crate::ballots::BallotBox;
 use crate::ballots::api::BallotsApi;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::{ConnectError, Db, MigrateError};
+use crate::failure::Failure;
+use crate::http::{self, Listener, Metrics, spec};
 use crate::questions::api::{ChoicesApi, QuestionsApi};
+use crate::questions::closing;
 use crate::tallies::api::ResultsApi;
+use crate::tallies::view::Views;
+use crate::users::api::UsersApi;
+use crate::{auth, telemetry};
 
-/// The parts of the API.
-pub type Apis = (QuestionsApi, ChoicesApi, BallotsApi, ResultsApi);
+/// Where the API begins.
+pub const PREFIX: &str = http::API;
 
-pub const PREFIX: &str = crate::http::API;
+/// How long the last ballots may take to be counted once nobody waits for them any more.
+const LAST_BALLOTS: Duration = Duration::from_secs(10);
 
 /// The groups of operations in the spec.
 #[derive(Tags)]
 pub enum Tag {
-    /// Signing in and out.
+    /// Sign in, refresh, sign out, and see where you are signed in.
     Auth,
-    /// Who people are.
+    /// Accounts: your own, and for admins everybody's.
     Users,
-    /// What people are asked.
+    /// What people are asked: when it opens and closes, and who sees the numbers.
     Questions,
     /// What they can choose.
     Choices,
-    /// What they chose.
+    /// What you chose. One ballot per account and question.
     Ballots,
-    /// What it comes to.
+    /// What the ballots come to.
     Results,
 }
+
+/// What the server and the commands work with.
+pub struct App {
+    pub config: Config,
+    pub clock: Clock,
+    pub db: Db,
+    pub authority: Authority,
+    pub ballot_box: BallotBox,
+    counted: JoinHandle<()>,
+}
+
+/// Why there is nothing to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    #[error("the database is not at this version's schema; run `polls migrate up`")]
+    Outdated,
+    #[error(transparent)]
+    Authority(#[from] auth::OpenError),
+}
+
+impl App {
+    /// Connects to the database, brings its schema up to date where that is configured, and opens
+    /// what rests on it.
+    pub async fn open(config: Config, clock: Clock) -> Result<App, OpenError> {
+        let db = Db::connect(&config.database).await?;
+        if config.database.migrate {
+            db.migrate_up(None).await?;
+        } else if db.migration_status().await?.iter().any(|step| !step.applied) {
+            return Err(OpenError::Outdated);
+        }
+        let authority = Authority::open(db.clone(), clock.clone(), &config).await?;
+        let (ballot_box, counted) = BallotBox::open(db.clone(), clock.clone(), &config.ballots);
+        Ok(App { config, clock, db, authority, ballot_box, counted })
+    }
+
+    /// Counts what is in the ballot box, and lets the database go.
+    pub async fn close(self) {
+        let App { ballot_box, counted, authority, db, .. } = self;
+        drop((ballot_box, authority));
+        if tokio::time::timeout(LAST_BALLOTS, counted).await.is_err() {
+            tracing::warn!("requests that never ended still hold the ballot box");
+        }
+        db.close().await;
+    }
+}
+
+/// The parts of the API.
+pub type Apis = (AuthApi, UsersApi, QuestionsApi, ChoicesApi, BallotsApi, ResultsApi);
+
+/// The OpenAPI document of the API.
+pub fn document() -> serde_json::Value {
+    // A test holds that the document is sound; nothing but the program itself goes into it.
+    spec::document::<Apis>().expect("the API describes itself well")
+}
+
+/// The API, as its handlers.
+fn api(app: &App) -> OpenApiService<Apis, ()> {
+    let App { db, clock, authority, ballot_box, .. } = app;
+    let views = Views::new(db.clone(), clock.clone());
+    let apis = (
+        AuthApi::new(authority.clone()),
+        UsersApi::new(authority.clone()),
+        QuestionsApi { db: db.clone(), clock: clock.clone(), views: views.clone() },
+        ChoicesApi { db: db.clone(), clock: clock.clone(), views: views.clone() },
+        BallotsApi { db: db.clone(), ballot_box: ballot_box.clone(), views: views.clone() },
+        ResultsApi { views },
+    );
+    OpenApiService::new(apis, "polls", env!("CARGO_PKG_VERSION"))
+}
+
+/// Serves as configured until SIGTERM or SIGINT, then finishes what was begun.
+pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
+    telemetry::init(&config.log)?;
+    // Before anything is opened: the parts take hold of their metrics when they are made.
+    let metrics = config.http.metrics.then(Metrics::install);
+    let listener = Listener::bind(&config.server).await?;
+    let app = App::open(config, Clock::default()).await?;
+    let stop = CancellationToken::new();
+    http::stop_on_signals(stop.clone())?;
+    greet(&app, &listener);
+    run(app, listener, metrics, stop).await;
+    Ok(())
+}
+
+/// Serves until `stop`, then finishes what was begun and closes the app.
+pub async fn run(
+    app: App,
+    listener: Listener,
+    metrics: Option<Metrics>,
+    stop: CancellationToken,
+) {
+    let background = TaskTracker::new();
+    let interval = app.config.ballots.seal_interval;
+    let sealing = closing::keep_sealing(app.db.clone(), app.clock.clone(), interval);
+    let until_stop = || stop.child_token();
+    background.spawn(until_stop().run_until_cancelled_owned(sealing));
+    background.spawn(until_stop().run_until_cancelled_owned(app.authority.clone().maintain()));
+    if let Some(metrics) = metrics.clone() {
+        let keep_up = async move { metrics.keep_up().await };
+        background.spawn(until_stop().run_until_cancelled_owned(keep_up));
+    }
+    background.close();
+
+    let tasks = TaskTracker::new();
+    let endpoint = endpoint(&app, metrics, stop.clone(), tasks.clone());
+    http::serve(listener, endpoint, &app.config.http, stop, tasks).await;
+    background.wait().await;
+    app.close().await;
+}
+
+/// Everything that is served, with the house around it.
+fn endpoint(
+    app: &App,
+    metrics: Option<Metrics>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) -> impl poem::Endpoint<Output = poem::Response> + 'static {
+    let service = api(app);
+    let document = document();
+    let routes = spec::operations(&document)
+        .into_iter()
+        .chain(spec::site_operations(app.config.http.docs))
+        .chain(http::operations(metrics.is_some()));
+    let routes = http::Routes::new(routes);
+    let db = app.db.clone();
+    let check = move || {
+        let db = db.clone();
+        async move { ready(&db).await }
+    };
+    let router = Route::new().nest(PREFIX, service).nest("/", auth::api::well_known());
+    let router = spec::mount(router, &document, &app.config.http);
+    let router = http::mount(router, check, stop, metrics).data(app.authority.clone());
+    let router = router.into_endpoint().map_to_response();
+    http::stack(router, &app.config, routes, app.clock.clone(), tasks)
+}
+
+/// Whether requests can be answered.
+async fn ready(db: &Db) -> Result<(), Failure> {
+    db.ping().await?;
+    Ok(())
+}
+
+/// Says where everything is.
+fn greet(app: &App, listener: &Listener) {
+    let address = listener.address();
+    println!("polls {} is ready", env!("CARGO_PKG_VERSION"));
+    println!("  API         {address}{PREFIX}");
+    if app.config.http.docs {
+        println!("  Swagger UI  {address}/docs");
+    }
+    println!("  OpenAPI     {address}/openapi.json");
+    println!("  Database    {}", app.config.database.url);
+}
+

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sea_orm::DeriveValueType;
+use uuid::{NoContext, Uuid};
 
 /// A moment in UTC, in whole microseconds since 1970.
 ///
@@ -37,6 +38,13 @@ impl Time {
     /// Whole seconds since 1970, as JWT's NumericDate has them.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
+    }
+
+    /// A new id, a UUIDv7 of this moment.
+    pub fn new_id(self) -> Uuid {
+        let seconds = self.seconds().try_into().unwrap_or(0);
+        let nanos = u32::try_from(self.0.rem_euclid(1_000_000)).unwrap_or(0) * 1000;
+        Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos))
     }
 
     /// The last moment that has an RFC 3339 form.
@@ -109,6 +117,14 @@ mod tests {
         assert_eq!(time.to_string(), "2026-04-15T19:47:16.123456Z");
         assert!("2026-04-15".parse::<Time>().is_err());
         assert!("2026-04-15T19:47:16".parse::<Time>().is_err());
+    }
+
+    #[test]
+    fn ids_sort_by_their_moment() {
+        let now = Clock::default().now();
+        let (earlier, later) = (now.new_id(), now.after(Duration::from_millis(1)).new_id());
+        assert!(earlier < later);
+        assert_eq!(later.get_version_num(), 7);
     }
 
     #[test]

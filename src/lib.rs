@@ -1,4 +1,62 @@
-//! The polls server.
+//! A polls and voting API server.
+//!
+//! This is the tour of the code, in the order in which it is best read. How to *use* the server is
+//! told by the README; what clients may rely on, by the OpenAPI document in `openapi/`.
+//!
+//! # A ballot's way through the house
+//!
+//! 1. [`http::serve()`] accepts the connection, and [`http::Stack`] does for the request what is the
+//!    same for every call: request id, limits, CORS, compression, problems.
+//! 2. poem-openapi finds the handler, [`ballots::api`]. Its arguments are its policy:
+//!    [`SignedIn`](auth::SignedIn) is a checked access token, [`Body`](http::body::Body) a checked
+//!    body.
+//! 3. The handler calls a verb, [`ballots::cast`], which hands the ballot in at the
+//!    [`BallotBox`](ballots::BallotBox) and waits.
+//! 4. The box takes everyone who waits into one transaction. The batch first takes a
+//!    [slot](questions::slot) of the question and only then reads whether it is open, so that a
+//!    close, on whatever process, either sees the ballot or forbids it.
+//! 5. After the commit the handler reads the poll through [`tallies::view::Views`], where all who
+//!    ask at the same time share one query, and answers.
+//!
+//! # The modules, in reading order
+//!
+//! What everything stands on:
+//! - [`clock`]: the only source of "now". Times are microseconds in UTC.
+//! - [`failure`]: every way in which a call can fail, with its code, status and explanation.
+//! - [`text`]: text is normalised here, so that every database compares alike.
+//! - [`config`]: the layers, the checks, and every mistake at once.
+//! - [`db`]: connections, transactions with bounded retry, and whatever differs between engines.
+//! - [`http`]: everything about HTTP that is the same for every call.
+//!
+//! The features, each of which may use only those above it:
+//! - [`users`]: accounts.
+//! - [`auth`]: passwords, sessions, tokens, keys, revocation, limits on sign-in.
+//! - [`questions`]: questions and choices, their opening, closing, deletion, search.
+//! - [`tallies`]: what the ballots add up to, who may see it, shared reads.
+//! - [`ballots`]: the ballot box, and the recount that proves it.
+//!
+//! In a feature, `mod.rs` has the verbs and why they can fail, `entity.rs` and its like the
+//! tables, `api.rs` the typed handlers with what they send and receive. It is three hops: handler,
+//! verb, SeaORM. There is no service layer and no repository trait; SeaORM is the abstraction.
+//!
+//! Around it:
+//! - [`app`]: the whole wiring, once.
+//! - [`cli`]: the commands. [`seed`]: sample data. [`telemetry`]: logs.
+//!
+//! # What holds it together
+//!
+//! - **One ballot per account and question** is the primary key of the ballots' table. Nothing
+//!   looks first and then inserts.
+//! - **Votes and ballot count fit together** in every answer, because one statement reads both;
+//!   see [`tallies::poll`].
+//! - **Nothing is cached**, so nothing is stale: a shared read always begins after the request
+//!   that it answers. The one thing held in memory is the [revocation list](auth), polled twice a
+//!   second.
+//! - **Writes outlive their client**: a request that changes something runs in a task of its own.
+//! - **Every failure is a [`Failure`](failure::Failure)**, turned into problem+json in one place.
+//! - **The spec is made from the types**, finished in [`http::spec`], checked in, and held current
+//!   by a test. The router's knowledge of methods and query parameters comes from it too.
+//! - **Who may import whom** is held by the `tidy` test.
 
 pub mod app;
 pub mod auth;
@@ -10,6 +68,7 @@ pub mod db;
 pub mod failure;
 pub mod http;
 pub mod questions;
+pub mod seed;
 pub mod tallies;
 pub mod telemetry;
 pub mod text;

@@ -17,6 +17,7 @@ impl MigrationTrait for Migration {
             .col(integer("generation"))
             .col(time("created_at"))
             .col(time("last_used_at"))
+            .col(time("tokens_expire_at"))
             .col(time("expires_at"))
             .col(optional_time("ended_at"))
             .foreign_key(&mut reference(("sessions", "user_id"), ("users", "id")))
@@ -75,6 +76,7 @@ impl MigrationTrait for Migration {
             .col(ColumnDef::new("secret").text().not_null())
             .col(time("created_at"))
             .col(optional_time("retired_at"))
+            .col(optional_time("expires_at"))
             .take();
         manager.create_table(signing_keys).await
     }

@@ -9,11 +9,7 @@ use crate::clock::Time;
 #[sea_orm(table_name = "refresh_tokens")]
 pub struct Model {
     /// SHA-256 of the token, which itself is stored nowhere.
-    #[sea_orm(
-        primary_key,
-        auto_increment = false,
-        column_type = "Binary(32)"
-    )]
+    #[sea_orm(primary_key, auto_increment = false, column_type = "Binary(32)")]
     pub token_hash: Vec<u8>,
     pub session_id: Uuid,
     pub issued_at: Time,

@@ -17,6 +17,8 @@ pub struct Model {
     pub generation: i32,
     pub created_at: Time,
     pub last_used_at: Time,
+    /// When the last access token issued for it expires.
+    pub tokens_expire_at: Time,
     pub expires_at: Time,
     pub ended_at: Option<Time>,
 }

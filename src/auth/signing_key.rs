@@ -18,6 +18,8 @@ pub struct Model {
     pub created_at: Time,
     /// Since when it only checks tokens and signs none.
     pub retired_at: Option<Time>,
+    /// When, after its retirement, the last token that it signed has expired.
+    pub expires_at: Option<Time>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

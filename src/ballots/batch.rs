@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use sea_orm::{ConnectionTrait as _, DbErr, FromQueryResult as _};
 use uuid::Uuid;
 
-use super::{Ballot, Cast, none};
+use super::{Ballot, Cast, Key, keys_source, none, read};
 use crate::clock::{Clock, Time};
 use crate::db::{self, Column, Db, Rows, Transaction};
 use crate::failure::{Code, Failure, FieldError};
@@ -36,8 +36,6 @@ pub(super) enum Outcome {
     Cast(Cast),
     Withdrawn,
 }
-
-type Key = (Uuid, Uuid);
 
 /// Counts `ops`, of which no two concern the same question and user, in one commit. The outcomes
 /// are in the order of the ops; an error concerns all of them.
@@ -151,7 +149,7 @@ impl Batch<'_> {
                 known.insert(key, &op.act);
             }
         }
-        let mut existing = self.existing(known.keys().copied()).await?;
+        let mut existing = read(self.transaction, known.keys().copied()).await?;
         for (key, act) in known {
             let outcome = self.settle(key, act, existing.remove(&key), &mut changes);
             outcomes.insert(key, outcome);
@@ -237,9 +235,9 @@ impl Batch<'_> {
         }
         let sql = format!(
             "INSERT INTO ballots (question_id, user_id, cast_at, updated_at) \
-             SELECT question_id, user_id, ?, ? FROM {KEYS} WHERE true \
+             SELECT question_id, user_id, ?, ? FROM {keys} WHERE true \
              ON CONFLICT (question_id, user_id) DO NOTHING RETURNING question_id, user_id",
-            KEYS = keys_source(),
+            keys = keys_source(),
         );
         let values = [self.now.into(), self.now.into(), rows.to_value()];
         let statement = db::statement(self.transaction, &sql, values);
@@ -248,45 +246,6 @@ impl Batch<'_> {
             .iter()
             .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
             .collect()
-    }
-
-    /// Those of the ballots that exist.
-    async fn existing(
-        &self,
-        keys: impl Iterator<Item = Key>,
-    ) -> Result<HashMap<Key, Ballot>, DbErr> {
-        let mut rows = Rows::new();
-        for (question, user) in keys {
-            rows.push(&[question, user], &[]);
-        }
-        let mut ballots: HashMap<Key, Ballot> = HashMap::new();
-        if rows.is_empty() {
-            return Ok(ballots);
-        }
-        let sql = format!(
-            "SELECT b.question_id, b.user_id, b.cast_at, b.updated_at, m.choice_id \
-             FROM {KEYS} \
-             JOIN ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id \
-             JOIN ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id \
-             ORDER BY m.choice_id",
-            KEYS = keys_source(),
-        );
-        let statement = db::statement(self.transaction, &sql, [rows.to_value()]);
-        for row in self.transaction.query_all_raw(statement).await? {
-            let key: Key = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-            let (cast_at, updated_at) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
-            ballots
-                .entry(key)
-                .or_insert_with(|| Ballot {
-                    question_id: key.0,
-                    choice_ids: Vec::new(),
-                    cast_at,
-                    updated_at,
-                })
-                .choice_ids
-                .push(row.try_get_by_index(4)?);
-        }
-        Ok(ballots)
     }
 
     async fn store(&self, changes: Changes) -> Result<(), DbErr> {
@@ -403,10 +362,6 @@ fn counts(changes: BTreeMap<Uuid, i64>) -> Rows {
         }
     }
     rows
-}
-
-fn keys_source() -> String {
-    db::rows("r", &[Column::Id("question_id"), Column::Id("user_id")])
 }
 
 fn ballot((question_id, _): Key, chosen: &BTreeSet<Uuid>, cast_at: Time, updated_at: Time) -> Ballot {

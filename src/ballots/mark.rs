@@ -15,18 +15,3 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
-
-/// From a ballot to its marks.
-pub struct OfBallot;
-
-impl Linked for OfBallot {
-    type FromEntity = super::entity::Entity;
-    type ToEntity = Entity;
-
-    fn link(&self) -> Vec<RelationDef> {
-        let marks = super::entity::Entity::belongs_to(Entity)
-            .from((super::entity::Column::QuestionId, super::entity::Column::UserId))
-            .to((Column::QuestionId, Column::UserId));
-        vec![marks.into()]
-    }
-}

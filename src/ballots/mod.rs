@@ -7,13 +7,14 @@ mod ballot_box;
 mod batch;
 pub mod entity;
 pub mod mark;
+pub mod recount;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::entity::prelude::*;
-use sea_orm::QueryOrder as _;
 
 use crate::clock::Time;
+use crate::db::{self, Column, Rows};
 use crate::failure::Failure;
 
 pub use ballot_box::BallotBox;
@@ -61,21 +62,55 @@ pub async fn find(
     user: Uuid,
     question: Uuid,
 ) -> Result<Option<Ballot>, DbErr> {
-    // One statement, so that a change in between cannot show half of each.
-    let found = entity::Entity::find_by_id((question, user))
-        .find_also_linked(mark::OfBallot)
-        .order_by_asc(mark::Column::ChoiceId)
-        .all(db)
-        .await?;
-    let Some((ballot, _)) = found.first() else {
-        return Ok(None);
-    };
-    Ok(Some(Ballot {
-        question_id: ballot.question_id,
-        choice_ids: found.iter().filter_map(|(_, mark)| Some(mark.as_ref()?.choice_id)).collect(),
-        cast_at: ballot.cast_at,
-        updated_at: ballot.updated_at,
-    }))
+    Ok(read(db, [(question, user)]).await?.remove(&(question, user)))
+}
+
+/// Question and user.
+type Key = (Uuid, Uuid);
+
+/// Those of the ballots that exist, in one statement: a change in between cannot show half of
+/// each.
+async fn read(
+    db: &impl ConnectionTrait,
+    keys: impl IntoIterator<Item = Key>,
+) -> Result<HashMap<Key, Ballot>, DbErr> {
+    let mut rows = Rows::new();
+    for (question, user) in keys {
+        rows.push(&[question, user], &[]);
+    }
+    let mut ballots: HashMap<Key, Ballot> = HashMap::new();
+    if rows.is_empty() {
+        return Ok(ballots);
+    }
+    let sql = format!(
+        "SELECT b.question_id, b.user_id, b.cast_at, b.updated_at, m.choice_id \
+         FROM {keys} \
+         JOIN ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id \
+         JOIN ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id \
+         ORDER BY m.choice_id",
+        keys = keys_source(),
+    );
+    let statement = db::statement(db, &sql, [rows.to_value()]);
+    for row in db.query_all_raw(statement).await? {
+        let key: Key = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        let (cast_at, updated_at) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+        ballots
+            .entry(key)
+            .or_insert_with(|| Ballot {
+                question_id: key.0,
+                choice_ids: Vec::new(),
+                cast_at,
+                updated_at,
+            })
+            .choice_ids
+            .push(row.try_get_by_index(4)?);
+    }
+    Ok(ballots)
+}
+
+/// The keys in the one parameter of a statement.
+fn keys_source() -> String {
+    db::rows("r", &[Column::Id("question_id"), Column::Id("user_id")])
 }
 
 /// On which of the questions the user has a ballot.

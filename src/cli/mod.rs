@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, and how each answer comes about.
 
 mod arguments;
+mod commands;
 mod password;
 
 use std::error::Error;
@@ -12,6 +13,7 @@ pub use arguments::{
 };
 pub use password::read_password;
 
+use crate::app;
 use crate::config::Loaded;
 
 /// Does what was asked for.
@@ -19,22 +21,19 @@ use crate::config::Loaded;
 /// # Errors
 /// Whatever keeps a command from being done; the message is for the operator.
 pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let config = &loaded.config;
     match command {
-        Command::Serve(_) => not_wired("serve"),
-        Command::Migrate(_) => not_wired("migrate"),
-        Command::Seed(_) => not_wired("seed"),
-        Command::Openapi(_) => not_wired("openapi"),
+        Command::Serve(_) => app::serve(config.clone()).await,
+        Command::Migrate(command) => commands::migrate(config, command).await,
+        Command::Seed(arguments) => commands::seed(config.clone(), arguments).await,
+        Command::Openapi(arguments) => commands::openapi(&arguments),
         Command::Config(ConfigCommand::Check) => config_check(&mut io::stdout().lock()),
         Command::Config(ConfigCommand::Print) => config_print(&loaded, &mut io::stdout().lock()),
-        Command::User(_) => not_wired("user"),
-        Command::Keys(_) => not_wired("keys"),
-        Command::Token(_) => not_wired("token"),
-        Command::Recount(_) => not_wired("recount"),
+        Command::User(command) => commands::user(config.clone(), command).await,
+        Command::Keys(KeysCommand::Rotate) => commands::rotate_keys(config).await,
+        Command::Token(arguments) => commands::token(config.clone(), arguments).await,
+        Command::Recount(arguments) => commands::recount(config, arguments).await,
     }
-}
-
-fn not_wired(command: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
-    Err(format!("`{command}` is not wired yet").into())
 }
 
 /// A faulty configuration does not get here: `main` has shown its problems.

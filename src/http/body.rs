@@ -53,6 +53,51 @@ impl<T: Type + DeserializeOwned + Validate> ParsePayload for Body<T> {
 
 impl_apirequest_for_payload!(Body<T>, T: Type + DeserializeOwned + Validate);
 
+/// A JSON body of type `T` that has rules beyond the type's own, such as the configuration's.
+///
+/// The handler checks both at once, so that all mistakes are named together.
+pub struct Draft<T>(T);
+
+impl<T: Validate> Draft<T> {
+    /// Checks the type's limits and `rule`, which says what it finds.
+    pub fn check(self, rule: impl FnOnce(&T) -> Vec<FieldError>) -> Result<T, Failure> {
+        let mut errors = mistakes(&self.0);
+        errors.extend(rule(&self.0));
+        if errors.is_empty() {
+            Ok(self.0)
+        } else {
+            Err(Failure::invalid(errors))
+        }
+    }
+}
+
+impl<T: Type> Payload for Draft<T> {
+    const CONTENT_TYPE: &'static str = Body::<T>::CONTENT_TYPE;
+
+    fn check_content_type(content_type: &str) -> bool {
+        Body::<T>::check_content_type(content_type)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type + DeserializeOwned> ParsePayload for Draft<T> {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(_: &Request, body: &mut RequestBody) -> poem::Result<Self> {
+        let bytes = read(body).await?;
+        Ok(Draft(decode(&bytes)?))
+    }
+}
+
+impl_apirequest_for_payload!(Draft<T>, T: Type + DeserializeOwned);
+
 /// A JSON body that may be left out, which means `T::default()`.
 pub struct OptionalBody<T>(pub T);
 
@@ -97,20 +142,25 @@ pub async fn read(body: &mut RequestBody) -> Result<bytes::Bytes, poem::Error> {
 
 /// Parses and checks a body.
 pub fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Failure> {
+    Draft(decode(bytes)?).check(|_| Vec::new())
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value: T = match serde_path_to_error::deserialize(&mut json) {
         Ok(value) => value,
         Err(error) => return Err(refuse(&error)),
     };
     json.end().map_err(|error| malformed(&error))?;
-    match value.validate() {
-        Ok(()) => Ok(value),
-        Err(errors) => {
-            let mut fields = Vec::new();
-            collect(&errors, "", &mut fields);
-            Err(Failure::invalid(fields))
-        }
+    Ok(value)
+}
+
+fn mistakes(value: &impl Validate) -> Vec<FieldError> {
+    let mut fields = Vec::new();
+    if let Err(errors) = value.validate() {
+        collect(&errors, "", &mut fields);
     }
+    fields
 }
 
 fn malformed(error: &serde_json::Error) -> Failure {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, QuerySelect as _};
-use tokio_util::sync::CancellationToken;
 
 use super::{Status, entity, for_change, owned, save, slot};
 use crate::clock::{Clock, Time};
@@ -136,13 +135,15 @@ async fn seal(db: &Db, clock: &Clock, id: Uuid) -> Result<(), Failure> {
     .await
 }
 
-/// Seals the questions whose end has come, every `interval`, until `stop`.
-pub async fn keep_sealing(db: Db, clock: Clock, interval: Duration, stop: CancellationToken) {
+/// Seals the questions whose end has come, every `interval`. Never returns; to be dropped.
+pub async fn keep_sealing(db: Db, clock: Clock, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+    loop {
+        ticks.tick().await;
         if let Err(failure) = seal_due(&db, &clock).await {
-            tracing::warn!(%failure, cause = ?failure.source, "closed questions wait for their seal");
+            let cause = failure.source.as_deref();
+            tracing::warn!(%failure, cause, "closed questions wait for their seal");
         }
     }
 }

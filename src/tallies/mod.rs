@@ -3,7 +3,6 @@
 pub mod api;
 pub mod objects;
 pub mod poll;
-pub mod recount;
 pub mod results;
 pub mod shard;
 pub mod shared;

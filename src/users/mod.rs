@@ -1,10 +1,36 @@
 //! Accounts: who people are.
+//!
+//! The verbs here know nothing of sessions. Where a change ends some, `auth::account` does both
+//! in one transaction.
 
+pub mod api;
+pub mod email;
 pub mod entity;
+pub mod password;
+pub mod phone;
 
+use phonenumber::country;
+use sea_orm::sea_query::{Condition, ExprTrait as _};
+use sea_orm::{
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DbErr,
+    EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
 use uuid::Uuid;
 
+use crate::clock::Time;
+use crate::db::{Transaction, is_unique_violation};
+use crate::failure::{Code, Failure};
+use crate::http::conditional::IfMatch;
+use crate::http::page::Cursor;
+use crate::http::patch::Patch;
+use crate::text;
+
+use entity::{ActiveModel, Column, Entity, Model};
+
 pub use entity::Role;
+
+/// The most characters of a name.
+pub const NAME_LENGTH: usize = 40;
 
 /// Who makes a request: an account that has signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,5 +42,248 @@ pub struct Caller {
 impl Caller {
     pub fn is_admin(self) -> bool {
         self.role == Role::Admin
+    }
+}
+
+/// What an account begins with. Text is normalised, the phone number is in E.164.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    pub name: String,
+    pub email: String,
+    pub phone: Option<String>,
+    pub password_hash: String,
+    pub role: Role,
+}
+
+/// A change of one's own account. Text is normalised, the phone number is in E.164.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    pub name: Option<String>,
+    pub email: Option<String>,
+    pub phone: Patch<String>,
+}
+
+/// A change that only admins make.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Standing {
+    pub role: Option<Role>,
+    pub disabled: Option<bool>,
+}
+
+/// Makes an account. [`Code::AccountTaken`] where the email address or phone number has one.
+pub async fn register(
+    transaction: &Transaction,
+    new: NewAccount,
+    now: Time,
+) -> Result<Model, Failure> {
+    let account = ActiveModel {
+        id: Set(now.new_id()),
+        name: Set(Some(new.name)),
+        email_key: Set(Some(text::fold(&new.email))),
+        email: Set(Some(new.email)),
+        phone: Set(new.phone),
+        password_hash: Set(Some(new.password_hash)),
+        role: Set(new.role),
+        disabled_at: Set(None),
+        deleted_at: Set(None),
+        revision: Set(1),
+        created_at: Set(now),
+        updated_at: Set(now),
+    };
+    account.insert(transaction).await.map_err(taken)
+}
+
+/// The account, unless it is deleted: [`Code::NotFound`].
+pub async fn get(connection: &impl ConnectionTrait, id: Uuid) -> Result<Model, Failure> {
+    existing(Entity::find_by_id(id).one(connection).await?)
+}
+
+/// The account that signs in by this email address or phone number, in whatever form.
+pub async fn by_login(
+    connection: &impl ConnectionTrait,
+    login: &str,
+    region: country::Id,
+) -> Result<Option<Model>, Failure> {
+    let is_it = if login.contains('@') {
+        Column::EmailKey.eq(text::fold(login))
+    } else {
+        let Some(phone) = phone::normalise(&text::normalise(login), region) else {
+            return Ok(None);
+        };
+        Column::Phone.eq(phone)
+    };
+    Ok(Entity::find().filter(is_it).one(connection).await?)
+}
+
+/// A page of the accounts that are not deleted, newest first, and where the next one begins.
+pub async fn list(
+    connection: &impl ConnectionTrait,
+    after: Option<Cursor>,
+    limit: u32,
+) -> Result<(Vec<Model>, Option<Cursor>), Failure> {
+    let mut query = Entity::find().filter(Column::DeletedAt.is_null());
+    if let Some(Cursor { key, id }) = after {
+        let created = Column::CreatedAt;
+        let same_moment = created.eq(Time(key)).and(Column::Id.lt(id));
+        query = query.filter(Condition::any().add(created.lt(Time(key))).add(same_moment));
+    }
+    let mut accounts = query
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::Id)
+        .limit(u64::from(limit) + 1)
+        .all(connection)
+        .await?;
+    let more = accounts.len() > limit as usize;
+    accounts.truncate(limit as usize);
+    let last = accounts.last().filter(|_| more);
+    let next = last.map(|account| Cursor {
+        key: account.created_at.0,
+        id: account.id,
+    });
+    Ok((accounts, next))
+}
+
+/// Changes what is named. [`Code::AccountTaken`], [`Code::Stale`], [`Code::NotFound`].
+pub async fn update(
+    transaction: &Transaction,
+    id: Uuid,
+    change: Profile,
+    if_match: &IfMatch,
+    now: Time,
+) -> Result<Model, Failure> {
+    let account = lock(transaction, id).await?;
+    if_match.check(account.revision)?;
+    let mut changed = account.clone();
+    changed.name = change.name.or(changed.name);
+    if let Some(email) = change.email {
+        changed.email_key = Some(text::fold(&email));
+        changed.email = Some(email);
+    }
+    change.phone.apply(&mut changed.phone);
+    save(transaction, account, changed, now).await
+}
+
+/// Replaces the password.
+pub async fn set_password_hash(
+    transaction: &Transaction,
+    id: Uuid,
+    hash: String,
+) -> Result<(), Failure> {
+    let mut account = lock(transaction, id).await?.into_active_model();
+    account.password_hash = Set(Some(hash));
+    account.update(transaction).await?;
+    Ok(())
+}
+
+/// Changes what is named, and returns the account before and after.
+/// [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`].
+pub async fn set_standing(
+    transaction: &Transaction,
+    id: Uuid,
+    change: Standing,
+    if_match: &IfMatch,
+    now: Time,
+) -> Result<(Model, Model), Failure> {
+    let account = lock(transaction, id).await?;
+    if_match.check(account.revision)?;
+    let mut changed = account.clone();
+    changed.role = change.role.unwrap_or(changed.role);
+    if let Some(disabled) = change.disabled {
+        changed.disabled_at = disabled.then(|| account.disabled_at.unwrap_or(now));
+    }
+    if !(changed.is_active() && changed.role == Role::Admin) {
+        keep_an_admin(transaction, &account).await?;
+    }
+    let changed = save(transaction, account.clone(), changed, now).await?;
+    Ok((account, changed))
+}
+
+/// Erases whatever says who it was; its questions and ballots stay.
+/// [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`].
+pub async fn erase(
+    transaction: &Transaction,
+    id: Uuid,
+    if_match: &IfMatch,
+    now: Time,
+) -> Result<(), Failure> {
+    let account = lock(transaction, id).await?;
+    if_match.check(account.revision)?;
+    keep_an_admin(transaction, &account).await?;
+    let erased = Model {
+        name: None,
+        email: None,
+        email_key: None,
+        phone: None,
+        password_hash: None,
+        role: Role::User,
+        deleted_at: Some(now),
+        ..account.clone()
+    };
+    save(transaction, account, erased, now).await.map(drop)
+}
+
+/// Reads an account and keeps it as it is until the transaction ends.
+///
+/// Whoever locks more than this locks the account first, then its session: no deadlocks.
+pub async fn lock(transaction: &Transaction, id: Uuid) -> Result<Model, Failure> {
+    let account = Entity::find_by_id(id).lock_exclusive();
+    existing(account.one(transaction).await?)
+}
+
+fn existing(account: Option<Model>) -> Result<Model, Failure> {
+    account
+        .filter(|account| account.deleted_at.is_none())
+        .ok_or_else(|| Failure::not_found("account"))
+}
+
+/// Refuses where `leaving` is the only admin who can act.
+///
+/// All of them are locked, so that of two who leave at once one sees that the other has.
+async fn keep_an_admin(transaction: &Transaction, leaving: &Model) -> Result<(), Failure> {
+    if leaving.role != Role::Admin || !leaving.is_active() {
+        return Ok(());
+    }
+    let admins = Entity::find()
+        .filter(Column::Role.eq(Role::Admin))
+        .filter(Column::DisabledAt.is_null())
+        .filter(Column::DeletedAt.is_null())
+        .order_by_asc(Column::Id)
+        .lock_exclusive()
+        .all(transaction)
+        .await?;
+    if admins.iter().any(|admin| admin.id != leaving.id) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::LastAdmin,
+        "There would be no active admin left.",
+    ))
+}
+
+/// Writes what differs. A change that changes nothing is no new revision.
+async fn save(
+    transaction: &Transaction,
+    before: Model,
+    mut after: Model,
+    now: Time,
+) -> Result<Model, Failure> {
+    if after == before {
+        return Ok(before);
+    }
+    after.revision += 1;
+    after.updated_at = now;
+    let change = after.clone().into_active_model().reset_all();
+    change.update(transaction).await.map_err(taken)?;
+    Ok(after)
+}
+
+fn taken(error: DbErr) -> Failure {
+    if is_unique_violation(&error) {
+        Failure::new(
+            Code::AccountTaken,
+            "Another account has this email address or phone number.",
+        )
+    } else {
+        error.into()
     }
 }

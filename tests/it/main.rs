@@ -1,4 +1,6 @@
-//! What the program promises, tested from outside.
+//! The tests of the whole server, over real HTTP.
 
 mod openapi;
 mod schema;
+mod story;
+mod support;

@@ -15,7 +15,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| spec::document::<Apis>().unw
 /// Each operation with its method and path.
 fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Value)> {
     fields(&DOCUMENT["paths"])
-        .flat_map(|(path, methods)| fields(methods).map(|(method, it)| (method, path, it)))
+        .flat_map(|(path, methods)| fields(methods).map(move |(method, it)| (method, path, it)))
         .map(|(method, path, operation)| (method.as_str(), path.as_str(), operation))
 }
 

@@ -1,0 +1,282 @@
+//! Getting tokens: signing in, refreshing, and giving them back.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::Rng as _;
+use sea_orm::{
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QuerySelect as _,
+};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::limits::{Login, Place};
+use super::session::Model as Session;
+use super::sessions::{self, Which};
+use super::{Authority, refresh_token, session, token};
+use crate::clock::Time;
+use crate::db::Transaction;
+use crate::failure::{Code, Failure};
+use crate::text;
+use crate::users;
+use crate::users::entity::Model as Account;
+
+/// The most characters of a client's name that are kept.
+const CLIENT_LENGTH: usize = 200;
+
+/// What a client gets for a grant.
+#[derive(Debug)]
+pub struct Granted {
+    pub access_token: String,
+    /// For the next time; each is good for one use.
+    pub refresh_token: String,
+    /// Seconds.
+    pub expires_in: u64,
+}
+
+/// Why a grant got no tokens.
+#[derive(Debug)]
+pub enum Denied {
+    /// It is not valid, and nothing more is said.
+    Grant,
+    Failure(Failure),
+}
+
+impl<F: Into<Failure>> From<F> for Denied {
+    fn from(failure: F) -> Denied {
+        Denied::Failure(failure.into())
+    }
+}
+
+impl Authority {
+    /// Signs in by email address or phone number, and begins a session.
+    /// [`Code::RateLimited`](crate::failure::Code::RateLimited) after too many failures.
+    pub async fn sign_in(
+        &self,
+        login: &str,
+        password: String,
+        client: Option<&str>,
+        place: Place,
+    ) -> Result<Granted, Denied> {
+        let account = users::by_login(self.db.read(), login, self.settings.region).await?;
+        let whose = match &account {
+            Some(account) => Login::Account(account.id),
+            None => Login::Unknown(text::fold(login)),
+        };
+        // First to refuse a flood before it queues, then so that what ran meanwhile counts: at
+        // most as many guesses as there are workers go beyond the limit.
+        self.limits.check_sign_in(&whose, place)?;
+        let turn = self.hasher.turn().await?;
+        self.limits.check_sign_in(&whose, place)?;
+
+        let hash = account
+            .as_ref()
+            .and_then(|account| account.password_hash.clone());
+        let verified = turn.verify(password, hash).await?;
+        let granted = match account.filter(|account| verified && account.is_active()) {
+            Some(account) => self.begin_session(&account, client).await,
+            None => Err(Denied::Grant),
+        };
+        if let Err(Denied::Grant) = granted {
+            self.limits.count_failed_sign_in(whose, place);
+        }
+        granted
+    }
+
+    async fn begin_session(
+        &self,
+        verified: &Account,
+        client: Option<&str>,
+    ) -> Result<Granted, Denied> {
+        let now = self.clock.now();
+        let begun = self.db.write(|transaction| async move {
+            // The account may have been disabled, or its password changed, since it was read.
+            let account = lock_active(&transaction, verified.id).await?;
+            let unchanged = |now: &Account| now.password_hash == verified.password_hash;
+            let Some(account) = account.filter(unchanged) else {
+                return Ok(None);
+            };
+            let session = Session {
+                id: now.new_id(),
+                user_id: account.id,
+                client: client.and_then(shown),
+                generation: 0,
+                created_at: now,
+                last_used_at: now,
+                tokens_expire_at: now.after(self.settings.access_token_ttl),
+                expires_at: now.after(self.settings.refresh_token_ttl),
+                ended_at: None,
+            };
+            let row = session.clone().into_active_model();
+            row.insert(&transaction).await?;
+            let refresh_token = issue_refresh_token(&transaction, &session, now).await?;
+            Ok(Some((account, session, refresh_token)))
+        });
+        let (account, session, refresh_token) = begun.await?.ok_or(Denied::Grant)?;
+        Ok(self.granted(&account, &session, refresh_token, now)?)
+    }
+
+    /// Exchanges a refresh token for new tokens.
+    ///
+    /// One that was used a moment ago gets another set, since its answer may have been lost; used
+    /// again later it must have been stolen, and the session ends.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<Granted, Denied> {
+        let now = self.clock.now();
+        let hash = hash(refresh_token);
+        let Some(session) = self.session_of(hash.clone()).await? else {
+            return Err(Denied::Grant);
+        };
+        let lifetime = self.settings.refresh_token_ttl;
+        let (session, hash) = (&session, &hash);
+        let outcome = self.db.write(|transaction| async move {
+            let Some(account) = lock_active(&transaction, session.user_id).await? else {
+                return Ok(Refresh::Denied);
+            };
+            let alive = sessions::find_alive(&transaction, account.id, session.id, now).await?;
+            let token = refresh_token::Entity::find_by_id(hash.clone()).lock_exclusive();
+            let (Some(session), Some(token)) = (alive, token.one(&transaction).await?) else {
+                return Ok(Refresh::Denied);
+            };
+            if token.issued_at.after(lifetime) <= now {
+                return Ok(Refresh::Denied);
+            }
+            match token.used_at {
+                Some(used_at) if now.since(used_at) > self.settings.refresh_reuse_window => {
+                    let which = Which::One(session.id);
+                    let ended = sessions::end(&transaction, account.id, which, now).await?;
+                    return Ok(Refresh::Stolen(ended));
+                }
+                Some(_) => {}
+                None => {
+                    let mut used = token.into_active_model();
+                    used.used_at = Set(Some(now));
+                    used.update(&transaction).await?;
+                }
+            }
+            forget_expired(&transaction, &session, now.before(lifetime)).await?;
+            let tokens_expire_at = now.after(self.settings.access_token_ttl);
+            let tokens_expire_at = tokens_expire_at.max(session.tokens_expire_at);
+            let mut used = session.into_active_model();
+            used.last_used_at = Set(now);
+            used.tokens_expire_at = Set(tokens_expire_at);
+            used.expires_at = Set(now.after(lifetime));
+            let session = used.update(&transaction).await?;
+            let refresh_token = issue_refresh_token(&transaction, &session, now).await?;
+            Ok(Refresh::Done(account, session, refresh_token))
+        });
+        match outcome.await? {
+            Refresh::Done(account, session, refresh_token) => {
+                Ok(self.granted(&account, &session, refresh_token, now)?)
+            }
+            Refresh::Stolen(ended) => {
+                self.revocations.note(&ended);
+                tracing::warn!(session = %session.id, "a used refresh token came back: session ended");
+                Err(Denied::Grant)
+            }
+            Refresh::Denied => Err(Denied::Grant),
+        }
+    }
+
+    /// Ends the session that a token of either kind belongs to, if it is one.
+    pub async fn revoke(&self, token: &str) -> Result<(), Failure> {
+        let session = match self.session_of(hash(token)).await? {
+            Some(session) => Some((session.user_id, session.id)),
+            None => {
+                let claims = self.claims(token).await;
+                claims.ok().map(|claims| (claims.sub, claims.sid))
+            }
+        };
+        match session {
+            Some((user, session)) => self.end_some(user, Which::One(session), false).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn session_of(&self, token_hash: Vec<u8>) -> Result<Option<Session>, Failure> {
+        let token = refresh_token::Entity::find_by_id(token_hash)
+            .one(self.db.read())
+            .await?;
+        let Some(token) = token else {
+            return Ok(None);
+        };
+        let session = session::Entity::find_by_id(token.session_id);
+        Ok(session.one(self.db.read()).await?)
+    }
+
+    fn granted(
+        &self,
+        account: &Account,
+        session: &Session,
+        refresh_token: String,
+        now: Time,
+    ) -> Result<Granted, Failure> {
+        let expires_at = now.after(self.settings.access_token_ttl);
+        let claims = self.claims_of(account, session, now, expires_at);
+        Ok(Granted {
+            access_token: token::sign(&self.keys.current(), &claims)?,
+            refresh_token,
+            expires_in: self.settings.access_token_ttl.as_secs(),
+        })
+    }
+}
+
+enum Refresh {
+    Done(Account, Session, String),
+    Stolen(Vec<super::revocation::Model>),
+    Denied,
+}
+
+/// The account, which stays as it is until the transaction ends, unless it may not sign in.
+async fn lock_active(transaction: &Transaction, id: Uuid) -> Result<Option<Account>, Failure> {
+    match users::lock(transaction, id).await {
+        Ok(account) => Ok(Some(account).filter(Account::is_active)),
+        Err(failure) if failure.code == Code::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Makes a refresh token of 256 random bits and stores its hash.
+async fn issue_refresh_token(
+    connection: &impl ConnectionTrait,
+    session: &Session,
+    now: Time,
+) -> Result<String, Failure> {
+    let mut bytes = [0; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    let token = URL_SAFE_NO_PAD.encode(bytes);
+    let row = refresh_token::Model {
+        token_hash: hash(&token),
+        session_id: session.id,
+        issued_at: now,
+        used_at: None,
+    };
+    let row = row.into_active_model();
+    refresh_token::Entity::insert(row)
+        .exec_without_returning(connection)
+        .await?;
+    Ok(token)
+}
+
+/// Forgets the session's tokens that were issued so long ago that they have expired.
+async fn forget_expired(
+    transaction: &Transaction,
+    session: &Session,
+    issued_before: Time,
+) -> Result<(), Failure> {
+    let expired = refresh_token::Entity::delete_many()
+        .filter(refresh_token::Column::SessionId.eq(session.id))
+        .filter(refresh_token::Column::IssuedAt.lte(issued_before));
+    expired.exec(transaction).await?;
+    Ok(())
+}
+
+fn hash(token: &str) -> Vec<u8> {
+    Sha256::digest(token).to_vec()
+}
+
+/// What a client calls itself, fit to be shown.
+fn shown(client: &str) -> Option<String> {
+    let clean = text::normalise(&client.replace(char::is_control, " "));
+    let short: String = clean.chars().take(CLIENT_LENGTH).collect();
+    (!short.is_empty()).then_some(short)
+}

@@ -1,0 +1,392 @@
+use super::*;
+use crate::http::conditional::IfMatch;
+use crate::http::patch::Patch;
+use crate::users::{self, Profile, Standing};
+
+fn disable(disabled: bool) -> Standing {
+    Standing {
+        disabled: Some(disabled),
+        ..Standing::default()
+    }
+}
+
+fn role(role: Role) -> Standing {
+    Standing {
+        role: Some(role),
+        ..Standing::default()
+    }
+}
+
+#[tokio::test]
+async fn email_and_phone_are_unique_however_they_are_written() {
+    let (_house, authority) = House::new().await;
+    let first = Registration {
+        email: "Ren\u{e9}@Example.org".into(),
+        phone: Some("+8616666666661".into()),
+        ..registration("first")
+    };
+    authority.create_by_hand(first, Role::User).await.unwrap();
+    for email in ["rene\u{301}@example.ORG", " REN\u{c9}@EXAMPLE.ORG "] {
+        let again = Registration {
+            email: email.into(),
+            ..registration("again")
+        };
+        assert_eq!(
+            code(authority.create_by_hand(again, Role::User).await),
+            Code::AccountTaken
+        );
+    }
+    for phone in ["16666666661", "+86 166 6666 6661"] {
+        let again = Registration {
+            phone: Some(phone.into()),
+            ..registration("again")
+        };
+        assert_eq!(
+            code(authority.create_by_hand(again, Role::User).await),
+            Code::AccountTaken
+        );
+    }
+    let plain = Registration {
+        name: "first".into(),
+        ..registration("rene")
+    };
+    authority.create_by_hand(plain, Role::User).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_signs_in_by_email_and_by_phone() {
+    let (_house, authority) = House::new().await;
+    let new = Registration {
+        phone: Some("16666666661".into()),
+        ..registration("luxi")
+    };
+    authority.create_by_hand(new, Role::User).await.unwrap();
+    for login in [
+        "LUXI@example.org",
+        "16666666661",
+        "+8616666666661",
+        "+86 166-6666-6661",
+    ] {
+        try_sign_in(&authority, login, PASSWORD).await.unwrap();
+    }
+    for login in ["", "luxi", "16666666662", "nanxi@example.org"] {
+        denied(try_sign_in(&authority, login, PASSWORD).await);
+    }
+    denied(try_sign_in(&authority, "luxi@example.org", "correct-horse ").await);
+}
+
+#[tokio::test]
+async fn by_hand_every_mistake_is_named() {
+    let (_house, authority) = House::new().await;
+    let bad = Registration {
+        name: " ".into(),
+        email: "luxi".into(),
+        phone: Some("1".into()),
+        password: "short".into(),
+    };
+    let failure = authority.create_by_hand(bad, Role::User).await.unwrap_err();
+    let pointers: Vec<_> = failure
+        .errors
+        .iter()
+        .map(|error| error.pointer.as_str())
+        .collect();
+    assert_eq!(pointers, ["/name", "/email", "/phone", "/password"]);
+}
+
+#[tokio::test]
+async fn registration_can_be_closed() {
+    let (_house, authority) = House::with(&[("accounts.registration", "false")]).await;
+    let refused = authority.register(registration("luxi"), nowhere()).await;
+    assert_eq!(code(refused), Code::Forbidden);
+}
+
+#[tokio::test]
+async fn a_profile_changes_only_when_it_differs_and_only_from_its_revision() {
+    let (house, authority) = House::new().await;
+    let luxi = user(&authority, "luxi").await;
+    user(&authority, "nanxi").await;
+    let update = async |change: Profile, if_match: &str| {
+        let if_match = IfMatch::new(Some(if_match.to_owned()));
+        let (change, if_match, now) = (&change, &if_match, house.clock.now());
+        let change = authority.db().write(|transaction| async move {
+            users::update(&transaction, luxi.id, change.clone(), if_match, now).await
+        });
+        change.await
+    };
+    let phone = Patch::Set("+8616666666661".to_owned());
+    let change = Profile {
+        phone,
+        ..Profile::default()
+    };
+    assert_eq!(update(change.clone(), "\"1.x\"").await.unwrap().revision, 2);
+    assert_eq!(code(update(change.clone(), "\"1.x\"").await), Code::Stale);
+    assert_eq!(update(change, "\"2.x\"").await.unwrap().revision, 2);
+    let taken = Profile {
+        email: Some("NANXI@example.org".into()),
+        ..Profile::default()
+    };
+    assert_eq!(code(update(taken, "*").await), Code::AccountTaken);
+    let cleared = Profile {
+        phone: Patch::Cleared,
+        ..Profile::default()
+    };
+    assert_eq!(update(cleared, "*").await.unwrap().phone, None);
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_other_session() {
+    let (_house, authority) = House::new().await;
+    user(&authority, "luxi").await;
+    let (here, there) = (
+        sign_in(&authority, "luxi").await,
+        sign_in(&authority, "luxi").await,
+    );
+    let caller = caller(&authority, &here).await;
+    let change = async |current: &str, new: &str| {
+        authority
+            .change_password(&caller, current.into(), new.into(), nowhere())
+            .await
+    };
+    assert_eq!(
+        code(change("wrong-horse", "a new password").await),
+        Code::InvalidFields
+    );
+    assert_eq!(refusal(&authority, &there).await, None);
+
+    change(PASSWORD, "a new password").await.unwrap();
+    assert_eq!(refusal(&authority, &here).await, None);
+    authority.refresh(&here.refresh_token).await.unwrap();
+    assert_eq!(refusal(&authority, &there).await.as_deref(), Some(REVOKED));
+    denied(authority.refresh(&there.refresh_token).await);
+    denied(try_sign_in(&authority, "luxi@example.org", PASSWORD).await);
+    try_sign_in(&authority, "luxi@example.org", "a new password")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_new_role_needs_a_new_token() {
+    let (_house, authority) = House::new().await;
+    let user = user(&authority, "luxi").await;
+    let before = sign_in(&authority, "luxi").await;
+    let promoted = authority
+        .set_standing(user.id, role(Role::Admin), &IfMatch::default())
+        .await;
+    assert_eq!(promoted.unwrap().revision, 2);
+    assert_eq!(refusal(&authority, &before).await.as_deref(), Some(REVOKED));
+    let after = authority.refresh(&before.refresh_token).await.unwrap();
+    assert!(caller(&authority, &after).await.caller.is_admin());
+
+    admin(&authority, "nanxi").await;
+    authority
+        .set_standing(user.id, role(Role::User), &IfMatch::default())
+        .await
+        .unwrap();
+    assert_eq!(refusal(&authority, &after).await.as_deref(), Some(REVOKED));
+    let again = authority.refresh(&after.refresh_token).await.unwrap();
+    assert!(!caller(&authority, &again).await.caller.is_admin());
+}
+
+#[tokio::test]
+async fn who_is_disabled_is_out_until_enabled() {
+    let (_house, authority) = House::new().await;
+    user(&authority, "luxi").await;
+    let before = sign_in(&authority, "luxi").await;
+    authority
+        .set_standing_by_hand("luxi@example.org", disable(true))
+        .await
+        .unwrap();
+    assert_eq!(refusal(&authority, &before).await.as_deref(), Some(REVOKED));
+    denied(authority.refresh(&before.refresh_token).await);
+    denied(try_sign_in(&authority, "luxi@example.org", PASSWORD).await);
+
+    authority
+        .set_standing_by_hand("luxi@example.org", disable(false))
+        .await
+        .unwrap();
+    assert_eq!(refusal(&authority, &before).await.as_deref(), Some(REVOKED));
+    let after = sign_in(&authority, "luxi").await;
+    assert_eq!(refusal(&authority, &after).await, None);
+}
+
+#[tokio::test]
+async fn erasing_frees_email_and_phone_and_leaves_nothing() {
+    let (_house, authority) = House::new().await;
+    let new = Registration {
+        phone: Some("+8616666666661".into()),
+        ..registration("luxi")
+    };
+    let user = authority
+        .create_account(new.clone(), Role::User)
+        .await
+        .unwrap();
+    let signed_in = sign_in(&authority, "luxi").await;
+    let caller = caller(&authority, &signed_in).await;
+    authority
+        .delete_account(&caller, &IfMatch::default())
+        .await
+        .unwrap();
+
+    assert_eq!(
+        refusal(&authority, &signed_in).await.as_deref(),
+        Some(REVOKED)
+    );
+    denied(authority.refresh(&signed_in.refresh_token).await);
+    denied(try_sign_in(&authority, "luxi@example.org", PASSWORD).await);
+    assert_eq!(
+        code(users::get(authority.db().read(), user.id).await),
+        Code::NotFound
+    );
+    use sea_orm::EntityTrait as _;
+    let row = users::entity::Entity::find_by_id(user.id)
+        .one(authority.db().read())
+        .await;
+    let row = row.unwrap().unwrap();
+    assert_eq!(
+        (row.name, row.email, row.email_key, row.phone),
+        (None, None, None, None)
+    );
+    assert_eq!(row.password_hash, None);
+
+    let again = authority.create_account(new, Role::User).await.unwrap();
+    assert_ne!(again.id, user.id);
+}
+
+#[tokio::test]
+async fn the_last_admin_stays_whatever_races() {
+    let (house, one) = House::new().await;
+    let other = house.open(&[]).await.unwrap();
+    let (luxi, nanxi) = (admin(&one, "luxi").await.id, admin(&one, "nanxi").await.id);
+    let xueling = admin(&one, "xueling").await.id;
+    one.set_standing(xueling, disable(true), &IfMatch::default())
+        .await
+        .unwrap();
+
+    let any = IfMatch::default();
+    let (first, second) = tokio::join!(
+        one.set_standing(luxi, role(Role::User), &any),
+        other.set_standing(nanxi, disable(true), &any),
+    );
+    let outcomes = [first, second];
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    let refused = outcomes.into_iter().find_map(Result::err).unwrap();
+    assert_eq!(refused.code, Code::LastAdmin);
+
+    let (accounts, _) = users::list(one.db().read(), None, 10).await.unwrap();
+    let is_left = |account: &&Account| account.role == Role::Admin && account.is_active();
+    let left = accounts.iter().find(is_left).unwrap();
+    let signed_in = sign_in(&one, left.name.as_deref().unwrap()).await;
+    let caller = caller(&one, &signed_in).await;
+    assert_eq!(
+        code(one.delete_account(&caller, &any).await),
+        Code::LastAdmin
+    );
+    assert_eq!(refusal(&one, &signed_in).await, None);
+}
+
+#[tokio::test]
+async fn pages_of_accounts_have_neither_gaps_nor_repeats() {
+    let (_house, authority) = House::new().await;
+    for name in ["a", "b", "c", "d", "e"] {
+        user(&authority, name).await;
+    }
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let (page, next) = users::list(authority.db().read(), after, 2).await.unwrap();
+        seen.extend(page.into_iter().filter_map(|account| account.name));
+        user(&authority, &format!("late{}", seen.len())).await;
+        let Some(next) = next else { break };
+        after = Some(next);
+    }
+    assert_eq!(seen, ["e", "d", "c", "b", "a"]);
+}
+
+#[tokio::test]
+async fn guessing_is_limited_per_account_and_success_is_not() {
+    let (house, authority) = House::new().await;
+    let new = Registration {
+        phone: Some("+8616666666661".into()),
+        ..registration("luxi")
+    };
+    authority.create_account(new, Role::User).await.unwrap();
+    for _ in 0..20 {
+        sign_in(&authority, "luxi").await;
+    }
+    for login in ["luxi@example.org", "16666666661"].repeat(5) {
+        denied(try_sign_in(&authority, login, "wrong-horse").await);
+    }
+    let limited = |outcome: Result<Granted, Denied>| match outcome {
+        Err(Denied::Failure(failure)) => {
+            assert_eq!(failure.code, Code::RateLimited);
+            failure.limit.unwrap().policy
+        }
+        other => panic!("{other:?}"),
+    };
+    for login in ["luxi@example.org", "+8616666666661"] {
+        let policy = limited(try_sign_in(&authority, login, PASSWORD).await);
+        assert_eq!(policy, "sign_in_failures_per_account");
+    }
+    user(&authority, "nanxi").await;
+    sign_in(&authority, "nanxi").await;
+    house.clock.advance(15 * MINUTE);
+    sign_in(&authority, "luxi").await;
+}
+
+#[tokio::test]
+async fn unknown_accounts_are_limited_like_known_ones() {
+    let (_house, authority) = House::new().await;
+    for _ in 0..10 {
+        denied(try_sign_in(&authority, "nobody@example.org", "wrong-horse").await);
+    }
+    let outcome = try_sign_in(&authority, "NOBODY@example.org", "wrong-horse").await;
+    assert!(matches!(outcome, Err(Denied::Failure(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn an_address_is_limited_in_failures_and_registrations() {
+    let settings = [
+        ("limits.sign_in_failures_per_address", "3"),
+        ("limits.registrations_per_address", "2"),
+    ];
+    let (_house, authority) = House::with(&settings).await;
+    let here = Place::of(Some([192, 0, 2, 1].into()));
+    let there = Place::of(Some([192, 0, 2, 2].into()));
+    authority
+        .register(registration("luxi"), here)
+        .await
+        .unwrap();
+    authority
+        .register(registration("nanxi"), here)
+        .await
+        .unwrap();
+    let third = registration("xueling");
+    assert_eq!(
+        code(authority.register(third.clone(), here).await),
+        Code::RateLimited
+    );
+    authority.register(third, there).await.unwrap();
+
+    let wrong = async |name: &str, from| {
+        authority
+            .sign_in(name, "wrong-horse".to_owned(), None, from)
+            .await
+    };
+    for name in ["a@b", "c@d", "e@f"] {
+        denied(wrong(name, here).await);
+    }
+    assert!(matches!(wrong("g@h", here).await, Err(Denied::Failure(_))));
+    denied(wrong("g@h", there).await);
+}
+
+#[tokio::test]
+async fn limits_can_be_switched_off() {
+    let settings = [
+        ("limits.enabled", "false"),
+        ("limits.sign_in_failures_per_account", "1"),
+    ];
+    let (_house, authority) = House::with(&settings).await;
+    for _ in 0..3 {
+        denied(try_sign_in(&authority, "nobody@example.org", "wrong-horse").await);
+    }
+}

@@ -1,0 +1,177 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A token taken apart, to be forged.
+struct Parts {
+    header: Value,
+    claims: Value,
+}
+
+fn parts(token: &str) -> Parts {
+    let mut parts = token.split('.').map(|part| {
+        let part = URL_SAFE_NO_PAD.decode(part).unwrap();
+        serde_json::from_slice(&part).unwrap_or_default()
+    });
+    Parts {
+        header: parts.next().unwrap(),
+        claims: parts.next().unwrap(),
+    }
+}
+
+fn encoded(part: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(part.to_string())
+}
+
+async fn invalid(authority: &Authority, token: &str) {
+    let refused = authority.authenticate(token).await.expect_err(token);
+    assert_eq!(refused.detail, "The access token is not valid.", "{token}");
+}
+
+/// A house whose key the test knows, and a good token.
+async fn known_key() -> (House, Authority, EncodingKey, String) {
+    const KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0";
+    let (house, authority) = House::with(&[("auth.key", KEY)]).await;
+    user(&authority, "luxi").await;
+    let token = sign_in(&authority, "luxi").await.access_token;
+    (
+        house,
+        authority,
+        EncodingKey::from_base64_secret(KEY).unwrap(),
+        token,
+    )
+}
+
+#[tokio::test]
+async fn a_token_says_who_and_for_how_long() {
+    let (house, authority) = House::new().await;
+    let user = user(&authority, "luxi").await;
+    let granted = sign_in(&authority, "luxi").await;
+    assert_eq!(granted.expires_in, 900);
+    let parts = parts(&granted.access_token);
+    assert_eq!(parts.header["typ"], "at+jwt");
+    assert_eq!(parts.header["alg"], "HS256");
+    assert_eq!(parts.claims["iss"], "polls");
+    assert_eq!(parts.claims["sub"], json!(user.id));
+    assert_eq!(caller(&authority, &granted).await.caller.id, user.id);
+
+    house.clock.advance(15 * MINUTE - 2 * SECOND);
+    assert_eq!(refusal(&authority, &granted).await, None);
+    house.clock.advance(2 * SECOND);
+    let expired = refusal(&authority, &granted).await;
+    assert_eq!(expired.as_deref(), Some("The access token has expired."));
+}
+
+#[tokio::test]
+async fn every_claim_is_checked() {
+    let (_house, authority, key, token) = known_key().await;
+    let good = parts(&token);
+    let header: Header = serde_json::from_value(good.header.clone()).unwrap();
+    let signed = |claims: &Value| jsonwebtoken::encode(&header, claims, &key).unwrap();
+    authority.authenticate(&signed(&good.claims)).await.unwrap();
+
+    let now = good.claims["iat"].as_i64().unwrap();
+    let wrong = [
+        ("iss", json!("others")),
+        ("aud", json!("others")),
+        ("sub", json!("luxi")),
+        ("sid", json!(7)),
+        ("iat", json!(now + 3600)),
+        ("exp", json!("never")),
+        ("role", json!("root")),
+        ("gen", json!(null)),
+    ];
+    for (name, value) in wrong {
+        let mut claims = good.claims.clone();
+        claims[name] = value;
+        invalid(&authority, &signed(&claims)).await;
+        claims.as_object_mut().unwrap().remove(name);
+        invalid(&authority, &signed(&claims)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_key_decides_the_algorithm_and_the_type_is_checked() {
+    let (_house, authority, key, token) = known_key().await;
+    let good = parts(&token);
+    for (name, value) in [
+        ("typ", json!("JWT")),
+        ("typ", json!(null)),
+        ("alg", json!("HS512")),
+    ] {
+        let mut header = good.header.clone();
+        header[name] = value;
+        let header: Header = serde_json::from_value(header).unwrap();
+        let token = jsonwebtoken::encode(&header, &good.claims, &key).unwrap();
+        invalid(&authority, &token).await;
+    }
+    let header: Header = serde_json::from_value(good.header.clone()).unwrap();
+    let other = EncodingKey::from_secret(b"another secret of thirty-two bytes");
+    invalid(
+        &authority,
+        &jsonwebtoken::encode(&header, &good.claims, &other).unwrap(),
+    )
+    .await;
+    let mut unknown = header.clone();
+    for kid in [
+        None,
+        Some("x".to_owned()),
+        Some(Uuid::from_u128(7).to_string()),
+    ] {
+        unknown.kid = kid;
+        invalid(
+            &authority,
+            &jsonwebtoken::encode(&unknown, &good.claims, &key).unwrap(),
+        )
+        .await;
+    }
+    let mut none = good.header.clone();
+    none["alg"] = json!("none");
+    invalid(
+        &authority,
+        &format!("{}.{}.", encoded(&none), encoded(&good.claims)),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_public_key_is_no_shared_secret() {
+    let (_house, authority) = House::with(&[("auth.algorithm", "EdDSA")]).await;
+    user(&authority, "luxi").await;
+    let token = sign_in(&authority, "luxi").await.access_token;
+    let good = parts(&token);
+    let jwk = serde_json::to_value(authority.public_keys()).unwrap()["keys"][0].clone();
+    let public = URL_SAFE_NO_PAD.decode(jwk["x"].as_str().unwrap()).unwrap();
+    let mut header: Header = serde_json::from_value(good.header).unwrap();
+    header.alg = Algorithm::HS256;
+    let key = EncodingKey::from_secret(&public);
+    invalid(
+        &authority,
+        &jsonwebtoken::encode(&header, &good.claims, &key).unwrap(),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_that_was_tampered_with_is_refused() {
+    let (_house, authority, _, token) = known_key().await;
+    let [header, claims, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let mut admin = parts(&token).claims;
+    admin["role"] = json!("admin");
+    invalid(
+        &authority,
+        &format!("{header}.{}.{signature}", encoded(&admin)),
+    )
+    .await;
+    invalid(&authority, &format!("{header}.{claims}.")).await;
+    invalid(&authority, &format!("{header}.{claims}")).await;
+    invalid(&authority, &format!("{token}.")).await;
+    invalid(&authority, &format!("{token}=")).await;
+    let mut end = signature.to_owned();
+    let last = if end.pop() == Some('A') { 'B' } else { 'A' };
+    invalid(&authority, &format!("{header}.{claims}.{end}{last}")).await;
+    invalid(&authority, "").await;
+}

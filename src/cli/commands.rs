@@ -1,0 +1,188 @@
+//! The commands that work on the database and end.
+
+use std::error::Error;
+use std::io::{self, Write as _};
+
+use super::arguments::{Account, Migrate, NewUser, Openapi, Recount, Seed, TokenArguments, UserCommand};
+use super::password::read_password;
+use crate::app::{self, App};
+use crate::auth::account::Registration;
+use crate::auth::keys;
+use crate::auth::operator::Minted;
+use crate::ballots::recount;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::Db;
+use crate::failure::Failure;
+use crate::http::spec;
+use crate::seed;
+use crate::users::{Role, Standing};
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+pub async fn migrate(config: &Config, command: Migrate) -> Outcome {
+    let db = Db::connect(&config.database).await?;
+    match command {
+        Migrate::Up => db.migrate_up(None).await?,
+        Migrate::Down { steps } => db.migrate_down(Some(steps)).await?,
+        Migrate::Status => {}
+    }
+    for step in db.migration_status().await? {
+        println!("{}  {}", if step.applied { "applied" } else { "pending" }, step.name);
+    }
+    db.close().await;
+    Ok(())
+}
+
+pub async fn seed(config: Config, arguments: Seed) -> Outcome {
+    let app = App::open(config, Clock::default()).await?;
+    let outcome = match arguments.users {
+        Some(users) => {
+            let questions = arguments.questions.unwrap_or(0);
+            let amount = seed::Amount { users, questions, choices: arguments.choices };
+            seed::bulk(&app.db, &app.clock, &app.authority, amount).await.map(|password| {
+                println!("{users} users and {questions} questions were made.");
+                println!("Every one of these users has the password {password}");
+            })
+        }
+        None => {
+            let made = seed::story(&app.db, &app.clock, &app.authority, &app.ballot_box).await;
+            made.map(|made| {
+                println!("Their passwords are shown this once:");
+                for user in made {
+                    println!("{}  {}  {}  {}", user.phone, user.email, user.password, user.name);
+                }
+            })
+        }
+    };
+    app.close().await;
+    Ok(outcome.map_err(explained)?)
+}
+
+pub async fn user(config: Config, command: UserCommand) -> Outcome {
+    let app = App::open(config, Clock::default()).await?;
+    let outcome = change_user(&app, command).await;
+    app.close().await;
+    outcome
+}
+
+async fn change_user(app: &App, command: UserCommand) -> Outcome {
+    let authority = &app.authority;
+    let (Account { login }, change) = match command {
+        UserCommand::Create(new) => return create_user(app, new).await,
+        UserCommand::Passwd(Account { login }) => {
+            let password = read_password()?.expose().to_owned();
+            authority.set_password_by_hand(&login, password).await.map_err(explained)?;
+            println!("The password of {login} is changed, and its sessions are ended.");
+            return Ok(());
+        }
+        UserCommand::Promote(account) => (account, Standing { role: Some(Role::Admin), ..Standing::default() }),
+        UserCommand::Demote(account) => (account, Standing { role: Some(Role::User), ..Standing::default() }),
+        UserCommand::Disable(account) => (account, Standing { disabled: Some(true), ..Standing::default() }),
+        UserCommand::Enable(account) => (account, Standing { disabled: Some(false), ..Standing::default() }),
+    };
+    let account = authority.set_standing_by_hand(&login, change).await.map_err(explained)?;
+    let state = if account.is_active() { "active" } else { "disabled" };
+    println!("{login} is {} {state} {}.", article(state), role_name(account.role));
+    Ok(())
+}
+
+async fn create_user(app: &App, new: NewUser) -> Outcome {
+    let role = if new.admin { Role::Admin } else { Role::User };
+    let password = read_password()?.expose().to_owned();
+    let NewUser { name, email, phone, .. } = new;
+    let registration = Registration { name, email, phone, password };
+    let made = app.authority.create_by_hand(registration, role).await.map_err(explained)?;
+    println!("{} was made: {}", role_name(role), made.id);
+    Ok(())
+}
+
+pub async fn rotate_keys(config: &Config) -> Outcome {
+    let db = Db::connect(&config.database).await?;
+    let id = keys::rotate(&db, &Clock::default(), &config.auth).await?;
+    println!("Tokens are signed with key {id} from now on.");
+    db.close().await;
+    Ok(())
+}
+
+pub async fn token(config: Config, arguments: TokenArguments) -> Outcome {
+    let app = App::open(config, Clock::default()).await?;
+    let outcome = mint(&app, arguments).await;
+    app.close().await;
+    outcome
+}
+
+async fn mint(app: &App, arguments: TokenArguments) -> Outcome {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match arguments.user {
+        Some(login) => {
+            let minted = app.authority.mint(&login, arguments.ttl).await.map_err(explained)?;
+            writeln!(out, "{} {}", minted.user_id, minted.access_token)?;
+        }
+        None => {
+            let each = |minted: Minted| -> Outcome {
+                Ok(writeln!(out, "{} {}", minted.user_id, minted.access_token)?)
+            };
+            app.authority.mint_all(arguments.ttl, each).await?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Needs no database: the document is about the program alone.
+pub fn openapi(arguments: &Openapi) -> Outcome {
+    Ok(spec::run(&app::document(), arguments.check, arguments.output.as_deref())?)
+}
+
+/// Compares the tallies with the ballots and mends them; an error where they differ and are only
+/// to be compared.
+pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
+    let db = Db::connect(&config.database).await?;
+    let differences = recount::check(&db).await?;
+    for difference in &differences {
+        let of = match difference.choice_id {
+            Some(choice) => format!("choice {choice}"),
+            None => "ballots".to_owned(),
+        };
+        let recount::Difference { question_id, tallied, counted, .. } = difference;
+        println!("question {question_id}, {of}: the tally says {tallied}, the ballots {counted}");
+    }
+    if differences.is_empty() {
+        println!("Every tally equals its ballots.");
+    } else if arguments.check {
+        return Err("some tallies differ from their ballots; `polls recount` mends them".into());
+    } else {
+        let questions: std::collections::BTreeSet<_> =
+            differences.iter().map(|difference| difference.question_id).collect();
+        for question in &questions {
+            recount::mend(&db, *question).await.map_err(explained)?;
+        }
+        println!("The tallies of {} questions are mended.", questions.len());
+    }
+    db.close().await;
+    Ok(())
+}
+
+/// A failure in words for the terminal, field by field.
+fn explained(failure: Failure) -> String {
+    let mut text = failure.detail.to_string();
+    for error in &failure.errors {
+        text.push_str(&format!("\n  {}: {}", error.pointer.trim_start_matches('/'), error.message));
+    }
+    if let Some(cause) = &failure.source {
+        text.push_str(&format!("\n  because: {cause}"));
+    }
+    text
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::User => "user",
+        Role::Admin => "admin",
+    }
+}
+
+fn article(word: &str) -> &'static str {
+    if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}

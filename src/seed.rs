@@ -1,0 +1,222 @@
+//! Sample data: the tutorial's story, or any amount of it to try the server under load.
+
+use std::collections::BTreeSet;
+
+use sea_orm::{EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
+use uuid::Uuid;
+
+use crate::auth::Authority;
+use crate::auth::account::Registration;
+use crate::ballots::{self, BallotBox};
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::failure::{Code, Failure};
+use crate::questions::{self, Draft, Visibility, choices};
+use crate::users::{self, Role};
+
+/// The tutorial's users: name, phone, email.
+const USERS: [(&str, &str, &str); 3] = [
+    ("露西", "16666666661", "luxi@qq.com"),
+    ("南希", "16666666662", "nanxi@qq.com"),
+    ("雪灵", "16666666663", "xueling@qq.com"),
+];
+
+/// Further voters, so that there is a real ballot behind every vote.
+const VOTERS: [(&str, &str, &str); 3] = [
+    ("Ada", "16666666664", "ada@example.org"),
+    ("Grace", "16666666665", "grace@example.org"),
+    ("Linus", "16666666666", "linus@example.org"),
+];
+
+/// A question with its choices and, for each voter in turn, what they choose.
+struct Story {
+    question_text: &'static str,
+    description: &'static str,
+    choices: &'static [&'static str],
+    max_choices: i32,
+    ballots: [&'static [usize]; 6],
+}
+
+const STORIES: [Story; 3] = [
+    Story {
+        question_text: "最受欢迎的计算机语言?",
+        description: "每人一票。",
+        choices: &["python", "java", "go"],
+        max_choices: 1,
+        ballots: [&[0], &[0], &[0], &[1], &[1], &[2]],
+    },
+    Story {
+        question_text: "最受欢迎的水果?",
+        description: "每人一票。",
+        choices: &["香蕉", "苹果", "草莓"],
+        max_choices: 1,
+        ballots: [&[0], &[1], &[0], &[2], &[1], &[0]],
+    },
+    Story {
+        question_text: "What makes a good poll?",
+        description: "Name up to three.",
+        choices: &["A clear question", "Few choices", "Live results", "Secret ballots", "A deadline"],
+        max_choices: 3,
+        ballots: [&[0, 1, 2], &[0, 3], &[0, 2, 4], &[1], &[0, 2], &[2, 3, 4]],
+    },
+];
+
+/// An account that was made, with its password, which is stored nowhere else.
+#[derive(Debug)]
+pub struct Made {
+    pub name: &'static str,
+    pub phone: &'static str,
+    pub email: &'static str,
+    pub password: String,
+}
+
+/// Loads the tutorial's users, questions and ballots. [`Code::AccountTaken`] where they are there.
+pub async fn story(
+    db: &Db,
+    clock: &Clock,
+    authority: &Authority,
+    ballot_box: &BallotBox,
+) -> Result<Vec<Made>, Failure> {
+    let mut made = Vec::new();
+    let mut ids = Vec::new();
+    for (name, phone, email) in USERS.into_iter().chain(VOTERS) {
+        let password = password();
+        let new = Registration {
+            name: name.to_owned(),
+            email: email.to_owned(),
+            phone: Some(format!("+86{phone}")),
+            password: password.clone(),
+        };
+        let user = authority.create_account(new, Role::User).await.map_err(|failure| {
+            match failure.code {
+                Code::AccountTaken => failure.detail("The sample data is there already."),
+                _ => failure,
+            }
+        })?;
+        ids.push(user.id);
+        made.push(Made { name, phone, email, password });
+    }
+    for (story, author) in STORIES.iter().zip(&ids) {
+        tell(db, clock, ballot_box, story, *author, &ids).await?;
+    }
+    Ok(made)
+}
+
+async fn tell(
+    db: &Db,
+    clock: &Clock,
+    ballot_box: &BallotBox,
+    story: &Story,
+    author: Uuid,
+    voters: &[Uuid],
+) -> Result<(), Failure> {
+    let draft = draft(
+        story.question_text.to_owned(),
+        Some(story.description.to_owned()),
+        story.choices.iter().map(|&text| text.to_owned()).collect(),
+        story.max_choices,
+    );
+    let question = questions::create(db, clock, author, draft).await?;
+    let choices = choices::of(db.read(), question).await?;
+    for (voter, chosen) in voters.iter().zip(story.ballots) {
+        let chosen: BTreeSet<Uuid> = chosen.iter().map(|index| choices[*index].id).collect();
+        ballots::cast(ballot_box, *voter, question, chosen).await?;
+    }
+    Ok(())
+}
+
+/// How much to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Amount {
+    pub users: u32,
+    pub questions: u32,
+    /// 2 to 100 for each question.
+    pub choices: u32,
+}
+
+/// How many rows go into one transaction.
+const BATCH: u32 = 500;
+
+/// Makes users who share one password, and questions that they ask in turn. Gives the password.
+pub async fn bulk(
+    db: &Db,
+    clock: &Clock,
+    authority: &Authority,
+    amount: Amount,
+) -> Result<String, Failure> {
+    let password = password();
+    // One hash for all: a hash each would take most of the time.
+    let hash = authority.hash(password.clone()).await?;
+    let before = users::entity::Entity::find().count(db.read()).await?;
+    let mut authors = Vec::new();
+    for first in (0..amount.users).step_by(BATCH as usize) {
+        let last = amount.users.min(first + BATCH);
+        let rows: Vec<_> = (first..last)
+            .map(|index| sample_user(before + u64::from(index), &hash, clock))
+            .collect();
+        authors.extend(rows.iter().map(|row| row.id));
+        let rows = &rows;
+        db.write(|transaction| async move {
+            let rows = rows.iter().cloned().map(users::entity::Model::into_active_model);
+            users::entity::Entity::insert_many(rows).exec_without_returning(&transaction).await?;
+            Ok(())
+        })
+        .await?;
+    }
+    for (index, author) in (0..amount.questions).zip(authors.iter().cycle()) {
+        let draft = draft(
+            format!("Sample question {index}: which one?"),
+            None,
+            (1..=amount.choices).map(|choice| format!("Choice {choice}")).collect(),
+            1,
+        );
+        questions::create(db, clock, *author, draft).await?;
+    }
+    Ok(password)
+}
+
+fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {
+    let now = clock.now();
+    let id = Uuid::now_v7();
+    // The id keeps the address free whatever was made or deleted before.
+    let email = format!("user{number}.{}@example.org", &id.simple().to_string()[20..]);
+    users::entity::Model {
+        id,
+        name: Some(format!("User {number}")),
+        email_key: Some(email.clone()),
+        email: Some(email),
+        phone: None,
+        password_hash: Some(hash.to_owned()),
+        role: Role::User,
+        disabled_at: None,
+        deleted_at: None,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn draft(
+    question_text: String,
+    description: Option<String>,
+    choices: Vec<String>,
+    max_choices: i32,
+) -> Draft {
+    Draft {
+        question_text,
+        description,
+        choices,
+        min_choices: 1,
+        max_choices,
+        allow_change: true,
+        results_visibility: Visibility::Always,
+        opens_at: None,
+        closes_at: None,
+    }
+}
+
+/// A password nobody can guess: 120 random bits.
+fn password() -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(rand::random::<[u8; 15]>())
+}

@@ -1,1 +1,0 @@
-//! Proving the tallies against the ballots, and mending them.

@@ -1,0 +1,107 @@
+//! Passwords: hashed with argon2id, a bounded number at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config;
+use crate::failure::Failure;
+
+/// The fewest and the most characters of a password.
+pub const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+
+/// How long a request waits for its turn before it is told that the server is overloaded.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Hashes and checks passwords. Clones share their workers.
+#[derive(Clone)]
+pub struct Hasher {
+    argon2: Argon2<'static>,
+    workers: Arc<Semaphore>,
+    /// Checked where there is no account, so that this takes as long as where there is one.
+    decoy: Arc<str>,
+}
+
+/// The parameters are not ones that argon2 takes.
+#[derive(Debug, thiserror::Error)]
+#[error("accounts.password_* do not fit together: {0}")]
+pub struct BadParameters(String);
+
+impl Hasher {
+    pub fn new(config: &config::Accounts) -> Result<Hasher, BadParameters> {
+        let kibibytes = u32::try_from(config.password_memory / 1024).unwrap_or(u32::MAX);
+        let (passes, lanes) = (config.password_iterations, config.password_parallelism);
+        let params = Params::new(kibibytes, passes, lanes, None)
+            .map_err(|error| BadParameters(error.to_string()))?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let decoy = hash(&argon2, "").map_err(|error| BadParameters(error.to_string()))?;
+        let workers = match config.password_workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers as usize,
+        };
+        Ok(Hasher {
+            argon2,
+            workers: Arc::new(Semaphore::new(workers)),
+            decoy: decoy.into(),
+        })
+    }
+
+    /// Waits for a free worker.
+    pub async fn turn(&self) -> Result<Turn, Failure> {
+        let permit = tokio::time::timeout(PATIENCE, self.workers.clone().acquire_owned());
+        let overloaded = || Failure::overloaded("Too many passwords are being checked.");
+        let permit = permit.await.map_err(|_| overloaded())?;
+        Ok(Turn {
+            permit: permit.map_err(Failure::internal)?,
+            hasher: self.clone(),
+        })
+    }
+}
+
+/// The right to occupy a worker once.
+pub struct Turn {
+    permit: OwnedSemaphorePermit,
+    hasher: Hasher,
+}
+
+impl Turn {
+    /// The password's hash, with a salt of its own.
+    pub async fn hash(self, password: String) -> Result<String, Failure> {
+        self.work(move |hasher| hash(&hasher.argon2, &password))
+            .await
+    }
+
+    /// Whether the password has this hash. Without a hash it has not, and that takes as long.
+    pub async fn verify(self, password: String, hash: Option<String>) -> Result<bool, Failure> {
+        self.work(move |hasher| {
+            let known = hash.is_some();
+            let hash = hash.as_deref().unwrap_or(&hasher.decoy);
+            let hash = PasswordHash::new(hash).map_err(argon2::password_hash::Error::from)?;
+            let matches = hasher.argon2.verify_password(password.as_bytes(), &hash);
+            Ok(known && matches.is_ok())
+        })
+        .await
+    }
+
+    /// The permit goes along: the thread works on even when nobody waits for it any more.
+    async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Hasher) -> argon2::password_hash::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let Turn { permit, hasher } = self;
+        let done = tokio::task::spawn_blocking(move || {
+            let outcome = work(&hasher);
+            drop(permit);
+            outcome
+        });
+        let outcome = done.await.map_err(Failure::internal)?;
+        outcome.map_err(|error| Failure::internal(error.to_string()))
+    }
+}
+
+fn hash(argon2: &Argon2<'_>, password: &str) -> argon2::password_hash::Result<String> {
+    Ok(argon2.hash_password(password.as_bytes())?.to_string())
+}

@@ -1,0 +1,77 @@
+//! Phone numbers: read in E.164 or in the national form of one region, kept in E.164.
+
+use phonenumber::{Mode, country};
+
+/// The most characters a number may be written with.
+pub const MAX_LENGTH: usize = 32;
+
+/// What is said of a number that is not one.
+pub const EXPECTED: &str =
+    "must be a valid phone number, as in +8616666666661 or as it is dialled nationally";
+
+/// The E.164 form of a number, if it is valid.
+///
+/// Where it does not begin with `+`, it is taken for a number of `region`.
+pub fn normalise(text: &str, region: country::Id) -> Option<String> {
+    let punctuation = [' ', '-', '.', '(', ')', '/'];
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let dialled = digits
+        .chars()
+        .all(|c| c.is_ascii_digit() || punctuation.contains(&c));
+    if !dialled || text.len() > MAX_LENGTH {
+        return None;
+    }
+    // With a region the library would strip that region's trunk prefix from a foreign number.
+    let region = (!text.starts_with('+')).then_some(region);
+    let number = phonenumber::parse(region, text).ok()?;
+    let plain = number.extension().is_none() && number.is_valid();
+    plain.then(|| number.format().mode(Mode::E164).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chinese(text: &str) -> Option<String> {
+        normalise(text, country::CN)
+    }
+
+    #[test]
+    fn every_way_of_writing_a_number_gives_one() {
+        for text in [
+            "16666666661",
+            "+8616666666661",
+            "+86 166 6666 6661",
+            "166-6666-6661",
+        ] {
+            assert_eq!(chinese(text).as_deref(), Some("+8616666666661"), "{text}");
+        }
+        assert_eq!(
+            normalise("030 901820", country::DE).as_deref(),
+            Some("+4930901820")
+        );
+    }
+
+    #[test]
+    fn a_leading_zero_that_matters_abroad_is_kept() {
+        assert_eq!(chinese("+39 06 6982").as_deref(), Some("+39066982"));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in [
+            "",
+            "+",
+            "123",
+            "1666666666",
+            "166666666612",
+            "luxi",
+            "1666666666１",
+            "+86+16666666661",
+            "tel:16666666661",
+            "16666666661;ext=5",
+        ] {
+            assert_eq!(chinese(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! An answer, and what tests ask of it.
+
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: bytes::Bytes,
+    /// Null where the body is not JSON.
+    pub json: Value,
+    request: String,
+}
+
+impl Answer {
+    /// Reads the response to `request`.
+    pub async fn read(request: String, response: reqwest::Response) -> Answer {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.expect("the body arrives");
+        let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status, headers, bytes, json, request }
+    }
+
+    /// Expects a status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Answer {
+        let text = String::from_utf8_lossy(&self.bytes);
+        assert_eq!(self.status.as_u16(), status, "{}: {text}", self.request);
+        self
+    }
+
+    /// Expects a problem with this code, in the form that all problems have.
+    #[track_caller]
+    pub fn problem(self, code: &str) -> Answer {
+        let text = String::from_utf8_lossy(&self.bytes).into_owned();
+        let context = format!("{}: {} {text}", self.request, self.status);
+        assert_eq!(self.header("content-type"), "application/problem+json", "{context}");
+        assert_eq!(self.json["code"], code, "{context}");
+        assert_eq!(self.json["status"], self.status.as_u16(), "{context}");
+        assert_eq!(self.json["type"], format!("/problems/{code}"), "{context}");
+        assert_eq!(self.json["request_id"], self.header("x-request-id"), "{context}");
+        assert!(self.json["title"].is_string() && self.json["detail"].is_string(), "{context}");
+        assert_eq!(self.json["errors"].is_array(), self.status == 422, "{context}");
+        self
+    }
+
+    /// Expects 422 with exactly these errors: pointer and code of each.
+    #[track_caller]
+    pub fn fields(self, expected: &[(&str, &str)]) -> Answer {
+        let answer = self.problem("invalid_fields");
+        let errors = answer.json["errors"].as_array().cloned().unwrap_or_default();
+        let text = |error: &Value, key: &str| error[key].as_str().unwrap_or_default().to_owned();
+        let mut found: Vec<_> =
+            errors.iter().map(|error| (text(error, "pointer"), text(error, "code"))).collect();
+        let mut expected: Vec<_> =
+            expected.iter().map(|(at, code)| ((*at).to_owned(), (*code).to_owned())).collect();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{}: {}", answer.request, answer.json);
+        answer
+    }
+
+    /// A header, or the empty string.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// A text in the body.
+    #[track_caller]
+    pub fn text(&self, key: &str) -> String {
+        let text = self.json[key].as_str();
+        text.unwrap_or_else(|| panic!("{}: no {key} in {}", self.request, self.json)).to_owned()
+    }
+}

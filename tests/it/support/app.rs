@@ -1,0 +1,280 @@
+//! The server within the test, with a clock that the test moves, and people who call it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use polls::app::{self, App};
+use polls::clock::Clock;
+use polls::config::{self, Flag, Sources};
+use polls::db::Db;
+use polls::http::Listener;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Answer;
+
+/// The password of every test account.
+pub const PASSWORD: &str = "correct horse battery";
+
+/// A server with a fresh database, and nobody signed in.
+pub struct TestApp {
+    /// Such as `http://127.0.0.1:4711`.
+    pub address: String,
+    /// The server's clock.
+    pub clock: Clock,
+    pub db: Db,
+    authority: polls::auth::Authority,
+    client: Client,
+    next_user: AtomicU32,
+    stop: CancellationToken,
+    running: Option<JoinHandle<()>>,
+    /// Deleted with the test.
+    _folder: TempDir,
+}
+
+/// Somebody who has signed in.
+#[derive(Clone)]
+pub struct User {
+    pub id: String,
+    pub name: String,
+    pub email: String,
+    pub access_token: String,
+    pub refresh_token: String,
+    client: Client,
+    address: String,
+}
+
+impl TestApp {
+    /// A server as the defaults have it, but for limits: tests sign in often.
+    pub async fn start() -> TestApp {
+        TestApp::with(&[]).await
+    }
+
+    /// A server with further settings, such as `("ballots.queue", "1")`.
+    pub async fn with(settings: &[(&str, &str)]) -> TestApp {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database = format!("sqlite:{}", folder.path().join("polls.db").display());
+        let defaults = [
+            ("database.url", database.as_str()),
+            ("server.port", "0"),
+            ("limits.enabled", "false"),
+            // Cheap hashes: what they cost is tested where it matters.
+            ("accounts.password_memory", "64KiB"),
+            ("accounts.password_iterations", "1"),
+        ];
+        let flag = |(key, value): &(&str, &str)| Flag {
+            name: format!("--set {key}"),
+            key: (*key).to_owned(),
+            value: (*value).to_owned(),
+        };
+        let flags = defaults.iter().chain(settings).map(flag).collect();
+        let sources = Sources { flags, ..Sources::default() };
+        let config = match config::load(&sources) {
+            Ok(loaded) => loaded.config,
+            Err(problems) => panic!("{problems}"),
+        };
+        let listener = Listener::bind(&config.server).await.expect("a free port");
+        let address = listener.address().to_string();
+        let clock = Clock::default();
+        let app = App::open(config, clock.clone()).await.expect("the app opens");
+        let (db, authority, stop) = (app.db.clone(), app.authority.clone(), CancellationToken::new());
+        let running = tokio::spawn(app::run(app, listener, None, stop.clone()));
+        TestApp {
+            address,
+            clock,
+            db,
+            authority,
+            client: client(),
+            next_user: AtomicU32::new(1),
+            stop,
+            running: Some(running),
+            _folder: folder,
+        }
+    }
+
+    /// A server and somebody who has signed in there.
+    pub async fn with_user(name: &str) -> (TestApp, User) {
+        let app = TestApp::start().await;
+        let user = app.user(name).await;
+        (app, user)
+    }
+
+    /// Registers somebody and signs them in.
+    pub async fn user(&self, name: &str) -> User {
+        let number = self.next_user.fetch_add(1, Ordering::Relaxed);
+        let email = format!("{}{number}@example.org", name.to_lowercase());
+        let account = json!({"name": name, "email": email, "password": PASSWORD});
+        let id = self.post("/users", account).await.expect(201).text("id");
+        self.sign_in(id, name, email).await
+    }
+
+    /// Registers an admin and signs them in.
+    pub async fn admin(&self, name: &str) -> User {
+        let user = self.user(name).await;
+        self.promote(&user.email).await;
+        self.sign_in(user.id, name, user.email).await
+    }
+
+    async fn promote(&self, email: &str) {
+        let change = polls::users::Standing {
+            role: Some(polls::users::Role::Admin),
+            ..Default::default()
+        };
+        self.authority.set_standing_by_hand(email, change).await.expect("the account is there");
+    }
+
+    async fn sign_in(&self, id: String, name: &str, email: String) -> User {
+        let tokens = self.token(&email, PASSWORD).await.expect(200);
+        User {
+            id,
+            name: name.to_owned(),
+            email,
+            access_token: tokens.text("access_token"),
+            refresh_token: tokens.text("refresh_token"),
+            client: self.client.clone(),
+            address: self.address.clone(),
+        }
+    }
+
+    /// Asks for tokens by password.
+    pub async fn token(&self, username: &str, password: &str) -> Answer {
+        let form =
+            [("grant_type", "password"), ("username", username), ("password", password)];
+        self.form("/auth/token", &form).await
+    }
+
+    /// Posts a form to the API.
+    pub async fn form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        send(self.request(Method::POST, path).form(form)).await
+    }
+
+    /// A request to the API by nobody.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}/api/v1{path}", self.address))
+    }
+
+    /// A request to the server, outside the API too.
+    pub fn outside(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.address))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    /// The address to open sockets to.
+    pub fn socket_address(&self) -> SocketAddr {
+        let address = self.address.strip_prefix("http://").expect("a TCP address");
+        address.parse().expect("an address")
+    }
+
+    /// Stops the server as SIGTERM does, and waits for its end.
+    pub async fn shut_down(&mut self) {
+        self.stop.cancel();
+        if let Some(running) = self.running.take() {
+            running.await.expect("the server ends well");
+        }
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl User {
+    /// A request to the API with this user's access token.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("{}/api/v1{path}", self.address))
+            .bearer_auth(&self.access_token)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        send(self.request(Method::PUT, path).json(&body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        send(self.request(Method::PATCH, path).json(&body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await
+    }
+
+    /// Asks a question with these choices; `more` adds fields or replaces them.
+    pub async fn ask(&self, choices: &[&str], more: Value) -> Question {
+        let choices: Vec<Value> =
+            choices.iter().map(|text| json!({"choice_text": text})).collect();
+        let mut body = json!({"question_text": "Which one?", "choices": choices});
+        if let (Some(body), Some(more)) = (body.as_object_mut(), more.as_object()) {
+            body.extend(more.clone());
+        }
+        let question = self.post("/questions", body).await.expect(201);
+        Question::of(&question.json)
+    }
+
+    /// Casts a ballot for the choices with these indices.
+    pub async fn vote(&self, question: &Question, choices: &[usize]) -> Answer {
+        let ids: Vec<&String> = choices.iter().map(|index| &question.choices[*index]).collect();
+        self.put(&format!("{}/ballot", question.path), json!({"choice_ids": ids})).await
+    }
+}
+
+/// A question as tests name it.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub id: String,
+    /// Such as `/questions/0196…`.
+    pub path: String,
+    /// The choices' ids in their order.
+    pub choices: Vec<String>,
+}
+
+impl Question {
+    fn of(json: &Value) -> Question {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let id = text(&json["id"]);
+        let choices = json["choices"].as_array().cloned().unwrap_or_default();
+        Question {
+            path: format!("/questions/{id}"),
+            id,
+            choices: choices.iter().map(|choice| text(&choice["id"])).collect(),
+        }
+    }
+}
+
+/// Sends a request and reads the answer.
+pub async fn send(request: RequestBuilder) -> Answer {
+    let (client, request) = request.build_split();
+    let request = request.expect("a request");
+    let name = format!("{} {}", request.method(), request.url().path());
+    let response = client.execute(request).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+    Answer::read(name, response).await
+}
+
+/// A client that follows no redirects and waits for no proxy.
+pub fn client() -> Client {
+    Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(std::time::Duration::from_secs(30))
+        .build()
+        .expect("a client")
+}

@@ -1,0 +1,17 @@
+//! A server for each test, and people to call it.
+
+mod answer;
+pub mod app;
+mod process;
+
+pub use answer::Answer;
+pub use app::{TestApp, User};
+pub use process::Server;
+
+/// How much a test does: briefly in everyday runs, at full length with `POLLS_TEST_FULL=1`.
+pub fn amount(brief: usize, full: usize) -> usize {
+    match std::env::var("POLLS_TEST_FULL").as_deref() {
+        Ok("1") => full,
+        _ => brief,
+    }
+}
