@@ -97,8 +97,17 @@ impl App {
     }
 }
 
-/// The API, as its handlers and its spec.
-pub fn api(app: &App) -> OpenApiService<impl poem_openapi::OpenApi, ()> {
+/// The parts of the API.
+pub type Apis = (AuthApi, UsersApi, QuestionsApi, ChoicesApi, BallotsApi, ResultsApi);
+
+/// The OpenAPI document of the API.
+pub fn document() -> serde_json::Value {
+    // A test holds that the document is sound; nothing but the program itself goes into it.
+    spec::document::<Apis>().expect("the API describes itself well")
+}
+
+/// The API, as its handlers.
+fn api(app: &App) -> OpenApiService<Apis, ()> {
     let App { db, clock, authority, ballot_box, .. } = app;
     let views = Views::new(db.clone(), clock.clone());
     let apis = (
@@ -160,9 +169,10 @@ fn endpoint(
     tasks: TaskTracker,
 ) -> impl poem::Endpoint<Output = poem::Response> + 'static {
     let service = api(app);
-    let document = spec::finish(&service.spec());
+    let document = document();
     let routes = spec::operations(&document)
         .into_iter()
+        .chain(spec::site_operations(app.config.http.docs))
         .chain(http::operations(metrics.is_some()));
     let routes = http::Routes::new(routes);
     let db = app.db.clone();
@@ -170,8 +180,8 @@ fn endpoint(
         let db = db.clone();
         async move { ready(&db).await }
     };
-    let router = Route::new().nest(PREFIX, service).nest("/", auth::api::well_known());
-    let router = spec::mount(router, &document, app.config.http.docs);
+    let router = Route::new().nest(PREFIX, service).nest("/.well-known", auth::api::well_known());
+    let router = spec::mount(router, &document, &app.config.http);
     let router = http::mount(router, check, stop, metrics).data(app.authority.clone());
     let router = router.into_endpoint().map_to_response();
     http::stack(router, &app.config, routes, app.clock.clone(), tasks)

@@ -186,10 +186,9 @@ fn default_limit() -> u32 {
     DEFAULT_LIMIT
 }
 
-/// What goes to the token endpoint, as the OpenAPI document shows it. Unknown parameters, such as
-/// `client_id` and `scope`, are ignored.
+/// A grant. Other parameters, such as `client_id` and `scope`, are ignored.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 struct TokenRequest {
     /// How to sign in.
     grant_type: GrantType,
@@ -219,9 +218,9 @@ enum GrantType {
     RefreshToken,
 }
 
-/// What goes to the revocation endpoint, as the OpenAPI document shows it.
+/// A token that shall be good for nothing any more.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 struct RevocationRequest {
     /// An access token or a refresh token.
     token: String,

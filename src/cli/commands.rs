@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 
-use super::arguments::{Account, Migrate, NewUser, Recount, Seed, TokenArguments, UserCommand};
+use super::arguments::{Account, Migrate, NewUser, Openapi, Recount, Seed, TokenArguments, UserCommand};
 use super::password::read_password;
-use crate::app::App;
+use crate::app::{self, App};
 use crate::auth::account::Registration;
 use crate::auth::keys;
 use crate::auth::operator::Minted;
@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::failure::Failure;
+use crate::http::spec;
 use crate::seed;
 use crate::users::{Role, Standing};
 
@@ -129,8 +130,9 @@ async fn mint(app: &App, arguments: TokenArguments) -> Outcome {
     Ok(())
 }
 
-pub async fn openapi(_: Config, _: super::arguments::Openapi) -> Outcome {
-    Ok(())
+/// Needs no database: the document is about the program alone.
+pub fn openapi(arguments: &Openapi) -> Outcome {
+    Ok(spec::run(&app::document(), arguments.check, arguments.output.as_deref())?)
 }
 
 /// Compares the tallies with the ballots and mends them; an error where they differ and are only

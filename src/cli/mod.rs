@@ -26,7 +26,7 @@ pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error +
         Command::Serve(_) => app::serve(config.clone()).await,
         Command::Migrate(command) => commands::migrate(config, command).await,
         Command::Seed(arguments) => commands::seed(config.clone(), arguments).await,
-        Command::Openapi(arguments) => commands::openapi(config.clone(), arguments).await,
+        Command::Openapi(arguments) => commands::openapi(&arguments),
         Command::Config(ConfigCommand::Check) => config_check(&mut io::stdout().lock()),
         Command::Config(ConfigCommand::Print) => config_print(&loaded, &mut io::stdout().lock()),
         Command::User(command) => commands::user(config.clone(), command).await,

@@ -1,6 +1,6 @@
 //! Smaller answers for clients that ask for them.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
 use async_compression::Level;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
@@ -53,13 +53,11 @@ pub(super) async fn compress(
             return (Body::from_bytes_stream(broken).into(), false);
         }
     };
-    let mut encoder = encoder(coding, plain.clone());
     let body = if size > AT_ONCE {
-        Body::from_async_read(encoder)
+        Body::from_async_read(encoder(coding, plain))
     } else {
-        let mut small = Vec::with_capacity(plain.len() / 2);
-        match encoder.read_to_end(&mut small).await {
-            Ok(_) => small.into(),
+        match at_once(coding, plain.clone()).await {
+            Ok(small) => small.into(),
             Err(_) => return (Body::from(plain).into(), true),
         }
     };
@@ -67,6 +65,13 @@ pub(super) async fn compress(
     let name = HeaderValue::from_static(coding.name());
     head.headers.insert(CONTENT_ENCODING, name);
     (body.into(), true)
+}
+
+/// Compresses all of `plain` without a pause.
+pub(super) async fn at_once(coding: Coding, plain: Bytes) -> io::Result<Bytes> {
+    let mut small = Vec::with_capacity(plain.len() / 2);
+    encoder(coding, plain).read_to_end(&mut small).await?;
+    Ok(small.into())
 }
 
 fn may_change(headers: &HeaderMap) -> bool {

@@ -3,7 +3,9 @@
 use std::marker::PhantomData;
 
 use poem_openapi::payload::Payload;
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry,
+};
 use poem_openapi::types::Type as _;
 use poem_openapi::{ApiResponse, Object};
 
@@ -63,8 +65,9 @@ impl<L: Failures> ApiResponse for Refused<L> {
     }
 }
 
-/// One response for each status among `codes`.
-pub fn responses(codes: &[Code]) -> Vec<MetaResponse> {
+/// One response for each status among `codes`. The codes go along as if they were headers, for
+/// want of a better place; where the document is finished, they become what is written about it.
+fn responses(codes: &[Code]) -> Vec<MetaResponse> {
     let mut statuses: Vec<u16> = codes.iter().map(|code| code.status()).collect();
     statuses.sort_unstable();
     statuses.dedup();
@@ -76,9 +79,19 @@ pub fn responses(codes: &[Code]) -> Vec<MetaResponse> {
             content_type: ProblemJson::CONTENT_TYPE,
             schema: Problem::schema_ref(),
         }],
-        headers: Vec::new(),
+        headers: codes.iter().filter(|code| code.status() == status).map(marker).collect(),
     };
     statuses.into_iter().map(response).collect()
+}
+
+fn marker(code: &Code) -> MetaHeader {
+    MetaHeader {
+        name: code.name().to_owned(),
+        description: None,
+        required: false,
+        deprecated: false,
+        schema: String::schema_ref(),
+    }
 }
 
 /// The media type of problems.

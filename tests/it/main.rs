@@ -3,5 +3,7 @@
 mod crashes;
 mod processes;
 mod races;
+mod openapi;
+mod schema;
 mod story;
 mod support;

@@ -1,0 +1,190 @@
+//! One operation of the document: who may call it, with what, and everything it may answer.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::responses::{self, Shared};
+use super::schemas::{mend, unwrap_lines};
+use crate::failure::Code;
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Anyone,
+    /// Anyone; whoever sends a token must send a good one.
+    MaybeSignedIn,
+    SignedIn,
+}
+
+impl Access {
+    fn of(raw: &Map<String, Value>) -> Access {
+        match raw.get("security").and_then(Value::as_array) {
+            None => Access::Anyone,
+            Some(schemes) if schemes.is_empty() => Access::Anyone,
+            Some(schemes) if schemes.contains(&json!({})) => Access::MaybeSignedIn,
+            Some(_) => Access::SignedIn,
+        }
+    }
+}
+
+/// Finishes an operation. Answers that other operations give as well go to `shared`.
+pub(super) fn finish(
+    method: &str,
+    mut raw: Map<String, Value>,
+    schemas: &Map<String, Value>,
+    shared: &mut Shared,
+) -> Value {
+    let access = Access::of(&raw);
+    let mut operation = Map::new();
+    for key in ["operationId", "tags", "summary"] {
+        operation.extend(raw.remove_entry(key));
+    }
+    if let Some(Value::String(text)) = raw.remove("description") {
+        operation.insert("description".to_owned(), unwrap_lines(&text).into());
+    }
+    operation.insert(
+        "security".to_owned(),
+        security(access, raw.remove("security")),
+    );
+
+    let answers = match raw.remove("responses") {
+        Some(Value::Object(answers)) => answers,
+        _ => Map::new(),
+    };
+    let mut parameters: Vec<Value> = match raw.remove("parameters") {
+        Some(Value::Array(parameters)) => parameters.into_iter().map(parameter).collect(),
+        _ => Vec::new(),
+    };
+    if answers.contains_key("304") {
+        parameters.push(json!({"$ref": "#/components/parameters/IfNoneMatch"}));
+    }
+    if !parameters.is_empty() {
+        operation.insert("parameters".to_owned(), parameters.into());
+    }
+    let body = raw.remove("requestBody");
+    let codes = codes(method, access, body.as_ref(), &answers);
+    if let Some(mut body) = body {
+        for media in body["content"]
+            .as_object_mut()
+            .into_iter()
+            .flat_map(Map::values_mut)
+        {
+            mend(&mut media["schema"]);
+        }
+        operation.insert("requestBody".to_owned(), body);
+    }
+    let answers = finish_answers(&answers, &codes, schemas, shared);
+    operation.insert("responses".to_owned(), answers);
+    operation.extend(raw);
+    Value::Object(operation)
+}
+
+/// No list at all would mean "whatever holds for the document".
+fn security(access: Access, schemes: Option<Value>) -> Value {
+    let mut schemes = match schemes {
+        Some(Value::Array(schemes)) => schemes,
+        _ => Vec::new(),
+    };
+    schemes.retain(|scheme| *scheme != json!({}));
+    if access == Access::MaybeSignedIn {
+        schemes.insert(0, json!({}));
+    }
+    Value::Array(schemes)
+}
+
+fn parameter(raw: Value) -> Value {
+    let Value::Object(mut raw) = raw else {
+        return raw;
+    };
+    let mut parameter = Map::new();
+    for key in ["name", "in", "description", "required", "schema"] {
+        parameter.extend(raw.remove_entry(key));
+    }
+    if parameter.get("in") == Some(&json!("header"))
+        && let Some(Value::String(name)) = parameter.get_mut("name")
+    {
+        *name = responses::canonical(name);
+    }
+    if let Some(Value::String(text)) = parameter.get_mut("description") {
+        *text = unwrap_lines(text);
+    }
+    if let Some(schema) = parameter.get_mut("schema") {
+        mend(schema);
+    }
+    // The rest only repeats what holds anyway.
+    if raw.get("deprecated") == Some(&json!(true)) {
+        parameter.extend(raw.remove_entry("deprecated"));
+    }
+    Value::Object(parameter)
+}
+
+/// All codes that the operation may answer with, by status.
+fn codes(
+    method: &str,
+    access: Access,
+    body: Option<&Value>,
+    answers: &Map<String, Value>,
+) -> Vec<Code> {
+    let mut codes = responses::listed_codes(answers);
+    // Unknown query parameters are refused everywhere.
+    codes.extend([Code::MalformedRequest, Code::Internal, Code::Overloaded]);
+    if access != Access::Anyone {
+        codes.push(Code::Unauthenticated);
+    }
+    if answers
+        .iter()
+        .any(|(status, answer)| status.starts_with('2') && has_content(answer))
+    {
+        codes.push(Code::NotAcceptable);
+    }
+    if let Some(body) = body {
+        codes.extend([
+            Code::RequestTimeout,
+            Code::PayloadTooLarge,
+            Code::UnsupportedMediaType,
+        ]);
+        // OAuth has its own way to say what is wrong with a form.
+        if body["content"].get("application/json").is_some() {
+            codes.push(Code::InvalidFields);
+        }
+    }
+    if method != "get" {
+        codes.push(Code::OutcomeUnknown);
+    }
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}
+
+fn has_content(answer: &Value) -> bool {
+    answer["content"]
+        .as_object()
+        .is_some_and(|content| !content.is_empty())
+}
+
+fn finish_answers(
+    raw: &Map<String, Value>,
+    codes: &[Code],
+    schemas: &Map<String, Value>,
+    shared: &mut Shared,
+) -> Value {
+    let mut answers: BTreeMap<u16, Value> = raw
+        .iter()
+        .filter(|(_, answer)| !responses::is_problem(answer))
+        .filter_map(|(status, answer)| Some((status.parse().ok()?, answer)))
+        .map(|(status, answer)| (status, responses::plain(status, answer, schemas)))
+        .collect();
+    for codes in codes.chunk_by(|one, other| one.status() == other.status()) {
+        let status = codes[0].status();
+        let answer = match answers.remove(&status) {
+            Some(plain) => responses::either(plain, codes),
+            None => responses::problem(codes, shared),
+        };
+        answers.insert(status, answer);
+    }
+    answers
+        .into_iter()
+        .map(|(status, answer)| (status.to_string(), answer))
+        .collect()
+}

@@ -1,0 +1,196 @@
+//! The OpenAPI document, from what poem-openapi gathers to what is served and checked in.
+//!
+//! poem knows paths, parameters, schemas and each call's own failures. What holds for all calls is
+//! added here, and what generators stumble over is mended: [`finish`] has the whole list.
+
+mod about;
+mod calls;
+mod file;
+mod responses;
+mod schemas;
+mod site;
+mod strict;
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+
+use http::Method;
+use poem::endpoint::BoxEndpoint;
+use poem_openapi::registry::{MetaApi, Registry};
+use poem_openapi::{OpenApi, OpenApiService};
+use serde_json::{Map, Value, json};
+
+pub use self::file::{CHECKED_IN, FileError, run};
+pub use self::site::{mount, operations as site_operations};
+
+use self::responses::Shared;
+use super::API;
+use super::routes::Operation;
+
+/// Why there is no document to serve. Only a mistake in the program's own API can be the reason.
+#[derive(Debug, thiserror::Error)]
+pub enum Flaw {
+    #[error("the OpenAPI document is not sound: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the OpenAPI document lacks `{0}`")]
+    Missing(&'static str),
+}
+
+/// The finished document of the API `T`, which need not exist for it.
+pub fn document<T: OpenApi>() -> Result<Value, Flaw> {
+    let described = Described::<T>(PhantomData);
+    finish(&OpenApiService::new(described, "polls", env!("CARGO_PKG_VERSION")).spec())
+}
+
+/// An API that is described but not served, so that no database is needed.
+struct Described<T>(PhantomData<T>);
+
+impl<T: OpenApi> OpenApi for Described<T> {
+    fn meta() -> Vec<MetaApi> {
+        T::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
+}
+
+/// Turns poem's document into ours.
+///
+/// - Says what the API is, and where.
+/// - Gives each operation its security, every status that it can answer with, and what is written
+///   about each; shares what is the same.
+/// - Mends schemas: defaults and descriptions beside references, no `default: null`, whole
+///   numbers, formats that OpenAPI has, request bodies without other fields, examples without
+///   needless nulls, problems with an enum of codes.
+///
+/// # Errors
+///
+/// When a key is there twice, as it is where two handlers share a path or two answers a status.
+pub fn finish(text: &str) -> Result<Value, Flaw> {
+    let mut raw = strict::parse(text)?;
+    let mut schemas = take(&mut raw["components"]["schemas"], "components.schemas")?;
+    let paths = take(&mut raw["paths"], "paths")?;
+
+    schemas::mend_named(&mut schemas);
+    schemas::close_objects(&mut schemas, &json_bodies(&paths));
+    if let Some(code) = schemas
+        .get_mut("Problem")
+        .map(|problem| &mut problem["properties"]["code"])
+    {
+        *code = json!({"$ref": "#/components/schemas/ProblemCode"});
+        schemas.insert("ProblemCode".to_owned(), about::problem_code());
+    }
+
+    let mut shared = Shared::new();
+    let mut finished = Map::new();
+    for (path, methods) in paths {
+        let Value::Object(methods) = methods else {
+            return Err(Flaw::Missing("operations"));
+        };
+        let mut operations = Map::new();
+        for (method, operation) in methods {
+            let Value::Object(operation) = operation else {
+                return Err(Flaw::Missing("operations"));
+            };
+            let operation = calls::finish(&method, operation, &schemas, &mut shared);
+            operations.insert(method, operation);
+        }
+        finished.insert(path, Value::Object(operations));
+    }
+    let tags = tags(&raw["tags"], &finished);
+    let mut components = json!({
+        "schemas": schemas,
+        "responses": shared,
+        "parameters": about::parameters(),
+        "headers": about::headers(),
+    });
+    if let Some(schemes) = raw["components"].get("securitySchemes") {
+        components["securitySchemes"] = schemes.clone();
+    }
+    Ok(json!({
+        "openapi": about::OPENAPI,
+        "info": about::info(),
+        "servers": about::servers(),
+        "tags": tags,
+        "paths": finished,
+        "components": components,
+    }))
+}
+
+/// The operations of a finished document, for the table of routes.
+pub fn operations(document: &Value) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().into_iter().flatten() {
+        for (method, operation) in methods.as_object().into_iter().flatten() {
+            if let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) {
+                operations.push(Operation {
+                    query: query(operation),
+                    produces: produces(operation),
+                    ..Operation::new(method, format!("{API}{path}"))
+                });
+            }
+        }
+    }
+    operations
+}
+
+fn query(operation: &Value) -> Vec<String> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    parameters
+        .filter(|parameter| parameter["in"] == "query")
+        .filter_map(|parameter| parameter["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+fn produces(operation: &Value) -> Vec<String> {
+    let answers = operation["responses"].as_object().into_iter().flatten();
+    let mut produces: Vec<String> = answers
+        .filter(|(status, _)| status.starts_with('2'))
+        .filter_map(|(_, answer)| answer["content"].as_object())
+        .flat_map(|content| content.keys().cloned())
+        .collect();
+    produces.sort_unstable();
+    produces.dedup();
+    produces
+}
+
+fn take(value: &mut Value, name: &'static str) -> Result<Map<String, Value>, Flaw> {
+    match value.take() {
+        Value::Object(map) => Ok(map),
+        _ => Err(Flaw::Missing(name)),
+    }
+}
+
+/// The schemas of all JSON request bodies. Forms are OAuth's, which ignores what it doesn't know.
+fn json_bodies(paths: &Map<String, Value>) -> Vec<Value> {
+    let methods = paths.values().filter_map(Value::as_object);
+    methods
+        .flat_map(Map::values)
+        .filter_map(|operation| operation.get("requestBody")?["content"].get("application/json"))
+        .map(|media| media["schema"].clone())
+        .collect()
+}
+
+/// The tags in the order of their first operations, which is how a reader meets them.
+fn tags(declared: &Value, paths: &Map<String, Value>) -> Vec<Value> {
+    let mut tags: Vec<Value> = declared.as_array().cloned().unwrap_or_default();
+    let methods = paths.values().filter_map(Value::as_object);
+    let used = methods
+        .flat_map(Map::values)
+        .filter_map(|operation| operation["tags"].get(0));
+    let used: Vec<&Value> = used.collect();
+    tags.retain(|tag| used.contains(&&tag["name"]));
+    tags.sort_by_key(|tag| used.iter().position(|name| **name == tag["name"]));
+    for tag in &mut tags {
+        if let Value::String(text) = &mut tag["description"] {
+            *text = schemas::unwrap_lines(text);
+        }
+    }
+    tags
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! `/openapi.json`, `/openapi.yaml` and, at `/docs`, Swagger UI.
+//!
+//! Nothing here asks any other host for anything: the assets are in the program, and the page's
+//! content security policy holds it to that.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use poem::endpoint::make;
+use poem::{Response, Route};
+use poem_openapi::OpenApiService;
+use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+use super::file;
+use crate::config;
+use crate::failure::Failure;
+use crate::http::compress;
+use crate::http::conditional::{entity_tag, names};
+use crate::http::negotiate::Coding;
+use crate::http::routes::Operation;
+
+const DOCUMENT: [&str; 2] = ["/openapi.json", "/openapi.yaml"];
+const DOCS: [&str; 3] = ["/docs", "/docs/swagger-ui.css", "/docs/swagger-ui.js"];
+
+/// What [`mount`] adds, for the table of routes.
+pub fn operations(docs: bool) -> impl Iterator<Item = Operation> {
+    let docs = DOCS.into_iter().filter(move |_| docs);
+    DOCUMENT
+        .into_iter()
+        .chain(docs)
+        .map(|path| Operation::new(Method::GET, path))
+}
+
+/// Adds the document and, where it is configured, Swagger UI to a router.
+pub fn mount(route: Route, document: &Value, config: &config::Http) -> Route {
+    // A document that came from JSON has a form in YAML.
+    let yaml = serde_yaml::to_string(document).unwrap_or_default();
+    let mut pages = vec![
+        (
+            DOCUMENT[0],
+            Page::new("application/json", file::text(document)),
+        ),
+        (DOCUMENT[1], Page::new("application/yaml", yaml)),
+    ];
+    if config.docs {
+        let assets = Assets::of_poem();
+        pages.extend([
+            (DOCS[0], Page::new("text/html; charset=utf-8", PAGE)),
+            (DOCS[1], Page::new("text/css; charset=utf-8", assets.style)),
+            (
+                DOCS[2],
+                Page::new("text/javascript; charset=utf-8", assets.script + START),
+            ),
+        ]);
+    }
+    let compression = config.compression;
+    pages.into_iter().fold(route, |route, (path, page)| {
+        let page = Arc::new(page);
+        let answer = move |request: poem::Request| {
+            let page = page.clone();
+            async move { page.answer(request.headers(), compression).await }
+        };
+        route.at(path, make(answer))
+    })
+}
+
+const PAGE: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>polls: the API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<div id="ui"></div>
+<script src="/docs/swagger-ui.js"></script>
+</html>
+"#;
+
+const START: &str = r##"
+SwaggerUIBundle({
+    url: "/openapi.json",
+    dom_id: "#ui",
+    deepLinking: true,
+    persistAuthorization: true,
+    validatorUrl: null,
+});
+"##;
+
+/// Swagger UI's styles need to be inline, and its icons are data.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'",
+);
+
+/// Swagger UI, taken from the page that poem-openapi makes of it.
+struct Assets {
+    style: String,
+    script: String,
+}
+
+impl Assets {
+    fn of_poem() -> Assets {
+        let page = OpenApiService::new((), "", "").swagger_ui_html();
+        let between = |begin: &str, end: &str| {
+            let (_, rest) = page.split_once(begin)?;
+            rest.split_once(end).map(|(text, _)| text.to_owned())
+        };
+        Assets {
+            style: between("<style charset=\"UTF-8\">", "</style>").unwrap_or_default(),
+            script: between("<script charset=\"UTF-8\">", "</script>").unwrap_or_default(),
+        }
+    }
+}
+
+/// Something that stays as it is while the program runs; compressed when first asked for.
+struct Page {
+    media: &'static str,
+    etag: String,
+    plain: Bytes,
+    small: [OnceCell<Bytes>; 3],
+}
+
+impl Page {
+    fn new(media: &'static str, text: impl Into<Bytes>) -> Page {
+        let plain = text.into();
+        // Whoever runs another version has another page, whatever its revision.
+        let etag = entity_tag(0, &plain);
+        Page {
+            media,
+            etag,
+            plain,
+            small: Default::default(),
+        }
+    }
+
+    async fn answer(&self, headers: &HeaderMap, compression: bool) -> Result<Response, Failure> {
+        let known = headers
+            .get(IF_NONE_MATCH)
+            .and_then(|value| value.to_str().ok());
+        let mut response = if known.is_some_and(|known| names(known, &self.etag)) {
+            Response::from(StatusCode::NOT_MODIFIED)
+        } else {
+            let coding = Coding::preferred(headers).filter(|_| compression);
+            let mut response = Response::from(self.body(coding).await?);
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media));
+            if let Some(coding) = coding {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+            }
+            headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+            response
+        };
+        let headers = response.headers_mut();
+        if compression {
+            headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(
+            ETAG,
+            HeaderValue::try_from(&self.etag).map_err(Failure::internal)?,
+        );
+        Ok(response)
+    }
+
+    async fn body(&self, coding: Option<Coding>) -> Result<Bytes, Failure> {
+        let Some(coding) = coding else {
+            return Ok(self.plain.clone());
+        };
+        let plain = self.plain.clone();
+        let small = self.small[coding as usize].get_or_try_init(|| async move {
+            // Swagger UI is large enough to keep others waiting.
+            let runtime = Handle::current();
+            let work = move || runtime.block_on(compress::at_once(coding, plain));
+            let small = tokio::task::spawn_blocking(work)
+                .await
+                .map_err(Failure::internal)?;
+            small.map_err(Failure::internal)
+        });
+        small.await.cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::ACCEPT_ENCODING;
+    use poem::{Endpoint, Request};
+    use serde_json::json;
+
+    use super::*;
+
+    fn site(docs: bool) -> Route {
+        let loaded = config::load(&config::Sources::default()).unwrap();
+        let config = config::Http {
+            docs,
+            ..loaded.config.http
+        };
+        mount(
+            Route::new(),
+            &json!({"openapi": "3.0.3", "paths": {"/x": {}}}),
+            &config,
+        )
+    }
+
+    async fn get(site: &Route, path: &str, headers: &[(http::HeaderName, &str)]) -> Response {
+        let mut request = Request::builder().uri(path.parse().unwrap());
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        site.call(request.finish()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn json_and_yaml_say_the_same() {
+        let site = site(false);
+        let json = get(&site, "/openapi.json", &[]).await;
+        assert_eq!(json.content_type(), Some("application/json"));
+        let json: Value = json.into_body().into_json().await.unwrap();
+        let yaml = get(&site, "/openapi.yaml", &[]).await;
+        assert_eq!(yaml.content_type(), Some("application/yaml"));
+        let yaml = yaml.into_body().into_string().await.unwrap();
+        assert_eq!(serde_yaml::from_str::<Value>(&yaml).unwrap(), json);
+        assert!(
+            site.call(Request::builder().uri_str("/docs").finish())
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test]
+    async fn the_page_has_all_it_needs_and_needs_nothing_else() {
+        let site = site(true);
+        let page = get(&site, "/docs", &[]).await;
+        let policy = page.header(CONTENT_SECURITY_POLICY).unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
+        let page = page.into_body().into_string().await.unwrap();
+        assert!(!page.contains("//"));
+        let mut linked = 0;
+        for operation in operations(true).filter(|operation| operation.path != "/docs") {
+            let asset = get(&site, &operation.path, &[]).await;
+            let asset = asset.into_body().into_string().await.unwrap();
+            assert!(!asset.trim().is_empty(), "{}", operation.path);
+            linked += usize::from(page.contains(&operation.path));
+        }
+        assert_eq!(linked, 2);
+    }
+
+    #[tokio::test]
+    async fn the_assets_are_those_of_swagger_ui() {
+        let assets = Assets::of_poem();
+        assert!(assets.script.contains("SwaggerUIBundle"));
+        assert!(assets.style.contains(".swagger-ui"));
+        let fetches = ["@import", "url(http", "url(//", "url(\"http", "url('http"];
+        assert!(fetches.iter().all(|fetch| !assets.style.contains(fetch)));
+    }
+
+    #[tokio::test]
+    async fn a_page_is_compressed_as_the_client_likes_and_sent_once() {
+        let site = site(true);
+        let plain = get(&site, "/docs/swagger-ui.css", &[]).await;
+        let etag = plain.header(ETAG).unwrap().to_owned();
+        let size = plain.into_body().into_bytes().await.unwrap().len();
+        for coding in ["zstd", "br", "gzip"] {
+            let small = get(&site, "/docs/swagger-ui.css", &[(ACCEPT_ENCODING, coding)]).await;
+            assert_eq!(small.header(CONTENT_ENCODING), Some(coding));
+            assert_eq!(small.header(VARY), Some("Accept-Encoding"));
+            assert!(small.into_body().into_bytes().await.unwrap().len() < size / 3);
+        }
+        let again = get(&site, "/docs/swagger-ui.css", &[(IF_NONE_MATCH, &etag)]).await;
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        assert!(again.into_body().is_empty());
+    }
+}

@@ -1,0 +1,187 @@
+use super::*;
+
+/// A document as poem writes it.
+fn raw() -> Value {
+    let text = |name: &str| json!({"schema": {"$ref": format!("#/components/schemas/{name}")}});
+    json!({
+        "openapi": "3.0.0",
+        "info": {"title": "x", "version": "1"},
+        "servers": [],
+        "tags": [{"name": "A", "description": "Last."}, {"name": "B", "description": "First\nof all."}],
+        "paths": {
+            "/things/{id}": {
+                "get": {
+                    "tags": ["B"],
+                    "operationId": "getThing",
+                    "security": [{"token": []}, {}],
+                    "parameters": [{
+                        "name": "part", "in": "query", "required": false, "explode": true,
+                        "deprecated": false, "schema": {"type": "string"},
+                    }],
+                    "responses": {
+                        "200": {
+                            "description": "", "content": {"application/json": text("Thing")},
+                            "headers": {"ETAG": {"schema": {"type": "string"}}},
+                        },
+                        "304": {"description": ""},
+                        "404": {
+                            "description": "", "content": {"application/problem+json": text("Problem")},
+                            "headers": {"not_found": {"schema": {"type": "string"}}},
+                        },
+                    },
+                },
+                "put": {
+                    "tags": ["A"],
+                    "operationId": "putThing",
+                    "security": [{"token": []}],
+                    "parameters": [{"name": "IF-MATCH", "in": "header", "schema": {"type": "string"}}],
+                    "requestBody": {"content": {"application/json": text("Thing")}, "required": true},
+                    "responses": {"204": {"description": ""}},
+                },
+            },
+            "/token": {
+                "post": {
+                    "tags": ["A"],
+                    "operationId": "token",
+                    "requestBody": {"content": {"application/x-www-form-urlencoded": text("Form")}},
+                    "responses": {
+                        "200": {"description": "", "content": {"application/json": text("Thing")}},
+                        "400": {"description": "", "content": {"application/json": text("Form")}},
+                    },
+                },
+            },
+        },
+        "components": {
+            "schemas": {
+                "Thing": {"type": "object", "title": "Thing", "description": "A thing."},
+                "Form": {"type": "object", "description": "A form."},
+                "Problem": {"type": "object", "properties": {"code": {"type": "string"}}},
+            },
+            "securitySchemes": {"token": {"type": "oauth2"}},
+        },
+    })
+}
+
+fn finished() -> Value {
+    finish(&raw().to_string()).unwrap()
+}
+
+fn statuses(operation: &Value) -> Vec<&str> {
+    operation["responses"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+#[test]
+fn a_call_lists_what_it_can_answer_and_nothing_else() {
+    let document = finished();
+    let thing = &document["paths"]["/things/{id}"];
+    assert_eq!(
+        statuses(&thing["get"]),
+        ["200", "304", "400", "401", "404", "406", "500", "503"]
+    );
+    assert_eq!(
+        statuses(&thing["put"]),
+        [
+            "204", "400", "401", "408", "413", "415", "422", "500", "503"
+        ]
+    );
+    assert_eq!(
+        statuses(&document["paths"]["/token"]["post"]),
+        ["200", "400", "406", "408", "413", "415", "500", "503"]
+    );
+}
+
+#[test]
+fn security_is_said_of_each_call() {
+    let document = finished();
+    let thing = &document["paths"]["/things/{id}"];
+    assert_eq!(thing["get"]["security"], json!([{}, {"token": []}]));
+    assert_eq!(thing["put"]["security"], json!([{"token": []}]));
+    assert_eq!(document["paths"]["/token"]["post"]["security"], json!([]));
+    assert_eq!(
+        document["components"]["securitySchemes"]["token"]["type"],
+        "oauth2"
+    );
+}
+
+#[test]
+fn a_status_with_two_forms_has_both() {
+    let document = finished();
+    let refused = &document["paths"]["/token"]["post"]["responses"]["400"];
+    let forms: Vec<_> = refused["content"].as_object().unwrap().keys().collect();
+    assert_eq!(forms, ["application/json", "application/problem+json"]);
+    let text = refused["description"].as_str().unwrap();
+    assert!(text.starts_with("A form.\n\n`malformed_request`: "));
+}
+
+#[test]
+fn reading_can_be_conditional() {
+    let get = &finished()["paths"]["/things/{id}"]["get"];
+    assert_eq!(
+        get["parameters"][1]["$ref"],
+        "#/components/parameters/IfNoneMatch"
+    );
+    assert_eq!(
+        get["parameters"][0],
+        json!({"name": "part", "in": "query", "required": false, "schema": {"type": "string"}})
+    );
+    let etag = json!({"$ref": "#/components/headers/ETag"});
+    assert_eq!(get["responses"]["200"]["headers"]["ETag"], etag);
+    assert_eq!(get["responses"]["304"]["headers"]["ETag"], etag);
+    assert_eq!(
+        finished()["paths"]["/things/{id}"]["put"]["parameters"][0]["name"],
+        "If-Match"
+    );
+}
+
+#[test]
+fn json_bodies_are_closed_and_forms_are_open() {
+    let document = finished();
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["Thing"]["additionalProperties"], false);
+    assert!(schemas["Form"].get("additionalProperties").is_none());
+}
+
+#[test]
+fn tags_come_in_the_order_of_their_calls() {
+    assert_eq!(
+        finished()["tags"],
+        json!([{"name": "B", "description": "First of all."}, {"name": "A", "description": "Last."}])
+    );
+}
+
+#[test]
+fn a_status_or_path_that_is_there_twice_is_a_flaw() {
+    let once = r#""204":{"description":""}"#;
+    let twice = raw().to_string().replace(once, &format!("{once},{once}"));
+    let flaw = finish(&twice).unwrap_err().to_string();
+    assert!(flaw.contains("`204` is there twice"), "{flaw}");
+}
+
+#[test]
+fn the_table_of_routes_is_made_from_it() {
+    let operations = operations(&finished());
+    let rows: Vec<_> = operations
+        .iter()
+        .map(|row| {
+            (
+                row.method.as_str(),
+                row.path.as_str(),
+                row.query.len(),
+                row.produces.len(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("GET", "/api/v1/things/{id}", 1, 1),
+            ("PUT", "/api/v1/things/{id}", 0, 0),
+            ("POST", "/api/v1/token", 0, 1),
+        ]
+    );
+}

@@ -1,0 +1,250 @@
+//! The OpenAPI document: sound, complete, and the one that is checked in.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use polls::app::Apis;
+use polls::failure::Code;
+use polls::http::spec;
+use serde_json::{Map, Value, json};
+
+use crate::schema::{complaints, resolve};
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| spec::document::<Apis>().unwrap());
+
+/// Each operation with its method and path.
+fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Value)> {
+    fields(&DOCUMENT["paths"])
+        .flat_map(|(path, methods)| fields(methods).map(move |(method, it)| (method, path, it)))
+        .map(|(method, path, operation)| (method.as_str(), path.as_str(), operation))
+}
+
+fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+/// All objects in the document, with a pointer to each.
+fn objects(value: &'static Value, at: String, found: &mut Vec<(String, &'static Map<String, Value>)>) {
+    match value {
+        Value::Object(map) => {
+            found.push((at.clone(), map));
+            for (key, below) in map {
+                objects(below, format!("{at}/{key}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, below) in items.iter().enumerate() {
+                objects(below, format!("{at}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn all_objects() -> Vec<(String, &'static Map<String, Value>)> {
+    let mut found = Vec::new();
+    objects(&DOCUMENT, String::new(), &mut found);
+    found
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+#[test]
+fn the_file_that_is_checked_in_is_current() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/polls.json");
+    let written = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(
+        written == format!("{:#}\n", *DOCUMENT),
+        "openapi/polls.json is stale; run `cargo run -- openapi --output openapi/polls.json`"
+    );
+}
+
+#[test]
+fn references_lead_somewhere_and_everything_is_used() {
+    let used: BTreeSet<String> = all_objects()
+        .iter()
+        .filter_map(|(_, object)| object.get("$ref")?.as_str().map(str::to_owned))
+        .collect();
+    for target in &used {
+        let pointer = target.strip_prefix('#').expect("references are local");
+        assert!(DOCUMENT.pointer(pointer).is_some(), "{target} leads nowhere");
+    }
+    for (kind, components) in fields(&DOCUMENT["components"]) {
+        for (name, _) in fields(components).filter(|_| kind != "securitySchemes") {
+            let target = format!("#/components/{kind}/{name}");
+            assert!(used.contains(&target), "{target} is not used");
+        }
+    }
+}
+
+#[test]
+fn it_is_openapi_3_0() {
+    assert_eq!(DOCUMENT["openapi"], "3.0.3");
+    let later = [
+        "$defs", "$id", "$schema", "const", "contentEncoding", "contentMediaType", "else", "if",
+        "patternProperties", "prefixItems", "propertyNames", "then", "unevaluatedItems",
+        "unevaluatedProperties", "webhooks", "jsonSchemaDialect", "pathItems", "identifier",
+    ];
+    for (at, object) in all_objects() {
+        // Names of fields and statuses are not keywords.
+        if ["/properties", "/example", "/value"].iter().any(|end| at.ends_with(end)) {
+            continue;
+        }
+        for keyword in later {
+            assert!(!object.contains_key(keyword), "{at} has {keyword}");
+        }
+        for keyword in ["type", "exclusiveMinimum", "exclusiveMaximum"] {
+            let value = object.get(keyword);
+            let of_3_0 = value.is_none_or(|value| value.is_string() || value.is_boolean());
+            assert!(of_3_0, "{at} has {keyword} as in 3.1");
+        }
+        assert!(object.get("default") != Some(&Value::Null), "{at} defaults to null");
+        if object.contains_key("nullable") {
+            assert!(object.contains_key("type"), "{at} is nullable without a type");
+        }
+        if object.contains_key("$ref") {
+            assert_eq!(object.len(), 1, "{at} has a reference with siblings");
+        }
+    }
+}
+
+#[test]
+fn every_operation_is_introduced() {
+    let tags: Vec<_> = DOCUMENT["tags"].as_array().unwrap().iter().collect();
+    assert!(tags.iter().all(|tag| !text(tag, "description").is_empty()));
+    let mut ids = BTreeSet::new();
+    for (method, path, operation) in operations() {
+        let id = text(operation, "operationId");
+        assert!(!id.is_empty() && ids.insert(id), "{method} {path} needs an id of its own");
+        let tag = &operation["tags"];
+        assert_eq!(tag.as_array().map(Vec::len), Some(1), "{id}: one tag");
+        assert!(tags.iter().any(|known| known["name"] == tag[0]), "{id}: tag {tag}");
+        assert!(!text(operation, "summary").ends_with('.'), "{id}: the summary is a title");
+        assert!(!text(operation, "summary").is_empty(), "{id}: no summary");
+        assert!(text(operation, "description").ends_with('.'), "{id}: no description");
+        assert!(operation["security"].is_array(), "{id}: who may call?");
+    }
+}
+
+#[test]
+fn nothing_goes_without_a_description() {
+    for (_, path, operation) in operations() {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let parameter = resolve(&DOCUMENT, parameter);
+            let described = text(parameter, "description").ends_with('.');
+            assert!(described, "{path}: {parameter}");
+        }
+        for (status, response) in fields(&operation["responses"]) {
+            let described = !text(resolve(&DOCUMENT, response), "description").is_empty();
+            assert!(described, "{path}: {status}");
+        }
+    }
+    for (name, header) in fields(&DOCUMENT["components"]["headers"]) {
+        assert!(!text(header, "description").is_empty(), "{name}");
+    }
+    for (name, schema) in fields(&DOCUMENT["components"]["schemas"]) {
+        assert!(!text(schema, "description").is_empty(), "{name}");
+        for (property, schema) in fields(&schema["properties"]) {
+            let schema = resolve(&DOCUMENT, schema);
+            assert!(!text(schema, "description").is_empty(), "{name}.{property}");
+        }
+    }
+}
+
+#[test]
+fn every_example_is_valid_and_every_object_that_is_sent_or_answered_has_one() {
+    for (name, schema) in fields(&DOCUMENT["components"]["schemas"]) {
+        if let Some(example) = schema.get("example") {
+            assert_eq!(complaints(&DOCUMENT, schema, example), [""; 0], "{name}");
+        }
+    }
+    let mut checked = 0;
+    for (at, object) in all_objects() {
+        let Some(schema) = object.get("schema") else {
+            continue;
+        };
+        if let Some(example) = schema.get("example") {
+            assert_eq!(complaints(&DOCUMENT, schema, example), [""; 0], "{at}");
+        }
+        for (_, example) in object.get("examples").map(fields).into_iter().flatten() {
+            assert_eq!(complaints(&DOCUMENT, schema, &example["value"]), [""; 0], "{at}");
+            checked += 1;
+        }
+        if at.contains("/content/") {
+            let shown = object.contains_key("examples")
+                || resolve(&DOCUMENT, schema).get("example").is_some();
+            assert!(shown, "{at} has no example");
+        }
+    }
+    assert!(checked >= Code::ALL.len() / 2);
+}
+
+#[test]
+fn statuses_are_those_that_a_call_of_its_kind_has() {
+    for (method, path, operation) in operations() {
+        let id = text(operation, "operationId");
+        let has = |status: &str| operation["responses"].get(status).is_some();
+        let security = operation["security"].as_array().unwrap();
+        let body = &operation["requestBody"]["content"];
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let parameters: Vec<_> = parameters
+            .map(|parameter| text(resolve(&DOCUMENT, parameter), "name"))
+            .collect();
+        let answers_something = fields(&operation["responses"])
+            .any(|(status, answer)| status.starts_with('2') && answer.get("content").is_some());
+
+        for status in ["400", "500", "503"] {
+            assert!(has(status), "{id}: {status}");
+        }
+        assert_eq!(has("401"), !security.is_empty(), "{id}: 401");
+        for status in ["408", "413", "415"] {
+            assert_eq!(has(status), body.is_object(), "{id}: {status}");
+        }
+        assert_eq!(has("406"), answers_something, "{id}: 406");
+        assert_eq!(has("304"), parameters.contains(&"If-None-Match"), "{id}: 304");
+        assert_eq!(has("412"), parameters.contains(&"If-Match"), "{id}: 412");
+        if body.get("application/json").is_some() {
+            assert!(has("422"), "{id}: 422");
+        }
+        if path.contains('{') {
+            assert!(has("404"), "{id}: 404");
+        }
+        if method == "get" {
+            assert!(!has("201") && !has("204") && !has("409"), "{id}");
+        }
+        for outside in ["405", "default"] {
+            assert!(!has(outside), "{id}: {outside}");
+        }
+        for (status, response) in fields(&operation["responses"]) {
+            let response = resolve(&DOCUMENT, response);
+            let header = |name: &str| response["headers"].get(name).is_some();
+            assert!(header("X-Request-Id"), "{id}: {status}");
+            assert_eq!(header("WWW-Authenticate"), status == "401", "{id}: {status}");
+            let waits = matches!(status.as_str(), "429" | "503");
+            assert_eq!(header("Retry-After"), waits, "{id}: {status}");
+            assert_eq!(header("Location"), status == "201", "{id}: {status}");
+        }
+    }
+}
+
+#[test]
+fn request_bodies_take_nothing_that_they_do_not_know() {
+    for (_, path, operation) in operations() {
+        let Some(media) = operation["requestBody"]["content"].get("application/json") else {
+            continue;
+        };
+        let schema = resolve(&DOCUMENT, &media["schema"]);
+        assert_eq!(schema["additionalProperties"], json!(false), "{path}");
+    }
+}
+
+#[test]
+fn the_codes_of_problems_are_those_of_the_program() {
+    let names = DOCUMENT["components"]["schemas"]["ProblemCode"]["enum"].as_array().unwrap();
+    assert_eq!(names.len(), Code::ALL.len());
+    for code in Code::ALL {
+        assert!(names.contains(&json!(code.name())));
+    }
+}

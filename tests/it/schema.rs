@@ -1,0 +1,197 @@
+//! Whether a value is what a schema of the OpenAPI document says: the keywords that the document
+//! uses, and a complaint about any other.
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+/// Everything about `value` that `schema` does not allow, each with a JSON pointer to it.
+pub fn complaints(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
+    let mut check = Check { document, complaints: Vec::new() };
+    check.schema(schema, value, "");
+    check.complaints
+}
+
+/// What a `$ref` leads to; anything else is itself.
+pub fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value.get("$ref").and_then(Value::as_str) {
+        Some(target) => {
+            let pointer = target.strip_prefix('#').expect("references are local");
+            document.pointer(pointer).unwrap_or_else(|| panic!("{target} leads nowhere"))
+        }
+        None => value,
+    }
+}
+
+struct Check<'a> {
+    document: &'a Value,
+    complaints: Vec<String>,
+}
+
+impl Check<'_> {
+    fn complain(&mut self, at: &str, text: impl std::fmt::Display) {
+        self.complaints.push(format!("{at}: {text}"));
+    }
+
+    fn schema(&mut self, schema: &Value, value: &Value, at: &str) {
+        let schema = resolve(self.document, schema);
+        let Value::Object(rules) = schema else {
+            return self.complain(at, format_args!("{schema} is not a schema"));
+        };
+        if value.is_null() {
+            if rules.get("nullable") != Some(&Value::Bool(true)) {
+                self.complain(at, "null is not allowed");
+            }
+            return;
+        }
+        for (keyword, rule) in rules {
+            self.keyword(keyword, rule, rules, value, at);
+        }
+    }
+
+    fn keyword(
+        &mut self,
+        keyword: &str,
+        rule: &Value,
+        rules: &Map<String, Value>,
+        value: &Value,
+        at: &str,
+    ) {
+        let fine = match keyword {
+            "type" => is_of_type(value, rule),
+            "enum" => rule.as_array().is_some_and(|values| values.contains(value)),
+            "format" => value.as_str().is_none_or(|text| has_format(text, rule)),
+            "pattern" => {
+                let pattern = Regex::new(rule.as_str().unwrap_or_default()).expect("a pattern");
+                value.as_str().is_none_or(|text| pattern.is_match(text))
+            }
+            "minLength" => characters(value) >= rule.as_u64(),
+            "maxLength" => characters(value) <= rule.as_u64(),
+            "minItems" => items(value) >= rule.as_u64(),
+            "maxItems" => items(value) <= rule.as_u64(),
+            "minimum" => value.as_f64() >= rule.as_f64(),
+            "maximum" => value.as_f64() <= rule.as_f64(),
+            "uniqueItems" => value.as_array().is_none_or(|items| {
+                let mut rest = items.iter();
+                std::iter::from_fn(|| rest.next().map(|item| (item, rest.clone())))
+                    .all(|(item, mut rest)| !rest.any(|other| other == item))
+            }),
+            "required" => {
+                let names = rule.as_array().into_iter().flatten().filter_map(Value::as_str);
+                for name in names.filter(|name| value.get(name).is_none()) {
+                    self.complain(at, format_args!("`{name}` is missing"));
+                }
+                true
+            }
+            "properties" => {
+                for (name, below) in rule.as_object().into_iter().flatten() {
+                    if let Some(value) = value.get(name) {
+                        self.schema(below, value, &format!("{at}/{name}"));
+                    }
+                }
+                true
+            }
+            "additionalProperties" => {
+                let known = &rules["properties"];
+                for name in value.as_object().into_iter().flatten().map(|(name, _)| name) {
+                    if known.get(name).is_none() {
+                        self.complain(at, format_args!("`{name}` is not a field"));
+                    }
+                }
+                true
+            }
+            "items" => {
+                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                    self.schema(rule, item, &format!("{at}/{index}"));
+                }
+                true
+            }
+            "allOf" => {
+                for part in rule.as_array().into_iter().flatten() {
+                    self.schema(part, value, at);
+                }
+                true
+            }
+            "title" | "description" | "default" | "example" | "nullable" => true,
+            _ => panic!("the keyword `{keyword}` is not one that this document uses"),
+        };
+        if !fine {
+            self.complain(at, format_args!("{value} against {keyword} {rule}"));
+        }
+    }
+}
+
+fn is_of_type(value: &Value, kind: &Value) -> bool {
+    match kind.as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
+        _ => false,
+    }
+}
+
+fn has_format(text: &str, format: &Value) -> bool {
+    match format.as_str() {
+        Some("uuid") => text.parse::<uuid::Uuid>().is_ok(),
+        Some("date-time") => text.parse::<jiff::Timestamp>().is_ok(),
+        Some("uri-reference") => text.starts_with('/') || text.parse::<url::Url>().is_ok(),
+        Some("password") => true,
+        _ => panic!("the format {format} is not one that this document uses for strings"),
+    }
+}
+
+fn characters(value: &Value) -> Option<u64> {
+    value.as_str().map(|text| text.chars().count() as u64)
+}
+
+fn items(value: &Value) -> Option<u64> {
+    value.as_array().map(|items| items.len() as u64)
+}
+
+#[test]
+fn each_rule_is_held() {
+    let document = serde_json::json!({"kinds": {"enum": ["a", "b"]}});
+    let schema = serde_json::json!({
+        "type": "object",
+        "required": ["id"],
+        "additionalProperties": false,
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            "kind": {"$ref": "#/kinds"},
+            "names": {
+                "type": "array", "minItems": 1, "maxItems": 2, "uniqueItems": true,
+                "items": {"type": "string", "minLength": 1, "maxLength": 2, "pattern": "^[a-z]*$"},
+            },
+            "size": {"type": "integer", "minimum": 1, "maximum": 9},
+            "gone": {"type": "string", "format": "date-time", "nullable": true},
+        },
+    });
+    let good = serde_json::json!({
+        "id": "01963b1c-7a20-7d4e-9c1f-5a6b7c8d9e0f", "kind": "a", "names": ["x", "y"], "size": 9,
+        "gone": null,
+    });
+    assert_eq!(complaints(&document, &schema, &good), [""; 0]);
+    for (field, bad) in [
+        ("id", "\"7\""),
+        ("id", "null"),
+        ("kind", "\"c\""),
+        ("names", "[]"),
+        ("names", "[\"x\", \"x\"]"),
+        ("names", "[\"x\", \"y\", \"z\"]"),
+        ("names", "[\"xyz\"]"),
+        ("names", "[\"\"]"),
+        ("names", "[\"X\"]"),
+        ("size", "0"),
+        ("size", "10"),
+        ("size", "1.5"),
+        ("gone", "\"yesterday\""),
+        ("more", "1"),
+    ] {
+        let mut value = good.clone();
+        value[field] = serde_json::from_str(bad).unwrap();
+        assert_eq!(complaints(&document, &schema, &value).len(), 1, "{field}: {bad}");
+    }
+    assert_eq!(complaints(&document, &schema, &serde_json::json!({})).len(), 1);
+}
