@@ -1,6 +1,8 @@
 //! The whole wiring, once: what the parts are and who is handed what.
 
 use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use poem::{EndpointExt as _, IntoEndpoint as _, Route};
@@ -14,7 +16,7 @@ use crate::auth::api::AuthApi;
 use crate::ballots::BallotBox;
 use crate::ballots::api::BallotsApi;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError};
 use crate::failure::Failure;
 use crate::http::{self, Listener, Metrics, spec};
@@ -69,6 +71,15 @@ pub enum OpenError {
     Outdated,
     #[error(transparent)]
     Authority(#[from] auth::OpenError),
+}
+
+/// Why nobody can be served: the address is in use, or not this machine's.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+struct ListenError {
+    address: String,
+    #[source]
+    cause: io::Error,
 }
 
 impl App {
@@ -126,13 +137,23 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     telemetry::init(&config.log)?;
     // Before anything is opened: the parts take hold of their metrics when they are made.
     let metrics = config.http.metrics.then(Metrics::install);
-    let listener = Listener::bind(&config.server).await?;
+    let listener = listen(&config.server).await?;
     let app = App::open(config, Clock::default()).await?;
     let stop = CancellationToken::new();
     http::stop_on_signals(stop.clone())?;
     greet(&app, &listener);
     run(app, listener, metrics, stop).await;
     Ok(())
+}
+
+async fn listen(server: &config::Server) -> Result<Listener, ListenError> {
+    Listener::bind(server).await.map_err(|cause| ListenError {
+        address: match &server.path {
+            Some(path) => path.display().to_string(),
+            None => SocketAddr::new(server.host, server.port).to_string(),
+        },
+        cause,
+    })
 }
 
 /// Serves until `stop`, then finishes what was begun and closes the app.

@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
     match cli::run(command, loaded).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("polls: {error}");
+            eprintln!("polls: {}", cli::explain(&*error));
             ExitCode::FAILURE
         }
     }

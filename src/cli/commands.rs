@@ -13,7 +13,6 @@ use crate::ballots::recount;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
-use crate::failure::Failure;
 use crate::http::spec;
 use crate::seed;
 use crate::users::{Role, Standing};
@@ -56,7 +55,7 @@ pub async fn seed(config: Config, arguments: Seed) -> Outcome {
         }
     };
     app.close().await;
-    Ok(outcome.map_err(explained)?)
+    Ok(outcome?)
 }
 
 pub async fn user(config: Config, command: UserCommand) -> Outcome {
@@ -72,7 +71,7 @@ async fn change_user(app: &App, command: UserCommand) -> Outcome {
         UserCommand::Create(new) => return create_user(app, new).await,
         UserCommand::Passwd(Account { login }) => {
             let password = read_password()?.expose().to_owned();
-            authority.set_password_by_hand(&login, password).await.map_err(explained)?;
+            authority.set_password_by_hand(&login, password).await?;
             println!("The password of {login} is changed, and its sessions are ended.");
             return Ok(());
         }
@@ -81,7 +80,7 @@ async fn change_user(app: &App, command: UserCommand) -> Outcome {
         UserCommand::Disable(account) => (account, Standing { disabled: Some(true), ..Standing::default() }),
         UserCommand::Enable(account) => (account, Standing { disabled: Some(false), ..Standing::default() }),
     };
-    let account = authority.set_standing_by_hand(&login, change).await.map_err(explained)?;
+    let account = authority.set_standing_by_hand(&login, change).await?;
     let state = if account.is_active() { "active" } else { "disabled" };
     println!("{login} is {} {state} {}.", article(state), role_name(account.role));
     Ok(())
@@ -92,7 +91,7 @@ async fn create_user(app: &App, new: NewUser) -> Outcome {
     let password = read_password()?.expose().to_owned();
     let NewUser { name, email, phone, .. } = new;
     let registration = Registration { name, email, phone, password };
-    let made = app.authority.create_by_hand(registration, role).await.map_err(explained)?;
+    let made = app.authority.create_by_hand(registration, role).await?;
     println!("{} was made: {}", role_name(role), made.id);
     Ok(())
 }
@@ -116,7 +115,7 @@ async fn mint(app: &App, arguments: TokenArguments) -> Outcome {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match arguments.user {
         Some(login) => {
-            let minted = app.authority.mint(&login, arguments.ttl).await.map_err(explained)?;
+            let minted = app.authority.mint(&login, arguments.ttl).await?;
             writeln!(out, "{} {}", minted.user_id, minted.access_token)?;
         }
         None => {
@@ -156,24 +155,12 @@ pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
         let questions: std::collections::BTreeSet<_> =
             differences.iter().map(|difference| difference.question_id).collect();
         for question in &questions {
-            recount::mend(&db, *question).await.map_err(explained)?;
+            recount::mend(&db, *question).await?;
         }
         println!("The tallies of {} questions are mended.", questions.len());
     }
     db.close().await;
     Ok(())
-}
-
-/// A failure in words for the terminal, field by field.
-fn explained(failure: Failure) -> String {
-    let mut text = failure.detail.to_string();
-    for error in &failure.errors {
-        text.push_str(&format!("\n  {}: {}", error.pointer.trim_start_matches('/'), error.message));
-    }
-    if let Some(cause) = &failure.source {
-        text.push_str(&format!("\n  because: {cause}"));
-    }
-    text
 }
 
 fn role_name(role: Role) -> &'static str {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod commands;
+mod explain;
 mod password;
 
 use std::error::Error;
@@ -11,6 +12,7 @@ pub use arguments::{
     Account, Cli, Command, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Recount, Seed,
     ServeFlags, TokenArguments, UserCommand,
 };
+pub use explain::explain;
 pub use password::read_password;
 
 use crate::app;

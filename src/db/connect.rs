@@ -45,9 +45,10 @@ impl Db {
         // One writer per process: SQLite has one write lock, and a queue in the program is
         // fairer and cheaper than its busy handler. It comes first, since it makes the file.
         let writer = Database::connect(sqlite(config, &path, 1));
-        let writer = writer.await.map_err(|error| ConnectError::Open(url.to_owned(), error))?;
+        let cannot_open = |error| ConnectError::Open(config.url.to_string(), error);
+        let writer = writer.await.map_err(cannot_open)?;
         let reader = Database::connect(sqlite(config, &path, config.max_connections));
-        let reader = reader.await.map_err(|error| ConnectError::Open(url.to_owned(), error))?;
+        let reader = reader.await.map_err(cannot_open)?;
 
         let mut lock_file = path.into_os_string();
         lock_file.push("-migrate");
