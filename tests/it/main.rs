@@ -1,9 +1,10 @@
 //! The tests of the whole server, over real HTTP.
 
+mod commands;
 mod crashes;
+mod openapi;
 mod processes;
 mod races;
-mod openapi;
 mod schema;
 mod story;
 mod support;

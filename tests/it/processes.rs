@@ -30,9 +30,16 @@ async fn sign_up(client: &Client, address: &str, email: &str) -> User {
     let account = json!({"name": "Ada", "email": email, "password": PASSWORD});
     let users = client.post(format!("{address}/api/v1/users"));
     let id = send(users.json(&account)).await.expect(201).text("id");
-    let form = [("grant_type", "password"), ("username", email), ("password", PASSWORD)];
+    let form = [
+        ("grant_type", "password"),
+        ("username", email),
+        ("password", PASSWORD),
+    ];
     let token = client.post(format!("{address}/api/v1/auth/token"));
-    let token = send(token.form(&form)).await.expect(200).text("access_token");
+    let token = send(token.form(&form))
+        .await
+        .expect(200)
+        .text("access_token");
     User::of_token(&id, &token, client.clone(), address)
 }
 
@@ -45,11 +52,15 @@ async fn four_servers_start_at_once_on_an_empty_database() {
             let starting: Vec<_> = (0..4)
                 .map(|_| scope.spawn(|| Server::start(folder.path(), &CHEAP_PASSWORDS)))
                 .collect();
-            let started = starting.into_iter().map(|server| server.join().expect("it starts"));
+            let started = starting
+                .into_iter()
+                .map(|server| server.join().expect("it starts"));
             started.collect::<Vec<_>>()
         });
         for server in &servers {
-            send(client.get(format!("{}/readyz", server.address))).await.expect(200);
+            send(client.get(format!("{}/readyz", server.address)))
+                .await
+                .expect(200);
         }
         // One signing key: the token of one is good at all of them.
         let user = sign_up(&client, &servers[0].address, "ada@example.org").await;
@@ -59,7 +70,10 @@ async fn four_servers_start_at_once_on_an_empty_database() {
         }
         let status = polls(folder.path(), &["migrate", "status"]).done();
         assert!(status.lines().count() > 3, "{status}");
-        assert!(status.lines().all(|line| line.starts_with("applied ")), "{status}");
+        assert!(
+            status.lines().all(|line| line.starts_with("applied ")),
+            "{status}"
+        );
         for server in servers {
             assert_eq!(server.terminate(), Some(0));
         }
@@ -74,8 +88,15 @@ fn a_key_that_is_not_the_databases_is_refused() {
     // Without a key of its own, and with the same one, it starts.
     drop(Server::start(folder.path(), &[]));
     drop(Server::start(folder.path(), &["--set", &with(KEY)]));
-    let refusal = polls(folder.path(), &["serve", "--port", "0", "--set", &with(OTHER_KEY)]).fails(1);
-    assert!(refusal.contains("auth.key is not the key of this database"), "{refusal}");
+    let refusal = polls(
+        folder.path(),
+        &["serve", "--port", "0", "--set", &with(OTHER_KEY)],
+    )
+    .fails(1);
+    assert!(
+        refusal.contains("auth.key is not the key of this database"),
+        "{refusal}"
+    );
     assert!(refusal.contains("polls keys rotate"), "{refusal}");
     assert!(!refusal.contains(OTHER_KEY), "{refusal}");
     let other = ["serve", "--port", "0", "--set", "auth.algorithm=EdDSA"];
@@ -98,9 +119,15 @@ async fn migrations_go_up_and_down_and_up_again() {
     run(&["seed"]);
 
     let down = run(&["migrate", "down"]);
-    assert_eq!((count(&down, "applied "), count(&down, "pending ")), (steps - 1, 1));
+    assert_eq!(
+        (count(&down, "applied "), count(&down, "pending ")),
+        (steps - 1, 1)
+    );
     let all = steps.to_string();
-    assert_eq!(count(&run(&["migrate", "down", "--steps", &all]), "pending "), steps);
+    assert_eq!(
+        count(&run(&["migrate", "down", "--steps", &all]), "pending "),
+        steps
+    );
     assert_eq!(tables(folder.path()).await, Vec::<String>::new());
     // A server that may not migrate says what to do.
     let by_hand = ["serve", "--port", "0", "--set", "database.migrate=false"];
@@ -111,7 +138,10 @@ async fn migrations_go_up_and_down_and_up_again() {
     assert!(tables(folder.path()).await.len() > 6);
     run(&["seed"]);
     run(&["recount", "--check"]);
-    drop(Server::start(folder.path(), &["--set", "database.migrate=false"]));
+    drop(Server::start(
+        folder.path(),
+        &["--set", "database.migrate=false"],
+    ));
 }
 
 /// The tables that the migrations have made.
@@ -154,14 +184,23 @@ async fn stopping_under_load_loses_nothing() {
         });
         let stopping = async {
             stopping_time.notified().await;
-            tokio::task::spawn_blocking(move || one.terminate()).await.expect("no panic")
+            tokio::task::spawn_blocking(move || one.terminate())
+                .await
+                .expect("no panic")
         };
         let (_, code) = join(storm, stopping).await;
         assert_eq!(code, Some(0));
 
         let acknowledged = acknowledged.into_inner().expect("no panic");
-        println!("{} of {} acknowledged before the end", acknowledged.len(), voters.len());
-        assert!(acknowledged.len() < voters.len(), "it did not stop under load");
+        println!(
+            "{} of {} acknowledged before the end",
+            acknowledged.len(),
+            voters.len()
+        );
+        assert!(
+            acknowledged.len() < voters.len(),
+            "it did not stop under load"
+        );
         let path = &format!("{}/ballot", question.path);
         all_at_once(&acknowledged, |voter| {
             let voter = voter.at(&other.address);
@@ -177,14 +216,22 @@ struct Wire(BufReader<TcpStream>);
 
 impl Wire {
     fn open(server: &Server) -> Wire {
-        let address = server.address.strip_prefix("http://").expect("a TCP address");
+        let address = server
+            .address
+            .strip_prefix("http://")
+            .expect("a TCP address");
         let stream = TcpStream::connect(address).expect("a connection");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("a timeout");
         Wire(BufReader::new(stream))
     }
 
     fn write(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).expect("it is written");
+        self.0
+            .get_mut()
+            .write_all(text.as_bytes())
+            .expect("it is written");
     }
 
     /// The status of the next answer; 0 where the server has hung up.
@@ -192,7 +239,10 @@ impl Wire {
         let mut line = String::new();
         // A reset connection has no answer either.
         let _ = self.0.read_line(&mut line);
-        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
         while !line.trim().is_empty() {
             line.clear();
             let _ = self.0.read_line(&mut line);
@@ -205,7 +255,10 @@ impl Wire {
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}: waited in vain");
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{what}: waited in vain"
+        );
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -229,8 +282,13 @@ fn what_was_begun_is_finished_while_nothing_new_is_taken() {
     assert_eq!(begun.status(), 100);
     server.ask_to_stop();
 
-    let address = server.address.strip_prefix("http://").expect("a TCP address");
-    wait_until("no new connections", || TcpStream::connect(address).is_err());
+    let address = server
+        .address
+        .strip_prefix("http://")
+        .expect("a TCP address");
+    wait_until("no new connections", || {
+        TcpStream::connect(address).is_err()
+    });
     let mut statuses = Vec::new();
     for mut probe in probes {
         probe.write("Host: polls\r\n\r\n");
@@ -238,7 +296,10 @@ fn what_was_begun_is_finished_while_nothing_new_is_taken() {
     }
     // A probe that the server had not begun to read may have been hung up on.
     assert!(statuses.contains(&503), "{statuses:?}");
-    assert!(statuses.iter().all(|status| matches!(status, 0 | 503)), "{statuses:?}");
+    assert!(
+        statuses.iter().all(|status| matches!(status, 0 | 503)),
+        "{statuses:?}"
+    );
 
     begun.write(&body);
     assert_eq!(begun.status(), 201);
@@ -258,7 +319,10 @@ fn a_request_that_never_ends_is_given_up_after_the_grace_period() {
     let asked = Instant::now();
     assert_eq!(server.terminate(), Some(0));
     let took = asked.elapsed();
-    assert!((Duration::from_millis(200)..Duration::from_secs(15)).contains(&took), "{took:?}");
+    assert!(
+        (Duration::from_millis(200)..Duration::from_secs(15)).contains(&took),
+        "{took:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,9 +331,18 @@ async fn a_unix_socket_serves_as_well() {
     let path = folder.path().join("polls.sock");
     let name = path.to_str().expect("UTF-8");
     let start = |more: &[&str]| Server::serve(folder.path(), &[&["--path", name], more].concat());
-    let mode = || fs::metadata(&path).expect("the socket").permissions().mode() & 0o777;
+    let mode = || {
+        fs::metadata(&path)
+            .expect("the socket")
+            .permissions()
+            .mode()
+            & 0o777
+    };
     let healthy = async || {
-        let client = Client::builder().unix_socket(path.clone()).build().expect("a client");
+        let client = Client::builder()
+            .unix_socket(path.clone())
+            .build()
+            .expect("a client");
         send(client.get("http://polls/readyz")).await.expect(200);
     };
 
@@ -284,7 +357,12 @@ async fn a_unix_socket_serves_as_well() {
 
     // What a killed server leaves behind does not keep the next one from starting.
     server.kill();
-    assert!(fs::metadata(&path).expect("still there").file_type().is_socket());
+    assert!(
+        fs::metadata(&path)
+            .expect("still there")
+            .file_type()
+            .is_socket()
+    );
     let server = start(&[]);
     assert_eq!(mode(), 0o660);
     healthy().await;
@@ -305,11 +383,18 @@ async fn the_greeting_tells_where_everything_is() {
     println!("ready after {:?}", begun.elapsed());
     let client = client();
     let named = |what: &str| {
-        let line = server.greeting.iter().find_map(|line| line.trim().strip_prefix(what));
-        line.unwrap_or_else(|| panic!("no {what} in {:?}", server.greeting)).trim().to_owned()
+        let line = server
+            .greeting
+            .iter()
+            .find_map(|line| line.trim().strip_prefix(what));
+        line.unwrap_or_else(|| panic!("no {what} in {:?}", server.greeting))
+            .trim()
+            .to_owned()
     };
     assert_eq!(server.greeting.len(), 5, "{:?}", server.greeting);
-    send(client.get(format!("{}/questions", named("API")))).await.expect(200);
+    send(client.get(format!("{}/questions", named("API"))))
+        .await
+        .expect(200);
     let docs = send(client.get(named("Swagger UI"))).await.expect(200);
     assert!(docs.header("content-type").starts_with("text/html"));
     let spec = send(client.get(named("OpenAPI"))).await.expect(200);
