@@ -112,8 +112,8 @@ impl App {
 pub type Apis = (AuthApi, UsersApi, QuestionsApi, ChoicesApi, BallotsApi, ResultsApi);
 
 /// The OpenAPI document of the API.
+#[expect(clippy::expect_used, reason = "a test holds that it is sound, whatever the input")]
 pub fn document() -> serde_json::Value {
-    // A test holds that the document is sound; nothing but the program itself goes into it.
     spec::document::<Apis>().expect("the API describes itself well")
 }
 
@@ -215,6 +215,7 @@ async fn ready(db: &Db) -> Result<(), Failure> {
 }
 
 /// Says where everything is.
+#[expect(clippy::print_stdout, reason = "for the operator, who reads it there")]
 fn greet(app: &App, listener: &Listener) {
     let address = listener.address();
     println!("polls {} is ready", env!("CARGO_PKG_VERSION"));

@@ -29,7 +29,7 @@
 //! - [`http`]: everything about HTTP that is the same for every call.
 //!
 //! The features, each of which may use only those above it:
-//! - [`users`]: accounts.
+//! - [`users`]: the accounts.
 //! - [`auth`]: passwords, sessions, tokens, keys, revocation, limits on sign-in.
 //! - [`questions`]: questions and choices, their opening, closing, deletion, search.
 //! - [`tallies`]: what the ballots add up to, who may see it, shared reads.

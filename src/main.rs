@@ -13,6 +13,7 @@ const MISTAKE: u8 = 2;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
+#[expect(clippy::print_stderr, reason = "where commands complain")]
 async fn main() -> ExitCode {
     let (sources, command) = Cli::of_process().split(Sources::of_process());
     let loaded = match config::load(&sources) {

@@ -525,7 +525,7 @@ fn own_address(request: &Request) -> String {
         request
             .uri()
             .authority()
-            .map(|authority| authority.as_str())
+            .map(http::uri::Authority::as_str)
     });
     let scheme = request.scheme();
     format!("{scheme}://{}", host.unwrap_or("localhost"))

@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, and how each answer comes about.
 
 mod arguments;
+#[expect(clippy::print_stdout, reason = "where commands answer")]
 mod commands;
 mod explain;
 mod password;

@@ -107,8 +107,8 @@ struct Layers {
 }
 
 impl Default for Layers {
+    #[expect(clippy::expect_used, reason = "a test holds that the embedded file is valid")]
     fn default() -> Self {
-        // A test holds that the embedded file is as valid as any.
         let values = Yaml::from_str(manual::DEFAULTS).expect("config/default.yaml is YAML");
         Layers {
             figment: Figment::from(Layer::new(DEFAULT, values)),
@@ -314,6 +314,7 @@ impl Merged {
     }
 
     /// The typed configuration, where the default stands in for each value that has been reported.
+    #[expect(clippy::panic, reason = "a test holds that the defaults are valid")]
     fn extract(&mut self) -> Config {
         let defaults = Layers::default().figment;
         let mut mended = self.figment.clone();

@@ -186,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn streams_stay_plain() {
-        let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>("x".repeat(5000))]);
+        let chunks = futures_util::stream::iter([Ok::<_, io::Error>("x".repeat(5000))]);
         let stream = Response::builder()
             .content_type("application/json")
             .body(Body::from_bytes_stream(chunks));

@@ -1,5 +1,13 @@
 //! The tests of the whole server, over real HTTP.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
 mod commands;
 mod crashes;
 mod openapi;
@@ -8,3 +16,4 @@ mod races;
 mod schema;
 mod story;
 mod support;
+mod tidy;

@@ -93,7 +93,7 @@ fn for_each_below(schema: &mut Map<String, Value>, act: &mut dyn FnMut(&mut Valu
         match (key.as_str(), below) {
             ("items" | "additionalProperties" | "not", below) => act(below),
             ("properties", Value::Object(properties)) => {
-                properties.values_mut().for_each(&mut *act)
+                properties.values_mut().for_each(&mut *act);
             }
             ("allOf" | "anyOf" | "oneOf", Value::Array(all)) => all.iter_mut().for_each(&mut *act),
             _ => {}
