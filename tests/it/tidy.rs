@@ -1,0 +1,226 @@
+//! What the sources must not say: who may import whom, who may ask for the time.
+//!
+//! The reader of a module can rely on what is absent from it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The features, each of which may use only those before it.
+const FEATURES: [&str; 5] = ["users", "auth", "questions", "tallies", "ballots"];
+
+/// A line of a source file, without comments; lines of test modules are left out.
+struct Line {
+    /// Beneath the package's folder, such as `src/auth/guard.rs`.
+    file: String,
+    number: usize,
+    text: String,
+}
+
+/// The program's own lines, of both crates.
+fn lines() -> Vec<Line> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["src", "migration/src"] {
+        collect(&root.join(folder), &mut files);
+    }
+    let mut lines = Vec::new();
+    for path in files {
+        let file = path
+            .strip_prefix(root)
+            .expect("beneath the root")
+            .display()
+            .to_string();
+        let of_tests = file.contains("/tests/") || file.ends_with("tests.rs");
+        if of_tests {
+            continue;
+        }
+        let source = fs::read_to_string(&path).expect("a source file");
+        // Test modules are the last of their files.
+        let program = source
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap_or_default();
+        for (index, line) in program.lines().enumerate() {
+            let text = line.split("//").next().unwrap_or_default().to_owned();
+            lines.push(Line {
+                file: file.clone(),
+                number: index + 1,
+                text,
+            });
+        }
+    }
+    assert!(lines.len() > 5_000, "the sources have moved");
+    lines
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// Whether `text` has `word` as a whole word.
+fn names(text: &str, word: &str) -> bool {
+    let of_word = |character: char| character.is_alphanumeric() || character == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        !before.ends_with(of_word) && !after.starts_with(of_word)
+    })
+}
+
+/// Fails with every line that breaks the rule.
+#[track_caller]
+fn forbid(rule: &str, breaks: impl Fn(&Line) -> bool) {
+    let lines = lines();
+    let broken = lines.iter().filter(|line| breaks(line));
+    let broken: Vec<String> = broken
+        .map(|line| format!("{}:{}: {}", line.file, line.number, line.text.trim()))
+        .collect();
+    assert!(broken.is_empty(), "{rule}\n{}", broken.join("\n"));
+}
+
+/// The first part of a file's path beneath `src/`, without the ending.
+fn module(file: &str) -> &str {
+    let below = file.strip_prefix("src/").unwrap_or_default();
+    let first = below.split('/').next().unwrap_or_default();
+    first.strip_suffix(".rs").unwrap_or(first)
+}
+
+/// Where requests and answers are: handlers, their objects, and what handlers share.
+fn is_api(file: &str) -> bool {
+    let of_api = |part| {
+        matches!(
+            part,
+            "api" | "api.rs" | "objects.rs" | "view.rs" | "guard.rs"
+        )
+    };
+    file.split('/').any(of_api)
+}
+
+#[test]
+fn only_the_edge_names_the_web_framework() {
+    forbid(
+        "poem is for api.rs, objects.rs, auth/guard.rs, http/ and app.rs",
+        |line| {
+            let edge = is_api(&line.file) || matches!(module(&line.file), "http" | "app");
+            !edge && (names(&line.text, "poem") || names(&line.text, "poem_openapi"))
+        },
+    );
+}
+
+#[test]
+fn features_point_one_way() {
+    let order = FEATURES.join(" ← ");
+    forbid(
+        &format!("verbs and entities point one way: {order}"),
+        |line| {
+            let of = FEATURES
+                .iter()
+                .position(|feature| *feature == module(&line.file));
+            let Some(own) = of.filter(|_| !is_api(&line.file)) else {
+                return false;
+            };
+            FEATURES[own + 1..]
+                .iter()
+                .any(|later| uses(&line.text, later))
+        },
+    );
+}
+
+#[test]
+fn no_api_uses_another_ones_handlers() {
+    let rule = "an api.rs uses verbs, guards and objects, never another api.rs";
+    forbid(rule, |line| {
+        let own = module(&line.file);
+        let of_other = |feature: &&str| {
+            let api = format!("crate::{feature}::api");
+            let objects = format!("{api}::objects");
+            **feature != *own && line.text.contains(&api) && !line.text.contains(&objects)
+        };
+        FEATURES.contains(&own) && FEATURES.iter().any(of_other)
+    });
+}
+
+#[test]
+fn the_ground_stands_on_no_feature() {
+    forbid(
+        "clock, config, db, failure and text use no feature",
+        |line| {
+            matches!(
+                module(&line.file),
+                "clock" | "config" | "db" | "failure" | "text"
+            ) && FEATURES.iter().any(|feature| uses(&line.text, feature))
+        },
+    );
+    forbid("http uses no feature", |line| {
+        module(&line.file) == "http" && FEATURES.iter().any(|feature| uses(&line.text, feature))
+    });
+    forbid(
+        "migrations use no entity, which will have changed when they run again",
+        |line| line.file.starts_with("migration/") && names(&line.text, "polls"),
+    );
+}
+
+fn uses(text: &str, feature: &str) -> bool {
+    text.contains(&format!("crate::{feature}::"))
+        || text.contains(&format!("crate::{feature};"))
+        || text.contains("use crate::{") && names(text, feature)
+}
+
+#[test]
+fn only_the_clock_knows_the_time() {
+    let clocks = [
+        "SystemTime::now",
+        "Timestamp::now",
+        "Zoned::now",
+        "Utc::now",
+        "UNIX_EPOCH",
+    ];
+    forbid("whoever needs the time is handed a Clock", |line| {
+        line.file != "src/clock.rs" && clocks.iter().any(|clock| line.text.contains(clock))
+    });
+}
+
+#[test]
+fn only_the_database_module_knows_the_engine() {
+    let engines = [
+        "DbBackend",
+        "DatabaseBackend",
+        "Sqlite",
+        "Postgres",
+        "MySql",
+        "sqlx",
+    ];
+    forbid(
+        "what differs between engines is in db/ and the migrations",
+        |line| {
+            let knows = module(&line.file) == "db" || line.file.starts_with("migration/");
+            !knows && engines.iter().any(|engine| names(&line.text, engine))
+        },
+    );
+}
+
+#[test]
+fn these_rules_can_be_broken() {
+    assert!(names("use poem::Route;", "poem") && !names("use poem_openapi::x;", "poem"));
+    assert!(uses("use crate::ballots::BallotBox;", "ballots"));
+    assert!(uses("use crate::ballots;", "ballots") && uses("use crate::{ballots, db};", "ballots"));
+    assert!(!uses("use crate::ballots_of_paper::x;", "ballots"));
+    assert_eq!(
+        (module("src/auth/keys.rs"), module("src/clock.rs")),
+        ("auth", "clock")
+    );
+    let program = lines();
+    assert!(
+        program
+            .iter()
+            .any(|line| line.text.contains("Timestamp::now"))
+    );
+    assert!(program.iter().any(|line| names(&line.text, "poem")));
+    assert!(program.iter().any(|line| names(&line.text, "DbBackend")));
+}
