@@ -57,7 +57,7 @@ fn raw() -> Value {
                 "Form": {"type": "object", "description": "A form."},
                 "Problem": {"type": "object", "properties": {"code": {"type": "string"}}},
             },
-            "securitySchemes": {"token": {"type": "oauth2"}},
+            "securitySchemes": {"token": {"type": "oauth2", "flows": {"password": {}}}},
         },
     })
 }
