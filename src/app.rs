@@ -180,7 +180,7 @@ fn endpoint(
         let db = db.clone();
         async move { ready(&db).await }
     };
-    let router = Route::new().nest(PREFIX, service).nest("/", auth::api::well_known());
+    let router = Route::new().nest(PREFIX, service).nest("/.well-known", auth::api::well_known());
     let router = spec::mount(router, &document, &app.config.http);
     let router = http::mount(router, check, stop, metrics).data(app.authority.clone());
     let router = router.into_endpoint().map_to_response();

@@ -8,6 +8,10 @@ use polls::config::{self, Sources};
 /// Mistakes in the configuration, as clap has it for mistakes on the command line.
 const MISTAKE: u8 = 2;
 
+/// Many small allocations on many threads are this program's way of life.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let (sources, command) = Cli::of_process().split(Sources::of_process());

@@ -74,10 +74,11 @@ impl Authority {
             let wrong = FieldError::new("/current_password", "wrong", "is not the password");
             Failure::invalid(vec![wrong])
         };
-        if !turn.verify(current, account.password_hash.clone()).await? {
+        let (verified, turn) = turn.verify(current, account.password_hash.clone()).await?;
+        if !verified {
             return Err(wrong());
         }
-        let new_hash = self.hasher.turn().await?.hash(new).await?;
+        let new_hash = turn.hash(new).await?;
 
         let now = self.clock.now();
         let (account, new_hash) = (&account, &new_hash);

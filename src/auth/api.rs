@@ -186,9 +186,9 @@ fn default_limit() -> u32 {
     DEFAULT_LIMIT
 }
 
-/// What the token endpoint takes. Unknown parameters, such as `client_id` and `scope`, are ignored.
+/// A grant. Other parameters, such as `client_id` and `scope`, are ignored.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 struct TokenRequest {
     /// How to sign in.
     grant_type: GrantType,
@@ -219,9 +219,9 @@ enum GrantType {
     RefreshToken,
 }
 
-/// What the revocation endpoint takes.
+/// A token that shall be good for nothing any more.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 struct RevocationRequest {
     /// An access token or a refresh token.
     token: String,

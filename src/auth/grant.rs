@@ -61,7 +61,7 @@ impl Authority {
         let account = users::by_login(self.db.read(), login, self.settings.region).await?;
         let whose = match &account {
             Some(account) => Login::Account(account.id),
-            None => Login::Unknown(text::fold(login)),
+            None => Login::unknown(login),
         };
         // First to refuse a flood before it queues, then so that what ran meanwhile counts: at
         // most as many guesses as there are workers go beyond the limit.
@@ -72,15 +72,13 @@ impl Authority {
         let hash = account
             .as_ref()
             .and_then(|account| account.password_hash.clone());
-        let verified = turn.verify(password, hash).await?;
-        let granted = match account.filter(|account| verified && account.is_active()) {
-            Some(account) => self.begin_session(&account, client).await,
-            None => Err(Denied::Grant),
-        };
-        if let Err(Denied::Grant) = granted {
+        let (verified, turn) = turn.verify(password, hash).await?;
+        let Some(account) = account.filter(|account| verified && account.is_active()) else {
             self.limits.count_failed_sign_in(whose, place);
-        }
-        granted
+            return Err(Denied::Grant);
+        };
+        drop(turn);
+        self.begin_session(&account, client).await
     }
 
     async fn begin_session(
@@ -110,10 +108,10 @@ impl Authority {
             let row = session.clone().into_active_model();
             row.insert(&transaction).await?;
             let refresh_token = issue_refresh_token(&transaction, &session, now).await?;
-            Ok(Some((account, session, refresh_token)))
+            self.granted(&account, &session, refresh_token, now)
+                .map(Some)
         });
-        let (account, session, refresh_token) = begun.await?.ok_or(Denied::Grant)?;
-        Ok(self.granted(&account, &session, refresh_token, now)?)
+        begun.await?.ok_or(Denied::Grant)
     }
 
     /// Exchanges a refresh token for new tokens.
@@ -162,12 +160,11 @@ impl Authority {
             used.expires_at = Set(now.after(lifetime));
             let session = used.update(&transaction).await?;
             let refresh_token = issue_refresh_token(&transaction, &session, now).await?;
-            Ok(Refresh::Done(account, session, refresh_token))
+            self.granted(&account, &session, refresh_token, now)
+                .map(Refresh::Done)
         });
         match outcome.await? {
-            Refresh::Done(account, session, refresh_token) => {
-                Ok(self.granted(&account, &session, refresh_token, now)?)
-            }
+            Refresh::Done(granted) => Ok(granted),
             Refresh::Stolen(ended) => {
                 self.revocations.note(&ended);
                 tracing::warn!(session = %session.id, "a used refresh token came back: session ended");
@@ -181,10 +178,11 @@ impl Authority {
     pub async fn revoke(&self, token: &str) -> Result<(), Failure> {
         let session = match self.session_of(hash(token)).await? {
             Some(session) => Some((session.user_id, session.id)),
-            None => {
-                let claims = self.claims(token).await;
-                claims.ok().map(|claims| (claims.sub, claims.sid))
-            }
+            None => match self.claims(token).await {
+                Ok(claims) => Some((claims.sub, claims.sid)),
+                Err(failure) if failure.code == Code::Unauthenticated => None,
+                Err(failure) => return Err(failure),
+            },
         };
         match session {
             Some((user, session)) => self.end_some(user, Which::One(session), false).await,
@@ -221,7 +219,7 @@ impl Authority {
 }
 
 enum Refresh {
-    Done(Account, Session, String),
+    Done(Granted),
     Stolen(Vec<super::revocation::Model>),
     Denied,
 }
@@ -279,4 +277,41 @@ fn shown(client: &str) -> Option<String> {
     let clean = text::normalise(&client.replace(char::is_control, " "));
     let short: String = clean.chars().take(CLIENT_LENGTH).collect();
     (!short.is_empty()).then_some(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::tests::{House, user};
+    use crate::users::Standing;
+
+    #[tokio::test]
+    async fn what_changed_while_the_password_was_checked_counts() {
+        let (_house, authority) = House::new().await;
+        let verified = user(&authority, "luxi").await;
+        assert!(authority.begin_session(&verified, None).await.is_ok());
+
+        let disable = |disabled| Standing {
+            disabled: Some(disabled),
+            ..Standing::default()
+        };
+        let login = "luxi@example.org";
+        authority
+            .set_standing_by_hand(login, disable(true))
+            .await
+            .unwrap();
+        let refused = authority.begin_session(&verified, None).await;
+        assert!(matches!(refused, Err(Denied::Grant)), "{refused:?}");
+
+        authority
+            .set_standing_by_hand(login, disable(false))
+            .await
+            .unwrap();
+        authority
+            .set_password_by_hand(login, "another password".to_owned())
+            .await
+            .unwrap();
+        let refused = authority.begin_session(&verified, None).await;
+        assert!(matches!(refused, Err(Denied::Grant)), "{refused:?}");
+    }
 }

@@ -10,11 +10,13 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::clock::{Clock, Time};
 use crate::config;
 use crate::failure::{Code, Failure, RateLimit};
+use crate::text;
 
 /// How many keys are remembered before those with their full quota are looked for.
 const PRUNE_FROM: usize = 1024;
@@ -24,8 +26,16 @@ const PRUNE_FROM: usize = 1024;
 pub enum Login {
     /// However it was named: by email or by phone.
     Account(Uuid),
-    /// Nobody's; limited alike, so that this does not tell who exists.
-    Unknown(String),
+    /// Nobody's; limited alike, so that this does not tell who exists. A hash, since anybody can
+    /// make up long names.
+    Unknown([u8; 32]),
+}
+
+impl Login {
+    /// A name that no account has.
+    pub fn unknown(name: &str) -> Login {
+        Login::Unknown(Sha256::digest(text::fold(name)).into())
+    }
 }
 
 /// Where requests come from. Those that do not say share one place.

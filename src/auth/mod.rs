@@ -279,4 +279,4 @@ impl Authority {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

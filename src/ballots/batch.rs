@@ -130,7 +130,7 @@ impl Batch<'_> {
                     outcomes.insert(key, Err(failure));
                 }
                 Ok(Admitted::PerhapsFirst(chosen)) => {
-                    first.insert(key, chosen);
+                    first.insert(key, (chosen, &op.act));
                 }
                 Ok(Admitted::MustExist) => {
                     known.insert(key, &op.act);
@@ -140,13 +140,13 @@ impl Batch<'_> {
 
         let mut changes = Changes::default();
         let inserted = self.insert_ballots(first.keys().copied()).await?;
-        for (key, chosen) in first {
+        for (key, (chosen, act)) in first {
             if inserted.contains(&key) {
                 changes.first(key, chosen);
                 let ballot = ballot(key, chosen, self.now, self.now);
                 outcomes.insert(key, Ok(Outcome::Cast(Cast::First(ballot))));
-            } else if let Some(op) = ops.iter().find(|op| (op.question, op.user) == key) {
-                known.insert(key, &op.act);
+            } else {
+                known.insert(key, act);
             }
         }
         let mut existing = read(self.transaction, known.keys().copied()).await?;

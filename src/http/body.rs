@@ -3,6 +3,8 @@
 //! Nothing is coerced. Bad syntax is 400. A wrong type, an unknown or a repeated key is 422 and
 //! names the first; limits and rules are 422 and name all of them at once.
 
+use std::collections::HashSet;
+
 use poem::{Request, RequestBody};
 use poem_openapi::error::ContentTypeError;
 use poem_openapi::payload::{ParsePayload, Payload};
@@ -11,7 +13,7 @@ use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions, impl_apirequest_for_payload,
 };
 use poem_openapi::types::Type;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
@@ -56,13 +58,15 @@ impl_apirequest_for_payload!(Body<T>, T: Type + DeserializeOwned + Validate);
 /// A JSON body of type `T` that has rules beyond the type's own, such as the configuration's.
 ///
 /// The handler checks both at once, so that all mistakes are named together.
-pub struct Draft<T>(T);
+pub struct Unchecked<T>(T);
 
-impl<T: Validate> Draft<T> {
+impl<T: Validate> Unchecked<T> {
     /// Checks the type's limits and `rule`, which says what it finds.
     pub fn check(self, rule: impl FnOnce(&T) -> Vec<FieldError>) -> Result<T, Failure> {
         let mut errors = mistakes(&self.0);
-        errors.extend(rule(&self.0));
+        // A value that is out of bounds needs no second complaint.
+        let bad: HashSet<String> = errors.iter().map(|error| error.pointer.clone()).collect();
+        errors.extend(rule(&self.0).into_iter().filter(|error| !bad.contains(&error.pointer)));
         if errors.is_empty() {
             Ok(self.0)
         } else {
@@ -71,7 +75,7 @@ impl<T: Validate> Draft<T> {
     }
 }
 
-impl<T: Type> Payload for Draft<T> {
+impl<T: Type> Payload for Unchecked<T> {
     const CONTENT_TYPE: &'static str = Body::<T>::CONTENT_TYPE;
 
     fn check_content_type(content_type: &str) -> bool {
@@ -87,16 +91,16 @@ impl<T: Type> Payload for Draft<T> {
     }
 }
 
-impl<T: Type + DeserializeOwned> ParsePayload for Draft<T> {
+impl<T: Type + DeserializeOwned> ParsePayload for Unchecked<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(_: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let bytes = read(body).await?;
-        Ok(Draft(decode(&bytes)?))
+        Ok(Unchecked(decode(&bytes)?))
     }
 }
 
-impl_apirequest_for_payload!(Draft<T>, T: Type + DeserializeOwned);
+impl_apirequest_for_payload!(Unchecked<T>, T: Type + DeserializeOwned);
 
 /// A JSON body that may be left out, which means `T::default()`.
 pub struct OptionalBody<T>(pub T);
@@ -142,14 +146,14 @@ pub async fn read(body: &mut RequestBody) -> Result<bytes::Bytes, poem::Error> {
 
 /// Parses and checks a body.
 pub fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Failure> {
-    Draft(decode(bytes)?).check(|_| Vec::new())
+    Unchecked(decode(bytes)?).check(|_| Vec::new())
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value: T = match serde_path_to_error::deserialize(&mut json) {
         Ok(value) => value,
-        Err(error) => return Err(refuse(&error)),
+        Err(error) => return Err(refuse(&error, bytes)),
     };
     json.end().map_err(|error| malformed(&error))?;
     Ok(value)
@@ -173,9 +177,11 @@ fn malformed(error: &serde_json::Error) -> Failure {
 }
 
 /// Turns a type mismatch into words of our own: serde's would repeat the value.
-fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
+fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -> Failure {
     let cause = error.inner();
-    if cause.classify() != Category::Data {
+    // A number where an enum's name belongs is bad syntax to serde_json.
+    let is_json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+    if cause.classify() != Category::Data && !is_json() {
         return malformed(cause);
     }
     let text = cause.to_string();
@@ -198,7 +204,9 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
         ("choice", format!("must be {known}"))
     } else if let Some((_, expected)) = text.rsplit_once(", expected ") {
         ("type", format!("must be {expected}"))
-    } else if let Some(expected) = text.strip_prefix("expected ") {
+    } else if let Some(expected) = text.strip_prefix("expected ")
+        && expected != "value"
+    {
         ("type", format!("must be {expected}"))
     } else {
         ("type", "has the wrong form".to_owned())
@@ -232,7 +240,7 @@ fn escape(name: &str) -> String {
 
 fn collect(errors: &ValidationErrors, base: &str, fields: &mut Vec<FieldError>) {
     let mut kinds: Vec<_> = errors.errors().iter().collect();
-    kinds.sort_by(|(one, _), (other, _)| one.cmp(other));
+    kinds.sort_by_key(|&(name, _)| name);
     for (name, kind) in kinds {
         // validator's name for rules about the whole object.
         let pointer = match name.as_ref() {
@@ -313,6 +321,15 @@ mod tests {
         size: i32,
     }
 
+    #[derive(Debug, Deserialize, Validate)]
+    struct Named {
+        #[serde(rename = "kind")]
+        _kind: Kind,
+    }
+
+    #[derive(Debug, Deserialize)]
+    enum Kind {}
+
     fn problems(json: &str) -> Vec<(String, &'static str, String)> {
         let failure = parse::<Outer>(json.as_bytes()).expect_err("must be refused");
         assert_eq!(failure.code, Code::InvalidFields);
@@ -333,6 +350,9 @@ mod tests {
     fn wrong_types_are_named_without_their_value() {
         let found = problems(r#"{"name": 12345, "items": []}"#);
         assert_eq!(found, [("/name".to_owned(), "type", "must be a string".to_owned())]);
+        let failure = parse::<Named>(br#"{"kind": null}"#).expect_err("must be refused");
+        assert_eq!(failure.errors[0].pointer, "/kind");
+        assert_eq!(failure.errors[0].message, "has the wrong form");
         let found = problems(r#"{"name": "a", "items": [{"size": "hunter2, expected x"}]}"#);
         assert_eq!(found, [("/items/0/size".to_owned(), "type", "must be i32".to_owned())]);
     }

@@ -1,4 +1,4 @@
-//! The pages that a problem's `type` leads to.
+//! The pages for people: the front page, and those that a problem's `type` leads to.
 
 use std::fmt::Write;
 
@@ -9,14 +9,21 @@ use poem::{Error, Response, Route};
 use super::routes::Operation;
 use crate::failure::{Code, Failure};
 
-pub(super) fn operations() -> [Operation; 2] {
-    ["/problems", "/problems/{code}"].map(|path| Operation::new(Method::GET, path))
+const FRONT: &str = "<p>A polls and voting API server.</p>\n<ul>\n\
+    <li><a href=\"/docs\">Try the API</a> in Swagger UI</li>\n\
+    <li><a href=\"/openapi.json\">The OpenAPI document</a>, also as \
+    <a href=\"/openapi.yaml\">YAML</a></li>\n\
+    <li><a href=\"/problems\">What its problems mean</a></li>\n</ul>";
+
+pub(super) fn operations() -> [Operation; 3] {
+    ["/", "/problems", "/problems/{code}"].map(|path| Operation::new(Method::GET, path))
 }
 
 /// Adds the pages to a router.
 pub(super) fn mount(route: Route) -> Route {
     let list = list();
     route
+        .at("/", make_sync(|_| page(document("polls", FRONT))))
         .at("/problems", make_sync(move |_| page(list.clone())))
         .at(
             "/problems/:code",

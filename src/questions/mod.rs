@@ -61,6 +61,10 @@ pub async fn create(
     draft: Draft,
 ) -> Result<Uuid, Failure> {
     let now = clock.now();
+    let errors = mistakes(&draft, now);
+    if !errors.is_empty() {
+        return Err(Failure::invalid(errors));
+    }
     let question = Question {
         id: Uuid::now_v7(),
         author_id: author,
@@ -80,11 +84,6 @@ pub async fn create(
         created_at: now,
         updated_at: now,
     };
-    let mut errors = choices::repeated(&draft.choices);
-    errors.extend(contradictions(&question, draft.choices.len(), now));
-    if !errors.is_empty() {
-        return Err(Failure::invalid(errors));
-    }
     let choices: Vec<choice::Model> = (0..)
         .zip(draft.choices)
         .map(|(position, choice_text)| choice::Model {
@@ -105,6 +104,19 @@ pub async fn create(
     })
     .await?;
     Ok(question.id)
+}
+
+/// Which fields of a draft contradict each other, or come too late at `now`.
+pub fn mistakes(draft: &Draft, now: Time) -> Vec<FieldError> {
+    let mut errors = choices::repeated(&draft.choices);
+    errors.extend(contradictions(
+        draft.min_choices..=draft.max_choices,
+        draft.choices.len(),
+        draft.opens_at,
+        draft.closes_at,
+        now,
+    ));
+    errors
 }
 
 /// Changes a question. Once a ballot exists, only its description and its end can be changed.
@@ -269,37 +281,43 @@ fn settled(question: &Question) -> (&str, i32, i32, bool, Visibility, Option<Tim
     )
 }
 
-/// Which fields contradict each other.
-fn contradictions(question: &Question, choices: usize, now: Time) -> Vec<FieldError> {
+/// Which fields contradict each other, given how many of how many choices a ballot names.
+fn contradictions(
+    named: std::ops::RangeInclusive<i32>,
+    choices: usize,
+    opens_at: Option<Time>,
+    closes_at: Option<Time>,
+    now: Time,
+) -> Vec<FieldError> {
+    let (min, max) = (*named.start(), *named.end());
     let mut errors = Vec::new();
-    if usize::try_from(question.max_choices).is_ok_and(|max| max > choices) {
+    if usize::try_from(max).is_ok_and(|max| max > choices) {
         let message = format!("must be at most the number of choices, which is {choices}");
         errors.push(FieldError::new("/max_choices", "range", message));
     }
-    if question.min_choices > question.max_choices {
-        let message = format!("must be at most max_choices, which is {}", question.max_choices);
+    if min > max {
+        let message = format!("must be at most max_choices, which is {max}");
         errors.push(FieldError::new("/min_choices", "range", message));
     }
-    if let Some(closes_at) = question.closes_at {
-        if closes_at <= now {
-            let message = "must lie in the future; to end voting now, close the question";
-            errors.push(FieldError::new("/closes_at", "past", message));
-        } else if question.opens_at.is_some_and(|opens_at| opens_at >= closes_at) {
-            let message = "must be later than opens_at";
-            errors.push(FieldError::new("/closes_at", "order", message));
-        }
+    if closes_at.is_some_and(|closes_at| closes_at <= now) {
+        let message = "must lie in the future; to end voting now, close the question";
+        errors.push(FieldError::new("/closes_at", "past", message));
+    } else if closes_at.is_some() && opens_at >= closes_at {
+        let message = "must be later than opens_at";
+        errors.push(FieldError::new("/closes_at", "order", message));
     }
     errors
 }
 
-/// The same for a change, which is not to blame for an end that has passed before.
+/// The same for a changed question; an end that has passed before is not the change's mistake.
 fn contradictions_of_change(
     before: &Question,
     after: &Question,
     choices: usize,
     now: Time,
 ) -> Vec<FieldError> {
-    let mut errors = contradictions(after, choices, now);
+    let named = after.min_choices..=after.max_choices;
+    let mut errors = contradictions(named, choices, after.opens_at, after.closes_at, now);
     if after.closes_at == before.closes_at {
         errors.retain(|error| error.code != "past");
     }

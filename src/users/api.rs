@@ -17,7 +17,7 @@ use crate::auth::limits::Place;
 use crate::auth::{Authority, SignedIn};
 use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError};
-use crate::http::body::{Body, Draft};
+use crate::http::body::{Body, Unchecked};
 use crate::http::client::ClientAddr;
 use crate::http::conditional::IfMatch;
 use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
@@ -70,7 +70,7 @@ impl UsersApi {
     async fn register(
         &self,
         request: &Request,
-        body: Draft<NewUser>,
+        body: Unchecked<NewUser>,
     ) -> Result<Created<Account>, Refused<Register>> {
         let new = body.check(|new| self.phone_mistake(new.phone.as_ref()))?;
         let region = self.authority.region();
@@ -104,7 +104,7 @@ impl UsersApi {
         /// Change it only if its entity tag still names this revision.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
-        body: Draft<UserChange>,
+        body: Unchecked<UserChange>,
     ) -> Result<Changed<Account>, Refused<UpdateMe>> {
         let change = body.check(|change| self.phone_mistake(change.phone.value()))?;
         let region = self.authority.region();
@@ -556,5 +556,249 @@ impl Example for User {
             },
             false,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION};
+    use poem::{Endpoint as _, EndpointExt as _, IntoEndpoint as _};
+    use poem_openapi::OpenApiService;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::auth::tests::{House, PASSWORD, admin, sign_in, user};
+
+    struct Answer {
+        status: u16,
+        headers: http::HeaderMap,
+        body: Value,
+    }
+
+    impl Answer {
+        fn tag(&self) -> &str {
+            self.headers[ETAG].to_str().unwrap()
+        }
+
+        fn pointers(&self) -> Vec<&str> {
+            let errors = self.body["errors"]
+                .as_array()
+                .unwrap_or_else(|| panic!("{}", self.body));
+            errors
+                .iter()
+                .filter_map(|error| error["pointer"].as_str())
+                .collect()
+        }
+    }
+
+    /// A request by whom the access token says, with these other headers.
+    async fn send(
+        authority: &Authority,
+        token: &str,
+        (method, path): (Method, &str),
+        headers: &[(http::HeaderName, &str)],
+        body: Value,
+    ) -> Answer {
+        let api = OpenApiService::new(UsersApi::new(authority.clone()), "users", "1");
+        let mut request = Request::builder().method(method).uri_str(path);
+        request = request.header(CONTENT_TYPE, "application/json");
+        if !token.is_empty() {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(name.clone(), *value);
+        }
+        let endpoint = api.into_endpoint().data(authority.clone());
+        let response = endpoint.get_response(request.body(body.to_string())).await;
+        let (parts, body) = response.into_parts();
+        let body = body.into_vec().await.unwrap();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn registering_names_every_mistake_and_keeps_what_is_normal() {
+        let (_house, authority) = House::new().await;
+        let register =
+            async |body: Value| send(&authority, "", (Method::POST, "/users"), &[], body).await;
+        let bad = json!({"name": " ", "email": "luxi", "phone": "1", "password": "short"});
+        let refused = register(bad).await;
+        assert_eq!(refused.status, 422);
+        assert_eq!(
+            refused.pointers(),
+            ["/email", "/name", "/password", "/phone"]
+        );
+        let phone = json!({"name": "a", "email": "a@b", "phone": null, "password": PASSWORD});
+        assert_eq!(register(phone).await.pointers(), ["/phone"]);
+
+        let good = json!({
+            "name": " 露西 ", "email": "Luxi@qq.com", "phone": "16666666661",
+            "password": "  \u{0}💥 spaces count  ",
+        });
+        let made = register(good.clone()).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        assert_eq!(made.body["name"], "露西");
+        assert_eq!(made.body["email"], "Luxi@qq.com");
+        assert_eq!(made.body["phone"], "+8616666666661");
+        assert_eq!(made.body["role"], "user");
+        let id = made.body["id"].as_str().unwrap();
+        assert_eq!(made.headers[LOCATION], format!("/api/v1/users/{id}"));
+        assert_eq!(register(good).await.body["code"], "account_taken");
+    }
+
+    #[tokio::test]
+    async fn limits_count_characters_and_end_where_they_say() {
+        let (_house, authority) = House::new().await;
+        let register = async |name: usize, local: usize, password: usize| {
+            let domain = format!(
+                "{}.{}.{}.org",
+                "d".repeat(63),
+                "d".repeat(63),
+                "d".repeat(57)
+            );
+            let body = json!({
+                "name": "名".repeat(name),
+                "email": format!("{}@{domain}", "é".repeat(local)),
+                "password": "密".repeat(password),
+            });
+            send(&authority, "", (Method::POST, "/users"), &[], body).await
+        };
+        assert_eq!(register(40, 64, 128).await.status, 201);
+        assert_eq!(register(1, 1, 8).await.status, 201);
+        assert_eq!(
+            register(41, 64, 129).await.pointers(),
+            ["/name", "/password"]
+        );
+        assert_eq!(register(0, 2, 7).await.pointers(), ["/name", "/password"]);
+        let long =
+            json!({"name": "a", "email": format!("a@{}", "d.".repeat(127)), "password": PASSWORD});
+        let long = send(&authority, "", (Method::POST, "/users"), &[], long).await;
+        assert_eq!(long.pointers().first(), Some(&"/email"));
+    }
+
+    #[tokio::test]
+    async fn others_see_a_name_and_admins_see_all() {
+        let (_house, authority) = House::new().await;
+        let luxi = user(&authority, "luxi").await;
+        admin(&authority, "nanxi").await;
+        let mine = sign_in(&authority, "luxi").await.access_token;
+        let admins = sign_in(&authority, "nanxi").await.access_token;
+        let path = format!("/users/{}", luxi.id);
+        let get = async |token: &str| {
+            send(&authority, token, (Method::GET, &path), &[], Value::Null)
+                .await
+                .body
+        };
+        assert_eq!(get("").await, json!({"id": luxi.id, "name": "luxi"}));
+        assert_eq!(get(&mine).await, json!({"id": luxi.id, "name": "luxi"}));
+        assert_eq!(get(&admins).await["email"], "luxi@example.org");
+
+        let list = (Method::GET, "/users?limit=1");
+        let page = send(&authority, &admins, list.clone(), &[], Value::Null)
+            .await
+            .body;
+        assert_eq!(page["data"][0]["name"], "nanxi");
+        let cursor = page["meta"]["next_cursor"].as_str().unwrap();
+        let next = format!("/users?limit=1&cursor={cursor}");
+        let page = send(&authority, &admins, (Method::GET, &next), &[], Value::Null)
+            .await
+            .body;
+        assert_eq!(page["data"][0]["name"], "luxi");
+        assert_eq!(page["meta"], json!({}));
+        assert_eq!(
+            send(&authority, &mine, list, &[], Value::Null).await.status,
+            403
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stale_tag_changes_nothing() {
+        let (_house, authority) = House::new().await;
+        user(&authority, "luxi").await;
+        let token = sign_in(&authority, "luxi").await.access_token;
+        let me = |method: Method| (method, "/users/me");
+        let before = send(&authority, &token, me(Method::GET), &[], Value::Null).await;
+        let patch = async |tag: &str, body: Value| {
+            send(
+                &authority,
+                &token,
+                me(Method::PATCH),
+                &[(IF_MATCH, tag)],
+                body,
+            )
+            .await
+        };
+        let changed = patch(
+            before.tag(),
+            json!({"name": "Lucy", "phone": "16666666661"}),
+        )
+        .await;
+        assert_eq!(
+            (changed.status, &changed.body["name"]),
+            (200, &json!("Lucy"))
+        );
+        assert_ne!(changed.tag(), before.tag());
+        assert_eq!(patch(before.tag(), json!({"name": "L"})).await.status, 412);
+        let cleared = patch(changed.tag(), json!({"phone": null})).await;
+        assert_eq!(cleared.body.get("phone"), None);
+        assert_eq!(
+            patch("*", json!({"name": null})).await.pointers(),
+            ["/name"]
+        );
+        assert_eq!(
+            patch("*", json!({"email": "x", "phone": "x"}))
+                .await
+                .pointers(),
+            ["/email", "/phone"]
+        );
+
+        let stale = [(IF_MATCH, before.tag())];
+        let kept = send(&authority, &token, me(Method::DELETE), &stale, Value::Null).await;
+        assert_eq!(kept.status, 412);
+        let deleted = send(&authority, &token, me(Method::DELETE), &[], Value::Null).await;
+        assert_eq!(deleted.status, 204);
+        let gone = send(&authority, &token, me(Method::GET), &[], Value::Null).await;
+        assert_eq!(gone.status, 401);
+    }
+
+    #[tokio::test]
+    async fn admins_change_role_and_standing_of_others() {
+        let (_house, authority) = House::new().await;
+        let luxi = user(&authority, "luxi").await;
+        admin(&authority, "nanxi").await;
+        let token = sign_in(&authority, "nanxi").await.access_token;
+        let path = format!("/users/{}", luxi.id);
+        let patch =
+            async |body: Value| send(&authority, &token, (Method::PATCH, &path), &[], body).await;
+        let changed = patch(json!({"role": "admin", "disabled": true})).await.body;
+        assert_eq!(
+            (&changed["role"], &changed["disabled"]),
+            (&json!("admin"), &json!(true))
+        );
+        for (bad, pointer) in [
+            (json!({"role": "root"}), "/role"),
+            (json!({"role": null}), "/role"),
+            (json!({"role": 1}), "/role"),
+            (json!({"disabled": "true"}), "/disabled"),
+            (json!({"name": "x"}), "/name"),
+        ] {
+            assert_eq!(patch(bad).await.pointers(), [pointer]);
+        }
+        let password = json!({"current_password": "wrong-horse", "new_password": "short"});
+        let change = (Method::PUT, "/users/me/password");
+        let refused = send(&authority, &token, change.clone(), &[], password).await;
+        assert_eq!(refused.pointers(), ["/new_password"]);
+        let password = json!({"current_password": "wrong-horse", "new_password": "long enough"});
+        let refused = send(&authority, &token, change.clone(), &[], password).await;
+        assert_eq!(refused.pointers(), ["/current_password"]);
+        let password = json!({"current_password": PASSWORD, "new_password": "long enough"});
+        assert_eq!(
+            send(&authority, &token, change, &[], password).await.status,
+            204
+        );
     }
 }

@@ -55,27 +55,33 @@ impl Hasher {
         let overloaded = || Failure::overloaded("Too many passwords are being checked.");
         let permit = permit.await.map_err(|_| overloaded())?;
         Ok(Turn {
-            permit: permit.map_err(Failure::internal)?,
+            _permit: permit.map_err(Failure::internal)?,
             hasher: self.clone(),
         })
     }
 }
 
-/// The right to occupy a worker once.
+/// The right to occupy a worker.
 pub struct Turn {
-    permit: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     hasher: Hasher,
 }
 
 impl Turn {
     /// The password's hash, with a salt of its own.
     pub async fn hash(self, password: String) -> Result<String, Failure> {
-        self.work(move |hasher| hash(&hasher.argon2, &password))
-            .await
+        let hashed = self.work(move |hasher| hash(&hasher.argon2, &password));
+        Ok(hashed.await?.0)
     }
 
     /// Whether the password has this hash. Without a hash it has not, and that takes as long.
-    pub async fn verify(self, password: String, hash: Option<String>) -> Result<bool, Failure> {
+    ///
+    /// Who counts failures should do so before giving the turn away.
+    pub async fn verify(
+        self,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<(bool, Turn), Failure> {
         self.work(move |hasher| {
             let known = hash.is_some();
             let hash = hash.as_deref().unwrap_or(&hasher.decoy);
@@ -90,18 +96,73 @@ impl Turn {
     async fn work<T: Send + 'static>(
         self,
         work: impl FnOnce(&Hasher) -> argon2::password_hash::Result<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let Turn { permit, hasher } = self;
-        let done = tokio::task::spawn_blocking(move || {
-            let outcome = work(&hasher);
-            drop(permit);
-            outcome
-        });
-        let outcome = done.await.map_err(Failure::internal)?;
-        outcome.map_err(|error| Failure::internal(error.to_string()))
+    ) -> Result<(T, Turn), Failure> {
+        let done = tokio::task::spawn_blocking(move || (work(&self.hasher), self));
+        let (outcome, turn) = done.await.map_err(Failure::internal)?;
+        let value = outcome.map_err(|error| Failure::internal(error.to_string()))?;
+        Ok((value, turn))
     }
 }
 
 fn hash(argon2: &Argon2<'_>, password: &str) -> argon2::password_hash::Result<String> {
     Ok(argon2.hash_password(password.as_bytes())?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn hasher(workers: u32) -> Hasher {
+        let mut accounts = config::load(&Sources::default()).unwrap().config.accounts;
+        accounts.password_memory = 64 * 1024;
+        accounts.password_workers = workers;
+        Hasher::new(&accounts).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_hash_fits_its_password_alone_and_says_what_it_cost() {
+        let hasher = hasher(1);
+        let hash = hasher
+            .turn()
+            .await
+            .unwrap()
+            .hash("pass word".into())
+            .await
+            .unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=64,t=2,p=1$"), "{hash}");
+        for (password, matches) in [("pass word", true), ("pass word ", false), ("", false)] {
+            let turn = hasher.turn().await.unwrap();
+            let (found, _turn) = turn
+                .verify(password.into(), Some(hash.clone()))
+                .await
+                .unwrap();
+            assert_eq!(found, matches, "{password:?}");
+        }
+        // The decoy's own password opens nothing.
+        let turn = hasher.turn().await.unwrap();
+        assert!(!turn.verify(String::new(), None).await.unwrap().0);
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_keeps_its_worker() {
+        let hasher = hasher(1);
+        let (started, start) = std::sync::mpsc::channel();
+        let (finish, finished) = std::sync::mpsc::channel::<()>();
+        let turn = hasher.turn().await.unwrap();
+        let work = turn.work(move |_| {
+            started.send(()).unwrap();
+            finished.recv().unwrap();
+            Ok(())
+        });
+        let work = tokio::spawn(work);
+        tokio::task::spawn_blocking(move || start.recv().unwrap())
+            .await
+            .unwrap();
+        work.abort();
+        assert!(work.await.is_err_and(|error| error.is_cancelled()));
+        assert_eq!(hasher.workers.available_permits(), 0);
+        finish.send(()).unwrap();
+        hasher.turn().await.unwrap();
+    }
 }

@@ -199,3 +199,23 @@ async fn sweeping_removes_only_what_no_token_needs() {
     assert_eq!(count().await, (1, 0));
     authority.refresh(&kept.refresh_token).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_process_that_is_looked_after_hears_of_what_others_do() {
+    let (house, one) = House::with(&[("auth.revocation_poll_interval", "50ms")]).await;
+    user(&one, "luxi").await;
+    let granted = sign_in(&one, "luxi").await;
+    let other = house
+        .open(&[("auth.revocation_poll_interval", "50ms")])
+        .await
+        .unwrap();
+    let looked_after = tokio::spawn(other.clone().maintain());
+    one.revoke(&granted.refresh_token).await.unwrap();
+    let heard = async {
+        while refusal(&other, &granted).await.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(10 * SECOND, heard).await.unwrap();
+    looked_after.abort();
+}

@@ -17,7 +17,7 @@ use crate::auth::guard::{MaybeSignedIn, SignedIn};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
-use crate::http::body::{Body, OptionalBody};
+use crate::http::body::{Body, OptionalBody, Unchecked};
 use crate::http::conditional::IfMatch;
 use crate::http::page::{Cursor, DEFAULT_LIMIT};
 use crate::http::refused::{Refused, failures};
@@ -135,10 +135,12 @@ impl QuestionsApi {
     async fn create(
         &self,
         signed_in: SignedIn,
-        body: Body<NewQuestion>,
+        body: Unchecked<NewQuestion>,
     ) -> Result<Created<Question>, Refused<CreateQuestion>> {
         let caller = signed_in.caller;
-        let id = super::create(&self.db, &self.clock, caller.id, body.0.into()).await?;
+        let now = self.clock.now();
+        let new = body.check(|new| super::mistakes(&new.clone().into(), now))?;
+        let id = super::create(&self.db, &self.clock, caller.id, new.into()).await?;
         let rendered = self.views.find(id, Some(caller)).await?.question(true)?;
         Ok(Created::new(rendered, format!("{PREFIX}/questions/{id}")))
     }

@@ -127,7 +127,7 @@ pub enum Status {
 }
 
 /// A question to be asked.
-#[derive(Debug, Object, Deserialize, Validate)]
+#[derive(Debug, Clone, Object, Deserialize, Validate)]
 #[oai(deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct NewQuestion {
@@ -172,7 +172,7 @@ pub struct NewQuestion {
 }
 
 /// A choice of a new question.
-#[derive(Debug, Object, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, Object, Serialize, Deserialize, Validate)]
 #[oai(deny_unknown_fields)]
 #[serde(deny_unknown_fields)]
 pub struct ChoiceText {
