@@ -211,6 +211,7 @@ impl Example for TokenRequest {
     }
 }
 
+/// What tokens are got for.
 #[derive(Enum)]
 #[oai(rename_all = "snake_case")]
 enum GrantType {
@@ -280,6 +281,7 @@ form!(RevokeForm, RevocationRequest);
 struct TokenResponse {
     /// Send it as `Authorization: Bearer …`. A JWT; treat it as opaque.
     access_token: String,
+    /// How the access token is sent.
     token_type: TokenType,
     /// For how many seconds the access token is good.
     expires_in: u64,
@@ -310,6 +312,7 @@ impl Example for TokenResponse {
     }
 }
 
+/// The type of all access tokens.
 #[derive(Enum, Serialize)]
 enum TokenType {
     Bearer,
@@ -319,6 +322,7 @@ enum TokenType {
 #[derive(Object, Serialize)]
 #[oai(example)]
 struct GrantError {
+    /// What programs switch on.
     error: GrantErrorCode,
     /// For people.
     error_description: String,
@@ -333,6 +337,7 @@ impl Example for GrantError {
     }
 }
 
+/// Why there are no tokens, as RFC 6749, section 5.2, calls it.
 #[derive(Enum, Serialize)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
@@ -425,6 +430,7 @@ impl ApiResponse for Revoked {
 #[derive(Object, Serialize)]
 #[oai(example)]
 struct Sessions {
+    /// The sessions of this page, newest first.
     data: Vec<Session>,
     meta: PageMeta,
 }
@@ -442,12 +448,14 @@ impl Example for Sessions {
 #[derive(Object, Serialize)]
 #[oai(example, skip_serializing_if_is_none)]
 struct Session {
+    /// The session's id.
     id: Uuid,
     /// What the client called itself when it signed in.
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<String>,
     /// Whether it is the one that this request belongs to.
     current: bool,
+    /// When it began, with a password.
     created_at: Time,
     /// When it last got new tokens.
     last_used_at: Time,

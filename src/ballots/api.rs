@@ -31,8 +31,9 @@ pub struct BallotsApi {
 
 /// Your ballot on a question.
 #[derive(Debug, Object, Serialize)]
-#[oai(skip_serializing_if_is_none)]
+#[oai(skip_serializing_if_is_none, example)]
 pub struct Ballot {
+    /// The question that it answers.
     pub question_id: Uuid,
     /// The choices that it names; a set.
     pub choice_ids: Vec<Uuid>,
@@ -68,16 +69,29 @@ fn unique(ids: &[Uuid]) -> Result<(), ValidationError> {
     }
 }
 
+impl Example for Ballot {
+    fn example() -> Self {
+        let results = Results::example();
+        Ballot {
+            question_id: results.question_id,
+            choice_ids: results.leading_choice_ids.clone(),
+            cast_at: results.as_of,
+            updated_at: results.as_of,
+            results: Some(results),
+        }
+    }
+}
+
 impl Example for NewBallot {
     fn example() -> Self {
-        NewBallot { choice_ids: vec![Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0001)] }
+        NewBallot { choice_ids: Results::example().leading_choice_ids }
     }
 }
 
 failures! {
-    CastBallot: NotFound, VotingNotOpen, VotingClosed, AlreadyVoted, InvalidFields;
+    CastBallot: NotFound, VotingNotOpen, VotingClosed, AlreadyVoted, InvalidFields, ShuttingDown;
     GetBallot: NotFound;
-    WithdrawBallot: NotFound, VotingNotOpen, VotingClosed, BallotFinal;
+    WithdrawBallot: NotFound, VotingNotOpen, VotingClosed, BallotFinal, ShuttingDown;
 }
 
 #[OpenApi]

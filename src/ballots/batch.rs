@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait as _, DbErr, FromQueryResult as _};
+use sea_orm::{ConnectionTrait as _, DbErr, FromQueryResult as _, Iterable as _, IdenStatic as _};
 use uuid::Uuid;
 
 use super::{Ballot, Cast, Key, keys_source, none, read};
 use crate::clock::{Clock, Time};
-use crate::db::{self, Column, Db, Rows, Transaction};
+use crate::db::{self, Column, Db, Rows, Script, Transaction};
 use crate::failure::{Code, Failure, FieldError};
 use crate::questions::{self, Question, slot};
 
@@ -48,8 +48,7 @@ pub(super) async fn count(
     let questions: BTreeSet<Uuid> = ops.iter().map(|op| op.question).collect();
     let questions = &db::ids(questions);
     db.write(|transaction| async move {
-        slot::take(&transaction, questions, slot).await?;
-        let state = State::read(&transaction, questions).await?;
+        let state = State::read(&transaction, questions, slot).await?;
         // The time is taken once the slots are held: whoever seals the question waits for us.
         Batch { transaction: &transaction, state, slot, now: clock.now() }.count(ops).await
     })
@@ -63,24 +62,37 @@ struct State {
 }
 
 impl State {
-    async fn read(transaction: &Transaction, ids: &Rows) -> Result<State, DbErr> {
+    /// Takes a slot of each question, and then reads what it is now.
+    async fn read(transaction: &Transaction, ids: &Rows, slot: i32) -> Result<State, DbErr> {
+        let columns: Vec<String> = questions::entity::Column::iter()
+            .map(|column| column.as_str().to_owned())
+            .collect();
         let rows = db::rows("r", &[Column::Id("id")]);
-        let sql = format!("SELECT * FROM questions WHERE id IN (SELECT id FROM {rows})");
-        let statement = db::statement(transaction, &sql, [ids.to_value()]);
-        let mut questions = HashMap::new();
-        for row in transaction.query_all_raw(statement).await? {
-            let question = Question::from_query_result(&row, "")?;
-            questions.insert(question.id, question);
-        }
         let sql = format!(
-            "SELECT question_id, id FROM choices WHERE question_id IN (SELECT id FROM {rows})"
+            "SELECT id AS of_question, NULL AS choice_id, {columns} \
+             FROM questions WHERE id IN (SELECT id FROM {rows}) \
+             UNION ALL \
+             SELECT question_id, id, {nulls} \
+             FROM choices WHERE question_id IN (SELECT id FROM {rows})",
+            nulls = vec!["NULL"; columns.len()].join(", "),
+            columns = columns.join(", "),
         );
-        let statement = db::statement(transaction, &sql, [ids.to_value()]);
-        let mut choices = HashSet::new();
-        for row in transaction.query_all_raw(statement).await? {
-            choices.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        let mut script = Script::default();
+        slot::take(&mut script, ids, slot);
+        script.then(sql, [ids.to_value(), ids.to_value()]);
+        let mut state = State { questions: HashMap::new(), choices: HashSet::new() };
+        for row in script.rows(transaction).await? {
+            let id = row.try_get_by_index(0)?;
+            match row.try_get_by_index(1)? {
+                Some(choice) => {
+                    state.choices.insert((id, choice));
+                }
+                None => {
+                    state.questions.insert(id, Question::from_query_result(&row, "")?);
+                }
+            }
         }
-        Ok(State { questions, choices })
+        Ok(state)
     }
 
     /// The question, where it may be voted on at all.
@@ -139,15 +151,17 @@ impl Batch<'_> {
         }
 
         let mut changes = Changes::default();
-        let inserted = self.insert_ballots(first.keys().copied()).await?;
+        let mut existing = self.insert_ballots(first.keys().copied()).await?;
         for (key, (chosen, act)) in first {
-            if inserted.contains(&key) {
-                changes.first(key, chosen);
-                let ballot = ballot(key, chosen, self.now, self.now);
-                outcomes.insert(key, Ok(Outcome::Cast(Cast::First(ballot))));
-            } else {
-                known.insert(key, act);
-            }
+            let outcome = match existing.remove(&key) {
+                None => {
+                    changes.first(key, chosen);
+                    let ballot = ballot(key, chosen, self.now, self.now);
+                    Ok(Outcome::Cast(Cast::First(ballot)))
+                }
+                before => self.settle(key, act, before, &mut changes),
+            };
+            outcomes.insert(key, outcome);
         }
         let mut existing = read(self.transaction, known.keys().copied()).await?;
         for (key, act) in known {
@@ -221,31 +235,33 @@ impl Batch<'_> {
         }
     }
 
-    /// Inserts ballots that may exist already; tells which did not.
+    /// Inserts ballots that may exist already; gives those that do.
     async fn insert_ballots(
         &self,
-        keys: impl Iterator<Item = Key>,
-    ) -> Result<HashSet<Key>, DbErr> {
-        let mut rows = Rows::new();
-        for (question, user) in keys {
+        keys: impl Iterator<Item = Key> + Clone,
+    ) -> Result<HashMap<Key, Ballot>, DbErr> {
+        let (mut rows, mut count) = (Rows::new(), 0);
+        for (question, user) in keys.clone() {
             rows.push(&[question, user], &[]);
+            count += 1;
         }
-        if rows.is_empty() {
-            return Ok(HashSet::new());
+        if count == 0 {
+            return Ok(HashMap::new());
         }
         let sql = format!(
             "INSERT INTO ballots (question_id, user_id, cast_at, updated_at) \
              SELECT question_id, user_id, ?, ? FROM {keys} WHERE true \
-             ON CONFLICT (question_id, user_id) DO NOTHING RETURNING question_id, user_id",
+             ON CONFLICT (question_id, user_id) DO NOTHING",
             keys = keys_source(),
         );
         let values = [self.now.into(), self.now.into(), rows.to_value()];
         let statement = db::statement(self.transaction, &sql, values);
-        let inserted = self.transaction.query_all_raw(statement).await?;
-        inserted
-            .iter()
-            .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
-            .collect()
+        let inserted = self.transaction.execute_raw(statement).await?.rows_affected();
+        if inserted == count {
+            return Ok(HashMap::new());
+        }
+        // A ballot without marks is not read: those that were just inserted have none yet.
+        read(self.transaction, keys).await
     }
 
     async fn store(&self, changes: Changes) -> Result<(), DbErr> {
@@ -254,20 +270,18 @@ impl Batch<'_> {
             format!("{statement} (question_id, user_id) IN (SELECT question_id, user_id FROM {})",
                 keys_source())
         };
-        self.execute(&of_keys("DELETE FROM ballot_marks WHERE"), unmarked).await?;
-        self.execute(&of_keys("DELETE FROM ballots WHERE"), withdrawn).await?;
-        let touch = format!("UPDATE ballots SET updated_at = {} WHERE", self.now.0);
-        self.execute(&of_keys(&touch), altered).await?;
         let marks = format!(
             "INSERT INTO ballot_marks (question_id, user_id, choice_id) \
              SELECT question_id, user_id, choice_id FROM {}",
-            db::rows("r", &[
-                Column::Id("question_id"),
-                Column::Id("user_id"),
-                Column::Id("choice_id"),
-            ]),
+            db::rows(
+                "r",
+                &[
+                    Column::Id("question_id"),
+                    Column::Id("user_id"),
+                    Column::Id("choice_id")
+                ]
+            ),
         );
-        self.execute(&marks, marked).await?;
         let tally = format!(
             "INSERT INTO choice_shards (choice_id, shard, votes) \
              SELECT choice_id, {slot}, votes FROM {rows} WHERE true \
@@ -275,7 +289,6 @@ impl Batch<'_> {
             slot = self.slot,
             rows = db::rows("r", &[Column::Id("choice_id"), Column::Integer("votes")]),
         );
-        self.execute(&tally, counts(votes)).await?;
         let turnout = format!(
             "INSERT INTO question_shards (question_id, shard, seq, ballots) \
              SELECT question_id, {slot}, 0, ballots FROM {rows} WHERE true \
@@ -284,16 +297,23 @@ impl Batch<'_> {
             slot = self.slot,
             rows = db::rows("r", &[Column::Id("question_id"), Column::Integer("ballots")]),
         );
-        self.execute(&turnout, counts(ballots)).await
-    }
-
-    /// Runs a statement whose one parameter are `rows`, if there are any.
-    async fn execute(&self, sql: &str, rows: Rows) -> Result<(), DbErr> {
-        if rows.is_empty() {
-            return Ok(());
+        let touch = of_keys("UPDATE ballots SET updated_at = ? WHERE");
+        let mut script = Script::default();
+        for (sql, rows) in [
+            (of_keys("DELETE FROM ballot_marks WHERE"), unmarked),
+            (of_keys("DELETE FROM ballots WHERE"), withdrawn),
+            (marks, marked),
+            (tally, counts(votes)),
+            (turnout, counts(ballots)),
+        ] {
+            if !rows.is_empty() {
+                script.then(sql, [rows.to_value()]);
+            }
         }
-        let statement = db::statement(self.transaction, sql, [rows.to_value()]);
-        self.transaction.execute_raw(statement).await.map(drop)
+        if !altered.is_empty() {
+            script.then(touch, [self.now.into(), altered.to_value()]);
+        }
+        script.run(self.transaction).await
     }
 }
 

@@ -6,6 +6,7 @@ mod batch;
 mod connect;
 mod error;
 mod schema;
+mod script;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use batch::{Column, Rows, ids, rows};
 pub use connect::ConnectError;
 pub use error::{is_transient, is_unique_violation};
 pub use schema::{MigrateError, Step};
+pub use script::Script;
 
 /// How often a write transaction is begun anew after a conflict with another one.
 const ATTEMPTS: u32 = 6;

@@ -39,7 +39,7 @@ pub(super) async fn compress(
     let Some(size) = body.size_hint().exact() else {
         return (body, false);
     };
-    if size < WORTHWHILE || !may_change(&head.headers) {
+    if !pays(size) || !may_change(&head.headers) {
         return (body, false);
     }
     let Some(coding) = coding else {
@@ -65,6 +65,11 @@ pub(super) async fn compress(
     let name = HeaderValue::from_static(coding.name());
     head.headers.insert(CONTENT_ENCODING, name);
     (body.into(), true)
+}
+
+/// Whether a body of `size` bytes is worth it.
+pub(super) fn pays(size: u64) -> bool {
+    size >= WORTHWHILE
 }
 
 /// Compresses all of `plain` without a pause.

@@ -8,7 +8,7 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{ExprTrait as _, QuerySelect as _};
 
-use crate::db::{self, Rows, Transaction};
+use crate::db::{self, Rows, Script, Transaction};
 
 /// How many slots a question has. Each process writes to one of them.
 pub const SLOTS: i32 = 16;
@@ -30,19 +30,14 @@ pub struct Model {
 impl ActiveModelBehavior for ActiveModel {}
 
 /// Takes one slot of each of the questions, in the order of their ids as everyone does.
-pub async fn take(
-    transaction: &Transaction,
-    questions: &Rows,
-    slot: i32,
-) -> Result<(), DbErr> {
+pub fn take(script: &mut Script, questions: &Rows, slot: i32) {
     let sql = format!(
         "INSERT INTO question_shards (question_id, shard, seq, ballots) \
          SELECT id, ?, 1, 0 FROM questions WHERE id IN (SELECT id FROM {}) ORDER BY id \
          ON CONFLICT (question_id, shard) DO UPDATE SET seq = question_shards.seq + 1",
         db::rows("r", &[db::Column::Id("id")]),
     );
-    let statement = db::statement(transaction, &sql, [slot.into(), questions.to_value()]);
-    transaction.execute_raw(statement).await.map(drop)
+    script.then(sql, [slot.into(), questions.to_value()]);
 }
 
 /// Takes all slots of a question: from here to the commit no ballot is counted into it.

@@ -1,6 +1,7 @@
 //! Results as clients see them.
 
 use poem_openapi::Object;
+use poem_openapi::types::Example;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -9,7 +10,9 @@ use crate::clock::Time;
 
 /// The results of a question at one moment.
 #[derive(Debug, Clone, Object, Serialize)]
+#[oai(example)]
 pub struct Results {
+    /// The question that they are of.
     pub question_id: Uuid,
     /// How many people have voted.
     pub ballot_count: i64,
@@ -26,7 +29,9 @@ pub struct Results {
 /// The result of one choice.
 #[derive(Debug, Clone, Object, Serialize)]
 pub struct ChoiceResult {
+    /// The choice's id.
     pub id: Uuid,
+    /// What people could choose.
     pub choice_text: String,
     /// How many ballots name it.
     pub votes: i64,
@@ -54,6 +59,30 @@ impl From<results::ChoiceResult> for ChoiceResult {
             choice_text: choice.choice_text,
             votes: choice.votes,
             share: choice.share,
+        }
+    }
+}
+
+impl Example for Results {
+    fn example() -> Self {
+        let choice = |id, choice_text: &str, votes, share| ChoiceResult {
+            id: Uuid::from_u128(id),
+            choice_text: choice_text.to_owned(),
+            votes,
+            share,
+        };
+        let choices = vec![
+            choice(0x0196_3b1c_7a21_7000_8000_0000_0000_0001, "python", 3, 0.5),
+            choice(0x0196_3b1c_7a21_7000_8000_0000_0000_0002, "java", 2, 0.3333),
+            choice(0x0196_3b1c_7a21_7000_8000_0000_0000_0003, "go", 1, 0.1667),
+        ];
+        Results {
+            question_id: Uuid::from_u128(0x0196_3b1c_7a21_7d4e_9c1f_5a6b_7c8d_9e0f),
+            ballot_count: 6,
+            leading_choice_ids: vec![choices[0].id],
+            choices,
+            is_final: false,
+            as_of: Time(1_776_282_436_000_000),
         }
     }
 }

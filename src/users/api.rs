@@ -315,15 +315,17 @@ impl Example for NewUser {
 #[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 struct UserChange {
+    /// What others see.
     #[oai(validator(min_length = 1, max_length = 40))]
     #[serde(default, deserialize_with = "text::normalised_if_present")]
     #[validate(length(min = 1, max = 40), custom(function = text::line))]
     name: Option<String>,
+    /// To sign in with. Unique, whatever its case.
     #[oai(validator(max_length = 254, pattern = r"^[^@\s]+@[^@\s]+$"))]
     #[serde(default, deserialize_with = "text::normalised_if_present")]
     #[validate(length(max = 254), custom(function = super::email::plausible))]
     email: Option<String>,
-    /// `null` removes it.
+    /// To sign in with, as when registering; null removes it.
     #[oai(validator(max_length = 32))]
     #[serde(default)]
     phone: Patch<String>,
@@ -344,9 +346,11 @@ impl Example for UserChange {
 #[oai(deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 struct PasswordChange {
+    /// The password that the account has.
     #[oai(validator(max_length = 128))]
     #[validate(length(max = 128))]
     current_password: String,
+    /// The one that it is to have; taken as it is, character by character.
     #[oai(validator(min_length = 8, max_length = 128))]
     #[validate(length(min = 8, max = 128))]
     new_password: String,
@@ -422,16 +426,21 @@ impl From<super::Role> for Role {
 #[derive(Object, Serialize)]
 #[oai(example, skip_serializing_if_is_none)]
 struct Account {
+    /// The account's id.
     id: Uuid,
+    /// What others see; not unique.
     name: String,
+    /// To sign in with.
     email: String,
-    /// In E.164 form.
+    /// To sign in with, in E.164 form.
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
     role: Role,
     /// Whether it is kept from signing in.
     disabled: bool,
+    /// When it was registered.
     created_at: Time,
+    /// When it last changed.
     updated_at: Time,
 }
 
@@ -470,6 +479,7 @@ impl Example for Account {
 #[derive(Object, Serialize)]
 #[oai(example)]
 struct Accounts {
+    /// The accounts of this page, newest first.
     data: Vec<Account>,
     meta: PageMeta,
 }
@@ -487,20 +497,26 @@ impl Example for Accounts {
 #[derive(Object, Serialize)]
 #[oai(example, skip_serializing_if_is_none)]
 struct User {
+    /// The account's id.
     id: Uuid,
+    /// What others see; not unique.
     name: String,
+    /// To sign in with.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
     /// In E.164 form.
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
+    /// What it may do.
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<Role>,
     /// Whether it is kept from signing in.
     #[serde(skip_serializing_if = "Option::is_none")]
     disabled: Option<bool>,
+    /// When it was registered.
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<Time>,
+    /// When it last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<Time>,
 }

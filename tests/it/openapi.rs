@@ -24,7 +24,11 @@ fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 /// All objects in the document, with a pointer to each.
-fn objects(value: &'static Value, at: String, found: &mut Vec<(String, &'static Map<String, Value>)>) {
+fn objects(
+    value: &'static Value,
+    at: String,
+    found: &mut Vec<(String, &'static Map<String, Value>)>,
+) {
     match value {
         Value::Object(map) => {
             found.push((at.clone(), map));
@@ -69,7 +73,10 @@ fn references_lead_somewhere_and_everything_is_used() {
         .collect();
     for target in &used {
         let pointer = target.strip_prefix('#').expect("references are local");
-        assert!(DOCUMENT.pointer(pointer).is_some(), "{target} leads nowhere");
+        assert!(
+            DOCUMENT.pointer(pointer).is_some(),
+            "{target} leads nowhere"
+        );
     }
     for (kind, components) in fields(&DOCUMENT["components"]) {
         for (name, _) in fields(components).filter(|_| kind != "securitySchemes") {
@@ -83,13 +90,31 @@ fn references_lead_somewhere_and_everything_is_used() {
 fn it_is_openapi_3_0() {
     assert_eq!(DOCUMENT["openapi"], "3.0.3");
     let later = [
-        "$defs", "$id", "$schema", "const", "contentEncoding", "contentMediaType", "else", "if",
-        "patternProperties", "prefixItems", "propertyNames", "then", "unevaluatedItems",
-        "unevaluatedProperties", "webhooks", "jsonSchemaDialect", "pathItems", "identifier",
+        "$defs",
+        "$id",
+        "$schema",
+        "const",
+        "contentEncoding",
+        "contentMediaType",
+        "else",
+        "if",
+        "patternProperties",
+        "prefixItems",
+        "propertyNames",
+        "then",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "webhooks",
+        "jsonSchemaDialect",
+        "pathItems",
+        "identifier",
     ];
     for (at, object) in all_objects() {
         // Names of fields and statuses are not keywords.
-        if ["/properties", "/example", "/value"].iter().any(|end| at.ends_with(end)) {
+        if ["/properties", "/example", "/value"]
+            .iter()
+            .any(|end| at.ends_with(end))
+        {
             continue;
         }
         for keyword in later {
@@ -100,9 +125,15 @@ fn it_is_openapi_3_0() {
             let of_3_0 = value.is_none_or(|value| value.is_string() || value.is_boolean());
             assert!(of_3_0, "{at} has {keyword} as in 3.1");
         }
-        assert!(object.get("default") != Some(&Value::Null), "{at} defaults to null");
+        assert!(
+            object.get("default") != Some(&Value::Null),
+            "{at} defaults to null"
+        );
         if object.contains_key("nullable") {
-            assert!(object.contains_key("type"), "{at} is nullable without a type");
+            assert!(
+                object.contains_key("type"),
+                "{at} is nullable without a type"
+            );
         }
         if object.contains_key("$ref") {
             assert_eq!(object.len(), 1, "{at} has a reference with siblings");
@@ -117,13 +148,25 @@ fn every_operation_is_introduced() {
     let mut ids = BTreeSet::new();
     for (method, path, operation) in operations() {
         let id = text(operation, "operationId");
-        assert!(!id.is_empty() && ids.insert(id), "{method} {path} needs an id of its own");
+        assert!(
+            !id.is_empty() && ids.insert(id),
+            "{method} {path} needs an id of its own"
+        );
         let tag = &operation["tags"];
         assert_eq!(tag.as_array().map(Vec::len), Some(1), "{id}: one tag");
-        assert!(tags.iter().any(|known| known["name"] == tag[0]), "{id}: tag {tag}");
-        assert!(!text(operation, "summary").ends_with('.'), "{id}: the summary is a title");
+        assert!(
+            tags.iter().any(|known| known["name"] == tag[0]),
+            "{id}: tag {tag}"
+        );
+        assert!(
+            !text(operation, "summary").ends_with('.'),
+            "{id}: the summary is a title"
+        );
         assert!(!text(operation, "summary").is_empty(), "{id}: no summary");
-        assert!(text(operation, "description").ends_with('.'), "{id}: no description");
+        assert!(
+            text(operation, "description").ends_with('.'),
+            "{id}: no description"
+        );
         assert!(operation["security"].is_array(), "{id}: who may call?");
     }
 }
@@ -169,7 +212,11 @@ fn every_example_is_valid_and_every_object_that_is_sent_or_answered_has_one() {
             assert_eq!(complaints(&DOCUMENT, schema, example), [""; 0], "{at}");
         }
         for (_, example) in object.get("examples").map(fields).into_iter().flatten() {
-            assert_eq!(complaints(&DOCUMENT, schema, &example["value"]), [""; 0], "{at}");
+            assert_eq!(
+                complaints(&DOCUMENT, schema, &example["value"]),
+                [""; 0],
+                "{at}"
+            );
             checked += 1;
         }
         if at.contains("/content/") {
@@ -203,7 +250,11 @@ fn statuses_are_those_that_a_call_of_its_kind_has() {
             assert_eq!(has(status), body.is_object(), "{id}: {status}");
         }
         assert_eq!(has("406"), answers_something, "{id}: 406");
-        assert_eq!(has("304"), parameters.contains(&"If-None-Match"), "{id}: 304");
+        assert_eq!(
+            has("304"),
+            parameters.contains(&"If-None-Match"),
+            "{id}: 304"
+        );
         assert_eq!(has("412"), parameters.contains(&"If-Match"), "{id}: 412");
         if body.get("application/json").is_some() {
             assert!(has("422"), "{id}: 422");
@@ -221,7 +272,11 @@ fn statuses_are_those_that_a_call_of_its_kind_has() {
             let response = resolve(&DOCUMENT, response);
             let header = |name: &str| response["headers"].get(name).is_some();
             assert!(header("X-Request-Id"), "{id}: {status}");
-            assert_eq!(header("WWW-Authenticate"), status == "401", "{id}: {status}");
+            assert_eq!(
+                header("WWW-Authenticate"),
+                status == "401",
+                "{id}: {status}"
+            );
             let waits = matches!(status.as_str(), "429" | "503");
             assert_eq!(header("Retry-After"), waits, "{id}: {status}");
             assert_eq!(header("Location"), status == "201", "{id}: {status}");
@@ -242,7 +297,9 @@ fn request_bodies_take_nothing_that_they_do_not_know() {
 
 #[test]
 fn the_codes_of_problems_are_those_of_the_program() {
-    let names = DOCUMENT["components"]["schemas"]["ProblemCode"]["enum"].as_array().unwrap();
+    let names = DOCUMENT["components"]["schemas"]["ProblemCode"]["enum"]
+        .as_array()
+        .unwrap();
     assert_eq!(names.len(), Code::ALL.len());
     for code in Code::ALL {
         assert!(names.contains(&json!(code.name())));

@@ -6,7 +6,10 @@ use serde_json::{Map, Value};
 
 /// Everything about `value` that `schema` does not allow, each with a JSON pointer to it.
 pub fn complaints(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
-    let mut check = Check { document, complaints: Vec::new() };
+    let mut check = Check {
+        document,
+        complaints: Vec::new(),
+    };
     check.schema(schema, value, "");
     check.complaints
 }
@@ -16,7 +19,9 @@ pub fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value.get("$ref").and_then(Value::as_str) {
         Some(target) => {
             let pointer = target.strip_prefix('#').expect("references are local");
-            document.pointer(pointer).unwrap_or_else(|| panic!("{target} leads nowhere"))
+            document
+                .pointer(pointer)
+                .unwrap_or_else(|| panic!("{target} leads nowhere"))
         }
         None => value,
     }
@@ -76,7 +81,11 @@ impl Check<'_> {
                     .all(|(item, mut rest)| !rest.any(|other| other == item))
             }),
             "required" => {
-                let names = rule.as_array().into_iter().flatten().filter_map(Value::as_str);
+                let names = rule
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str);
                 for name in names.filter(|name| value.get(name).is_none()) {
                     self.complain(at, format_args!("`{name}` is missing"));
                 }
@@ -92,7 +101,12 @@ impl Check<'_> {
             }
             "additionalProperties" => {
                 let known = &rules["properties"];
-                for name in value.as_object().into_iter().flatten().map(|(name, _)| name) {
+                for name in value
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, _)| name)
+                {
                     if known.get(name).is_none() {
                         self.complain(at, format_args!("`{name}` is not a field"));
                     }
@@ -191,7 +205,14 @@ fn each_rule_is_held() {
     ] {
         let mut value = good.clone();
         value[field] = serde_json::from_str(bad).unwrap();
-        assert_eq!(complaints(&document, &schema, &value).len(), 1, "{field}: {bad}");
+        assert_eq!(
+            complaints(&document, &schema, &value).len(),
+            1,
+            "{field}: {bad}"
+        );
     }
-    assert_eq!(complaints(&document, &schema, &serde_json::json!({})).len(), 1);
+    assert_eq!(
+        complaints(&document, &schema, &serde_json::json!({})).len(),
+        1
+    );
 }

@@ -107,8 +107,8 @@ pub fn finish(text: &str) -> Result<Value, Flaw> {
         "parameters": about::parameters(),
         "headers": about::headers(),
     });
-    if let Some(schemes) = raw["components"].get("securitySchemes") {
-        components["securitySchemes"] = schemes.clone();
+    if let Some(schemes) = raw["components"].get_mut("securitySchemes") {
+        components["securitySchemes"] = security_schemes(schemes.take());
     }
     Ok(json!({
         "openapi": about::OPENAPI,
@@ -172,6 +172,25 @@ fn json_bodies(paths: &Map<String, Value>) -> Vec<Value> {
         .filter_map(|operation| operation.get("requestBody")?["content"].get("application/json"))
         .map(|media| media["schema"].clone())
         .collect()
+}
+
+/// A flow must list its scopes, though there are none.
+fn security_schemes(mut schemes: Value) -> Value {
+    for scheme in schemes
+        .as_object_mut()
+        .into_iter()
+        .flat_map(Map::values_mut)
+    {
+        let flows = scheme.get_mut("flows").and_then(Value::as_object_mut);
+        for flow in flows
+            .into_iter()
+            .flat_map(Map::values_mut)
+            .filter_map(Value::as_object_mut)
+        {
+            flow.entry("scopes").or_insert_with(|| json!({}));
+        }
+    }
+    schemes
 }
 
 /// The tags in the order of their first operations, which is how a reader meets them.

@@ -88,7 +88,6 @@ SwaggerUIBundle({
     url: "/openapi.json",
     dom_id: "#ui",
     deepLinking: true,
-    persistAuthorization: true,
     validatorUrl: null,
 });
 "##;
@@ -148,20 +147,20 @@ impl Page {
         let mut response = if known.is_some_and(|known| names(known, &self.etag)) {
             Response::from(StatusCode::NOT_MODIFIED)
         } else {
-            let coding = Coding::preferred(headers).filter(|_| compression);
+            let coding = Coding::preferred(headers)
+                .filter(|_| compression && compress::pays(self.plain.len() as u64));
             let mut response = Response::from(self.body(coding).await?);
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media));
             if let Some(coding) = coding {
                 headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+                // Of what leaves here plain, the stack around it says so.
+                headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
             }
             headers.insert(CONTENT_SECURITY_POLICY, POLICY);
             response
         };
         let headers = response.headers_mut();
-        if compression {
-            headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-        }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(
             ETAG,

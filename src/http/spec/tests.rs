@@ -57,7 +57,7 @@ fn raw() -> Value {
                 "Form": {"type": "object", "description": "A form."},
                 "Problem": {"type": "object", "properties": {"code": {"type": "string"}}},
             },
-            "securitySchemes": {"token": {"type": "oauth2"}},
+            "securitySchemes": {"token": {"type": "oauth2", "flows": {"password": {}}}},
         },
     })
 }
@@ -103,8 +103,8 @@ fn security_is_said_of_each_call() {
     assert_eq!(thing["put"]["security"], json!([{"token": []}]));
     assert_eq!(document["paths"]["/token"]["post"]["security"], json!([]));
     assert_eq!(
-        document["components"]["securitySchemes"]["token"]["type"],
-        "oauth2"
+        document["components"]["securitySchemes"]["token"],
+        json!({"type": "oauth2", "flows": {"password": {"scopes": {}}}})
     );
 }
 

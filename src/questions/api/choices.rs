@@ -92,6 +92,8 @@ impl ChoicesApi {
     }
 
     /// Read a choice
+    ///
+    /// With its votes as far as you may see them. Its `ETag` has the revision of its question.
     #[oai(
         path = "/questions/:question_id/choices/:choice_id",
         method = "get",

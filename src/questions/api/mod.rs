@@ -1,6 +1,7 @@
 //! `/questions` and `/questions/{id}/choices`.
 
 mod choices;
+mod examples;
 pub mod objects;
 
 use poem_openapi::param::{Header, Path, Query};

@@ -13,10 +13,13 @@ use crate::tallies::{Poll, PollChoice};
 
 /// A question with its choices.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(skip_serializing_if_is_none)]
+#[oai(skip_serializing_if_is_none, example)]
 pub struct Question {
+    /// The question's id.
     pub id: Uuid,
+    /// What people are asked.
     pub question_text: String,
+    /// What they should know about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     pub author: Author,
@@ -47,7 +50,9 @@ pub struct Question {
     pub ballot_count: Option<i64>,
     /// Grows with every change of the question itself; votes leave it.
     pub revision: i32,
+    /// When it was asked.
     pub created_at: Time,
+    /// When it last changed; votes leave it.
     pub updated_at: Time,
 }
 
@@ -55,17 +60,20 @@ pub struct Question {
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(skip_serializing_if_is_none)]
 pub struct Author {
+    /// The account's id.
     pub id: Uuid,
-    /// Absent when the account was deleted.
+    /// What others see. Absent when the account was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
 /// Something to vote for.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(skip_serializing_if_is_none)]
+#[oai(skip_serializing_if_is_none, example)]
 pub struct Choice {
+    /// The choice's id: what a ballot names.
     pub id: Uuid,
+    /// What people can choose.
     pub choice_text: String,
     /// 0 comes first.
     pub position: i32,
@@ -76,34 +84,39 @@ pub struct Choice {
 
 /// A page of questions.
 #[derive(Debug, Object)]
+#[oai(example)]
 pub struct QuestionPage {
+    /// The questions of this page, in the order of the list.
     pub data: Vec<Question>,
     pub meta: PageMeta,
 }
 
 /// The choices of a question, all of them.
 #[derive(Debug, Object, Serialize)]
+#[oai(example)]
 pub struct ChoiceList {
+    /// The choices, in their order.
     pub data: Vec<Choice>,
     pub meta: PageMeta,
 }
 
-/// Who may see the numbers. The author and admins always may.
+/// Who may see the numbers. The author and admins always may; apart from them:
+///
+/// - `always`: everyone.
+/// - `after_vote`: who has a ballot now, and everyone once it is closed.
+/// - `after_close`: everyone once it is closed.
+/// - `author`: nobody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize, Deserialize)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Visibility {
-    /// Everyone.
     Always,
-    /// Who has a ballot now, and everyone once it is closed.
     AfterVote,
-    /// Everyone once it is closed.
     AfterClose,
-    /// Nobody else.
     Author,
 }
 
-/// Whether ballots are taken.
+/// Whether ballots are taken: not yet (`scheduled`), now (`open`), or no more (`closed`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
@@ -175,28 +188,36 @@ pub struct ChoiceText {
 #[oai(deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct QuestionPatch {
+    /// What people are asked; only while nobody has voted.
     #[oai(validator(min_length = 1, max_length = 200))]
     #[serde(default, deserialize_with = "crate::text::normalised_if_present")]
     #[validate(length(min = 1, max = 200), custom(function = "crate::text::line"))]
     pub question_text: Option<String>,
+    /// What they should know about it; null removes it.
     #[oai(validator(max_length = 2000))]
     #[serde(default)]
     #[validate(length(max = 2000), custom(function = "lines"))]
     pub description: Patch<String>,
+    /// How many choices a ballot names at least; only while nobody has voted.
     #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
     #[serde(default, deserialize_with = "present")]
     #[validate(range(min = 1, max = 100))]
     pub min_choices: Option<i32>,
+    /// How many choices a ballot names at most; only while nobody has voted.
     #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
     #[serde(default, deserialize_with = "present")]
     #[validate(range(min = 1, max = 100))]
     pub max_choices: Option<i32>,
+    /// Whether a ballot may be changed or withdrawn; only while nobody has voted.
     #[serde(default, deserialize_with = "present")]
     pub allow_change: Option<bool>,
+    /// Who may see the numbers; only while nobody has voted.
     #[serde(default, deserialize_with = "present")]
     pub results_visibility: Option<Visibility>,
+    /// From when ballots are taken; only while nobody has voted. Null means from the start.
     #[serde(default)]
     pub opens_at: Patch<Time>,
+    /// Until when ballots are taken; in the future. Null means without end.
     #[serde(default)]
     pub closes_at: Patch<Time>,
 }
@@ -223,6 +244,7 @@ pub struct NewChoice {
 #[oai(deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct ChoicePatch {
+    /// What people can choose; only while nobody has voted.
     #[oai(validator(min_length = 1, max_length = 200))]
     #[serde(default, deserialize_with = "crate::text::normalised_if_present")]
     #[validate(length(min = 1, max = 200), custom(function = "crate::text::line"))]
@@ -378,55 +400,5 @@ impl From<Status> for entity::Status {
             Status::Open => entity::Status::Open,
             Status::Closed => entity::Status::Closed,
         }
-    }
-}
-
-impl poem_openapi::types::Example for NewQuestion {
-    fn example() -> Self {
-        let choice = |text: &str| ChoiceText { choice_text: text.to_owned() };
-        NewQuestion {
-            question_text: "最受欢迎的计算机语言?".to_owned(),
-            description: Some("Name the one that you like best.".to_owned()),
-            choices: vec![choice("python"), choice("java"), choice("go")],
-            min_choices: 1,
-            max_choices: 1,
-            allow_change: true,
-            results_visibility: Visibility::Always,
-            opens_at: None,
-            closes_at: None,
-        }
-    }
-}
-
-impl poem_openapi::types::Example for QuestionPatch {
-    fn example() -> Self {
-        QuestionPatch {
-            question_text: None,
-            description: Patch::Set("Name the one that you like best.".to_owned()),
-            min_choices: None,
-            max_choices: None,
-            allow_change: None,
-            results_visibility: None,
-            opens_at: Patch::Unchanged,
-            closes_at: Patch::Cleared,
-        }
-    }
-}
-
-impl poem_openapi::types::Example for NewChoice {
-    fn example() -> Self {
-        NewChoice { choice_text: "rust".to_owned(), position: Some(0) }
-    }
-}
-
-impl poem_openapi::types::Example for ChoicePatch {
-    fn example() -> Self {
-        ChoicePatch { choice_text: None, position: Some(1) }
-    }
-}
-
-impl poem_openapi::types::Example for Reopening {
-    fn example() -> Self {
-        Reopening { closes_at: None }
     }
 }
