@@ -25,6 +25,7 @@ async fn main() -> ExitCode {
     };
     match cli::run(command, loaded).await {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if cli::is_enough(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("polls: {}", cli::explain(&*error));
             ExitCode::FAILURE

@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::io;
 
 use crate::failure::Failure;
 
@@ -16,6 +17,12 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Whether whoever read the output has had enough, as `head` has.
+pub fn is_enough(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn words(error: &(dyn Error + 'static)) -> String {

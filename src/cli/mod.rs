@@ -13,7 +13,7 @@ pub use arguments::{
     Account, Cli, Command, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Recount, Seed,
     ServeFlags, TokenArguments, UserCommand,
 };
-pub use explain::explain;
+pub use explain::{explain, is_enough};
 pub use password::read_password;
 
 use crate::app;

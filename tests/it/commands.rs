@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -480,6 +481,18 @@ fn every_command_has_help() {
             .done()
             .starts_with("polls ")
     );
+}
+
+#[test]
+fn a_reader_may_stop_reading() {
+    let folder = folder();
+    let (reader, writer) = io::pipe().expect("a pipe");
+    drop(reader);
+    let mut print = command(folder.path());
+    let output = print.args(["config", "print"]).stdout(writer).output();
+    let output = output.expect("the program runs");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]
