@@ -7,13 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait as _, DbErr, FromQueryResult as _, Iterable as _, IdenStatic as _};
+use sea_orm::{ConnectionTrait as _, DbErr};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{Ballot, Cast, Key, keys_source, none, read};
 use crate::clock::{Clock, Time};
 use crate::db::{self, Column, Db, Rows, Script, Transaction};
 use crate::failure::{Code, Failure, FieldError};
+use crate::questions::document::{COLUMNS, Document};
 use crate::questions::{self, Question, slot};
 
 /// One thing to do with somebody's ballot.
@@ -64,33 +66,26 @@ struct State {
 impl State {
     /// Takes a slot of each question, and then reads what it is now.
     async fn read(transaction: &Transaction, ids: &Rows, slot: i32) -> Result<State, DbErr> {
-        let columns: Vec<String> = questions::entity::Column::iter()
-            .map(|column| column.as_str().to_owned())
-            .collect();
         let rows = db::rows("r", &[Column::Id("id")]);
+        let questions = format!("SELECT * FROM questions WHERE id IN (SELECT id FROM {rows})");
+        let choices = format!("SELECT * FROM choices WHERE question_id IN (SELECT id FROM {rows})");
         let sql = format!(
-            "SELECT id AS of_question, NULL AS choice_id, {columns} \
-             FROM questions WHERE id IN (SELECT id FROM {rows}) \
-             UNION ALL \
-             SELECT question_id, id, {nulls} \
-             FROM choices WHERE question_id IN (SELECT id FROM {rows})",
-            nulls = vec!["NULL"; columns.len()].join(", "),
-            columns = columns.join(", "),
+            "SELECT {}, {}",
+            db::documents(&COLUMNS, &questions),
+            db::documents(&[Column::Id("question_id"), Column::Id("id")], &choices),
         );
         let mut script = Script::default();
         slot::take(&mut script, ids, slot);
         script.then(sql, [ids.to_value(), ids.to_value()]);
+        let rows = script.rows(transaction).await?;
+        let row = rows.first().ok_or(DbErr::RecordNotFound("the state of the batch".into()))?;
         let mut state = State { questions: HashMap::new(), choices: HashSet::new() };
-        for row in script.rows(transaction).await? {
-            let id = row.try_get_by_index(0)?;
-            match row.try_get_by_index(1)? {
-                Some(choice) => {
-                    state.choices.insert((id, choice));
-                }
-                None => {
-                    state.questions.insert(id, Question::from_query_result(&row, "")?);
-                }
-            }
+        for document in db::read_documents::<Document>(row, 0)? {
+            let question = Question::try_from(document)?;
+            state.questions.insert(question.id, question);
+        }
+        for choice in db::read_documents::<ChoiceOf>(row, 1)? {
+            state.choices.insert((choice.question_id, choice.id));
         }
         Ok(state)
     }
@@ -121,6 +116,13 @@ impl State {
         }
         if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(errors)) }
     }
+}
+
+/// A choice and whose it is.
+#[derive(Deserialize)]
+struct ChoiceOf {
+    question_id: Uuid,
+    id: Uuid,
 }
 
 struct Batch<'a> {

@@ -12,6 +12,7 @@ pub mod recount;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::entity::prelude::*;
+use serde::Deserialize;
 
 use crate::clock::Time;
 use crate::db::{self, Column, Rows};
@@ -82,30 +83,52 @@ async fn read(
     if rows.is_empty() {
         return Ok(ballots);
     }
-    let sql = format!(
+    let marks = format!(
         "SELECT b.question_id, b.user_id, b.cast_at, b.updated_at, m.choice_id \
          FROM {keys} \
          JOIN ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id \
-         JOIN ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id \
-         ORDER BY m.choice_id",
+         JOIN ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id",
         keys = keys_source(),
     );
+    let sql = format!("SELECT {}", db::documents(&MARK, &marks));
     let statement = db::statement(db, &sql, [rows.to_value()]);
-    for row in db.query_all_raw(statement).await? {
-        let key: Key = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-        let (cast_at, updated_at) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+    let Some(row) = db.query_one_raw(statement).await? else {
+        return Ok(ballots);
+    };
+    for mark in db::read_documents::<Mark>(&row, 0)? {
         ballots
-            .entry(key)
+            .entry((mark.question_id, mark.user_id))
             .or_insert_with(|| Ballot {
-                question_id: key.0,
+                question_id: mark.question_id,
                 choice_ids: Vec::new(),
-                cast_at,
-                updated_at,
+                cast_at: Time(mark.cast_at),
+                updated_at: Time(mark.updated_at),
             })
             .choice_ids
-            .push(row.try_get_by_index(4)?);
+            .push(mark.choice_id);
+    }
+    for ballot in ballots.values_mut() {
+        ballot.choice_ids.sort_unstable();
     }
     Ok(ballots)
+}
+
+const MARK: [Column; 5] = [
+    Column::Id("question_id"),
+    Column::Id("user_id"),
+    Column::Integer("cast_at"),
+    Column::Integer("updated_at"),
+    Column::Id("choice_id"),
+];
+
+/// A mark and the ballot that it is on.
+#[derive(Deserialize)]
+struct Mark {
+    question_id: Uuid,
+    user_id: Uuid,
+    cast_at: i64,
+    updated_at: i64,
+    choice_id: Uuid,
 }
 
 /// The keys in the one parameter of a statement.

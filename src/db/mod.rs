@@ -20,7 +20,7 @@ use sea_orm::{
 
 use crate::failure::Failure;
 
-pub use batch::{Column, Rows, ids, rows};
+pub use batch::{Column, Rows, documents, ids, read_documents, rows};
 pub use connect::ConnectError;
 pub use error::{is_transient, is_unique_violation};
 pub use schema::{MigrateError, Step};

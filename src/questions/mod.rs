@@ -7,6 +7,7 @@ pub mod api;
 pub mod choice;
 pub mod choices;
 pub mod closing;
+pub mod document;
 pub mod entity;
 pub mod list;
 pub mod search;

@@ -4,11 +4,13 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbErr};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::db::{self, Column};
 use crate::questions::Question;
+use crate::questions::document::{COLUMNS, Document};
 
 /// A question and all that belongs to it at one moment.
 #[derive(Debug, Clone)]
@@ -38,72 +40,99 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
         return Ok(Vec::new());
     }
     let rows = db::rows("r", &[Column::Id("id")]);
-    let sql = format!(
-        "SELECT q.id, NULL, q.author_id, u.name, q.question_text, q.description, q.min_choices, \
-           q.max_choices, q.allow_change, q.results_visibility, q.opens_at, q.closes_at, \
-           q.closes_order, q.closed_at, q.sealed_at, q.deleted_at, q.revision, q.created_at, \
-           q.updated_at, \
-           COALESCE((SELECT SUM(s.ballots) FROM question_shards s WHERE s.question_id = q.id), 0), \
+    let questions = format!(
+        "SELECT q.*, u.name AS author_name, \
+           COALESCE((SELECT SUM(s.ballots) FROM question_shards s WHERE s.question_id = q.id), 0) \
+             AS ballot_count, \
            COALESCE((SELECT SUM(s.seq) FROM question_shards s WHERE s.question_id = q.id), 0) \
+             AS version \
          FROM questions q JOIN users u ON u.id = q.author_id \
-         WHERE q.id IN (SELECT id FROM {rows}) \
-         UNION ALL \
-         SELECT c.question_id, c.id, NULL, NULL, c.choice_text, NULL, c.position, \
-           NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-           COALESCE((SELECT SUM(s.votes) FROM choice_shards s WHERE s.choice_id = c.id), 0), NULL \
+         WHERE q.id IN (SELECT id FROM {rows})"
+    );
+    let choices = format!(
+        "SELECT c.*, \
+           COALESCE((SELECT SUM(s.votes) FROM choice_shards s WHERE s.choice_id = c.id), 0) \
+             AS votes \
          FROM choices c WHERE c.question_id IN (SELECT id FROM {rows})"
+    );
+    let sql = format!(
+        "SELECT {}, {}",
+        db::documents(&[&COLUMNS[..], &BESIDE].concat(), &questions),
+        db::documents(&CHOICE, &choices),
     );
     let wanted = db::ids(ids.iter().copied()).to_value();
     let statement = db::statement(db, &sql, [wanted.clone(), wanted]);
+    let Some(row) = db.query_one_raw(statement).await? else {
+        return Ok(Vec::new());
+    };
     let mut polls: HashMap<Uuid, Poll> = HashMap::with_capacity(ids.len());
-    let mut choices: HashMap<Uuid, Vec<PollChoice>> = HashMap::with_capacity(ids.len());
-    for row in db.query_all_raw(statement).await? {
-        let question: Uuid = row.try_get_by_index(0)?;
-        match row.try_get_by_index::<Option<Uuid>>(1)? {
-            None => {
-                polls.insert(question, poll(&row)?);
-            }
-            Some(id) => choices.entry(question).or_default().push(PollChoice {
-                id,
-                choice_text: row.try_get_by_index(4)?,
-                position: row.try_get_by_index(6)?,
-                votes: row.try_get_by_index(19)?,
-            }),
+    for row in db::read_documents::<QuestionRow>(&row, 0)? {
+        let poll = row.poll()?;
+        polls.insert(poll.question.id, poll);
+    }
+    for row in db::read_documents::<ChoiceRow>(&row, 1)? {
+        if let Some(poll) = polls.get_mut(&row.question_id) {
+            poll.choices.push(row.choice());
         }
     }
-    let complete = |id| {
-        let mut poll = polls.remove(id)?;
-        poll.choices = choices.remove(id).unwrap_or_default();
+    for poll in polls.values_mut() {
         poll.choices.sort_by_key(|choice| (choice.position, choice.id));
-        Some(poll)
-    };
-    Ok(ids.iter().filter_map(complete).collect())
+    }
+    Ok(ids.iter().filter_map(|id| polls.remove(id)).collect())
 }
 
-fn poll(row: &QueryResult) -> Result<Poll, DbErr> {
-    Ok(Poll {
-        question: Question {
-            id: row.try_get_by_index(0)?,
-            author_id: row.try_get_by_index(2)?,
-            question_text: row.try_get_by_index(4)?,
-            description: row.try_get_by_index(5)?,
-            min_choices: row.try_get_by_index(6)?,
-            max_choices: row.try_get_by_index(7)?,
-            allow_change: row.try_get_by_index(8)?,
-            results_visibility: row.try_get_by_index(9)?,
-            opens_at: row.try_get_by_index(10)?,
-            closes_at: row.try_get_by_index(11)?,
-            closes_order: row.try_get_by_index(12)?,
-            closed_at: row.try_get_by_index(13)?,
-            sealed_at: row.try_get_by_index(14)?,
-            deleted_at: row.try_get_by_index(15)?,
-            revision: row.try_get_by_index(16)?,
-            created_at: row.try_get_by_index(17)?,
-            updated_at: row.try_get_by_index(18)?,
-        },
-        author_name: row.try_get_by_index(3)?,
-        choices: Vec::new(),
-        ballot_count: row.try_get_by_index(19)?,
-        version: row.try_get_by_index(20)?,
-    })
+const CHOICE: [Column; 5] = [
+    Column::Id("question_id"),
+    Column::Id("id"),
+    Column::Text("choice_text"),
+    Column::Integer("position"),
+    Column::Integer("votes"),
+];
+
+/// What a question comes with.
+const BESIDE: [Column; 3] = [
+    Column::Text("author_name"),
+    Column::Integer("ballot_count"),
+    Column::Integer("version"),
+];
+
+#[derive(Deserialize)]
+struct QuestionRow {
+    #[serde(flatten)]
+    question: Document,
+    author_name: Option<String>,
+    ballot_count: i64,
+    version: i64,
+}
+
+impl QuestionRow {
+    fn poll(self) -> Result<Poll, DbErr> {
+        Ok(Poll {
+            question: self.question.try_into()?,
+            author_name: self.author_name,
+            choices: Vec::new(),
+            ballot_count: self.ballot_count,
+            version: self.version,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct ChoiceRow {
+    question_id: Uuid,
+    id: Uuid,
+    choice_text: String,
+    position: i32,
+    votes: i64,
+}
+
+impl ChoiceRow {
+    fn choice(self) -> PollChoice {
+        PollChoice {
+            id: self.id,
+            choice_text: self.choice_text,
+            position: self.position,
+            votes: self.votes,
+        }
+    }
 }
