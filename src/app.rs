@@ -173,14 +173,17 @@ fn endpoint(
     let routes = spec::operations(&document)
         .into_iter()
         .chain(spec::site_operations(app.config.http.docs))
-        .chain(http::operations(metrics.is_some()));
+        .chain(http::operations(metrics.is_some()))
+        .chain(auth::api::well_known_operations());
     let routes = http::Routes::new(routes);
     let db = app.db.clone();
     let check = move || {
         let db = db.clone();
         async move { ready(&db).await }
     };
-    let router = Route::new().nest(PREFIX, service).nest("/.well-known", auth::api::well_known());
+    let router = Route::new()
+        .nest(PREFIX, service)
+        .nest(auth::api::WELL_KNOWN, auth::api::well_known());
     let router = spec::mount(router, &document, &app.config.http);
     let router = http::mount(router, check, stop, metrics).data(app.authority.clone());
     let router = router.into_endpoint().map_to_response();
