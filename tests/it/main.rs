@@ -1,7 +1,10 @@
 //! The tests of the whole server, over real HTTP.
 
 mod accounts;
+mod ballots;
+mod choices;
 mod openapi;
+mod questions;
 mod schema;
 mod story;
 mod support;
