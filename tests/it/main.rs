@@ -3,9 +3,11 @@
 mod accounts;
 mod ballots;
 mod choices;
+mod errors;
 mod openapi;
 mod questions;
 mod schema;
 mod story;
 mod support;
 mod tokens;
+mod visibility;
