@@ -180,8 +180,12 @@ fn malformed(error: &serde_json::Error) -> Failure {
 fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -> Failure {
     // Not by the error's own category: a number where an enum's name belongs is bad syntax to
     // serde_json, and what follows a mistake may be none of JSON.
-    if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
-        return malformed(&error);
+    let syntax = match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str::<IgnoredAny>(text).err().map(|error| malformed(&error)),
+        Err(_) => Some(Failure::new(Code::MalformedRequest, "The body is not UTF-8.")),
+    };
+    if let Some(failure) = syntax {
+        return failure;
     }
     let text = error.inner().to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
