@@ -29,11 +29,17 @@ async fn provoke(code: Code) -> Option<Answer> {
         Code::NotFound => app.get("/nowhere").await,
         Code::MethodNotAllowed => send(app.request(Method::PUT, "/questions")).await,
         Code::NotAcceptable => {
-            let request = app.request(Method::GET, "/questions").header("accept", "text/html");
+            let request = app
+                .request(Method::GET, "/questions")
+                .header("accept", "text/html");
             send(request).await
         }
         Code::RequestTimeout => a_stalled_body().await,
-        Code::AccountTaken => author.patch("/users/me", json!({"email": voter.email})).await,
+        Code::AccountTaken => {
+            author
+                .patch("/users/me", json!({"email": voter.email}))
+                .await
+        }
         Code::VotingNotOpen => {
             let opens_at = app.clock.now().after(Duration::from_secs(60)).to_string();
             let question = ask(json!({"opens_at": opens_at})).await;
@@ -41,7 +47,10 @@ async fn provoke(code: Code) -> Option<Answer> {
         }
         Code::VotingClosed => {
             let question = ask(json!({})).await;
-            author.post(&question.under("close"), json!(null)).await.expect(200);
+            author
+                .post(&question.under("close"), json!(null))
+                .await
+                .expect(200);
             voter.vote(&question, &[0]).await
         }
         Code::AlreadyVoted => {
@@ -57,21 +66,36 @@ async fn provoke(code: Code) -> Option<Answer> {
         Code::HasBallots => {
             let question = ask(json!({})).await;
             voter.vote(&question, &[0]).await.expect(201);
-            author.patch(&question.path, json!({"allow_change": false})).await
+            author
+                .patch(&question.path, json!({"allow_change": false}))
+                .await
         }
         Code::LastAdmin => app.admin("root").await.delete("/users/me").await,
         Code::Stale => {
             let path = ask(json!({})).await.path;
-            send(author.request(Method::DELETE, &path).header("if-match", "\"7.x\"")).await
+            send(
+                author
+                    .request(Method::DELETE, &path)
+                    .header("if-match", "\"7.x\""),
+            )
+            .await
         }
-        Code::PayloadTooLarge => author.post("/questions", json!("x".repeat(65 * 1024))).await,
+        Code::PayloadTooLarge => app.post("/users", json!("x".repeat(65 * 1024))).await,
         Code::UnsupportedMediaType => {
-            send(author.request(Method::POST, "/questions").body("question_text=x")).await
+            send(
+                author
+                    .request(Method::POST, "/questions")
+                    .body("question_text=x"),
+            )
+            .await
         }
         Code::InvalidFields => author.post("/questions", json!({"question_text": 5})).await,
         Code::RateLimited => too_many_sign_ins().await,
         Code::Internal => {
-            app.db.write(|transaction| async move { drop_marks(&transaction).await }).await.expect("a broken schema");
+            app.db
+                .write(|transaction| async move { drop_marks(&transaction).await })
+                .await
+                .expect("a broken schema");
             let question = ask(json!({})).await;
             voter.vote(&question, &[0]).await
         }
@@ -96,8 +120,16 @@ async fn every_code_is_provoked() {
         let waits = matches!(code.status(), 429 | 503);
         let after = answer.header("retry-after").parse::<u64>().ok();
         assert_eq!(after.is_some_and(|seconds| seconds > 0), waits, "{code:?}");
-        assert_eq!(!answer.header("www-authenticate").is_empty(), code.status() == 401, "{code:?}");
-        assert_eq!(!answer.header("ratelimit").is_empty(), code.status() == 429, "{code:?}");
+        assert_eq!(
+            !answer.header("www-authenticate").is_empty(),
+            code.status() == 401,
+            "{code:?}"
+        );
+        assert_eq!(
+            !answer.header("ratelimit").is_empty(),
+            code.status() == 429,
+            "{code:?}"
+        );
     }
 }
 
@@ -115,7 +147,10 @@ async fn every_code_has_a_page_that_explains_it() {
 
 #[tokio::test]
 async fn a_failure_of_ours_says_nothing_of_ours() {
-    let answer = provoke(Code::Internal).await.expect("an answer").problem("internal");
+    let answer = provoke(Code::Internal)
+        .await
+        .expect("an answer")
+        .problem("internal");
     let text = String::from_utf8_lossy(&answer.bytes).to_lowercase();
     for word in ["sql", "table", "ballot_marks", "panic"] {
         assert!(!text.contains(word), "{text}");
@@ -124,7 +159,11 @@ async fn a_failure_of_ours_says_nothing_of_ours() {
 
 #[tokio::test]
 async fn registrations_are_limited_by_address() {
-    let app = TestApp::with(&[("limits.enabled", "true"), ("limits.registrations_per_address", "2")]).await;
+    let app = TestApp::with(&[
+        ("limits.enabled", "true"),
+        ("limits.registrations_per_address", "2"),
+    ])
+    .await;
     let register = |number: u32| {
         let body = json!({"name": "n", "email": format!("{number}@example.org"), "password": "long enough"});
         app.post("/users", body)
@@ -146,12 +185,18 @@ async fn the_right_password_does_not_help_who_is_over_the_limit() {
     for _ in 0..3 {
         app.token(&user.email, "wrong password").await.expect(400);
     }
-    app.token(&user.email, crate::support::PASSWORD).await.problem("rate_limited");
+    app.token(&user.email, crate::support::PASSWORD)
+        .await
+        .problem("rate_limited");
     // Nor does another way of writing it, while others are not concerned.
-    app.token(&user.email.to_uppercase(), "wrong password").await.problem("rate_limited");
+    app.token(&user.email.to_uppercase(), "wrong password")
+        .await
+        .problem("rate_limited");
     app.user("lucy").await.get("/users/me").await.expect(200);
     app.clock.advance(Duration::from_secs(900));
-    app.token(&user.email, crate::support::PASSWORD).await.expect(200);
+    app.token(&user.email, crate::support::PASSWORD)
+        .await
+        .expect(200);
 }
 
 async fn limited() -> TestApp {
@@ -162,24 +207,33 @@ async fn limited() -> TestApp {
 async fn too_many_sign_ins() -> Answer {
     let app = limited().await;
     for _ in 0..3 {
-        app.token("nobody@example.org", "wrong password").await.expect(400);
+        app.token("nobody@example.org", "wrong password")
+            .await
+            .expect(400);
     }
     app.token("nobody@example.org", "wrong password").await
 }
 
 async fn drop_marks(transaction: &polls::db::Transaction) -> Result<(), polls::failure::Failure> {
     use sea_orm::ConnectionTrait as _;
-    transaction.execute_unprepared("DROP TABLE ballot_marks").await?;
+    transaction
+        .execute_unprepared("DROP TABLE ballot_marks")
+        .await?;
     Ok(())
 }
 
 /// A body of which nothing comes after its header.
 async fn a_stalled_body() -> Answer {
     let app = TestApp::with(&[("http.body_timeout", "100ms")]).await;
-    let mut stream = TcpStream::connect(app.socket_address()).await.expect("a connection");
+    let mut stream = TcpStream::connect(app.socket_address())
+        .await
+        .expect("a connection");
     let header = "POST /api/v1/users HTTP/1.1\r\nHost: polls\r\n\
         Content-Type: application/json\r\nContent-Length: 10\r\n\r\n";
-    stream.write_all(header.as_bytes()).await.expect("it is sent");
+    stream
+        .write_all(header.as_bytes())
+        .await
+        .expect("it is sent");
     read_to_end(stream).await
 }
 
@@ -198,11 +252,17 @@ async fn a_full_ballot_box() -> Answer {
     let voters = join_all((0..3).map(|_| app.user("voter"))).await;
 
     let mut intruder = connect(&app).await;
-    intruder.execute("BEGIN IMMEDIATE").await.expect("the write lock");
+    intruder
+        .execute("BEGIN IMMEDIATE")
+        .await
+        .expect("the write lock");
     let voting = voters.iter().map(|voter| voter.vote(&question, &[0]));
     let mut voting: Vec<_> = voting.map(Box::pin).collect();
     let (refused, _, waiting) = futures_util::future::select_all(voting.drain(..)).await;
-    intruder.execute("COMMIT").await.expect("the lock is given back");
+    intruder
+        .execute("COMMIT")
+        .await
+        .expect("the lock is given back");
     let mut counted = 0;
     for answer in join_all(waiting).await {
         match answer.status.as_u16() {
@@ -211,20 +271,30 @@ async fn a_full_ballot_box() -> Answer {
         }
     }
     let results = app.get(&question.under("results")).await.expect(200).json;
-    assert_eq!(results["ballot_count"], counted, "who was let in is counted, and nobody else");
+    assert_eq!(
+        results["ballot_count"], counted,
+        "who was let in is counted, and nobody else"
+    );
     refused
 }
 
 async fn connect(app: &TestApp) -> SqliteConnection {
     let url = format!("sqlite:{}", app.database_file().display());
-    SqliteConnection::connect(&url).await.expect("another connection")
+    SqliteConnection::connect(&url)
+        .await
+        .expect("another connection")
 }
 
 /// A request that had begun when the server was told to stop.
 async fn readiness_while_stopping() -> Answer {
     let mut app = TestApp::start().await;
-    let mut stream = TcpStream::connect(app.socket_address()).await.expect("a connection");
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: polls\r\n").await.expect("it is sent");
+    let mut stream = TcpStream::connect(app.socket_address())
+        .await
+        .expect("a connection");
+    stream
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: polls\r\n")
+        .await
+        .expect("it is sent");
     // By the time that this is answered, the server has read the above.
     send(app.outside(Method::GET, "/readyz")).await.expect(200);
     let asking = async {

@@ -2,8 +2,11 @@
 
 mod accounts;
 mod ballots;
+mod boundaries;
 mod choices;
 mod errors;
+mod http;
+mod matrix;
 mod openapi;
 mod questions;
 mod schema;

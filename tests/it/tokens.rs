@@ -12,7 +12,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 async fn refresh(app: &TestApp, token: &str) -> Answer {
-    app.form("/auth/token", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    app.form(
+        "/auth/token",
+        &[("grant_type", "refresh_token"), ("refresh_token", token)],
+    )
+    .await
 }
 
 /// Expects a failed grant in the form of RFC 6749, section 5.2.
@@ -32,13 +36,21 @@ async fn one_signs_in_by_email_or_phone_however_they_are_written() {
     let app = TestApp::start().await;
     let account = json!({"name": "露西", "email": "luxi@qq.com", "phone": "16666666661", "password": PASSWORD});
     app.post("/users", account).await.expect(201);
-    for login in ["luxi@qq.com", " LuXi@QQ.com ", "16666666661", "+8616666666661", "+86 166 6666 6661"] {
+    for login in [
+        "luxi@qq.com",
+        " LuXi@QQ.com ",
+        "16666666661",
+        "+8616666666661",
+        "+86 166 6666 6661",
+    ] {
         let tokens = app.token(login, PASSWORD).await.expect(200);
         assert_eq!(tokens.json["token_type"], "Bearer", "{login}");
         assert_eq!(tokens.json["expires_in"], 900);
         assert_eq!(tokens.header("cache-control"), "no-store");
         assert_eq!(tokens.header("pragma"), "no-cache");
-        let me = app.request(Method::GET, "/users/me").bearer_auth(tokens.text("access_token"));
+        let me = app
+            .request(Method::GET, "/users/me")
+            .bearer_auth(tokens.text("access_token"));
         assert_eq!(send(me).await.expect(200).json["name"], "露西");
     }
 }
@@ -48,9 +60,22 @@ async fn a_failed_sign_in_does_not_tell_what_was_wrong() {
     let (app, user) = TestApp::with_user("nancy").await;
     let disabled = app.user("disabled").await;
     let admin = app.admin("root").await;
-    admin.patch(&format!("/users/{}", disabled.id), json!({"disabled": true})).await.expect(200);
-    let wrong = expect_grant_error(app.token(&user.email, "wrong password").await, "invalid_grant");
-    for (login, password) in [("nobody@example.org", PASSWORD), ("16666666669", PASSWORD), (&disabled.email, PASSWORD)] {
+    admin
+        .patch(
+            &format!("/users/{}", disabled.id),
+            json!({"disabled": true}),
+        )
+        .await
+        .expect(200);
+    let wrong = expect_grant_error(
+        app.token(&user.email, "wrong password").await,
+        "invalid_grant",
+    );
+    for (login, password) in [
+        ("nobody@example.org", PASSWORD),
+        ("16666666669", PASSWORD),
+        (&disabled.email, PASSWORD),
+    ] {
         let answer = expect_grant_error(app.token(login, password).await, "invalid_grant");
         assert_eq!(answer.bytes, wrong.bytes, "{login}");
     }
@@ -63,24 +88,49 @@ async fn a_wrong_form_is_answered_as_oauth_prescribes() {
         (&[], "invalid_request"),
         (&[("grant_type", "")], "invalid_request"),
         (&[("grant_type", "password")], "invalid_request"),
-        (&[("grant_type", "password"), ("username", "a@example.org")], "invalid_request"),
+        (
+            &[("grant_type", "password"), ("username", "a@example.org")],
+            "invalid_request",
+        ),
         (&[("grant_type", "refresh_token")], "invalid_request"),
-        (&[("grant_type", "password"), ("grant_type", "password")], "invalid_request"),
-        (&[("grant_type", "client_credentials")], "unsupported_grant_type"),
-        (&[("grant_type", "refresh_token"), ("refresh_token", "nonsense")], "invalid_grant"),
+        (
+            &[("grant_type", "password"), ("grant_type", "password")],
+            "invalid_request",
+        ),
+        (
+            &[("grant_type", "client_credentials")],
+            "unsupported_grant_type",
+        ),
+        (
+            &[
+                ("grant_type", "refresh_token"),
+                ("refresh_token", "nonsense"),
+            ],
+            "invalid_grant",
+        ),
     ];
     for (form, error) in forms {
         expect_grant_error(app.form("/auth/token", form).await, error);
     }
     let json = json!({"grant_type": "password"});
-    app.post("/auth/token", json).await.problem("unsupported_media_type").expect(415);
+    app.post("/auth/token", json)
+        .await
+        .problem("unsupported_media_type")
+        .expect(415);
 }
 
 #[tokio::test]
 async fn swagger_uis_empty_client_is_tolerated() {
     let (app, user) = TestApp::with_user("nancy").await;
-    let form = [("grant_type", "password"), ("username", &user.email), ("password", PASSWORD), ("scope", "")];
-    let request = app.request(Method::POST, "/auth/token").header("authorization", "Basic Og==");
+    let form = [
+        ("grant_type", "password"),
+        ("username", &user.email),
+        ("password", PASSWORD),
+        ("scope", ""),
+    ];
+    let request = app
+        .request(Method::POST, "/auth/token")
+        .header("authorization", "Basic Og==");
     send(request.form(&form)).await.expect(200);
 }
 
@@ -101,7 +151,9 @@ async fn a_used_refresh_token_gets_a_sibling_for_a_while() {
     refresh(&app, &user.refresh_token).await.expect(200);
     app.clock.advance(Duration::from_secs(29));
     let sibling = refresh(&app, &user.refresh_token).await.expect(200);
-    refresh(&app, &sibling.text("refresh_token")).await.expect(200);
+    refresh(&app, &sibling.text("refresh_token"))
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -123,7 +175,11 @@ async fn tokens_expire() {
     user.get("/users/me").await.expect(200);
     app.clock.advance(2 * MINUTE);
     let expired = user.get("/users/me").await.problem("unauthenticated");
-    assert!(expired.header("www-authenticate").contains("error=\"invalid_token\""));
+    assert!(
+        expired
+            .header("www-authenticate")
+            .contains("error=\"invalid_token\"")
+    );
     app.get("/questions").await.expect(200);
     user.get("/questions").await.problem("unauthenticated");
 
@@ -138,42 +194,78 @@ async fn tokens_expire() {
 #[tokio::test]
 async fn revoking_either_token_ends_the_session() {
     let (app, user) = TestApp::with_user("nancy").await;
-    for pick in [|user: &User| user.access_token.clone(), |user: &User| user.refresh_token.clone()] {
+    for pick in [
+        |user: &User| user.access_token.clone(),
+        |user: &User| user.refresh_token.clone(),
+    ] {
         let session = app.another_session(&user).await;
-        let answer = app.form("/auth/revoke", &[("token", &pick(&session))]).await.expect(200);
+        let answer = app
+            .form("/auth/revoke", &[("token", &pick(&session))])
+            .await
+            .expect(200);
         assert_eq!(answer.header("cache-control"), "no-store");
         session.get("/users/me").await.problem("unauthenticated");
         expect_grant_error(refresh(&app, &session.refresh_token).await, "invalid_grant");
-        app.form("/auth/revoke", &[("token", &pick(&session))]).await.expect(200);
+        app.form("/auth/revoke", &[("token", &pick(&session))])
+            .await
+            .expect(200);
     }
-    app.form("/auth/revoke", &[("token", "nonsense")]).await.expect(200);
-    app.form("/auth/revoke", &[]).await.problem("malformed_request").expect(400);
-    app.form("/auth/revoke", &[("token", "a"), ("token", "b")]).await.problem("malformed_request");
+    app.form("/auth/revoke", &[("token", "nonsense")])
+        .await
+        .expect(200);
+    app.form("/auth/revoke", &[])
+        .await
+        .problem("malformed_request")
+        .expect(400);
+    app.form("/auth/revoke", &[("token", "a"), ("token", "b")])
+        .await
+        .problem("malformed_request");
     user.get("/users/me").await.expect(200);
 }
 
 #[tokio::test]
 async fn sessions_are_listed_and_ended_one_by_one() {
     let (app, user) = TestApp::with_user("nancy").await;
-    let form = [("grant_type", "password"), ("username", &user.email), ("password", PASSWORD)];
-    let request = app.request(Method::POST, "/auth/token").header("user-agent", "Phone/1.0");
+    let form = [
+        ("grant_type", "password"),
+        ("username", &user.email),
+        ("password", PASSWORD),
+    ];
+    let request = app
+        .request(Method::POST, "/auth/token")
+        .header("user-agent", "Phone/1.0");
     let phone = user.with_tokens(&send(request.form(&form)).await.expect(200));
 
     let listed = user.get("/auth/sessions").await.expect(200).json;
     let sessions = listed["data"].as_array().expect("a list");
     assert_eq!(sessions.len(), 2);
     assert_eq!(sessions[0]["client"], "Phone/1.0");
-    assert_eq!((&sessions[0]["current"], &sessions[1]["current"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&sessions[0]["current"], &sessions[1]["current"]),
+        (&json!(false), &json!(true))
+    );
     let times = ["created_at", "last_used_at", "expires_at"];
-    assert!(times.iter().all(|key| sessions[0][key].is_string()), "{listed}");
+    assert!(
+        times.iter().all(|key| sessions[0][key].is_string()),
+        "{listed}"
+    );
 
-    let path = format!("/auth/sessions/{}", sessions[0]["id"].as_str().expect("an id"));
-    app.user("other").await.delete(&path).await.problem("not_found");
+    let path = format!(
+        "/auth/sessions/{}",
+        sessions[0]["id"].as_str().expect("an id")
+    );
+    app.user("other")
+        .await
+        .delete(&path)
+        .await
+        .problem("not_found");
     phone.get("/users/me").await.expect(200);
     user.delete(&path).await.expect(204);
     phone.get("/users/me").await.problem("unauthenticated");
     user.delete(&path).await.problem("not_found");
-    user.delete("/auth/sessions/nonsense").await.problem("malformed_request");
+    user.delete("/auth/sessions/nonsense")
+        .await
+        .problem("malformed_request");
     let left = user.get("/auth/sessions").await.expect(200).json;
     assert_eq!(left["data"].as_array().map(Vec::len), Some(1));
 }
@@ -189,7 +281,11 @@ async fn sessions_are_paged() {
     let second = user.get(&path).await.expect(200).json;
     assert_eq!(second["data"].as_array().map(Vec::len), Some(1));
     assert_eq!(second["meta"], json!({}));
-    app.user("other").await.get(&path).await.problem("malformed_request");
+    app.user("other")
+        .await
+        .get(&path)
+        .await
+        .problem("malformed_request");
 }
 
 #[tokio::test]
@@ -209,10 +305,16 @@ async fn disabling_is_felt_at_once() {
     let (app, user) = TestApp::with_user("nancy").await;
     let admin = app.admin("root").await;
     let path = format!("/users/{}", user.id);
-    admin.patch(&path, json!({"disabled": true})).await.expect(200);
+    admin
+        .patch(&path, json!({"disabled": true}))
+        .await
+        .expect(200);
     user.get("/users/me").await.problem("unauthenticated");
     expect_grant_error(refresh(&app, &user.refresh_token).await, "invalid_grant");
-    admin.patch(&path, json!({"disabled": false})).await.expect(200);
+    admin
+        .patch(&path, json!({"disabled": false}))
+        .await
+        .expect(200);
     user.get("/users/me").await.problem("unauthenticated");
     app.token(&user.email, PASSWORD).await.expect(200);
 }
@@ -223,11 +325,17 @@ async fn a_role_change_is_felt_at_once() {
     let admin = app.admin("root").await;
     let path = format!("/users/{}", user.id);
     user.get("/users").await.problem("forbidden");
-    admin.patch(&path, json!({"role": "admin"})).await.expect(200);
+    admin
+        .patch(&path, json!({"role": "admin"}))
+        .await
+        .expect(200);
     user.get("/users").await.problem("unauthenticated");
     let promoted = user.with_tokens(&refresh(&app, &user.refresh_token).await.expect(200));
     promoted.get("/users").await.expect(200);
-    admin.patch(&path, json!({"role": "user"})).await.expect(200);
+    admin
+        .patch(&path, json!({"role": "user"}))
+        .await
+        .expect(200);
     promoted.get("/users").await.problem("unauthenticated");
     let demoted = user.with_tokens(&refresh(&app, &promoted.refresh_token).await.expect(200));
     demoted.get("/users").await.problem("forbidden");
@@ -257,7 +365,10 @@ async fn a_bad_token_is_never_taken_for_none() {
             let answer = answer.problem("unauthenticated").expect(401);
             let challenge = answer.header("www-authenticate");
             assert!(challenge.starts_with("Bearer"), "{challenge}");
-            assert!(challenge.contains("error=\"invalid_token\""), "{bad}: {challenge}");
+            assert!(
+                challenge.contains("error=\"invalid_token\""),
+                "{bad}: {challenge}"
+            );
         }
     }
     let answer = app.get("/users/me").await.problem("unauthenticated");
@@ -271,20 +382,44 @@ async fn a_bad_token_is_never_taken_for_none() {
 async fn the_metadata_leads_to_the_endpoints() {
     let (app, user) = TestApp::with_user("nancy").await;
     let get = |path: &'static str| send(app.outside(Method::GET, path));
-    let server = get("/.well-known/oauth-authorization-server").await.expect(200).json;
-    assert_eq!(server["token_endpoint"], format!("{}/api/v1/auth/token", app.address));
+    let server = get("/.well-known/oauth-authorization-server")
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(
+        server["token_endpoint"],
+        format!("{}/api/v1/auth/token", app.address)
+    );
     let grants = server["grant_types_supported"].as_array().expect("a list");
     assert!(grants.contains(&json!("password")) && grants.contains(&json!("refresh_token")));
     for key in ["token_endpoint", "revocation_endpoint", "jwks_uri"] {
         let url = server[key].as_str().expect("an address");
-        let path = url.strip_prefix(&app.address).expect("an address of this server");
-        let method = if key == "jwks_uri" { Method::GET } else { Method::POST };
+        let path = url
+            .strip_prefix(&app.address)
+            .expect("an address of this server");
+        let method = if key == "jwks_uri" {
+            Method::GET
+        } else {
+            Method::POST
+        };
         let request = app.outside(method, path);
-        let form = [("grant_type", "password"), ("username", &user.email), ("password", PASSWORD), ("token", "x")];
-        let request = if key == "jwks_uri" { request } else { request.form(&form) };
+        let form = [
+            ("grant_type", "password"),
+            ("username", &user.email),
+            ("password", PASSWORD),
+            ("token", "x"),
+        ];
+        let request = if key == "jwks_uri" {
+            request
+        } else {
+            request.form(&form)
+        };
         send(request).await.expect(200);
     }
-    assert_eq!(get("/.well-known/jwks.json").await.expect(200).json, json!({"keys": []}));
+    assert_eq!(
+        get("/.well-known/jwks.json").await.expect(200).json,
+        json!({"keys": []})
+    );
 }
 
 #[tokio::test]
@@ -293,7 +428,10 @@ async fn asymmetric_keys_are_public_and_name_themselves_in_tokens() {
         let app = TestApp::with(&[("auth.algorithm", algorithm)]).await;
         let user = app.user("nancy").await;
         user.get("/users/me").await.expect(200);
-        let set = send(app.outside(Method::GET, "/.well-known/jwks.json")).await.expect(200).json;
+        let set = send(app.outside(Method::GET, "/.well-known/jwks.json"))
+            .await
+            .expect(200)
+            .json;
         let keys = set["keys"].as_array().expect("keys");
         assert_eq!(keys.len(), 1);
         assert_eq!(keys[0]["kty"], kind);

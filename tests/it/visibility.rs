@@ -31,7 +31,12 @@ async fn sees_numbers(app: &TestApp, who: Option<&User>, question: &Question) ->
     if let Some(user) = who {
         let ballot = user.get(&question.under("ballot")).await;
         if ballot.status == 200 {
-            assert_eq!(ballot.json.get("results").is_some(), visible, "{}", ballot.json);
+            assert_eq!(
+                ballot.json.get("results").is_some(),
+                visible,
+                "{}",
+                ballot.json
+            );
             // Sent again it changes nothing, and its answer says as much.
             let same = json!({"choice_ids": ballot.json["choice_ids"]});
             let again = user.put(&question.under("ballot"), same).await.expect(200);
@@ -47,16 +52,40 @@ async fn each_visibility_shows_the_numbers_to_whom_it_says() {
     const NO: bool = false;
     // While it is open, and once it is closed: anonymous, voter, non-voter, author, admin.
     let table = [
-        ("always", [YES, YES, YES, YES, YES], [YES, YES, YES, YES, YES]),
-        ("after_vote", [NO, YES, NO, YES, YES], [YES, YES, YES, YES, YES]),
-        ("after_close", [NO, NO, NO, YES, YES], [YES, YES, YES, YES, YES]),
+        (
+            "always",
+            [YES, YES, YES, YES, YES],
+            [YES, YES, YES, YES, YES],
+        ),
+        (
+            "after_vote",
+            [NO, YES, NO, YES, YES],
+            [YES, YES, YES, YES, YES],
+        ),
+        (
+            "after_close",
+            [NO, NO, NO, YES, YES],
+            [YES, YES, YES, YES, YES],
+        ),
         ("author", [NO, NO, NO, YES, YES], [NO, NO, NO, YES, YES]),
     ];
     let (app, author) = TestApp::with_user("lucy").await;
-    let (voter, other, admin) = (app.user("v").await, app.user("o").await, app.admin("root").await);
-    let roles = [None, Some(&voter), Some(&other), Some(&author), Some(&admin)];
+    let (voter, other, admin) = (
+        app.user("v").await,
+        app.user("o").await,
+        app.admin("root").await,
+    );
+    let roles = [
+        None,
+        Some(&voter),
+        Some(&other),
+        Some(&author),
+        Some(&admin),
+    ];
     for (visibility, open, closed) in table {
-        let question = author.ask(&["a", "b"], json!({"results_visibility": visibility})).await;
+        let question = author
+            .ask(&["a", "b"], json!({"results_visibility": visibility}))
+            .await;
         voter.vote(&question, &[0]).await.expect(201);
         let found = async || {
             let mut found = Vec::new();
@@ -66,7 +95,10 @@ async fn each_visibility_shows_the_numbers_to_whom_it_says() {
             found
         };
         assert_eq!(found().await, open, "{visibility}, open");
-        author.post(&question.under("close"), json!(null)).await.expect(200);
+        author
+            .post(&question.under("close"), json!(null))
+            .await
+            .expect(200);
         assert_eq!(found().await, closed, "{visibility}, closed");
     }
 }
@@ -75,7 +107,9 @@ async fn each_visibility_shows_the_numbers_to_whom_it_says() {
 async fn a_withdrawn_ballot_takes_the_view_along() {
     let (app, author) = TestApp::with_user("lucy").await;
     let voter = app.user("v").await;
-    let question = author.ask(&["a", "b"], json!({"results_visibility": "after_vote"})).await;
+    let question = author
+        .ask(&["a", "b"], json!({"results_visibility": "after_vote"}))
+        .await;
     let cast = voter.vote(&question, &[0]).await.expect(201);
     assert_eq!(cast.json["results"]["ballot_count"], 1);
     voter.delete(&question.under("ballot")).await.expect(204);
@@ -91,7 +125,10 @@ async fn an_end_that_has_come_shows_the_numbers_and_a_reopening_hides_them() {
     assert!(!sees_numbers(&app, None, &question).await);
     app.clock.advance(Duration::from_secs(61));
     assert!(sees_numbers(&app, None, &question).await);
-    author.post(&question.under("reopen"), json!({})).await.expect(200);
+    author
+        .post(&question.under("reopen"), json!({}))
+        .await
+        .expect(200);
     assert!(!sees_numbers(&app, None, &question).await);
 }
 
@@ -124,7 +161,13 @@ impl World {
         for question in &questions[2..] {
             onlookers[1].vote(question, &[1]).await.expect(201);
         }
-        World { app, questions, author, voters, onlookers }
+        World {
+            app,
+            questions,
+            author,
+            voters,
+            onlookers,
+        }
     }
 
     /// Everybody votes: two of three for one choice, the third for the other.
@@ -165,12 +208,24 @@ impl World {
                 let path = template.replace("{question_id}", &question.id);
                 match path.contains("{choice_id}") {
                     false => paths.push(path),
-                    true => paths.extend(question.choices.iter().map(|id| path.replace("{choice_id}", id))),
+                    true => paths.extend(
+                        question
+                            .choices
+                            .iter()
+                            .map(|id| path.replace("{choice_id}", id)),
+                    ),
                 }
             }
         }
         assert!(paths.iter().all(|path| !path.contains('{')), "{paths:?}");
-        let queries = ["sort=closes_at", "sort=created_at", "status=open", "status=closed", "limit=2", "q=which"];
+        let queries = [
+            "sort=closes_at",
+            "sort=created_at",
+            "status=open",
+            "status=closed",
+            "limit=2",
+            "q=which",
+        ];
         paths.extend(queries.map(|query| format!("/questions?{query}")));
         paths
     }
@@ -183,7 +238,12 @@ fn lasting(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
         .headers
         .iter()
         .filter(|(name, _)| !matches!(name.as_str(), "x-request-id" | "date"))
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                value.to_str().unwrap_or_default().to_owned(),
+            )
+        })
         .collect();
     headers.sort();
     let body = String::from_utf8_lossy(&answer.bytes);
@@ -228,17 +288,19 @@ impl Normaliser {
     /// revision and length, since ids and times are in what it hashes.
     fn answer(&mut self, answer: &Answer) -> Value {
         let (status, headers, _) = lasting(answer);
-        let headers = headers.into_iter().map(|(name, value)| match name.as_str() {
-            "content-length" => {
-                assert_eq!(value, answer.bytes.len().to_string());
-                (name, Value::Null)
-            }
-            "etag" => {
-                let revision = value.split('.').next().unwrap_or_default();
-                (name, json!([revision, value.len()]))
-            }
-            _ => (name, Value::String(value)),
-        });
+        let headers = headers
+            .into_iter()
+            .map(|(name, value)| match name.as_str() {
+                "content-length" => {
+                    assert_eq!(value, answer.bytes.len().to_string());
+                    (name, Value::Null)
+                }
+                "etag" => {
+                    let revision = value.split('.').next().unwrap_or_default();
+                    (name, json!([revision, value.len()]))
+                }
+                _ => (name, Value::String(value)),
+            });
         let headers: serde_json::Map<_, _> = headers.collect();
         let mut body = answer.json.clone();
         if let Some(problem) = body.as_object_mut() {
@@ -259,13 +321,23 @@ async fn nothing_another_user_gets_differs_between_opposite_votes() {
         let (path, author) = (question.under("results"), world.author.clone());
         async move { author.get(&path).await.expect(200).json["choices"][0]["votes"].clone() }
     };
-    assert_eq!((leader(&one, &one.questions[0]).await, leader(&other, &other.questions[0]).await), (json!(2), json!(1)));
+    assert_eq!(
+        (
+            leader(&one, &one.questions[0]).await,
+            leader(&other, &other.questions[0]).await
+        ),
+        (json!(2), json!(1))
+    );
 
     let (mut names, mut other_names) = (Normaliser::default(), Normaliser::default());
     let (seen, other_seen) = (one.seen().await, other.seen().await);
     assert_eq!(seen.len(), other_seen.len());
     for ((request, answer), (_, other_answer)) in seen.iter().zip(&other_seen) {
-        assert_eq!(names.answer(answer), other_names.answer(other_answer), "{request}");
+        assert_eq!(
+            names.answer(answer),
+            other_names.answer(other_answer),
+            "{request}"
+        );
     }
 }
 
