@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ::http::Method;
 use poem::{EndpointExt as _, IntoEndpoint as _, Route};
 use poem_openapi::{OpenApiService, Tags};
 use tokio::task::JoinHandle;
@@ -19,13 +20,13 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError};
 use crate::failure::Failure;
-use crate::http::{self, Listener, Metrics, spec};
+use crate::http::{self, Listener, Metrics, Operation, spec};
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::closing;
 use crate::tallies::api::ResultsApi;
 use crate::tallies::view::Views;
 use crate::users::api::UsersApi;
-use crate::{auth, telemetry};
+use crate::{auth, questions, telemetry};
 
 /// Where the API begins.
 pub const PREFIX: &str = http::API;
@@ -89,17 +90,35 @@ impl App {
         let db = Db::connect(&config.database).await?;
         if config.database.migrate {
             db.migrate_up(None).await?;
-        } else if db.migration_status().await?.iter().any(|step| !step.applied) {
+        } else if db
+            .migration_status()
+            .await?
+            .iter()
+            .any(|step| !step.applied)
+        {
             return Err(OpenError::Outdated);
         }
         let authority = Authority::open(db.clone(), clock.clone(), &config).await?;
         let (ballot_box, counted) = BallotBox::open(db.clone(), clock.clone(), &config.ballots);
-        Ok(App { config, clock, db, authority, ballot_box, counted })
+        Ok(App {
+            config,
+            clock,
+            db,
+            authority,
+            ballot_box,
+            counted,
+        })
     }
 
     /// Counts what is in the ballot box, and lets the database go.
     pub async fn close(self) {
-        let App { ballot_box, counted, authority, db, .. } = self;
+        let App {
+            ballot_box,
+            counted,
+            authority,
+            db,
+            ..
+        } = self;
         drop((ballot_box, authority));
         if tokio::time::timeout(LAST_BALLOTS, counted).await.is_err() {
             tracing::warn!("requests that never ended still hold the ballot box");
@@ -109,24 +128,52 @@ impl App {
 }
 
 /// The parts of the API.
-pub type Apis = (AuthApi, UsersApi, QuestionsApi, ChoicesApi, BallotsApi, ResultsApi);
+pub type Apis = (
+    AuthApi,
+    UsersApi,
+    QuestionsApi,
+    ChoicesApi,
+    BallotsApi,
+    ResultsApi,
+);
 
 /// The OpenAPI document of the API.
-#[expect(clippy::expect_used, reason = "a test holds that it is sound, whatever the input")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test holds that it is sound, whatever the input"
+)]
 pub fn document() -> serde_json::Value {
     spec::document::<Apis>().expect("the API describes itself well")
 }
 
 /// The API, as its handlers.
 fn api(app: &App) -> OpenApiService<Apis, ()> {
-    let App { db, clock, authority, ballot_box, .. } = app;
+    let App {
+        db,
+        clock,
+        authority,
+        ballot_box,
+        ..
+    } = app;
     let views = Views::new(db.clone(), clock.clone());
     let apis = (
         AuthApi::new(authority.clone()),
         UsersApi::new(authority.clone()),
-        QuestionsApi { db: db.clone(), clock: clock.clone(), views: views.clone() },
-        ChoicesApi { db: db.clone(), clock: clock.clone(), views: views.clone() },
-        BallotsApi { db: db.clone(), ballot_box: ballot_box.clone(), views: views.clone() },
+        QuestionsApi {
+            db: db.clone(),
+            clock: clock.clone(),
+            views: views.clone(),
+        },
+        ChoicesApi {
+            db: db.clone(),
+            clock: clock.clone(),
+            views: views.clone(),
+        },
+        BallotsApi {
+            db: db.clone(),
+            ballot_box: ballot_box.clone(),
+            views: views.clone(),
+        },
         ResultsApi { views },
     );
     OpenApiService::new(apis, "polls", env!("CARGO_PKG_VERSION"))
@@ -157,12 +204,7 @@ async fn listen(server: &config::Server) -> Result<Listener, ListenError> {
 }
 
 /// Serves until `stop`, then finishes what was begun and closes the app.
-pub async fn run(
-    app: App,
-    listener: Listener,
-    metrics: Option<Metrics>,
-    stop: CancellationToken,
-) {
+pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: CancellationToken) {
     let background = TaskTracker::new();
     let interval = app.config.ballots.seal_interval;
     let sealing = closing::keep_sealing(app.db.clone(), app.clock.clone(), interval);
@@ -193,19 +235,33 @@ fn endpoint(
     let document = document();
     let routes = spec::operations(&document)
         .into_iter()
+        .map(|operation| with_room(operation, app.config.http.max_body))
         .chain(spec::site_operations(app.config.http.docs))
-        .chain(http::operations(metrics.is_some()));
+        .chain(http::operations(metrics.is_some()))
+        .chain(auth::api::well_known_operations());
     let routes = http::Routes::new(routes);
     let db = app.db.clone();
     let check = move || {
         let db = db.clone();
         async move { ready(&db).await }
     };
-    let router = Route::new().nest(PREFIX, service).nest("/.well-known", auth::api::well_known());
+    let router = Route::new()
+        .nest(PREFIX, service)
+        .nest(auth::api::WELL_KNOWN, auth::api::well_known());
     let router = spec::mount(router, &document, &app.config.http);
     let router = http::mount(router, check, stop, metrics).data(app.authority.clone());
     let router = router.into_endpoint().map_to_response();
     http::stack(router, &app.config, routes, app.clock.clone(), tasks)
+}
+
+/// A question with all the text that it may have is larger than other bodies.
+fn with_room(operation: Operation, configured: u64) -> Operation {
+    let asks = operation.method == Method::POST && operation.path == format!("{PREFIX}/questions");
+    let max_body = asks.then(|| configured.max(questions::api::MAX_BODY));
+    Operation {
+        max_body,
+        ..operation
+    }
 }
 
 /// Whether requests can be answered.
@@ -226,4 +282,3 @@ fn greet(app: &App, listener: &Listener) {
     println!("  OpenAPI     {address}/openapi.json");
     println!("  Database    {}", app.config.database.url);
 }
-

@@ -55,7 +55,13 @@ const STORIES: [Story; 3] = [
     Story {
         question_text: "What makes a good poll?",
         description: "Name up to three.",
-        choices: &["A clear question", "Few choices", "Live results", "Secret ballots", "A deadline"],
+        choices: &[
+            "A clear question",
+            "Few choices",
+            "Live results",
+            "Secret ballots",
+            "A deadline",
+        ],
         max_choices: 3,
         ballots: [&[0, 1, 2], &[0, 3], &[0, 2, 4], &[1], &[0, 2], &[2, 3, 4]],
     },
@@ -87,14 +93,21 @@ pub async fn story(
             phone: Some(format!("+86{phone}")),
             password: password.clone(),
         };
-        let user = authority.create_account(new, Role::User).await.map_err(|failure| {
-            match failure.code {
-                Code::AccountTaken => failure.detail("The sample data is there already."),
-                _ => failure,
-            }
-        })?;
+        let user =
+            authority
+                .create_account(new, Role::User)
+                .await
+                .map_err(|failure| match failure.code {
+                    Code::AccountTaken => failure.detail("The sample data is there already."),
+                    _ => failure,
+                })?;
         ids.push(user.id);
-        made.push(Made { name, phone, email, password });
+        made.push(Made {
+            name,
+            phone,
+            email,
+            password,
+        });
     }
     for (story, author) in STORIES.iter().zip(&ids) {
         tell(db, clock, ballot_box, story, *author, &ids).await?;
@@ -157,8 +170,13 @@ pub async fn bulk(
         authors.extend(rows.iter().map(|row| row.id));
         let rows = &rows;
         db.write(|transaction| async move {
-            let rows = rows.iter().cloned().map(users::entity::Model::into_active_model);
-            users::entity::Entity::insert_many(rows).exec_without_returning(&transaction).await?;
+            let rows = rows
+                .iter()
+                .cloned()
+                .map(users::entity::Model::into_active_model);
+            users::entity::Entity::insert_many(rows)
+                .exec_without_returning(&transaction)
+                .await?;
             Ok(())
         })
         .await?;
@@ -167,7 +185,9 @@ pub async fn bulk(
         let draft = draft(
             format!("Sample question {index}: which one?"),
             None,
-            (1..=amount.choices).map(|choice| format!("Choice {choice}")).collect(),
+            (1..=amount.choices)
+                .map(|choice| format!("Choice {choice}"))
+                .collect(),
             1,
         );
         questions::create(db, clock, *author, draft).await?;
@@ -179,7 +199,10 @@ fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {
     let now = clock.now();
     let id = Uuid::now_v7();
     // The id keeps the address free whatever was made or deleted before.
-    let email = format!("user{number}.{}@example.org", &id.simple().to_string()[20..]);
+    let email = format!(
+        "user{number}.{}@example.org",
+        &id.simple().to_string()[20..]
+    );
     users::entity::Model {
         id,
         name: Some(format!("User {number}")),

@@ -11,7 +11,9 @@ pub fn normalise(text: &str) -> String {
 
 /// Text as it is compared where case does not matter: normalised, then case-folded.
 pub fn fold(text: &str) -> String {
-    caseless::default_case_fold_str(&normalise(text)).nfc().collect()
+    caseless::default_case_fold_str(&normalise(text))
+        .nfc()
+        .collect()
 }
 
 /// For `#[serde(deserialize_with)]`: normalised text.

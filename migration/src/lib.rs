@@ -2,8 +2,8 @@
 //!
 //! Nothing here imports an entity: a migration must mean the same for ever.
 
-pub use sea_orm_migration::{Migration, MigrationStatus, MigratorTrait};
 use sea_orm_migration::prelude::*;
+pub use sea_orm_migration::{Migration, MigrationStatus, MigratorTrait};
 
 mod m0001_users;
 mod m0002_sessions;

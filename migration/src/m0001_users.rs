@@ -31,11 +31,17 @@ impl MigrationTrait for Migration {
             .col("id")
             .take();
         manager.create_index(by_creation).await?;
-        let by_role = Index::create().name("users_role").table("users").col("role").take();
+        let by_role = Index::create()
+            .name("users_role")
+            .table("users")
+            .col("role")
+            .take();
         manager.create_index(by_role).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table("users").take()).await
+        manager
+            .drop_table(Table::drop().table("users").take())
+            .await
     }
 }

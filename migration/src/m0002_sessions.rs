@@ -38,7 +38,12 @@ impl MigrationTrait for Migration {
         manager.create_index(by_end).await?;
 
         let refresh_tokens = clustered(manager, "refresh_tokens")
-            .col(ColumnDef::new("token_hash").binary_len(32).not_null().primary_key())
+            .col(
+                ColumnDef::new("token_hash")
+                    .binary_len(32)
+                    .not_null()
+                    .primary_key(),
+            )
             .col(id("session_id"))
             .col(time("issued_at"))
             .col(optional_time("used_at"))
@@ -66,7 +71,11 @@ impl MigrationTrait for Migration {
             ("revocations_revoked", "revoked_at"),
             ("revocations_expiry", "expires_at"),
         ] {
-            let index = Index::create().name(name).table("revocations").col(column).take();
+            let index = Index::create()
+                .name(name)
+                .table("revocations")
+                .col(column)
+                .take();
             manager.create_index(index).await?;
         }
 
@@ -83,7 +92,9 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in ["signing_keys", "revocations", "refresh_tokens", "sessions"] {
-            manager.drop_table(Table::drop().table(table).take()).await?;
+            manager
+                .drop_table(Table::drop().table(table).take())
+                .await?;
         }
         Ok(())
     }

@@ -50,7 +50,10 @@ impl MigrationTrait for Migration {
             .col(id("question_id"))
             .col(text("choice_text", 200))
             .col(integer("position"))
-            .foreign_key(&mut reference(("choices", "question_id"), ("questions", "id")))
+            .foreign_key(&mut reference(
+                ("choices", "question_id"),
+                ("questions", "id"),
+            ))
             .take();
         manager.create_table(choices).await?;
         let texts = Index::create()
@@ -66,7 +69,10 @@ impl MigrationTrait for Migration {
             .col(text("term", 64))
             .col(id("question_id"))
             .primary_key(Index::create().col("term").col("question_id"))
-            .foreign_key(&mut reference(("question_terms", "question_id"), ("questions", "id")))
+            .foreign_key(&mut reference(
+                ("question_terms", "question_id"),
+                ("questions", "id"),
+            ))
             .take();
         manager.create_table(terms).await?;
         let by_question = Index::create()
@@ -79,7 +85,9 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in ["question_terms", "choices", "questions"] {
-            manager.drop_table(Table::drop().table(table).take()).await?;
+            manager
+                .drop_table(Table::drop().table(table).take())
+                .await?;
         }
         Ok(())
     }

@@ -14,7 +14,10 @@ impl MigrationTrait for Migration {
             .col(time("cast_at"))
             .col(time("updated_at"))
             .primary_key(Index::create().col("question_id").col("user_id"))
-            .foreign_key(&mut reference(("ballots", "question_id"), ("questions", "id")))
+            .foreign_key(&mut reference(
+                ("ballots", "question_id"),
+                ("questions", "id"),
+            ))
             .foreign_key(&mut reference(("ballots", "user_id"), ("users", "id")))
             .take();
         manager.create_table(ballots).await?;
@@ -23,21 +26,31 @@ impl MigrationTrait for Migration {
             .col(id("question_id"))
             .col(id("user_id"))
             .col(id("choice_id"))
-            .primary_key(Index::create().col("question_id").col("user_id").col("choice_id"))
+            .primary_key(
+                Index::create()
+                    .col("question_id")
+                    .col("user_id")
+                    .col("choice_id"),
+            )
             .foreign_key(
                 ForeignKey::create()
                     .name("ballot_marks_ballot_fkey")
                     .from("ballot_marks", ("question_id", "user_id"))
                     .to("ballots", ("question_id", "user_id")),
             )
-            .foreign_key(&mut reference(("ballot_marks", "choice_id"), ("choices", "id")))
+            .foreign_key(&mut reference(
+                ("ballot_marks", "choice_id"),
+                ("choices", "id"),
+            ))
             .take();
         manager.create_table(marks).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in ["ballot_marks", "ballots"] {
-            manager.drop_table(Table::drop().table(table).take()).await?;
+            manager
+                .drop_table(Table::drop().table(table).take())
+                .await?;
         }
         Ok(())
     }

@@ -14,7 +14,10 @@ impl MigrationTrait for Migration {
             .col(big_integer("seq"))
             .col(big_integer("ballots"))
             .primary_key(Index::create().col("question_id").col("shard"))
-            .foreign_key(&mut reference(("question_shards", "question_id"), ("questions", "id")))
+            .foreign_key(&mut reference(
+                ("question_shards", "question_id"),
+                ("questions", "id"),
+            ))
             .take();
         manager.create_table(question_shards).await?;
 
@@ -33,7 +36,9 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in ["choice_shards", "question_shards"] {
-            manager.drop_table(Table::drop().table(table).take()).await?;
+            manager
+                .drop_table(Table::drop().table(table).take())
+                .await?;
         }
         Ok(())
     }

@@ -84,7 +84,9 @@ impl Example for Ballot {
 
 impl Example for NewBallot {
     fn example() -> Self {
-        NewBallot { choice_ids: Results::example().leading_choice_ids }
+        NewBallot {
+            choice_ids: Results::example().leading_choice_ids,
+        }
     }
 }
 

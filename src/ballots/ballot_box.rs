@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::batch::{self, Act, Op, Outcome};
 use super::Cast;
+use super::batch::{self, Act, Op, Outcome};
 use crate::clock::Clock;
 use crate::config;
 use crate::db::Db;
@@ -55,26 +55,41 @@ impl BallotBox {
         question: Uuid,
         choices: BTreeSet<Uuid>,
     ) -> Result<Cast, Failure> {
-        match self.hand_in(Op { question, user, act: Act::Cast(choices) }).await? {
+        match self
+            .hand_in(Op {
+                question,
+                user,
+                act: Act::Cast(choices),
+            })
+            .await?
+        {
             Outcome::Cast(cast) => Ok(cast),
             Outcome::Withdrawn => Err(Failure::internal("a cast ballot came back withdrawn")),
         }
     }
 
     pub(super) async fn withdraw(&self, user: Uuid, question: Uuid) -> Result<(), Failure> {
-        self.hand_in(Op { question, user, act: Act::Withdraw }).await.map(drop)
+        self.hand_in(Op {
+            question,
+            user,
+            act: Act::Withdraw,
+        })
+        .await
+        .map(drop)
     }
 
     async fn hand_in(&self, op: Op) -> Result<Outcome, Failure> {
         let (waiter, outcome) = oneshot::channel();
-        self.inbox.try_send(Envelope { op, waiter }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Failure::overloaded("Too many ballots are waiting to be counted.")
-            }
-            mpsc::error::TrySendError::Closed(_) => {
-                Failure::new(Code::ShuttingDown, "Ballots are no longer taken here.")
-            }
-        })?;
+        self.inbox
+            .try_send(Envelope { op, waiter })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    Failure::overloaded("Too many ballots are waiting to be counted.")
+                }
+                mpsc::error::TrySendError::Closed(_) => {
+                    Failure::new(Code::ShuttingDown, "Ballots are no longer taken here.")
+                }
+            })?;
         outcome.await.map_err(Failure::internal)?
     }
 }

@@ -52,7 +52,14 @@ pub(super) async fn count(
     db.write(|transaction| async move {
         let state = State::read(&transaction, questions, slot).await?;
         // The time is taken once the slots are held: whoever seals the question waits for us.
-        Batch { transaction: &transaction, state, slot, now: clock.now() }.count(ops).await
+        Batch {
+            transaction: &transaction,
+            state,
+            slot,
+            now: clock.now(),
+        }
+        .count(ops)
+        .await
     })
     .await
 }
@@ -78,8 +85,13 @@ impl State {
         slot::take(&mut script, ids, slot);
         script.then(sql, [ids.to_value(), ids.to_value()]);
         let rows = script.rows(transaction).await?;
-        let row = rows.first().ok_or(DbErr::RecordNotFound("the state of the batch".into()))?;
-        let mut state = State { questions: HashMap::new(), choices: HashSet::new() };
+        let row = rows
+            .first()
+            .ok_or(DbErr::RecordNotFound("the state of the batch".into()))?;
+        let mut state = State {
+            questions: HashMap::new(),
+            choices: HashSet::new(),
+        };
         for document in db::read_documents::<Document>(row, 0)? {
             let question = Question::try_from(document)?;
             state.questions.insert(question.id, question);
@@ -110,11 +122,18 @@ impl State {
             };
             errors.push(FieldError::new("/choice_ids", "length", message));
         }
-        if !chosen.iter().all(|choice| self.choices.contains(&(question.id, *choice))) {
+        if !chosen
+            .iter()
+            .all(|choice| self.choices.contains(&(question.id, *choice)))
+        {
             let message = "must name choices of this question only";
             errors.push(FieldError::new("/choice_ids", "choice", message));
         }
-        if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::invalid(errors))
+        }
     }
 }
 
@@ -173,7 +192,11 @@ impl Batch<'_> {
         self.store(changes).await?;
 
         let missing = || Err(Failure::internal("a ballot of the batch has no outcome"));
-        let outcome = |op: &Op| outcomes.remove(&(op.question, op.user)).unwrap_or_else(missing);
+        let outcome = |op: &Op| {
+            outcomes
+                .remove(&(op.question, op.user))
+                .unwrap_or_else(missing)
+        };
         Ok(ops.iter().map(outcome).collect())
     }
 
@@ -219,9 +242,8 @@ impl Batch<'_> {
                 let ballot = ballot(key, chosen, before.cast_at, self.now);
                 Ok(Outcome::Cast(Cast::Changed(ballot)))
             }
-            (Act::Cast(_), None) => Err(not_open.unwrap_or_else(|| {
-                Failure::internal("a ballot was neither inserted nor found")
-            })),
+            (Act::Cast(_), None) => Err(not_open
+                .unwrap_or_else(|| Failure::internal("a ballot was neither inserted nor found"))),
             (Act::Withdraw, None) => Err(none()),
             (Act::Withdraw, Some(before)) => {
                 if let Some(failure) = not_open {
@@ -258,7 +280,11 @@ impl Batch<'_> {
         );
         let values = [self.now.into(), self.now.into(), rows.to_value()];
         let statement = db::statement(self.transaction, &sql, values);
-        let inserted = self.transaction.execute_raw(statement).await?.rows_affected();
+        let inserted = self
+            .transaction
+            .execute_raw(statement)
+            .await?
+            .rows_affected();
         if inserted == count {
             return Ok(HashMap::new());
         }
@@ -267,10 +293,19 @@ impl Batch<'_> {
     }
 
     async fn store(&self, changes: Changes) -> Result<(), DbErr> {
-        let Changes { altered, withdrawn, unmarked, marked, votes, ballots } = changes;
+        let Changes {
+            altered,
+            withdrawn,
+            unmarked,
+            marked,
+            votes,
+            ballots,
+        } = changes;
         let of_keys = |statement: &str| {
-            format!("{statement} (question_id, user_id) IN (SELECT question_id, user_id FROM {})",
-                keys_source())
+            format!(
+                "{statement} (question_id, user_id) IN (SELECT question_id, user_id FROM {})",
+                keys_source()
+            )
         };
         let marks = format!(
             "INSERT INTO ballot_marks (question_id, user_id, choice_id) \
@@ -297,7 +332,10 @@ impl Batch<'_> {
              ON CONFLICT (question_id, shard) \
              DO UPDATE SET ballots = question_shards.ballots + excluded.ballots",
             slot = self.slot,
-            rows = db::rows("r", &[Column::Id("question_id"), Column::Integer("ballots")]),
+            rows = db::rows(
+                "r",
+                &[Column::Id("question_id"), Column::Integer("ballots")]
+            ),
         );
         let touch = of_keys("UPDATE ballots SET updated_at = ? WHERE");
         let mut script = Script::default();
@@ -386,6 +424,16 @@ fn counts(changes: BTreeMap<Uuid, i64>) -> Rows {
     rows
 }
 
-fn ballot((question_id, _): Key, chosen: &BTreeSet<Uuid>, cast_at: Time, updated_at: Time) -> Ballot {
-    Ballot { question_id, choice_ids: chosen.iter().copied().collect(), cast_at, updated_at }
+fn ballot(
+    (question_id, _): Key,
+    chosen: &BTreeSet<Uuid>,
+    cast_at: Time,
+    updated_at: Time,
+) -> Ballot {
+    Ballot {
+        question_id,
+        choice_ids: chosen.iter().copied().collect(),
+        cast_at,
+        updated_at,
+    }
 }

@@ -63,7 +63,9 @@ pub async fn find(
     user: Uuid,
     question: Uuid,
 ) -> Result<Option<Ballot>, DbErr> {
-    Ok(read(db, [(question, user)]).await?.remove(&(question, user)))
+    Ok(read(db, [(question, user)])
+        .await?
+        .remove(&(question, user)))
 }
 
 /// Question and user.
@@ -147,7 +149,10 @@ pub async fn on_any_of(
         .filter(entity::Column::QuestionId.is_in(questions))
         .all(db)
         .await?;
-    Ok(ballots.into_iter().map(|ballot| ballot.question_id).collect())
+    Ok(ballots
+        .into_iter()
+        .map(|ballot| ballot.question_id)
+        .collect())
 }
 
 /// There is no ballot of the user's.

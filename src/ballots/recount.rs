@@ -46,7 +46,9 @@ pub async fn check(db: &Db) -> Result<Vec<Difference>, DbErr> {
          WHERE COALESCE(s.n, 0) <> COALESCE(m.n, 0)",
         [],
     );
-    Difference::find_by_statement(statement).all(db.read()).await
+    Difference::find_by_statement(statement)
+        .all(db.read())
+        .await
 }
 
 /// Sets the tallies of a question to what its ballots come to, while no ballot can come in.
@@ -85,14 +87,13 @@ async fn counted_votes(
 }
 
 /// Puts the whole number into the first slot. All slots are there: they are held.
-async fn set_ballots(
-    transaction: &Transaction,
-    question: Uuid,
-    ballots: u64,
-) -> Result<(), DbErr> {
+async fn set_ballots(transaction: &Transaction, question: Uuid, ballots: u64) -> Result<(), DbErr> {
     for (slots, ballots) in [
         (slot::Column::Shard.ne(0), 0),
-        (slot::Column::Shard.eq(0), i64::try_from(ballots).unwrap_or(i64::MAX)),
+        (
+            slot::Column::Shard.eq(0),
+            i64::try_from(ballots).unwrap_or(i64::MAX),
+        ),
     ] {
         slot::Entity::update_many()
             .col_expr(slot::Column::Ballots, Expr::value(ballots))

@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 
-use super::arguments::{Account, Migrate, NewUser, Openapi, Recount, Seed, TokenArguments, UserCommand};
+use super::arguments::{
+    Account, Migrate, NewUser, Openapi, Recount, Seed, TokenArguments, UserCommand,
+};
 use super::password::read_password;
 use crate::app::{self, App};
 use crate::auth::account::Registration;
@@ -27,7 +29,11 @@ pub async fn migrate(config: &Config, command: Migrate) -> Outcome {
         Migrate::Status => {}
     }
     for step in db.migration_status().await? {
-        println!("{}  {}", if step.applied { "applied" } else { "pending" }, step.name);
+        println!(
+            "{}  {}",
+            if step.applied { "applied" } else { "pending" },
+            step.name
+        );
     }
     db.close().await;
     Ok(())
@@ -38,18 +44,27 @@ pub async fn seed(config: Config, arguments: Seed) -> Outcome {
     let outcome = match arguments.users {
         Some(users) => {
             let questions = arguments.questions.unwrap_or(0);
-            let amount = seed::Amount { users, questions, choices: arguments.choices };
-            seed::bulk(&app.db, &app.clock, &app.authority, amount).await.map(|password| {
-                println!("{users} users and {questions} questions were made.");
-                println!("Every one of these users has the password {password}");
-            })
+            let amount = seed::Amount {
+                users,
+                questions,
+                choices: arguments.choices,
+            };
+            seed::bulk(&app.db, &app.clock, &app.authority, amount)
+                .await
+                .map(|password| {
+                    println!("{users} users and {questions} questions were made.");
+                    println!("Every one of these users has the password {password}");
+                })
         }
         None => {
             let made = seed::story(&app.db, &app.clock, &app.authority, &app.ballot_box).await;
             made.map(|made| {
                 println!("Their passwords are shown this once:");
                 for user in made {
-                    println!("{}  {}  {}  {}", user.phone, user.email, user.password, user.name);
+                    println!(
+                        "{}  {}  {}  {}",
+                        user.phone, user.email, user.password, user.name
+                    );
                 }
             })
         }
@@ -75,22 +90,61 @@ async fn change_user(app: &App, command: UserCommand) -> Outcome {
             println!("The password of {login} is changed, and its sessions are ended.");
             return Ok(());
         }
-        UserCommand::Promote(account) => (account, Standing { role: Some(Role::Admin), ..Standing::default() }),
-        UserCommand::Demote(account) => (account, Standing { role: Some(Role::User), ..Standing::default() }),
-        UserCommand::Disable(account) => (account, Standing { disabled: Some(true), ..Standing::default() }),
-        UserCommand::Enable(account) => (account, Standing { disabled: Some(false), ..Standing::default() }),
+        UserCommand::Promote(account) => (
+            account,
+            Standing {
+                role: Some(Role::Admin),
+                ..Standing::default()
+            },
+        ),
+        UserCommand::Demote(account) => (
+            account,
+            Standing {
+                role: Some(Role::User),
+                ..Standing::default()
+            },
+        ),
+        UserCommand::Disable(account) => (
+            account,
+            Standing {
+                disabled: Some(true),
+                ..Standing::default()
+            },
+        ),
+        UserCommand::Enable(account) => (
+            account,
+            Standing {
+                disabled: Some(false),
+                ..Standing::default()
+            },
+        ),
     };
     let account = authority.set_standing_by_hand(&login, change).await?;
-    let state = if account.is_active() { "active" } else { "disabled" };
-    println!("{login} is {} {state} {}.", article(state), role_name(account.role));
+    let state = if account.is_active() {
+        "active"
+    } else {
+        "disabled"
+    };
+    println!(
+        "{login} is {} {state} {}.",
+        article(state),
+        role_name(account.role)
+    );
     Ok(())
 }
 
 async fn create_user(app: &App, new: NewUser) -> Outcome {
     let role = if new.admin { Role::Admin } else { Role::User };
     let password = read_password()?.expose().to_owned();
-    let NewUser { name, email, phone, .. } = new;
-    let registration = Registration { name, email, phone, password };
+    let NewUser {
+        name, email, phone, ..
+    } = new;
+    let registration = Registration {
+        name,
+        email,
+        phone,
+        password,
+    };
     let made = app.authority.create_by_hand(registration, role).await?;
     println!("{} was made: {}", role_name(role), made.id);
     Ok(())
@@ -131,7 +185,11 @@ async fn mint(app: &App, arguments: TokenArguments) -> Outcome {
 
 /// Needs no database: the document is about the program alone.
 pub fn openapi(arguments: &Openapi) -> Outcome {
-    Ok(spec::run(&app::document(), arguments.check, arguments.output.as_deref())?)
+    Ok(spec::run(
+        &app::document(),
+        arguments.check,
+        arguments.output.as_deref(),
+    )?)
 }
 
 /// Compares the tallies with the ballots and mends them; an error where they differ and are only
@@ -144,7 +202,12 @@ pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
             Some(choice) => format!("choice {choice}"),
             None => "ballots".to_owned(),
         };
-        let recount::Difference { question_id, tallied, counted, .. } = difference;
+        let recount::Difference {
+            question_id,
+            tallied,
+            counted,
+            ..
+        } = difference;
         println!("question {question_id}, {of}: the tally says {tallied}, the ballots {counted}");
     }
     if differences.is_empty() {
@@ -152,8 +215,10 @@ pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
     } else if arguments.check {
         return Err("some tallies differ from their ballots; `polls recount` mends them".into());
     } else {
-        let questions: std::collections::BTreeSet<_> =
-            differences.iter().map(|difference| difference.question_id).collect();
+        let questions: std::collections::BTreeSet<_> = differences
+            .iter()
+            .map(|difference| difference.question_id)
+            .collect();
         for question in &questions {
             recount::mend(&db, *question).await?;
         }
@@ -171,5 +236,9 @@ fn role_name(role: Role) -> &'static str {
 }
 
 fn article(word: &str) -> &'static str {
-    if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+    if word.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    }
 }

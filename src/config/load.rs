@@ -107,7 +107,10 @@ struct Layers {
 }
 
 impl Default for Layers {
-    #[expect(clippy::expect_used, reason = "a test holds that the embedded file is valid")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a test holds that the embedded file is valid"
+    )]
     fn default() -> Self {
         let values = Yaml::from_str(manual::DEFAULTS).expect("config/default.yaml is YAML");
         Layers {

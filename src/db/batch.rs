@@ -37,7 +37,10 @@ pub fn rows(alias: &str, columns: &[Column]) -> String {
             }
         })
         .collect();
-    format!("(SELECT {} FROM json_each(?)) AS {alias}", columns.join(", "))
+    format!(
+        "(SELECT {} FROM json_each(?)) AS {alias}",
+        columns.join(", ")
+    )
 }
 
 /// An expression: the rows that `source` selects, as one JSON array of objects.

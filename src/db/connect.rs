@@ -15,9 +15,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why there is no database to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("the database {0} cannot be used yet: this version serves SQLite, as in sqlite:polls.db")]
+    #[error(
+        "the database {0} cannot be used yet: this version serves SQLite, as in sqlite:polls.db"
+    )]
     Engine(String),
-    #[error("an in-memory database cannot be shared by the pools; name a file, as in sqlite:polls.db")]
+    #[error(
+        "an in-memory database cannot be shared by the pools; name a file, as in sqlite:polls.db"
+    )]
     InMemory,
     #[error("cannot create the folder {0}")]
     Folder(PathBuf, #[source] std::io::Error),
@@ -37,7 +41,10 @@ impl Db {
         if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
             return Err(ConnectError::InMemory);
         }
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        if let Some(folder) = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
             std::fs::create_dir_all(folder)
                 .map_err(|error| ConnectError::Folder(folder.to_owned(), error))?;
         }
@@ -52,7 +59,11 @@ impl Db {
 
         let mut lock_file = path.into_os_string();
         lock_file.push("-migrate");
-        Ok(Db { reader, writer, lock_file: Some(lock_file.into()) })
+        Ok(Db {
+            reader,
+            writer,
+            lock_file: Some(lock_file.into()),
+        })
     }
 }
 
@@ -96,7 +107,10 @@ mod tests {
     #[test]
     fn both_forms_of_a_sqlite_url_name_a_file() {
         assert_eq!(sqlite_path("sqlite:polls.db"), Some("polls.db".into()));
-        assert_eq!(sqlite_path("sqlite:///var/polls.db?mode=rwc"), Some("/var/polls.db".into()));
+        assert_eq!(
+            sqlite_path("sqlite:///var/polls.db?mode=rwc"),
+            Some("/var/polls.db".into())
+        );
         assert_eq!(sqlite_path("postgres://localhost/polls"), None);
     }
 }

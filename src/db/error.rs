@@ -20,7 +20,9 @@ pub fn is_transient(error: &DbErr) -> bool {
     };
     // SQLite's extended codes keep the primary one in their lowest byte: 5 is SQLITE_BUSY, 6
     // SQLITE_LOCKED.
-    let sqlite = error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some();
+    let sqlite = error
+        .try_downcast_ref::<sqlx::sqlite::SqliteError>()
+        .is_some();
     match code.parse::<i32>() {
         Ok(code) if sqlite => matches!(code & 0xff, 5 | 6),
         _ => matches!(code.as_ref(), "40001" | "40P01" | "55P03"),

@@ -26,12 +26,14 @@ pub struct Step {
 impl Db {
     /// Applies what is pending, at most `steps` of it.
     pub async fn migrate_up(&self, steps: Option<u32>) -> Result<(), MigrateError> {
-        self.exclusively(async || Ok(Migrator::up(&self.writer, steps).await?)).await
+        self.exclusively(async || Ok(Migrator::up(&self.writer, steps).await?))
+            .await
     }
 
     /// Takes back what was applied last, `steps` of it or all.
     pub async fn migrate_down(&self, steps: Option<u32>) -> Result<(), MigrateError> {
-        self.exclusively(async || Ok(Migrator::down(&self.writer, steps).await?)).await
+        self.exclusively(async || Ok(Migrator::down(&self.writer, steps).await?))
+            .await
     }
 
     /// Every migration this program knows, in order.

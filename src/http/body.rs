@@ -9,10 +9,10 @@ use poem::{Request, RequestBody};
 use poem_openapi::error::ContentTypeError;
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaRequest, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions, impl_apirequest_for_payload,
 };
-use poem_openapi::types::Type;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
@@ -66,7 +66,11 @@ impl<T: Validate> Unchecked<T> {
         let mut errors = mistakes(&self.0);
         // A value that is out of bounds needs no second complaint.
         let bad: HashSet<String> = errors.iter().map(|error| error.pointer.clone()).collect();
-        errors.extend(rule(&self.0).into_iter().filter(|error| !bad.contains(&error.pointer)));
+        errors.extend(
+            rule(&self.0)
+                .into_iter()
+                .filter(|error| !bad.contains(&error.pointer)),
+        );
         if errors.is_empty() {
             Ok(self.0)
         } else {
@@ -119,7 +123,10 @@ where
 
     fn request_meta() -> Option<MetaRequest> {
         let meta = <Body<T> as ApiExtractor>::request_meta()?;
-        Some(MetaRequest { required: false, ..meta })
+        Some(MetaRequest {
+            required: false,
+            ..meta
+        })
     }
 
     async fn from_request(
@@ -178,20 +185,35 @@ fn malformed(error: &serde_json::Error) -> Failure {
 
 /// Turns a type mismatch into words of our own: serde's would repeat the value.
 fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -> Failure {
-    let cause = error.inner();
-    // A number where an enum's name belongs is bad syntax to serde_json.
-    let is_json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
-    if cause.classify() != Category::Data && !is_json() {
-        return malformed(cause);
+    // Not by the error's own category: a number where an enum's name belongs is bad syntax to
+    // serde_json, and what follows a mistake may be none of JSON.
+    let syntax = match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str::<IgnoredAny>(text)
+            .err()
+            .map(|error| malformed(&error)),
+        Err(_) => Some(Failure::new(
+            Code::MalformedRequest,
+            "The body is not UTF-8.",
+        )),
+    };
+    if let Some(failure) = syntax {
+        return failure;
     }
-    let text = cause.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let text = error.inner().to_string();
+    let text = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(text, _)| text);
     let mut pointer = pointer(error.path());
     let named = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
     let (code, message) = if let Some(rest) = text.strip_prefix("unknown field ") {
         step_to(&mut pointer, &named(rest));
-        let known = rest.rsplit_once(", expected ").map_or("nothing", |(_, known)| known);
-        ("unknown_field", format!("is not a field here; expected {known}"))
+        let known = rest
+            .rsplit_once(", expected ")
+            .map_or("nothing", |(_, known)| known);
+        (
+            "unknown_field",
+            format!("is not a field here; expected {known}"),
+        )
     } else if let Some(rest) = text.strip_prefix("missing field ") {
         pointer.push('/');
         pointer.push_str(&named(rest));
@@ -200,7 +222,9 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -
         step_to(&mut pointer, &named(rest));
         ("duplicate_field", "must not be given twice".to_owned())
     } else if text.starts_with("unknown variant ") {
-        let known = text.rsplit_once(", expected ").map_or("", |(_, known)| known);
+        let known = text
+            .rsplit_once(", expected ")
+            .map_or("", |(_, known)| known);
         ("choice", format!("must be {known}"))
     } else if let Some((_, expected)) = text.rsplit_once(", expected ") {
         ("type", format!("must be {expected}"))
@@ -294,7 +318,11 @@ fn field_error(pointer: &str, error: &ValidationError) -> FieldError {
         std::borrow::Cow::Borrowed(code) => code,
         std::borrow::Cow::Owned(_) => "invalid",
     });
-    let step = error.params.get("at").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let step = error
+        .params
+        .get("at")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
     FieldError::new(format!("{pointer}{step}"), code, message)
 }
 
@@ -333,15 +361,27 @@ mod tests {
     fn problems(json: &str) -> Vec<(String, &'static str, String)> {
         let failure = parse::<Outer>(json.as_bytes()).expect_err("must be refused");
         assert_eq!(failure.code, Code::InvalidFields);
-        failure.errors.into_iter().map(|e| (e.pointer, e.code, e.message)).collect()
+        failure
+            .errors
+            .into_iter()
+            .map(|e| (e.pointer, e.code, e.message))
+            .collect()
     }
 
     #[test]
     fn all_limits_are_named_at_once_with_pointers() {
         let found = problems(r#"{"name": " 四个字符 ", "items": [{"size": 1}, {"size": 10}]}"#);
         let expected = [
-            ("/items/1/size".to_owned(), "range", "must be 1 to 9".to_owned()),
-            ("/name".to_owned(), "length", "must have 1 to 3 characters".to_owned()),
+            (
+                "/items/1/size".to_owned(),
+                "range",
+                "must be 1 to 9".to_owned(),
+            ),
+            (
+                "/name".to_owned(),
+                "length",
+                "must have 1 to 3 characters".to_owned(),
+            ),
         ];
         assert_eq!(found, expected);
     }
@@ -349,24 +389,43 @@ mod tests {
     #[test]
     fn wrong_types_are_named_without_their_value() {
         let found = problems(r#"{"name": 12345, "items": []}"#);
-        assert_eq!(found, [("/name".to_owned(), "type", "must be a string".to_owned())]);
+        assert_eq!(
+            found,
+            [("/name".to_owned(), "type", "must be a string".to_owned())]
+        );
         let failure = parse::<Named>(br#"{"kind": null}"#).expect_err("must be refused");
         assert_eq!(failure.errors[0].pointer, "/kind");
         assert_eq!(failure.errors[0].message, "has the wrong form");
         let found = problems(r#"{"name": "a", "items": [{"size": "hunter2, expected x"}]}"#);
-        assert_eq!(found, [("/items/0/size".to_owned(), "type", "must be i32".to_owned())]);
+        assert_eq!(
+            found,
+            [("/items/0/size".to_owned(), "type", "must be i32".to_owned())]
+        );
     }
 
     #[test]
     fn unknown_repeated_and_missing_keys_are_named() {
         assert_eq!(problems(r#"{"name": "a", "colour": 1}"#)[0].0, "/colour");
-        assert_eq!(problems(r#"{"name": "a", "name": "b"}"#)[0].1, "duplicate_field");
-        assert_eq!(problems(r#"{"name": "a", "items": [{}]}"#)[0].0, "/items/0/size");
+        assert_eq!(
+            problems(r#"{"name": "a", "name": "b"}"#)[0].1,
+            "duplicate_field"
+        );
+        assert_eq!(
+            problems(r#"{"name": "a", "items": [{}]}"#)[0].0,
+            "/items/0/size"
+        );
     }
 
     #[test]
     fn bad_syntax_is_malformed() {
-        for body in ["", "{", "{]", r#"{"name": "a", "items": [{"size": 1}]} x"#, "\u{feff}{}"] {
+        for body in [
+            "",
+            "{",
+            "{]",
+            r#"{"name": "a", "items": [{"size": 1}]} x"#,
+            "\u{feff}{}",
+            "{}{}",
+        ] {
             let failure = parse::<Outer>(body.as_bytes()).expect_err("must be refused");
             assert_eq!(failure.code, Code::MalformedRequest, "{body:?}");
         }

@@ -18,7 +18,10 @@ pub fn entity_tag(revision: i32, body: &[u8]) -> String {
 /// Whether an `If-None-Match` header names `tag`. The comparison is weak, as it must be.
 pub fn names(header: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    header.trim() == "*" || header.split(',').any(|candidate| opaque(candidate) == opaque(tag))
+    header.trim() == "*"
+        || header
+            .split(',')
+            .any(|candidate| opaque(candidate) == opaque(tag))
 }
 
 /// An `If-Match` header, or none.

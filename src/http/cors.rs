@@ -42,7 +42,10 @@ impl Cors {
         let origins = match &config.origins {
             config::Origins::Any => Origins::Any,
             config::Origins::Only(origins) => Origins::Listed {
-                origins: origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+                origins: origins
+                    .iter()
+                    .map(|origin| origin.as_str().to_owned())
+                    .collect(),
                 credentials: config.credentials,
             },
         };

@@ -18,8 +18,8 @@ pub mod request_id;
 pub mod routes;
 pub mod schema;
 pub mod serve;
-pub mod spec;
 pub mod signals;
+pub mod spec;
 
 mod access;
 mod compress;

@@ -43,7 +43,10 @@ impl Cursor {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| forged())?;
         let (key, rest) = bytes.split_first_chunk().ok_or_else(forged)?;
         let (id, checksum) = rest.split_first_chunk().ok_or_else(forged)?;
-        let cursor = Cursor { key: i64::from_be_bytes(*key), id: Uuid::from_bytes(*id) };
+        let cursor = Cursor {
+            key: i64::from_be_bytes(*key),
+            id: Uuid::from_bytes(*id),
+        };
         if checksum != cursor.checksum(scope) {
             return Err(forged());
         }
@@ -58,7 +61,10 @@ impl Cursor {
     }
 
     fn checksum(&self, scope: &str) -> [u8; CHECKSUM] {
-        let hash = Sha256::new().chain_update(self.bytes()).chain_update(scope).finalize();
+        let hash = Sha256::new()
+            .chain_update(self.bytes())
+            .chain_update(scope)
+            .finalize();
         std::array::from_fn(|index| hash[index])
     }
 }
@@ -78,9 +84,15 @@ mod tests {
 
     #[test]
     fn a_cursor_belongs_to_its_list() {
-        let cursor = Cursor { key: -5, id: Uuid::from_u128(7) };
+        let cursor = Cursor {
+            key: -5,
+            id: Uuid::from_u128(7),
+        };
         let text = cursor.encode("questions?sort=created_at");
-        assert_eq!(Cursor::decode(&text, "questions?sort=created_at").unwrap(), cursor);
+        assert_eq!(
+            Cursor::decode(&text, "questions?sort=created_at").unwrap(),
+            cursor
+        );
         assert!(Cursor::decode(&text, "questions").is_err());
         let mut forged = text.into_bytes();
         forged[3] ^= 1;

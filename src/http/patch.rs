@@ -80,7 +80,10 @@ impl<T: Type> Type for Patch<T> {
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        let nullable = MetaSchema { nullable: true, ..MetaSchema::ANY };
+        let nullable = MetaSchema {
+            nullable: true,
+            ..MetaSchema::ANY
+        };
         T::schema_ref().merge(nullable)
     }
 

@@ -57,7 +57,9 @@ impl<L> From<Refused<L>> for poem::Error {
 
 impl<L: Failures> ApiResponse for Refused<L> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: responses(L::CODES) }
+        MetaResponses {
+            responses: responses(L::CODES),
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -79,7 +81,11 @@ fn responses(codes: &[Code]) -> Vec<MetaResponse> {
             content_type: ProblemJson::CONTENT_TYPE,
             schema: Problem::schema_ref(),
         }],
-        headers: codes.iter().filter(|code| code.status() == status).map(marker).collect(),
+        headers: codes
+            .iter()
+            .filter(|code| code.status() == status)
+            .map(marker)
+            .collect(),
     };
     statuses.into_iter().map(response).collect()
 }

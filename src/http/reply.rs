@@ -37,7 +37,9 @@ impl Rendered {
     }
 
     fn into_response(self, status: StatusCode) -> Response {
-        let mut response = Response::builder().status(status).content_type("application/json");
+        let mut response = Response::builder()
+            .status(status)
+            .content_type("application/json");
         if let Some(etag) = self.etag {
             response = response.header(header::ETAG, etag);
         }
@@ -63,9 +65,16 @@ impl<T> IntoResponse for Fetched<T> {
 impl<T: Type> ApiResponse for Fetched<T> {
     fn meta() -> MetaResponses {
         let mut fetched = success::<T>(200);
-        fetched.headers.push(meta_header("ETag", "Changes with the body."));
-        let unchanged = MetaResponse { content: Vec::new(), ..success::<T>(304) };
-        MetaResponses { responses: vec![fetched, unchanged] }
+        fetched
+            .headers
+            .push(meta_header("ETag", "Changes with the body."));
+        let unchanged = MetaResponse {
+            content: Vec::new(),
+            ..success::<T>(304)
+        };
+        MetaResponses {
+            responses: vec![fetched, unchanged],
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -90,7 +99,9 @@ impl<T> IntoResponse for Answered<T> {
 
 impl<T: Type> ApiResponse for Answered<T> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![success::<T>(200)] }
+        MetaResponses {
+            responses: vec![success::<T>(200)],
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -116,8 +127,12 @@ impl<T> IntoResponse for Changed<T> {
 impl<T: Type> ApiResponse for Changed<T> {
     fn meta() -> MetaResponses {
         let mut changed = success::<T>(200);
-        changed.headers.push(meta_header("ETag", "The tag of the new state."));
-        MetaResponses { responses: vec![changed] }
+        changed
+            .headers
+            .push(meta_header("ETag", "The tag of the new state."));
+        MetaResponses {
+            responses: vec![changed],
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -134,7 +149,11 @@ pub struct Created<T> {
 
 impl<T> Created<T> {
     pub fn new(rendered: Rendered, location: String) -> Self {
-        Created { rendered, location, kind: PhantomData }
+        Created {
+            rendered,
+            location,
+            kind: PhantomData,
+        }
     }
 }
 
@@ -150,9 +169,15 @@ impl<T> IntoResponse for Created<T> {
 impl<T: Type> ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
         let mut created = success::<T>(201);
-        created.headers.push(meta_header("Location", "The path of what was created."));
-        created.headers.push(meta_header("ETag", "The tag of its first state."));
-        MetaResponses { responses: vec![created] }
+        created
+            .headers
+            .push(meta_header("Location", "The path of what was created."));
+        created
+            .headers
+            .push(meta_header("ETag", "The tag of its first state."));
+        MetaResponses {
+            responses: vec![created],
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -205,7 +230,9 @@ impl ApiResponse for Done {
             content: Vec::new(),
             headers: Vec::new(),
         };
-        MetaResponses { responses: vec![done] }
+        MetaResponses {
+            responses: vec![done],
+        }
     }
 
     fn register(_: &mut Registry) {}

@@ -43,7 +43,9 @@ impl ParseFromJSON for Time {
 
 impl ParseFromParameter for Time {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        value.parse().map_err(|_| ParseError::custom("expected an RFC 3339 time"))
+        value
+            .parse()
+            .map_err(|_| ParseError::custom("expected an RFC 3339 time"))
     }
 }
 

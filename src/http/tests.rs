@@ -485,7 +485,10 @@ async fn a_trailing_slash_changes_nothing() {
     assert_eq!(house.get("/api/v1/things/?limit=1").await.status(), 200);
     let put = house.send(Method::PUT, "/api/v1/ids/7/", &[]).await;
     assert_eq!(put.status(), 200);
-    assert_eq!(problem(house.get("/nothing/").await).await["code"], "not_found");
+    assert_eq!(
+        problem(house.get("/nothing/").await).await["code"],
+        "not_found"
+    );
 }
 
 #[tokio::test]

@@ -20,10 +20,7 @@ pub struct Change {
 }
 
 /// The choices of a question in their order.
-pub async fn of(
-    db: &impl ConnectionTrait,
-    question: Uuid,
-) -> Result<Vec<choice::Model>, DbErr> {
+pub async fn of(db: &impl ConnectionTrait, question: Uuid) -> Result<Vec<choice::Model>, DbErr> {
     choice::Entity::find()
         .filter(choice::Column::QuestionId.eq(question))
         .order_by_asc(choice::Column::Position)
@@ -47,13 +44,24 @@ pub async fn add(
         let parent = without_ballots(&transaction, caller, question, if_match).await?;
         let mut choices = of(&transaction, question).await?;
         if choices.len() >= MAX_CHOICES {
-            return Err(invalid("", "length", format!("a question has at most {MAX_CHOICES} choices")));
+            return Err(invalid(
+                "",
+                "length",
+                format!("a question has at most {MAX_CHOICES} choices"),
+            ));
         }
         let at = place(position, choices.len())?.unwrap_or(choices.len());
         let choice_text = choice_text.clone();
-        let new = choice::Model { id, question_id: question, choice_text, position: -1 };
+        let new = choice::Model {
+            id,
+            question_id: question,
+            choice_text,
+            position: -1,
+        };
         let row = new.clone().into_active_model();
-        let inserted = choice::Entity::insert(row).exec_without_returning(&transaction).await;
+        let inserted = choice::Entity::insert(row)
+            .exec_without_returning(&transaction)
+            .await;
         inserted.map_err(taken)?;
         choices.insert(at, new);
         renumber(&transaction, choices).await?;
@@ -72,20 +80,28 @@ pub async fn update(
     if_match: &IfMatch,
     change: Change,
 ) -> Result<(), Failure> {
-    let Change { choice_text, position } = &change;
+    let Change {
+        choice_text,
+        position,
+    } = &change;
     db.write(|transaction| async move {
         let parent = without_ballots(&transaction, caller, question, if_match).await?;
         let mut choices = of(&transaction, question).await?;
         let from = index_of(&choices, id)?;
         let to = place(*position, choices.len() - 1)?.unwrap_or(from);
-        let rewording = choice_text.as_ref().filter(|text| **text != choices[from].choice_text);
+        let rewording = choice_text
+            .as_ref()
+            .filter(|text| **text != choices[from].choice_text);
         if let Some(text) = rewording {
             if slot::has_ballots(&transaction, question).await? {
                 return Err(has_ballots());
             }
             choices[from].choice_text.clone_from(text);
             let row = choices[from].clone().into_active_model().reset_all();
-            choice::Entity::update(row).exec(&transaction).await.map_err(taken)?;
+            choice::Entity::update(row)
+                .exec(&transaction)
+                .await
+                .map_err(taken)?;
         } else if from == to {
             return Ok(());
         }
@@ -113,7 +129,9 @@ pub async fn remove(
         if slot::has_ballots(&transaction, question).await? {
             return Err(has_ballots());
         }
-        let least = usize::try_from(parent.max_choices).unwrap_or(0).max(MIN_CHOICES);
+        let least = usize::try_from(parent.max_choices)
+            .unwrap_or(0)
+            .max(MIN_CHOICES);
         if choices.len() <= least {
             let message = format!("a question needs {least} choices here: 2, and max_choices");
             return Err(invalid("", "length", message));
@@ -132,7 +150,8 @@ pub(super) fn repeated(texts: &[String]) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         if let Some(earlier) = first.insert(text, index) {
-            let message = format!("must differ from the other choices; number {earlier} is the same");
+            let message =
+                format!("must differ from the other choices; number {earlier} is the same");
             errors.push(FieldError::new(
                 format!("/choices/{index}/choice_text"),
                 "unique",
@@ -158,21 +177,22 @@ pub fn not_found() -> Failure {
 /// A position among `last + 1` places.
 fn place(position: Option<usize>, last: usize) -> Result<Option<usize>, Failure> {
     match position {
-        Some(position) if position > last => {
-            Err(invalid("/position", "range", format!("must be 0 to {last}")))
-        }
+        Some(position) if position > last => Err(invalid(
+            "/position",
+            "range",
+            format!("must be 0 to {last}"),
+        )),
         position => Ok(position),
     }
 }
 
 /// Stores the order, without gaps.
-async fn renumber(
-    transaction: &Transaction,
-    choices: Vec<choice::Model>,
-) -> Result<(), DbErr> {
+async fn renumber(transaction: &Transaction, choices: Vec<choice::Model>) -> Result<(), DbErr> {
     for (position, choice) in (0..).zip(choices) {
         if choice.position != position {
-            let row = choice::Model { position, ..choice }.into_active_model().reset_all();
+            let row = choice::Model { position, ..choice }
+                .into_active_model()
+                .reset_all();
             choice::Entity::update(row).exec(transaction).await?;
         }
     }
@@ -181,7 +201,11 @@ async fn renumber(
 
 fn taken(error: DbErr) -> Failure {
     if is_unique_violation(&error) {
-        invalid("/choice_text", "unique", "must differ from the question's other choices".into())
+        invalid(
+            "/choice_text",
+            "unique",
+            "must differ from the question's other choices".into(),
+        )
     } else {
         error.into()
     }

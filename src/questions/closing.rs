@@ -93,16 +93,12 @@ pub async fn delete(
         save(&transaction, question, now).await
     })
     .await?;
-    db.write(|transaction| async move { Ok(slot::take_all(&transaction, id).await?) }).await
+    db.write(|transaction| async move { Ok(slot::take_all(&transaction, id).await?) })
+        .await
 }
 
 /// Brings a deleted question back, with its ballots.
-pub async fn restore(
-    db: &Db,
-    clock: &Clock,
-    caller: Caller,
-    id: Uuid,
-) -> Result<(), Failure> {
+pub async fn restore(db: &Db, clock: &Clock, caller: Caller, id: Uuid) -> Result<(), Failure> {
     db.write(|transaction| async move {
         let mut question = owned(&transaction, caller, id).await?;
         if question.deleted_at.is_none() {

@@ -61,12 +61,19 @@ pub async fn keys(
         });
     }
     let keys: Vec<(i64, Uuid)> = query.into_tuple().all(db).await?;
-    Ok(keys.into_iter().map(|(key, id)| Cursor { key, id }).collect())
+    Ok(keys
+        .into_iter()
+        .map(|(key, id)| Cursor { key, id })
+        .collect())
 }
 
 fn matches(filter: &Filter, now: Time) -> Condition {
     use entity::Column::{AuthorId, ClosedAt, ClosesOrder, DeletedAt, Id, OpensAt, SealedAt};
-    let deleted = if filter.deleted { DeletedAt.is_not_null() } else { DeletedAt.is_null() };
+    let deleted = if filter.deleted {
+        DeletedAt.is_not_null()
+    } else {
+        DeletedAt.is_null()
+    };
     let mut all = Condition::all().add(deleted);
     let ended = Condition::any()
         .add(ClosedAt.is_not_null())
@@ -77,7 +84,9 @@ fn matches(filter: &Filter, now: Time) -> Condition {
         Some(Status::Closed) => all = all.add(ended),
         Some(Status::Scheduled) => all = all.add(ended.not()).add(OpensAt.gt(now)),
         Some(Status::Open) => {
-            let begun = Condition::any().add(OpensAt.is_null()).add(OpensAt.lte(now));
+            let begun = Condition::any()
+                .add(OpensAt.is_null())
+                .add(OpensAt.lte(now));
             all = all.add(ended.not()).add(begun);
         }
     }

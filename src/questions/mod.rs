@@ -55,12 +55,7 @@ pub struct Change {
 }
 
 /// Asks a question, with its choices, all or nothing.
-pub async fn create(
-    db: &Db,
-    clock: &Clock,
-    author: Uuid,
-    draft: Draft,
-) -> Result<Uuid, Failure> {
+pub async fn create(db: &Db, clock: &Clock, author: Uuid, draft: Draft) -> Result<Uuid, Failure> {
     let now = clock.now();
     let errors = mistakes(&draft, now);
     if !errors.is_empty() {
@@ -98,9 +93,16 @@ pub async fn create(
     let (question, choices, terms) = (&question, &choices, &terms);
     db.write(|transaction| async move {
         let row = question.clone().into_active_model();
-        entity::Entity::insert(row).exec_without_returning(&transaction).await?;
-        let rows = choices.iter().cloned().map(choice::Model::into_active_model);
-        choice::Entity::insert_many(rows).exec_without_returning(&transaction).await?;
+        entity::Entity::insert(row)
+            .exec_without_returning(&transaction)
+            .await?;
+        let rows = choices
+            .iter()
+            .cloned()
+            .map(choice::Model::into_active_model);
+        choice::Entity::insert_many(rows)
+            .exec_without_returning(&transaction)
+            .await?;
         store_terms(&transaction, question.id, terms).await
     })
     .await?;
@@ -160,7 +162,9 @@ pub async fn update(
 /// The question, for one who may know of it: a deleted one only for its author and admins.
 pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Question, Failure> {
     let question = entity::Entity::find_by_id(id).one(db).await?;
-    question.filter(|question| question.deleted_at.is_none()).ok_or_else(not_found)
+    question
+        .filter(|question| question.deleted_at.is_none())
+        .ok_or_else(not_found)
 }
 
 /// The question, for one who may change it: its author or an admin.
@@ -172,18 +176,17 @@ pub async fn for_change(
 ) -> Result<Question, Failure> {
     let question = owned(transaction, caller, id).await?;
     if question.deleted_at.is_some() {
-        return Err(Failure::new(Code::NotFound, "The question is deleted; restore it first."));
+        return Err(Failure::new(
+            Code::NotFound,
+            "The question is deleted; restore it first.",
+        ));
     }
     if_match.check(question.revision)?;
     Ok(question)
 }
 
 /// The question, deleted or not, for its author or an admin.
-async fn owned(
-    transaction: &Transaction,
-    caller: Caller,
-    id: Uuid,
-) -> Result<Question, Failure> {
+async fn owned(transaction: &Transaction, caller: Caller, id: Uuid) -> Result<Question, Failure> {
     let question = entity::Entity::find_by_id(id).one(transaction).await?;
     let question = question.ok_or_else(not_found)?;
     if question.may_be_changed_by(caller) {
@@ -240,7 +243,10 @@ pub fn not_open(question: &Question, now: Time) -> Option<Failure> {
         Status::Open => None,
         Status::Closed => Some(closed(question)),
         Status::Scheduled => {
-            let opens_at = question.opens_at.map(|time| time.to_string()).unwrap_or_default();
+            let opens_at = question
+                .opens_at
+                .map(|time| time.to_string())
+                .unwrap_or_default();
             let detail = format!("Voting on this question opens at {opens_at}.");
             Some(Failure::new(Code::VotingNotOpen, detail))
         }
@@ -248,8 +254,14 @@ pub fn not_open(question: &Question, now: Time) -> Option<Failure> {
 }
 
 fn closed(question: &Question) -> Failure {
-    let ended_at = question.ended_at().map(|time| time.to_string()).unwrap_or_default();
-    Failure::new(Code::VotingClosed, format!("Voting on this question closed at {ended_at}."))
+    let ended_at = question
+        .ended_at()
+        .map(|time| time.to_string())
+        .unwrap_or_default();
+    Failure::new(
+        Code::VotingClosed,
+        format!("Voting on this question closed at {ended_at}."),
+    )
 }
 
 fn closes_order(closes_at: Option<Time>) -> Time {
@@ -258,12 +270,20 @@ fn closes_order(closes_at: Option<Time>) -> Time {
 
 fn changed(before: &Question, change: Change) -> Question {
     let mut after = before.clone();
-    let Change { question_text, min_choices, max_choices, allow_change, .. } = change;
+    let Change {
+        question_text,
+        min_choices,
+        max_choices,
+        allow_change,
+        ..
+    } = change;
     after.question_text = question_text.unwrap_or(after.question_text);
     after.min_choices = min_choices.unwrap_or(after.min_choices);
     after.max_choices = max_choices.unwrap_or(after.max_choices);
     after.allow_change = allow_change.unwrap_or(after.allow_change);
-    after.results_visibility = change.results_visibility.unwrap_or(after.results_visibility);
+    after.results_visibility = change
+        .results_visibility
+        .unwrap_or(after.results_visibility);
     change.description.apply(&mut after.description);
     change.opens_at.apply(&mut after.opens_at);
     change.closes_at.apply(&mut after.closes_at);
@@ -341,7 +361,9 @@ async fn store_terms(
         term: Set(term.clone()),
         question_id: Set(question),
     });
-    term::Entity::insert_many(rows).exec_without_returning(transaction).await?;
+    term::Entity::insert_many(rows)
+        .exec_without_returning(transaction)
+        .await?;
     Ok(())
 }
 
@@ -355,4 +377,3 @@ impl Question {
 pub const MIN_CHOICES: usize = 2;
 /// The most choices a question may have.
 pub const MAX_CHOICES: usize = 100;
-

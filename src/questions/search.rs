@@ -54,11 +54,16 @@ enum Word {
 fn words(text: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let folded = text::fold(text);
-    for run in folded.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
+    for run in folded
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|run| !run.is_empty())
+    {
         let mut rest = run;
         while let Some(first) = rest.chars().next() {
             let unspaced = is_unspaced(first);
-            let end = rest.find(|c| is_unspaced(c) != unspaced).unwrap_or(rest.len());
+            let end = rest
+                .find(|c| is_unspaced(c) != unspaced)
+                .unwrap_or(rest.len());
             let (word, after) = rest.split_at(end);
             words.push(if unspaced {
                 Word::Unspaced(word.chars().collect())
@@ -107,6 +112,10 @@ mod tests {
     fn very_long_words_are_cut_alike() {
         let long = "x".repeat(200);
         assert!(finds(&long, &long));
-        assert!(terms(&long).iter().all(|term| term.chars().count() <= MAX_TERM));
+        assert!(
+            terms(&long)
+                .iter()
+                .all(|term| term.chars().count() <= MAX_TERM)
+        );
     }
 }

@@ -61,10 +61,7 @@ pub async fn take_all(transaction: &Transaction, question: Uuid) -> Result<(), D
 }
 
 /// Whether anybody has a ballot on the question. Certain only after [`take_all`].
-pub async fn has_ballots(
-    transaction: &Transaction,
-    question: Uuid,
-) -> Result<bool, DbErr> {
+pub async fn has_ballots(transaction: &Transaction, question: Uuid) -> Result<bool, DbErr> {
     let ballots: Option<Option<i64>> = Entity::find()
         .select_only()
         .column_as(Column::Ballots.sum(), "ballots")
@@ -74,4 +71,3 @@ pub async fn has_ballots(
         .await?;
     Ok(ballots.flatten().unwrap_or(0) > 0)
 }
-

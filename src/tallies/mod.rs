@@ -38,7 +38,8 @@ pub fn are_visible(
 
 /// Whether it takes the caller's ballot to know what they may see.
 pub fn depends_on_ballot(question: &Question, caller: Option<Caller>, now: Time) -> bool {
-    caller.is_some() && !are_visible(question, caller, false, now)
+    caller.is_some()
+        && !are_visible(question, caller, false, now)
         && are_visible(question, caller, true, now)
 }
 

@@ -44,7 +44,11 @@ impl From<results::Results> for Results {
         Results {
             question_id: results.question_id,
             ballot_count: results.ballot_count,
-            choices: results.choices.into_iter().map(ChoiceResult::from).collect(),
+            choices: results
+                .choices
+                .into_iter()
+                .map(ChoiceResult::from)
+                .collect(),
             leading_choice_ids: results.leading,
             is_final: results.is_final,
             as_of: results.as_of,

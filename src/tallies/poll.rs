@@ -76,7 +76,8 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
         }
     }
     for poll in polls.values_mut() {
-        poll.choices.sort_by_key(|choice| (choice.position, choice.id));
+        poll.choices
+            .sort_by_key(|choice| (choice.position, choice.id));
     }
     Ok(ids.iter().filter_map(|id| polls.remove(id)).collect())
 }

@@ -31,7 +31,12 @@ pub struct ChoiceResult {
 
 /// The results of a poll that was read at `now`.
 pub fn results(poll: &Poll, now: Time) -> Results {
-    let most = poll.choices.iter().map(|choice| choice.votes).max().unwrap_or(0);
+    let most = poll
+        .choices
+        .iter()
+        .map(|choice| choice.votes)
+        .max()
+        .unwrap_or(0);
     let leads = |votes: i64| votes > 0 && votes == most;
     let question = &poll.question;
     Results {

@@ -32,7 +32,9 @@ struct Inner<K, V> {
 
 impl<K, V> Clone for SharedReader<K, V> {
     fn clone(&self) -> Self {
-        SharedReader { inner: self.inner.clone() }
+        SharedReader {
+            inner: self.inner.clone(),
+        }
     }
 }
 
@@ -52,7 +54,9 @@ where
             reads: counter!("polls_shared_reads_total", "reader" => name),
             queries: counter!("polls_shared_queries_total", "reader" => name),
         };
-        SharedReader { inner: Arc::new(inner) }
+        SharedReader {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The value of `key`, by a query that begins after this call.
@@ -73,7 +77,9 @@ where
             // In a task of its own: the others must not depend on this caller's patience.
             tokio::spawn(self.inner.clone().serve(key, vec![sender]));
         }
-        receiver.await.unwrap_or_else(|_| Err(Failure::internal("a shared read was dropped")))
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(Failure::internal("a shared read was dropped")))
     }
 }
 
@@ -84,7 +90,11 @@ where
 {
     /// Queries for the waiters, and again for those who came meanwhile, until nobody did.
     async fn serve(self: Arc<Self>, key: K, mut waiters: Waiters<V>) {
-        let mut cleanup = Cleanup { inner: &self, key: &key, done: false };
+        let mut cleanup = Cleanup {
+            inner: &self,
+            key: &key,
+            done: false,
+        };
         loop {
             self.queries.increment(1);
             let answer = (self.load)(key.clone()).await;
@@ -127,7 +137,11 @@ struct Cleanup<'a, K: Eq + Hash, V> {
 impl<K: Eq + Hash, V> Drop for Cleanup<'_, K, V> {
     fn drop(&mut self) {
         if !self.done {
-            let mut waiting = self.inner.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self
+                .inner
+                .next
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             waiting.remove(self.key);
         }
     }
@@ -155,10 +169,12 @@ mod tests {
                 }
             }
         });
-        let read = || tokio::spawn({
-            let reader = reader.clone();
-            async move { reader.read(1).await.unwrap() }
-        });
+        let read = || {
+            tokio::spawn({
+                let reader = reader.clone();
+                async move { reader.read(1).await.unwrap() }
+            })
+        };
         let first = read();
         while queries.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;

@@ -44,7 +44,11 @@ impl View {
 
     /// The question, with its numbers or without.
     pub fn question(&self, numbers: bool) -> Result<Rendered, Failure> {
-        let rendered = if numbers { &self.with_numbers } else { &self.without_numbers };
+        let rendered = if numbers {
+            &self.with_numbers
+        } else {
+            &self.without_numbers
+        };
         once(rendered, || {
             let question = Question::of(&self.poll, numbers, self.now);
             Rendered::tagged(&question, question.revision)
@@ -59,7 +63,10 @@ impl View {
             results.as_of = Time(0);
             let timeless = Rendered::plain(&results)?;
             let tag = entity_tag(self.poll.question.revision, &timeless.body);
-            Ok(Rendered { etag: Some(format!("W/{tag}")), ..rendered })
+            Ok(Rendered {
+                etag: Some(format!("W/{tag}")),
+                ..rendered
+            })
         })
     }
 
@@ -148,11 +155,13 @@ impl Views {
         views: &[Arc<View>],
         caller: Option<Caller>,
     ) -> Result<Vec<bool>, DbErr> {
-        let undecided = |view: &&Arc<View>| {
-            depends_on_ballot(&view.poll.question, caller, view.now)
-        };
-        let ids: Vec<Uuid> =
-            views.iter().filter(undecided).map(|view| view.poll.question.id).collect();
+        let undecided =
+            |view: &&Arc<View>| depends_on_ballot(&view.poll.question, caller, view.now);
+        let ids: Vec<Uuid> = views
+            .iter()
+            .filter(undecided)
+            .map(|view| view.poll.question.id)
+            .collect();
         let voted = match caller {
             Some(caller) if !ids.is_empty() => {
                 ballots::on_any_of(self.db.read(), caller.id, ids).await?
@@ -179,23 +188,31 @@ impl Views {
 
 /// The results are hidden from the caller.
 pub fn hidden() -> Failure {
-    Failure::new(Code::ResultsHidden, "The results of this question are not visible to you yet.")
+    Failure::new(
+        Code::ResultsHidden,
+        "The results of this question are not visible to you yet.",
+    )
 }
 
 async fn read(db: &Db, clock: &Clock, ids: &[Uuid]) -> Result<Vec<Arc<View>>, DbErr> {
     let polls = poll::read(db.read(), ids).await?;
     let now = clock.now();
-    Ok(polls.into_iter().map(|poll| Arc::new(View::new(poll, now))).collect())
+    Ok(polls
+        .into_iter()
+        .map(|poll| Arc::new(View::new(poll, now)))
+        .collect())
 }
 
 async fn page(db: &Db, clock: &Clock, key: &PageKey) -> Result<PageView, DbErr> {
     let limit = u64::from(key.limit);
     // One more than asked for tells whether there is another page.
-    let mut keys =
-        list::keys(db.read(), &key.filter, key.after, limit + 1, clock.now()).await?;
+    let mut keys = list::keys(db.read(), &key.filter, key.after, limit + 1, clock.now()).await?;
     let more = keys.len() > key.limit as usize;
     keys.truncate(key.limit as usize);
     let last = keys.last().copied().filter(|_| more);
     let ids: Vec<Uuid> = keys.iter().map(|key| key.id).collect();
-    Ok(PageView { views: read(db, clock, &ids).await?, last })
+    Ok(PageView {
+        views: read(db, clock, &ids).await?,
+        last,
+    })
 }

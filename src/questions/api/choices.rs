@@ -88,7 +88,10 @@ impl ChoicesApi {
         let (db, clock) = (&self.db, &self.clock);
         let id = choices::add(db, clock, caller, question, &if_match, text, position).await?;
         let rendered = self.changed(question, id, caller).await?;
-        Ok(Created::new(rendered, format!("{PREFIX}/questions/{question}/choices/{id}")))
+        Ok(Created::new(
+            rendered,
+            format!("{PREFIX}/questions/{question}/choices/{id}"),
+        ))
     }
 
     /// Read a choice
@@ -137,8 +140,19 @@ impl ChoicesApi {
     ) -> Result<Changed<Choice>, Refused<UpdateChoice>> {
         let (caller, question, id) = (signed_in.caller, question_id.0, choice_id.0);
         let (if_match, position) = (IfMatch::new(if_match.0), index(body.0.position));
-        let change = choices::Change { choice_text: body.0.choice_text, position };
-        choices::update(&self.db, &self.clock, caller, (question, id), &if_match, change).await?;
+        let change = choices::Change {
+            choice_text: body.0.choice_text,
+            position,
+        };
+        choices::update(
+            &self.db,
+            &self.clock,
+            caller,
+            (question, id),
+            &if_match,
+            change,
+        )
+        .await?;
         Ok(Changed::new(self.changed(question, id, caller).await?))
     }
 
@@ -178,13 +192,21 @@ impl ChoicesApi {
         choice: Uuid,
         caller: Caller,
     ) -> Result<Rendered, Failure> {
-        rendered(&self.views.find(question, Some(caller)).await?, choice, true)
+        rendered(
+            &self.views.find(question, Some(caller)).await?,
+            choice,
+            true,
+        )
     }
 }
 
 /// A choice, tagged with the revision of its question.
 fn rendered(view: &Arc<View>, choice: Uuid, numbers: bool) -> Result<Rendered, Failure> {
-    let found = view.poll.choices.iter().find(|candidate| candidate.id == choice);
+    let found = view
+        .poll
+        .choices
+        .iter()
+        .find(|candidate| candidate.id == choice);
     let found = found.ok_or_else(choices::not_found)?;
     Rendered::tagged(&Choice::of(found, numbers), view.poll.question.revision)
 }

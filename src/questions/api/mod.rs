@@ -8,9 +8,7 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::{Enum, OpenApi};
 use uuid::Uuid;
 
-use self::objects::{
-    NewQuestion, Question, QuestionPage, QuestionPatch, Reopening, Status,
-};
+use self::objects::{NewQuestion, Question, QuestionPage, QuestionPatch, Reopening, Status};
 use super::list::{self, Filter};
 use crate::app::{PREFIX, Tag};
 use crate::auth::guard::{MaybeSignedIn, SignedIn};
@@ -26,6 +24,10 @@ use crate::tallies::view::{PageKey, PageView, Views};
 use crate::users::Caller;
 
 pub use choices::ChoicesApi;
+
+/// The largest body in bytes of a question to be asked: all its characters may come as two
+/// escapes of six bytes each.
+pub const MAX_BODY: u64 = 320 * 1024;
 
 /// The handlers of questions.
 pub struct QuestionsApi {
@@ -102,7 +104,10 @@ impl QuestionsApi {
         #[oai(default)]
         deleted: Query<bool>,
         /// How many at most.
-        #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "100")))]
+        #[oai(
+            default = "default_limit",
+            validator(minimum(value = "1"), maximum(value = "100"))
+        )]
         limit: Query<u32>,
         /// Where to go on: `meta.next_cursor` of the page before.
         cursor: Query<Option<String>>,
@@ -116,8 +121,18 @@ impl QuestionsApi {
             deleted: deleted.0,
         };
         let scope = format!("{filter:?}");
-        let after = cursor.0.map(|text| Cursor::decode(&text, &scope)).transpose()?;
-        let page = self.views.page(PageKey { filter, after, limit: limit.0 }).await?;
+        let after = cursor
+            .0
+            .map(|text| Cursor::decode(&text, &scope))
+            .transpose()?;
+        let page = self
+            .views
+            .page(PageKey {
+                filter,
+                after,
+                limit: limit.0,
+            })
+            .await?;
         let visible = self.views.visible(&page.views, caller).await?;
         Ok(Answered::new(render(&page, &visible, &scope)?))
     }
@@ -125,7 +140,7 @@ impl QuestionsApi {
     /// Ask a question
     ///
     /// With all its choices, whose texts must differ (after Unicode NFC and without white space
-    /// around them, case matters). Whoever asks is its author.
+    /// around them, case matters). Whoever asks is its author. The body may have up to 320 KiB.
     #[oai(
         path = "/questions",
         method = "post",
@@ -296,7 +311,9 @@ impl QuestionsApi {
 impl QuestionsApi {
     /// The question as its author or an admin has just left it.
     async fn changed(&self, id: Uuid, caller: Caller) -> Result<Changed<Question>, Failure> {
-        Ok(Changed::new(self.views.find(id, Some(caller)).await?.question(true)?))
+        Ok(Changed::new(
+            self.views.find(id, Some(caller)).await?.question(true)?,
+        ))
     }
 }
 
@@ -318,7 +335,10 @@ fn author_of_list(
         return Ok(author);
     }
     let caller = caller.ok_or_else(|| {
-        Failure::new(Code::Unauthenticated, "Sign in to list the questions that you have deleted.")
+        Failure::new(
+            Code::Unauthenticated,
+            "Sign in to list the questions that you have deleted.",
+        )
     })?;
     match author {
         author if caller.is_admin() => Ok(author),
@@ -346,5 +366,8 @@ fn render(page: &PageView, visible: &[bool], scope: &str) -> Result<Rendered, Fa
         body.extend_from_slice(format!("\"next_cursor\":\"{}\"", last.encode(scope)).as_bytes());
     }
     body.extend_from_slice(b"}}");
-    Ok(Rendered { body: body.into(), etag: None })
+    Ok(Rendered {
+        body: body.into(),
+        etag: None,
+    })
 }

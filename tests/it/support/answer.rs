@@ -1,7 +1,7 @@
 //! An answer, and what tests ask of it.
 
 use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 /// An answer, read to its end.
@@ -30,6 +30,39 @@ impl Answer {
         })
     }
 
+    /// Reads what came over a socket, of which the body goes on to the end.
+    pub fn parse(request: &str, raw: &[u8]) -> Answer {
+        let end = raw
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .expect("a header");
+        let head = std::str::from_utf8(&raw[..end]).expect("a readable header");
+        let mut lines = head.lines();
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .expect("a status");
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| {
+                (
+                    name.parse().expect("a name"),
+                    value.parse().expect("a value"),
+                )
+            });
+        let bytes = bytes::Bytes::copy_from_slice(&raw[end + 4..]);
+        Answer {
+            status: status.parse().expect("a status"),
+            headers: headers
+                .collect::<Vec<(HeaderName, HeaderValue)>>()
+                .into_iter()
+                .collect(),
+            json: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            bytes,
+            request: request.to_owned(),
+        }
+    }
+
     /// Expects a status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Answer {
@@ -43,13 +76,28 @@ impl Answer {
     pub fn problem(self, code: &str) -> Answer {
         let text = String::from_utf8_lossy(&self.bytes).into_owned();
         let context = format!("{}: {} {text}", self.request, self.status);
-        assert_eq!(self.header("content-type"), "application/problem+json", "{context}");
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{context}"
+        );
         assert_eq!(self.json["code"], code, "{context}");
         assert_eq!(self.json["status"], self.status.as_u16(), "{context}");
         assert_eq!(self.json["type"], format!("/problems/{code}"), "{context}");
-        assert_eq!(self.json["request_id"], self.header("x-request-id"), "{context}");
-        assert!(self.json["title"].is_string() && self.json["detail"].is_string(), "{context}");
-        assert_eq!(self.json["errors"].is_array(), self.status == 422, "{context}");
+        assert_eq!(
+            self.json["request_id"],
+            self.header("x-request-id"),
+            "{context}"
+        );
+        assert!(
+            self.json["title"].is_string() && self.json["detail"].is_string(),
+            "{context}"
+        );
+        assert_eq!(
+            self.json["errors"].is_array(),
+            self.status == 422,
+            "{context}"
+        );
         self
     }
 
@@ -57,12 +105,19 @@ impl Answer {
     #[track_caller]
     pub fn fields(self, expected: &[(&str, &str)]) -> Answer {
         let answer = self.problem("invalid_fields");
-        let errors = answer.json["errors"].as_array().cloned().unwrap_or_default();
+        let errors = answer.json["errors"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let text = |error: &Value, key: &str| error[key].as_str().unwrap_or_default().to_owned();
-        let mut found: Vec<_> =
-            errors.iter().map(|error| (text(error, "pointer"), text(error, "code"))).collect();
-        let mut expected: Vec<_> =
-            expected.iter().map(|(at, code)| ((*at).to_owned(), (*code).to_owned())).collect();
+        let mut found: Vec<_> = errors
+            .iter()
+            .map(|error| (text(error, "pointer"), text(error, "code")))
+            .collect();
+        let mut expected: Vec<_> = expected
+            .iter()
+            .map(|(at, code)| ((*at).to_owned(), (*code).to_owned()))
+            .collect();
         found.sort();
         expected.sort();
         assert_eq!(found, expected, "{}: {}", answer.request, answer.json);
@@ -71,13 +126,17 @@ impl Answer {
 
     /// A header, or the empty string.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// A text in the body.
     #[track_caller]
     pub fn text(&self, key: &str) -> String {
         let text = self.json[key].as_str();
-        text.unwrap_or_else(|| panic!("{}: no {key} in {}", self.request, self.json)).to_owned()
+        text.unwrap_or_else(|| panic!("{}: no {key} in {}", self.request, self.json))
+            .to_owned()
     }
 }

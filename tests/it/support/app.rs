@@ -1,6 +1,7 @@
 //! The server within the test, with a clock that the test moves, and people who call it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use polls::app::{self, App};
@@ -32,7 +33,7 @@ pub struct TestApp {
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
     /// Deleted with the test.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Somebody who has signed in.
@@ -71,7 +72,10 @@ impl TestApp {
             value: (*value).to_owned(),
         };
         let flags = defaults.iter().chain(settings).map(flag).collect();
-        let sources = Sources { flags, ..Sources::default() };
+        let sources = Sources {
+            flags,
+            ..Sources::default()
+        };
         let config = match config::load(&sources) {
             Ok(loaded) => loaded.config,
             Err(problems) => panic!("{problems}"),
@@ -79,8 +83,14 @@ impl TestApp {
         let listener = Listener::bind(&config.server).await.expect("a free port");
         let address = listener.address().to_string();
         let clock = Clock::default();
-        let app = App::open(config, clock.clone()).await.expect("the app opens");
-        let (db, authority, stop) = (app.db.clone(), app.authority.clone(), CancellationToken::new());
+        let app = App::open(config, clock.clone())
+            .await
+            .expect("the app opens");
+        let (db, authority, stop) = (
+            app.db.clone(),
+            app.authority.clone(),
+            CancellationToken::new(),
+        );
         let running = tokio::spawn(app::run(app, listener, None, stop.clone()));
         TestApp {
             address,
@@ -91,7 +101,7 @@ impl TestApp {
             next_user: AtomicU32::new(1),
             stop,
             running: Some(running),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -123,7 +133,10 @@ impl TestApp {
             role: Some(polls::users::Role::Admin),
             ..Default::default()
         };
-        self.authority.set_standing_by_hand(email, change).await.expect("the account is there");
+        self.authority
+            .set_standing_by_hand(email, change)
+            .await
+            .expect("the account is there");
     }
 
     async fn sign_in(&self, id: String, name: &str, email: String) -> User {
@@ -139,10 +152,19 @@ impl TestApp {
         }
     }
 
+    /// Signs somebody in once more: another session of the same account.
+    pub async fn another_session(&self, user: &User) -> User {
+        self.sign_in(user.id.clone(), &user.name, user.email.clone())
+            .await
+    }
+
     /// Asks for tokens by password.
     pub async fn token(&self, username: &str, password: &str) -> Answer {
-        let form =
-            [("grant_type", "password"), ("username", username), ("password", password)];
+        let form = [
+            ("grant_type", "password"),
+            ("username", username),
+            ("password", password),
+        ];
         self.form("/auth/token", &form).await
     }
 
@@ -153,12 +175,14 @@ impl TestApp {
 
     /// A request to the API by nobody.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}/api/v1{path}", self.address))
+        self.client
+            .request(method, format!("{}/api/v1{path}", self.address))
     }
 
     /// A request to the server, outside the API too.
     pub fn outside(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.address))
+        self.client
+            .request(method, format!("{}{path}", self.address))
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -167,6 +191,19 @@ impl TestApp {
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    /// A request to the API by somebody, or by nobody.
+    pub fn request_by(&self, who: Option<&User>, method: Method, path: &str) -> RequestBuilder {
+        match who {
+            Some(user) => user.request(method, path),
+            None => self.request(method, path),
+        }
+    }
+
+    /// The database file, for a connection that is not the server's.
+    pub fn database_file(&self) -> PathBuf {
+        self.folder.path().join("polls.db")
     }
 
     /// The address to open sockets to.
@@ -212,6 +249,15 @@ impl User {
         }
     }
 
+    /// The same user with the tokens of an answer.
+    pub fn with_tokens(&self, answer: &Answer) -> User {
+        User {
+            access_token: answer.text("access_token"),
+            refresh_token: answer.text("refresh_token"),
+            ..self.clone()
+        }
+    }
+
     /// A request to the API with this user's access token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
@@ -241,8 +287,10 @@ impl User {
 
     /// Asks a question with these choices; `more` adds fields or replaces them.
     pub async fn ask(&self, choices: &[&str], more: Value) -> Question {
-        let choices: Vec<Value> =
-            choices.iter().map(|text| json!({"choice_text": text})).collect();
+        let choices: Vec<Value> = choices
+            .iter()
+            .map(|text| json!({"choice_text": text}))
+            .collect();
         let mut body = json!({"question_text": "Which one?", "choices": choices});
         if let (Some(body), Some(more)) = (body.as_object_mut(), more.as_object()) {
             body.extend(more.clone());
@@ -278,6 +326,11 @@ pub struct Question {
 }
 
 impl Question {
+    /// A path below the question's own, such as `results`.
+    pub fn under(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.path)
+    }
+
     fn of(json: &Value) -> Question {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let id = text(&json["id"]);
