@@ -98,10 +98,7 @@ async fn every_route_names_its_methods_and_has_no_others() {
             if allowed.contains(&"GET".to_owned()) {
                 allowed.push("HEAD".to_owned());
             }
-            (
-                format!("/api/v1{}", path.replace('{', "").replace('}', "")),
-                allowed,
-            )
+            (format!("/api/v1{}", path.replace(['{', '}'], "")), allowed)
         });
     let outside = [
         "/healthz",
