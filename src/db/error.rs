@@ -78,3 +78,22 @@ fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn execution(error: sqlx::Error) -> DbErr {
+        DbErr::Exec(RuntimeErr::SqlxError(error.into()))
+    }
+
+    #[test]
+    fn a_connection_that_dies_is_harmless_until_the_commit() {
+        let died = || execution(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
+        assert_eq!(at_commit(died()).code, Code::OutcomeUnknown);
+        assert_eq!(Failure::from(died()).code, Code::Overloaded);
+        let mistake = || execution(sqlx::Error::RowNotFound);
+        assert_eq!(at_commit(mistake()).code, Code::Internal);
+        assert_eq!(Failure::from(mistake()).code, Code::Internal);
+    }
+}

@@ -38,6 +38,7 @@ async fn all_ids(user: &User, path: &str) -> Vec<String> {
     loop {
         let page = user.get(&next).await.expect(200);
         found.extend(ids(&page));
+        assert!(found.len() < 1000, "{path} has no end");
         match page.json["meta"]["next_cursor"].as_str() {
             Some(cursor) => next = format!("{path}&cursor={cursor}"),
             None => return found,

@@ -158,6 +158,7 @@ impl World {
                 questions.push(author.ask(&["a", "b", "c"], more).await);
             }
         }
+        // Not on the first two, where a ballot is what shows the numbers.
         for question in &questions[2..] {
             onlookers[1].vote(question, &[1]).await.expect(201);
         }
@@ -185,7 +186,6 @@ impl World {
         let roles = [None, Some(&self.onlookers[0]), Some(&self.onlookers[1])];
         for (number, role) in roles.into_iter().enumerate() {
             for path in self.paths() {
-                // Having a ballot on it is what shows the numbers of an `after_vote` question.
                 let answer = send(self.app.request_by(role, Method::GET, &path)).await;
                 seen.push((format!("role {number}, GET {path}"), answer));
             }
@@ -231,24 +231,11 @@ impl World {
     }
 }
 
-/// An answer without what differs from request to request: its id, the date, and in the metadata
-/// of a session the moment.
+/// An answer without its request's id and date.
 fn lasting(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
-    let mut headers: Vec<_> = answer
-        .headers
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "x-request-id" | "date"))
-        .map(|(name, value)| {
-            (
-                name.to_string(),
-                value.to_str().unwrap_or_default().to_owned(),
-            )
-        })
-        .collect();
-    headers.sort();
     let body = String::from_utf8_lossy(&answer.bytes);
     let body = body.replace(answer.header("x-request-id"), "REQUEST");
-    (answer.status.as_u16(), headers, body)
+    (answer.status.as_u16(), answer.lasting_headers(), body)
 }
 
 /// Ids numbered as they first occur, times as one word: what two worlds have in common.
@@ -287,7 +274,7 @@ impl Normaliser {
     /// Status, headers and body. The length must be the body's; the tag is reduced to its
     /// revision and length, since ids and times are in what it hashes.
     fn answer(&mut self, answer: &Answer) -> Value {
-        let (status, headers, _) = lasting(answer);
+        let (status, headers) = (answer.status.as_u16(), answer.lasting_headers());
         let headers = headers
             .into_iter()
             .map(|(name, value)| match name.as_str() {

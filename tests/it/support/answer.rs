@@ -132,6 +132,20 @@ impl Answer {
             .unwrap_or_default()
     }
 
+    /// The headers without those that differ from request to request, sorted.
+    pub fn lasting_headers(&self) -> Vec<(String, String)> {
+        let lasting = self
+            .headers
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id"));
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let mut headers: Vec<_> = lasting
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .collect();
+        headers.sort();
+        headers
+    }
+
     /// A text in the body.
     #[track_caller]
     pub fn text(&self, key: &str) -> String {
