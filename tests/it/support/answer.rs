@@ -43,13 +43,28 @@ impl Answer {
     pub fn problem(self, code: &str) -> Answer {
         let text = String::from_utf8_lossy(&self.bytes).into_owned();
         let context = format!("{}: {} {text}", self.request, self.status);
-        assert_eq!(self.header("content-type"), "application/problem+json", "{context}");
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{context}"
+        );
         assert_eq!(self.json["code"], code, "{context}");
         assert_eq!(self.json["status"], self.status.as_u16(), "{context}");
         assert_eq!(self.json["type"], format!("/problems/{code}"), "{context}");
-        assert_eq!(self.json["request_id"], self.header("x-request-id"), "{context}");
-        assert!(self.json["title"].is_string() && self.json["detail"].is_string(), "{context}");
-        assert_eq!(self.json["errors"].is_array(), self.status == 422, "{context}");
+        assert_eq!(
+            self.json["request_id"],
+            self.header("x-request-id"),
+            "{context}"
+        );
+        assert!(
+            self.json["title"].is_string() && self.json["detail"].is_string(),
+            "{context}"
+        );
+        assert_eq!(
+            self.json["errors"].is_array(),
+            self.status == 422,
+            "{context}"
+        );
         self
     }
 
@@ -57,12 +72,19 @@ impl Answer {
     #[track_caller]
     pub fn fields(self, expected: &[(&str, &str)]) -> Answer {
         let answer = self.problem("invalid_fields");
-        let errors = answer.json["errors"].as_array().cloned().unwrap_or_default();
+        let errors = answer.json["errors"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let text = |error: &Value, key: &str| error[key].as_str().unwrap_or_default().to_owned();
-        let mut found: Vec<_> =
-            errors.iter().map(|error| (text(error, "pointer"), text(error, "code"))).collect();
-        let mut expected: Vec<_> =
-            expected.iter().map(|(at, code)| ((*at).to_owned(), (*code).to_owned())).collect();
+        let mut found: Vec<_> = errors
+            .iter()
+            .map(|error| (text(error, "pointer"), text(error, "code")))
+            .collect();
+        let mut expected: Vec<_> = expected
+            .iter()
+            .map(|(at, code)| ((*at).to_owned(), (*code).to_owned()))
+            .collect();
         found.sort();
         expected.sort();
         assert_eq!(found, expected, "{}: {}", answer.request, answer.json);
@@ -71,13 +93,17 @@ impl Answer {
 
     /// A header, or the empty string.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// A text in the body.
     #[track_caller]
     pub fn text(&self, key: &str) -> String {
         let text = self.json[key].as_str();
-        text.unwrap_or_else(|| panic!("{}: no {key} in {}", self.request, self.json)).to_owned()
+        text.unwrap_or_else(|| panic!("{}: no {key} in {}", self.request, self.json))
+            .to_owned()
     }
 }

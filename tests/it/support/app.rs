@@ -71,7 +71,10 @@ impl TestApp {
             value: (*value).to_owned(),
         };
         let flags = defaults.iter().chain(settings).map(flag).collect();
-        let sources = Sources { flags, ..Sources::default() };
+        let sources = Sources {
+            flags,
+            ..Sources::default()
+        };
         let config = match config::load(&sources) {
             Ok(loaded) => loaded.config,
             Err(problems) => panic!("{problems}"),
@@ -79,8 +82,14 @@ impl TestApp {
         let listener = Listener::bind(&config.server).await.expect("a free port");
         let address = listener.address().to_string();
         let clock = Clock::default();
-        let app = App::open(config, clock.clone()).await.expect("the app opens");
-        let (db, authority, stop) = (app.db.clone(), app.authority.clone(), CancellationToken::new());
+        let app = App::open(config, clock.clone())
+            .await
+            .expect("the app opens");
+        let (db, authority, stop) = (
+            app.db.clone(),
+            app.authority.clone(),
+            CancellationToken::new(),
+        );
         let running = tokio::spawn(app::run(app, listener, None, stop.clone()));
         TestApp {
             address,
@@ -123,7 +132,10 @@ impl TestApp {
             role: Some(polls::users::Role::Admin),
             ..Default::default()
         };
-        self.authority.set_standing_by_hand(email, change).await.expect("the account is there");
+        self.authority
+            .set_standing_by_hand(email, change)
+            .await
+            .expect("the account is there");
     }
 
     async fn sign_in(&self, id: String, name: &str, email: String) -> User {
@@ -141,8 +153,11 @@ impl TestApp {
 
     /// Asks for tokens by password.
     pub async fn token(&self, username: &str, password: &str) -> Answer {
-        let form =
-            [("grant_type", "password"), ("username", username), ("password", password)];
+        let form = [
+            ("grant_type", "password"),
+            ("username", username),
+            ("password", password),
+        ];
         self.form("/auth/token", &form).await
     }
 
@@ -153,12 +168,14 @@ impl TestApp {
 
     /// A request to the API by nobody.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}/api/v1{path}", self.address))
+        self.client
+            .request(method, format!("{}/api/v1{path}", self.address))
     }
 
     /// A request to the server, outside the API too.
     pub fn outside(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.address))
+        self.client
+            .request(method, format!("{}{path}", self.address))
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -241,8 +258,10 @@ impl User {
 
     /// Asks a question with these choices; `more` adds fields or replaces them.
     pub async fn ask(&self, choices: &[&str], more: Value) -> Question {
-        let choices: Vec<Value> =
-            choices.iter().map(|text| json!({"choice_text": text})).collect();
+        let choices: Vec<Value> = choices
+            .iter()
+            .map(|text| json!({"choice_text": text}))
+            .collect();
         let mut body = json!({"question_text": "Which one?", "choices": choices});
         if let (Some(body), Some(more)) = (body.as_object_mut(), more.as_object()) {
             body.extend(more.clone());
