@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ::http::Method;
 use poem::{EndpointExt as _, IntoEndpoint as _, Route};
 use poem_openapi::{OpenApiService, Tags};
 use tokio::task::JoinHandle;
@@ -19,13 +20,13 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError};
 use crate::failure::Failure;
-use crate::http::{self, Listener, Metrics, spec};
+use crate::http::{self, Listener, Metrics, Operation, spec};
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::closing;
 use crate::tallies::api::ResultsApi;
 use crate::tallies::view::Views;
 use crate::users::api::UsersApi;
-use crate::{auth, telemetry};
+use crate::{auth, questions, telemetry};
 
 /// Where the API begins.
 pub const PREFIX: &str = http::API;
@@ -193,19 +194,30 @@ fn endpoint(
     let document = document();
     let routes = spec::operations(&document)
         .into_iter()
+        .map(|operation| with_room(operation, app.config.http.max_body))
         .chain(spec::site_operations(app.config.http.docs))
-        .chain(http::operations(metrics.is_some()));
+        .chain(http::operations(metrics.is_some()))
+        .chain(auth::api::well_known_operations());
     let routes = http::Routes::new(routes);
     let db = app.db.clone();
     let check = move || {
         let db = db.clone();
         async move { ready(&db).await }
     };
-    let router = Route::new().nest(PREFIX, service).nest("/.well-known", auth::api::well_known());
+    let router = Route::new()
+        .nest(PREFIX, service)
+        .nest(auth::api::WELL_KNOWN, auth::api::well_known());
     let router = spec::mount(router, &document, &app.config.http);
     let router = http::mount(router, check, stop, metrics).data(app.authority.clone());
     let router = router.into_endpoint().map_to_response();
     http::stack(router, &app.config, routes, app.clock.clone(), tasks)
+}
+
+/// A question with all the text that it may have is larger than other bodies.
+fn with_room(operation: Operation, configured: u64) -> Operation {
+    let asks = operation.method == Method::POST && operation.path == format!("{PREFIX}/questions");
+    let max_body = asks.then(|| configured.max(questions::api::MAX_BODY));
+    Operation { max_body, ..operation }
 }
 
 /// Whether requests can be answered.

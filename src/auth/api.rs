@@ -1,8 +1,8 @@
 //! Tokens and sessions over HTTP.
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, PRAGMA, USER_AGENT};
+use http::{Method, StatusCode};
 use jsonwebtoken::jwk::JwkSet;
 use poem::web::{Data, Json};
 use poem::{IntoResponse, Request, RequestBody, Response, Route, get, handler};
@@ -22,6 +22,7 @@ use super::{Authority, SignedIn, session};
 use crate::app::{PREFIX, Tag};
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
+use crate::http::Operation;
 use crate::http::body;
 use crate::http::client::ClientAddr;
 use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
@@ -490,6 +491,15 @@ impl Example for Session {
     }
 }
 
+/// Where [`well_known`] stands.
+pub const WELL_KNOWN: &str = "/.well-known";
+
+/// What [`well_known`] has, for the table of routes.
+pub fn well_known_operations() -> [Operation; 2] {
+    ["/oauth-authorization-server", "/jwks.json"]
+        .map(|path| Operation::new(Method::GET, format!("{WELL_KNOWN}{path}")))
+}
+
 /// What stands under `/.well-known`: the server's metadata and its public keys. Needs the
 /// [`Authority`] in the request's data.
 pub fn well_known() -> Route {
@@ -552,7 +562,7 @@ mod tests {
     async fn post(authority: &Authority, path: &str, form: &str) -> (u16, bool, Value) {
         let api = OpenApiService::new(AuthApi::new(authority.clone()), "auth", "1");
         let request = Request::builder()
-            .method(http::Method::POST)
+            .method(Method::POST)
             .uri_str(path)
             .content_type("application/x-www-form-urlencoded; charset=UTF-8")
             // Swagger UI sends this where there is no client id.

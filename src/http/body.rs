@@ -178,13 +178,16 @@ fn malformed(error: &serde_json::Error) -> Failure {
 
 /// Turns a type mismatch into words of our own: serde's would repeat the value.
 fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -> Failure {
-    let cause = error.inner();
-    // A number where an enum's name belongs is bad syntax to serde_json.
-    let is_json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
-    if cause.classify() != Category::Data && !is_json() {
-        return malformed(cause);
+    // Not by the error's own category: a number where an enum's name belongs is bad syntax to
+    // serde_json, and what follows a mistake may be none of JSON.
+    let syntax = match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str::<IgnoredAny>(text).err().map(|error| malformed(&error)),
+        Err(_) => Some(Failure::new(Code::MalformedRequest, "The body is not UTF-8.")),
+    };
+    if let Some(failure) = syntax {
+        return failure;
     }
-    let text = cause.to_string();
+    let text = error.inner().to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
     let mut pointer = pointer(error.path());
     let named = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
@@ -366,7 +369,7 @@ mod tests {
 
     #[test]
     fn bad_syntax_is_malformed() {
-        for body in ["", "{", "{]", r#"{"name": "a", "items": [{"size": 1}]} x"#, "\u{feff}{}"] {
+        for body in ["", "{", "{]", r#"{"name": "a", "items": [{"size": 1}]} x"#, "\u{feff}{}", "{}{}"] {
             let failure = parse::<Outer>(body.as_bytes()).expect_err("must be refused");
             assert_eq!(failure.code, Code::MalformedRequest, "{body:?}");
         }

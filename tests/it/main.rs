@@ -8,12 +8,22 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod accounts;
+mod ballots;
+mod boundaries;
+mod choices;
 mod commands;
 mod crashes;
+mod errors;
+mod http;
+mod matrix;
 mod openapi;
 mod processes;
+mod questions;
 mod races;
 mod schema;
 mod story;
 mod support;
 mod tidy;
+mod tokens;
+mod visibility;

@@ -27,6 +27,10 @@ use crate::users::Caller;
 
 pub use choices::ChoicesApi;
 
+/// The largest body in bytes of a question to be asked: all its characters may come as two
+/// escapes of six bytes each.
+pub const MAX_BODY: u64 = 320 * 1024;
+
 /// The handlers of questions.
 pub struct QuestionsApi {
     pub db: Db,
@@ -125,7 +129,7 @@ impl QuestionsApi {
     /// Ask a question
     ///
     /// With all its choices, whose texts must differ (after Unicode NFC and without white space
-    /// around them, case matters). Whoever asks is its author.
+    /// around them, case matters). Whoever asks is its author. The body may have up to 320 KiB.
     #[oai(
         path = "/questions",
         method = "post",

@@ -3,7 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use validator::Validate;
+use validator::{Validate, ValidationError};
 
 use crate::clock::Time;
 use crate::http::page::PageMeta;
@@ -130,6 +130,7 @@ pub enum Status {
 #[derive(Debug, Clone, Object, Deserialize, Validate)]
 #[oai(deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
+#[validate(schema(function = "enough_choices", skip_on_field_errors = false))]
 pub struct NewQuestion {
     /// What people are asked.
     #[oai(validator(min_length = 1, max_length = 200))]
@@ -143,7 +144,7 @@ pub struct NewQuestion {
     pub description: Option<String>,
     /// 2 to 100 choices with different texts, in their order.
     #[oai(validator(min_items = 2, max_items = 100))]
-    #[validate(length(min = 2, max = 100), nested)]
+    #[validate(nested)]
     pub choices: Vec<ChoiceText>,
     /// How many choices a ballot names at least.
     #[oai(default = "one", validator(minimum(value = "1"), maximum(value = "100")))]
@@ -169,6 +170,17 @@ pub struct NewQuestion {
     /// Until when ballots are taken; in the future, and later than `opens_at`.
     #[serde(default, deserialize_with = "present")]
     pub closes_at: Option<Time>,
+}
+
+/// Not a rule of the field, since that would hide the mistakes in the choices.
+fn enough_choices(new: &NewQuestion) -> Result<(), ValidationError> {
+    let (min, max) = (questions::MIN_CHOICES, questions::MAX_CHOICES);
+    if (min..=max).contains(&new.choices.len()) {
+        return Ok(());
+    }
+    let mut error = ValidationError::new("length");
+    error.add_param("at".into(), &"/choices");
+    Err(error.with_message(format!("must have {min} to {max} items").into()))
 }
 
 /// A choice of a new question.
@@ -285,7 +297,7 @@ fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
-fn lines(patch: &Patch<String>) -> Result<(), validator::ValidationError> {
+fn lines(patch: &Patch<String>) -> Result<(), ValidationError> {
     patch.value().map_or(Ok(()), |text| crate::text::lines(text))
 }
 

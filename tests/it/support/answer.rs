@@ -1,7 +1,7 @@
 //! An answer, and what tests ask of it.
 
 use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 /// An answer, read to its end.
@@ -28,6 +28,39 @@ impl Answer {
             json,
             request,
         })
+    }
+
+    /// Reads what came over a socket, of which the body goes on to the end.
+    pub fn parse(request: &str, raw: &[u8]) -> Answer {
+        let end = raw
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .expect("a header");
+        let head = std::str::from_utf8(&raw[..end]).expect("a readable header");
+        let mut lines = head.lines();
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .expect("a status");
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| {
+                (
+                    name.parse().expect("a name"),
+                    value.parse().expect("a value"),
+                )
+            });
+        let bytes = bytes::Bytes::copy_from_slice(&raw[end + 4..]);
+        Answer {
+            status: status.parse().expect("a status"),
+            headers: headers
+                .collect::<Vec<(HeaderName, HeaderValue)>>()
+                .into_iter()
+                .collect(),
+            json: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            bytes,
+            request: request.to_owned(),
+        }
     }
 
     /// Expects a status.

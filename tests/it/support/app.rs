@@ -1,6 +1,7 @@
 //! The server within the test, with a clock that the test moves, and people who call it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use polls::app::{self, App};
@@ -32,7 +33,7 @@ pub struct TestApp {
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
     /// Deleted with the test.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Somebody who has signed in.
@@ -100,7 +101,7 @@ impl TestApp {
             next_user: AtomicU32::new(1),
             stop,
             running: Some(running),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -151,6 +152,12 @@ impl TestApp {
         }
     }
 
+    /// Signs somebody in once more: another session of the same account.
+    pub async fn another_session(&self, user: &User) -> User {
+        self.sign_in(user.id.clone(), &user.name, user.email.clone())
+            .await
+    }
+
     /// Asks for tokens by password.
     pub async fn token(&self, username: &str, password: &str) -> Answer {
         let form = [
@@ -184,6 +191,19 @@ impl TestApp {
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    /// A request to the API by somebody, or by nobody.
+    pub fn request_by(&self, who: Option<&User>, method: Method, path: &str) -> RequestBuilder {
+        match who {
+            Some(user) => user.request(method, path),
+            None => self.request(method, path),
+        }
+    }
+
+    /// The database file, for a connection that is not the server's.
+    pub fn database_file(&self) -> PathBuf {
+        self.folder.path().join("polls.db")
     }
 
     /// The address to open sockets to.
@@ -225,6 +245,15 @@ impl User {
     pub fn at(&self, address: &str) -> User {
         User {
             address: address.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same user with the tokens of an answer.
+    pub fn with_tokens(&self, answer: &Answer) -> User {
+        User {
+            access_token: answer.text("access_token"),
+            refresh_token: answer.text("refresh_token"),
             ..self.clone()
         }
     }
@@ -297,6 +326,11 @@ pub struct Question {
 }
 
 impl Question {
+    /// A path below the question's own, such as `results`.
+    pub fn under(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.path)
+    }
+
     fn of(json: &Value) -> Question {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let id = text(&json["id"]);

@@ -6,7 +6,7 @@ pub mod crowd;
 pub mod process;
 
 pub use answer::Answer;
-pub use app::{TestApp, User};
+pub use app::{PASSWORD, Question, TestApp, User};
 pub use process::{Server, polls};
 
 /// How much a test does: briefly in everyday runs, at full length with `POLLS_TEST_FULL=1`.

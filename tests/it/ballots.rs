@@ -1,0 +1,226 @@
+//! Ballots: the first, the same again, another, and none any more.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::app::send;
+use crate::support::{Question, TestApp};
+
+/// The votes of a question in the order of its choices, and its ballots.
+async fn tally(app: &TestApp, question: &Question) -> (Vec<i64>, i64) {
+    let results = app.get(&question.under("results")).await.expect(200).json;
+    let choices = results["choices"].as_array().expect("choices");
+    let votes = choices
+        .iter()
+        .map(|choice| choice["votes"].as_i64().unwrap_or(-1))
+        .collect();
+    (votes, results["ballot_count"].as_i64().unwrap_or(-1))
+}
+
+#[tokio::test]
+async fn the_first_is_201_the_same_200_and_another_replaces_it() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let voter = app.user("nancy").await;
+    let question = author
+        .ask(&["a", "b", "c"], json!({"max_choices": 2}))
+        .await;
+    let first = voter.vote(&question, &[1, 0]).await.expect(201);
+    assert_eq!(
+        first.header("location"),
+        format!("/api/v1{}", question.under("ballot"))
+    );
+    let mut set = [question.choices[0].as_str(), &question.choices[1]];
+    set.sort_unstable();
+    assert_eq!(first.json["choice_ids"], json!(set));
+    assert_eq!(first.json["question_id"], question.id);
+    assert_eq!(first.json["cast_at"], first.json["updated_at"]);
+    assert_eq!(first.json["results"]["ballot_count"], 1);
+
+    let same = voter.vote(&question, &[0, 1]).await.expect(200);
+    assert_eq!(same.json["updated_at"], first.json["updated_at"]);
+    assert_eq!(tally(&app, &question).await, (vec![1, 1, 0], 1));
+    let changed = voter.vote(&question, &[2]).await.expect(200);
+    assert_eq!(changed.json["cast_at"], first.json["cast_at"]);
+    assert_ne!(changed.json["updated_at"], first.json["updated_at"]);
+    assert_eq!(tally(&app, &question).await, (vec![0, 0, 1], 1));
+    let read = voter.get(&question.under("ballot")).await.expect(200);
+    assert_eq!(read.json["choice_ids"], json!([question.choices[2]]));
+    assert_eq!(
+        app.get(&question.path).await.expect(200).json["revision"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn an_unchanged_ballot_is_200_whatever_has_become_of_the_question() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let question = author
+        .ask(&["a", "b"], json!({"allow_change": false}))
+        .await;
+    author.vote(&question, &[0]).await.expect(201);
+    author.vote(&question, &[0]).await.expect(200);
+    author
+        .post(&question.under("close"), json!(null))
+        .await
+        .expect(200);
+    author.vote(&question, &[0]).await.expect(200);
+    author
+        .vote(&question, &[1])
+        .await
+        .problem("voting_closed")
+        .expect(409);
+    let late = app.user("late").await;
+    late.vote(&question, &[0]).await.problem("voting_closed");
+    assert_eq!(tally(&app, &question).await, (vec![1, 0], 1));
+}
+
+#[tokio::test]
+async fn a_final_ballot_is_neither_changed_nor_withdrawn() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let question = author
+        .ask(&["a", "b"], json!({"allow_change": false}))
+        .await;
+    author.vote(&question, &[0]).await.expect(201);
+    author
+        .vote(&question, &[1])
+        .await
+        .problem("already_voted")
+        .expect(409);
+    author
+        .delete(&question.under("ballot"))
+        .await
+        .problem("ballot_final")
+        .expect(409);
+    assert_eq!(tally(&app, &question).await, (vec![1, 0], 1));
+}
+
+#[tokio::test]
+async fn a_withdrawn_ballot_is_as_if_never_cast() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let question = author.ask(&["a", "b"], json!({})).await;
+    let ballot = question.under("ballot");
+    author
+        .delete(&ballot)
+        .await
+        .problem("not_found")
+        .expect(404);
+    author.vote(&question, &[0]).await.expect(201);
+    author.delete(&ballot).await.expect(204);
+    author.get(&ballot).await.problem("not_found");
+    author.delete(&ballot).await.problem("not_found");
+    assert_eq!(tally(&app, &question).await, (vec![0, 0], 0));
+    author.vote(&question, &[0]).await.expect(201);
+    author
+        .post(&question.under("close"), json!(null))
+        .await
+        .expect(200);
+    author
+        .delete(&ballot)
+        .await
+        .problem("voting_closed")
+        .expect(409);
+    assert_eq!(tally(&app, &question).await, (vec![1, 0], 1));
+}
+
+#[tokio::test]
+async fn a_ballot_names_neither_too_few_nor_too_many_nor_foreign_choices() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let question = author
+        .ask(
+            &["a", "b", "c", "d"],
+            json!({"min_choices": 2, "max_choices": 3}),
+        )
+        .await;
+    let other = author.ask(&["a", "b"], json!({})).await;
+    let path = question.under("ballot");
+    let put = |ids: Value| author.put(&path, json!({"choice_ids": ids}));
+    let own = &question.choices;
+    put(json!([])).await.fields(&[("/choice_ids", "length")]);
+    put(json!([own[0]]))
+        .await
+        .fields(&[("/choice_ids", "length")]);
+    put(json!(own)).await.fields(&[("/choice_ids", "length")]);
+    put(json!([own[0], own[1], own[0]]))
+        .await
+        .fields(&[("/choice_ids/2", "unique")]);
+    put(json!([own[0], other.choices[0]]))
+        .await
+        .fields(&[("/choice_ids", "choice")]);
+    put(json!([other.choices[0]]))
+        .await
+        .fields(&[("/choice_ids", "length"), ("/choice_ids", "choice")]);
+    put(json!(["nonsense"]))
+        .await
+        .fields(&[("/choice_ids/0", "type")]);
+    put(json!(own[0])).await.fields(&[("/choice_ids", "type")]);
+    author
+        .get(&question.under("ballot"))
+        .await
+        .problem("not_found");
+    put(json!([own[0], own[1]])).await.expect(201);
+    put(json!([own[3], own[1], own[0]])).await.expect(200);
+    assert_eq!(tally(&app, &question).await, (vec![1, 1, 0, 1], 1));
+}
+
+#[tokio::test]
+async fn a_ballot_needs_a_question_and_a_voter() {
+    let (app, voter) = TestApp::with_user("nancy").await;
+    let nowhere = "/questions/00000000-0000-7000-8000-000000000000/ballot";
+    let body = json!({"choice_ids": ["00000000-0000-7000-8000-000000000000"]});
+    voter.put(nowhere, body.clone()).await.problem("not_found");
+    voter.get(nowhere).await.problem("not_found");
+    voter.delete(nowhere).await.problem("not_found");
+    send(app.request(Method::PUT, nowhere).json(&body))
+        .await
+        .problem("unauthenticated");
+}
+
+#[tokio::test]
+async fn shares_and_leaders_follow_the_votes() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let question = author
+        .ask(&["a", "b", "c"], json!({"max_choices": 2}))
+        .await;
+    let results = async || app.get(&question.under("results")).await.expect(200).json;
+    let empty = results().await;
+    assert_eq!(empty["leading_choice_ids"], json!([]));
+    assert_eq!(empty["choices"][0]["share"], 0.0);
+    for (name, choices) in [("x", vec![0, 1]), ("y", vec![0]), ("z", vec![1])] {
+        app.user(name)
+            .await
+            .vote(&question, &choices)
+            .await
+            .expect(201);
+    }
+    let tied = results().await;
+    assert_eq!(tied["question_id"], question.id);
+    assert_eq!(tied["ballot_count"], 3);
+    assert_eq!(tied["leading_choice_ids"], json!(question.choices[..2]));
+    let row = |index: usize, text: &str, votes: i64, share: f64| json!({"id": question.choices[index], "choice_text": text, "votes": votes, "share": share});
+    assert_eq!(
+        tied["choices"],
+        json!([
+            row(0, "a", 2, 0.6667),
+            row(1, "b", 2, 0.6667),
+            row(2, "c", 0, 0.0)
+        ])
+    );
+    assert!(tied["as_of"].is_string());
+}
+
+#[tokio::test]
+async fn the_tag_of_results_changes_with_the_numbers_alone() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let question = author.ask(&["a", "b"], json!({})).await;
+    let path = question.under("results");
+    let tag = app.get(&path).await.expect(200).header("etag").to_owned();
+    let known = || {
+        send(
+            app.request(Method::GET, &path)
+                .header("if-none-match", &tag),
+        )
+    };
+    known().await.expect(304);
+    author.vote(&question, &[0]).await.expect(201);
+    known().await.expect(200);
+}

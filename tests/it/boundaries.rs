@@ -1,0 +1,378 @@
+//! The limits of every request: the specification says them, and the server means them.
+//!
+//! Each limit that the document states is tried on both sides. Who adds a request or a limit that
+//! is not known here is told by a failing test.
+
+use std::collections::BTreeSet;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Map, Value, json};
+
+use crate::schema::resolve;
+use crate::support::app::send;
+use crate::support::{Answer, PASSWORD, Question, TestApp, User};
+
+/// The keywords of a schema that are limits.
+const LIMITS: [&str; 10] = [
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+];
+
+/// A limit of one field.
+#[derive(Debug)]
+struct Limit {
+    pointer: String,
+    keyword: &'static str,
+    value: Value,
+}
+
+/// The limits below a schema. Items of arrays are found at their first.
+fn limits(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<Limit>) {
+    let schema = resolve(document, schema);
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        limits(document, part, pointer, found);
+    }
+    for keyword in LIMITS {
+        if let Some(value) = schema.get(keyword).filter(|value| **value != json!(false)) {
+            found.push(Limit {
+                pointer: pointer.to_owned(),
+                keyword,
+                value: value.clone(),
+            });
+        }
+    }
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        limits(document, field, &format!("{pointer}/{name}"), found);
+    }
+    if let Some(items) = schema.get("items") {
+        limits(document, items, &format!("{pointer}/0"), found);
+    }
+}
+
+/// An operation with a JSON body.
+struct Operation {
+    id: String,
+    method: Method,
+    path: String,
+    limits: Vec<Limit>,
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            if schema.is_null() {
+                continue;
+            }
+            let mut found = Vec::new();
+            limits(document, schema, "", &mut found);
+            operations.push(Operation {
+                id: operation["operationId"].as_str().expect("an id").to_owned(),
+                method: method.to_uppercase().parse().expect("a method"),
+                path: path.clone(),
+                limits: found,
+            });
+        }
+    }
+    operations
+}
+
+/// What the contract limits. The specification must say exactly this.
+#[rustfmt::skip]
+const CONTRACT: &[(&str, &str, &str, i64)] = &[
+    ("addChoice",      "/choice_text",           "minLength", 1),
+    ("addChoice",      "/choice_text",           "maxLength", 200),
+    ("addChoice",      "/position",              "minimum", 0),
+    ("addChoice",      "/position",              "maximum", 99),
+    ("castBallot",     "/choice_ids",            "minItems", 1),
+    ("castBallot",     "/choice_ids",            "maxItems", 100),
+    ("castBallot",     "/choice_ids",            "uniqueItems", 1),
+    ("changePassword", "/current_password",      "maxLength", 128),
+    ("changePassword", "/new_password",          "minLength", 8),
+    ("changePassword", "/new_password",          "maxLength", 128),
+    ("createQuestion", "/choices",               "minItems", 2),
+    ("createQuestion", "/choices",               "maxItems", 100),
+    ("createQuestion", "/choices/0/choice_text", "minLength", 1),
+    ("createQuestion", "/choices/0/choice_text", "maxLength", 200),
+    ("createQuestion", "/description",           "maxLength", 2000),
+    ("createQuestion", "/max_choices",           "minimum", 1),
+    ("createQuestion", "/max_choices",           "maximum", 100),
+    ("createQuestion", "/min_choices",           "minimum", 1),
+    ("createQuestion", "/min_choices",           "maximum", 100),
+    ("createQuestion", "/question_text",         "minLength", 1),
+    ("createQuestion", "/question_text",         "maxLength", 200),
+    ("register",       "/email",                 "maxLength", 254),
+    ("register",       "/name",                  "minLength", 1),
+    ("register",       "/name",                  "maxLength", 40),
+    ("register",       "/password",              "minLength", 8),
+    ("register",       "/password",              "maxLength", 128),
+    ("register",       "/phone",                 "maxLength", 32),
+    ("updateChoice",   "/choice_text",           "minLength", 1),
+    ("updateChoice",   "/choice_text",           "maxLength", 200),
+    ("updateChoice",   "/position",              "minimum", 0),
+    ("updateChoice",   "/position",              "maximum", 99),
+    ("updateMe",       "/email",                 "maxLength", 254),
+    ("updateMe",       "/name",                  "minLength", 1),
+    ("updateMe",       "/name",                  "maxLength", 40),
+    ("updateMe",       "/phone",                 "maxLength", 32),
+    ("updateQuestion", "/description",           "maxLength", 2000),
+    ("updateQuestion", "/max_choices",           "minimum", 1),
+    ("updateQuestion", "/max_choices",           "maximum", 100),
+    ("updateQuestion", "/min_choices",           "minimum", 1),
+    ("updateQuestion", "/min_choices",           "maximum", 100),
+    ("updateQuestion", "/question_text",         "minLength", 1),
+    ("updateQuestion", "/question_text",         "maxLength", 200),
+];
+
+/// Operations whose bodies have no limits.
+const UNLIMITED: [&str; 2] = ["reopenQuestion", "updateUser"];
+
+#[test]
+fn the_specification_says_the_contracts_limits_and_no_others() {
+    let operations = operations(&polls::app::document());
+    let mut said = BTreeSet::new();
+    for operation in &operations {
+        for limit in &operation.limits {
+            let value = limit.value.as_f64().unwrap_or(1.0) as i64;
+            said.insert((
+                operation.id.clone(),
+                limit.pointer.clone(),
+                limit.keyword,
+                value,
+            ));
+        }
+    }
+    let contract: BTreeSet<_> = CONTRACT
+        .iter()
+        .map(|(id, pointer, keyword, value)| {
+            ((*id).to_owned(), (*pointer).to_owned(), *keyword, *value)
+        })
+        .collect();
+    assert_eq!(said, contract);
+    let with_body: BTreeSet<_> = operations
+        .iter()
+        .map(|operation| operation.id.as_str())
+        .collect();
+    let known: BTreeSet<_> = CONTRACT.iter().map(|row| row.0).chain(UNLIMITED).collect();
+    assert_eq!(with_body, known);
+}
+
+/// A text of so many characters that is fit for the field. Characters take several bytes where
+/// they may, since it is characters that are counted.
+fn text(pointer: &str, length: usize) -> String {
+    match pointer {
+        "/email" => {
+            // The local part and each label have limits of their own.
+            let mut domain = String::new();
+            while domain.len() + 65 < length {
+                let label = (length - 65 - domain.len()).min(63);
+                domain.push_str(&"d".repeat(label));
+                if domain.len() + 65 < length {
+                    domain.push('.');
+                }
+            }
+            format!("{}@{domain}", "l".repeat(64))
+        }
+        "/phone" => format!("+86{}16666666661", " ".repeat(length.saturating_sub(14))),
+        _ => "字".repeat(length),
+    }
+}
+
+/// A value so large for the field.
+fn sized(limit: &Limit, size: i64, question: &Question) -> Value {
+    let count = usize::try_from(size).unwrap_or(0);
+    match (limit.keyword, limit.pointer.as_str()) {
+        ("minimum" | "maximum", _) => json!(size),
+        ("minLength" | "maxLength", pointer) => json!(text(pointer, count)),
+        (_, "/choices") => (0..count)
+            .map(|number| json!({"choice_text": number.to_string()}))
+            .collect(),
+        (_, "/choice_ids") => {
+            // Beyond the question's own, the number alone is to blame.
+            let more = std::iter::repeat_with(|| polls::clock::Time::MAX.new_id().to_string());
+            question
+                .choices
+                .iter()
+                .cloned()
+                .chain(more)
+                .take(count)
+                .map(Value::from)
+                .collect()
+        }
+        (keyword, pointer) => panic!("no value is known for {keyword} of {pointer}"),
+    }
+}
+
+/// A body that the operation takes. New questions have a hundred choices, of which a ballot may
+/// name all, so that no rule but the limit refuses a value.
+fn template(operation: &str, limit: &Limit) -> Value {
+    let choices: Value = (0..100)
+        .map(|number| json!({"choice_text": number.to_string()}))
+        .collect();
+    match operation {
+        "register" => json!({"name": "n", "email": "n@example.org", "password": PASSWORD}),
+        "changePassword" => json!({"current_password": PASSWORD, "new_password": PASSWORD}),
+        "createQuestion" if limit.pointer == "/choices" => json!({"question_text": "?"}),
+        "createQuestion" => json!({"question_text": "?", "choices": choices, "max_choices": 100}),
+        "addChoice" => json!({"choice_text": "another"}),
+        _ => json!({}),
+    }
+}
+
+/// A request of a new user about a new question, with a value of this size. Without a size, with
+/// the same value twice.
+async fn request(
+    app: &TestApp,
+    operation: &Operation,
+    limit: &Limit,
+    size: Option<i64>,
+) -> RequestBuilder {
+    let user = app.user("somebody").await;
+    let question = match operation.path.contains("{question_id}") {
+        true => large_question(&user, &operation.id).await,
+        false => Question {
+            id: String::new(),
+            path: String::new(),
+            choices: vec![String::new()],
+        },
+    };
+    let mut body = template(&operation.id, limit);
+    let value = match size {
+        Some(size) => sized(limit, size, &question),
+        None => json!([question.choices[0], question.choices[0]]),
+    };
+    put(&mut body, &limit.pointer, value);
+    let path = operation.path.replace("{question_id}", &question.id);
+    let path = path.replace("{choice_id}", &question.choices[0]);
+    user.request(operation.method.clone(), &path).json(&body)
+}
+
+async fn large_question(author: &User, operation: &str) -> Question {
+    // A hundredth choice must still find room.
+    let count = if operation == "addChoice" { 99 } else { 100 };
+    let texts: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    author.ask(&texts, json!({"max_choices": count})).await
+}
+
+/// Sets the value at a pointer, of which all but the last step is there.
+fn put(body: &mut Value, pointer: &str, value: Value) {
+    let (parent, name) = pointer.rsplit_once('/').expect("a field");
+    let parent = body.pointer_mut(parent).expect("what the field belongs to");
+    let fields: &mut Map<String, Value> = parent.as_object_mut().expect("an object");
+    fields.insert(name.to_owned(), value);
+}
+
+/// How the answer names the limit, if it does.
+fn refusal(limit: &Limit) -> (String, &'static str) {
+    match (limit.keyword, limit.pointer.as_str()) {
+        ("uniqueItems", pointer) => (format!("{pointer}/1"), "unique"),
+        // One rule says what a phone number is, its length included.
+        ("maxLength", "/phone") => (limit.pointer.clone(), "phone"),
+        ("minimum" | "maximum", _) => (limit.pointer.clone(), "range"),
+        _ => (limit.pointer.clone(), "length"),
+    }
+}
+
+fn is_refused(answer: &Answer, limit: &Limit) -> bool {
+    let (pointer, code) = refusal(limit);
+    let errors = answer.json["errors"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    errors
+        .iter()
+        .any(|error| error["pointer"] == pointer && error["code"] == code)
+}
+
+async fn check(operation: &Operation, limit: &Limit) {
+    let app = TestApp::start().await;
+    let context = format!("{} {limit:?}", operation.id);
+    let at = limit.value.as_f64().unwrap_or(1.0) as i64;
+    let beyond = match limit.keyword {
+        "uniqueItems" => None,
+        keyword if keyword.starts_with("min") => Some(at - 1),
+        _ => Some(at + 1),
+    };
+    if limit.keyword != "uniqueItems" {
+        let fits = send(request(&app, operation, limit, Some(at)).await).await;
+        if limit.pointer == "/current_password" {
+            fits.fields(&[("/current_password", "wrong")]);
+        } else {
+            assert!(fits.status.is_success(), "{context}: {}", fits.json);
+        }
+    }
+    let refused = send(request(&app, operation, limit, beyond).await).await;
+    let refused = refused.problem("invalid_fields").expect(422);
+    assert!(is_refused(&refused, limit), "{context}: {}", refused.json);
+}
+
+#[tokio::test]
+async fn every_limit_of_a_body_holds_on_both_sides() {
+    for operation in operations(&polls::app::document()) {
+        for limit in &operation.limits {
+            check(&operation, limit).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_limit_of_a_query_holds_on_both_sides() {
+    let app = TestApp::start().await;
+    let admin = app.admin("root").await;
+    let document = polls::app::document();
+    let mut tried = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (_, operation) in methods.as_object().expect("methods") {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let parameter = resolve(&document, parameter);
+                let name = parameter["name"].as_str().expect("a name");
+                let mut found = Vec::new();
+                limits(&document, &parameter["schema"], name, &mut found);
+                for limit in found {
+                    let at = limit.value.as_f64().expect("a number") as i64;
+                    let beyond = if limit.keyword.starts_with("min") {
+                        at - 1
+                    } else {
+                        at + 1
+                    };
+                    let value = |size: i64| match limit.keyword {
+                        "minimum" | "maximum" => size.to_string(),
+                        _ => "x".repeat(usize::try_from(size).unwrap_or(0)),
+                    };
+                    admin
+                        .get(&format!("{path}?{name}={}", value(at)))
+                        .await
+                        .expect(200);
+                    let refused = admin.get(&format!("{path}?{name}={}", value(beyond))).await;
+                    let detail = refused.problem("malformed_request").text("detail");
+                    assert!(detail.contains(name), "{detail}");
+                    tried.insert(format!("{path} {name} {} {at}", limit.keyword));
+                }
+            }
+        }
+    }
+    let expected = [
+        "/auth/sessions limit maximum 100",
+        "/auth/sessions limit minimum 1",
+        "/questions limit maximum 100",
+        "/questions limit minimum 1",
+        "/questions q maxLength 100",
+        "/questions q minLength 1",
+        "/users limit maximum 100",
+        "/users limit minimum 1",
+    ];
+    assert_eq!(
+        tried.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
+}

@@ -1,0 +1,426 @@
+//! What holds for every route: methods, origins, media types, sizes and names.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+
+use crate::support::app::send;
+use crate::support::{Answer, TestApp, User};
+
+/// The paths of every GET route, inside the API and outside, with ids that lead somewhere.
+async fn get_routes(user: &User) -> Vec<String> {
+    let question = user.ask(&["a", "b"], json!({})).await;
+    user.vote(&question, &[0]).await.expect(201);
+    let document = polls::app::document();
+    let paths = document["paths"].as_object().expect("paths");
+    let gets = paths
+        .iter()
+        .filter(|(_, methods)| methods.get("get").is_some());
+    let filled = gets.map(|(path, _)| {
+        let path = path
+            .replace("{question_id}", &question.id)
+            .replace("{id}", &user.id);
+        format!(
+            "/api/v1{}",
+            path.replace("{choice_id}", &question.choices[0])
+        )
+    });
+    let outside = [
+        "/healthz",
+        "/readyz",
+        "/problems",
+        "/problems/stale",
+        "/openapi.json",
+        "/openapi.yaml",
+        "/docs",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/jwks.json",
+    ];
+    filled.chain(outside.map(str::to_owned)).collect()
+}
+
+/// Headers without those that differ from request to request.
+fn lasting_headers(answer: &Answer) -> Vec<(String, String)> {
+    let mut headers: Vec<_> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id"))
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                value.to_str().unwrap_or_default().to_owned(),
+            )
+        })
+        .collect();
+    headers.sort();
+    headers
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body_on_every_route() {
+    let app = TestApp::start().await;
+    let admin = app.admin("root").await;
+    for path in get_routes(&admin).await {
+        let ask = |method: Method| {
+            send(
+                app.outside(method, &path)
+                    .bearer_auth(&admin.access_token)
+                    .header("x-request-id", "same-length"),
+            )
+        };
+        let (get, head) = (
+            ask(Method::GET).await.expect(200),
+            ask(Method::HEAD).await.expect(200),
+        );
+        assert!(!get.bytes.is_empty() && head.bytes.is_empty(), "{path}");
+        // The moment in results may be written shorter: 0.12 s, 0.123 s.
+        if !path.ends_with("/results") && !path.ends_with("/ballot") {
+            assert_eq!(lasting_headers(&get), lasting_headers(&head), "{path}");
+        }
+    }
+    let missing = send(app.request(Method::HEAD, "/nowhere"))
+        .await
+        .expect(404);
+    assert_eq!(missing.header("content-type"), "application/problem+json");
+}
+
+#[tokio::test]
+async fn every_route_names_its_methods_and_has_no_others() {
+    let app = TestApp::start().await;
+    let admin = app.admin("root").await;
+    let document = polls::app::document();
+    let inside = document["paths"]
+        .as_object()
+        .expect("paths")
+        .iter()
+        .map(|(path, methods)| {
+            let methods = methods.as_object().expect("methods").keys();
+            let mut allowed: Vec<String> = methods.map(|method| method.to_uppercase()).collect();
+            if allowed.contains(&"GET".to_owned()) {
+                allowed.push("HEAD".to_owned());
+            }
+            (format!("/api/v1{}", path.replace(['{', '}'], "")), allowed)
+        });
+    let outside = [
+        "/healthz",
+        "/problems/stale",
+        "/openapi.json",
+        "/.well-known/jwks.json",
+    ];
+    let outside = outside.map(|path| (path.to_owned(), vec!["GET".to_owned(), "HEAD".to_owned()]));
+    for (path, mut allowed) in inside.chain(outside) {
+        allowed.push("OPTIONS".to_owned());
+        allowed.sort();
+        let options = send(app.outside(Method::OPTIONS, &path)).await.expect(204);
+        assert_eq!(named(&options), allowed, "{path}");
+        for method in [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::TRACE,
+        ] {
+            if !allowed.contains(&method.to_string()) {
+                let request = app.outside(method, &path).bearer_auth(&admin.access_token);
+                let refused = send(request)
+                    .await
+                    .problem("method_not_allowed")
+                    .expect(405);
+                assert_eq!(named(&refused), allowed, "{path}");
+            }
+        }
+    }
+}
+
+/// The methods of an `Allow` header.
+fn named(answer: &Answer) -> Vec<String> {
+    let mut methods: Vec<String> = answer
+        .header("allow")
+        .split(", ")
+        .map(str::to_owned)
+        .collect();
+    methods.sort();
+    methods
+}
+
+#[tokio::test]
+async fn any_origin_may_call_and_none_gets_credentials() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let from =
+        |request: RequestBuilder| send(request.header("origin", "https://elsewhere.example"));
+    for answer in [
+        from(app.request(Method::GET, "/questions"))
+            .await
+            .expect(200),
+        from(app.request(Method::GET, "/nowhere")).await.expect(404),
+        from(user.request(Method::POST, "/questions").json(&json!({})))
+            .await
+            .expect(422),
+    ] {
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(answer.header("access-control-allow-credentials"), "");
+        let exposed = answer
+            .header("access-control-expose-headers")
+            .to_lowercase();
+        for name in [
+            "etag",
+            "location",
+            "retry-after",
+            "x-request-id",
+            "ratelimit",
+            "ratelimit-policy",
+        ] {
+            assert!(
+                exposed.split(", ").any(|exposed| exposed == name),
+                "{exposed}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_allows_what_the_api_needs() {
+    let app = TestApp::start().await;
+    let preflight = app
+        .request(Method::OPTIONS, "/users/me/password")
+        .header("origin", "https://elsewhere.example")
+        .header("access-control-request-method", "PUT")
+        .header(
+            "access-control-request-headers",
+            "authorization,content-type",
+        );
+    let answer = send(preflight).await.expect(204);
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    assert!(
+        answer
+            .header("access-control-allow-methods")
+            .contains("PUT")
+    );
+    let headers = answer.header("access-control-allow-headers").to_lowercase();
+    for name in ["authorization", "content-type", "if-match", "if-none-match"] {
+        assert!(headers.contains(name), "{headers}");
+    }
+    assert_eq!(answer.header("access-control-max-age"), "3600");
+}
+
+#[tokio::test]
+async fn listed_origins_may_read_and_the_same_origin_is_never_refused() {
+    let listed = "https://app.example.org";
+    let app = TestApp::with(&[("cors.origins", listed)]).await;
+    let from = |origin: &str| {
+        send(
+            app.request(Method::GET, "/questions")
+                .header("origin", origin),
+        )
+    };
+    let friend = from(listed).await.expect(200);
+    assert_eq!(friend.header("access-control-allow-origin"), listed);
+    let stranger = from("https://elsewhere.example").await.expect(200);
+    assert_eq!(stranger.header("access-control-allow-origin"), "");
+    from(&app.address).await.expect(200);
+    for answer in [&friend, &stranger, &app.get("/questions").await] {
+        let vary = answer.headers.get_all("vary").iter();
+        assert!(
+            vary.filter_map(|value| value.to_str().ok())
+                .any(|value| value.contains("Origin"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_trailing_slash_is_not_another_resource() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let question = user.ask(&["a", "b"], json!({})).await;
+    let plain = app.get(&question.path).await.expect(200);
+    let slashed = app.get(&format!("{}/", question.path)).await.expect(200);
+    assert_eq!(plain.bytes, slashed.bytes);
+    let body =
+        json!({"question_text": "?", "choices": [{"choice_text": "a"}, {"choice_text": "b"}]});
+    user.post("/questions/", body).await.expect(201);
+    app.get("/questions/?limit=1").await.expect(200);
+    app.get("/nowhere/").await.problem("not_found");
+}
+
+#[tokio::test]
+async fn request_ids_are_echoed_or_made() {
+    let app = TestApp::start().await;
+    let with = |id: &str| {
+        send(
+            app.request(Method::GET, "/nowhere")
+                .header("x-request-id", id),
+        )
+    };
+    let echoed = with("client-7.a_b").await.problem("not_found");
+    assert_eq!(echoed.header("x-request-id"), "client-7.a_b");
+    let (one, other) = (app.get("/questions").await, app.get("/questions").await);
+    assert!(!one.header("x-request-id").is_empty());
+    assert_ne!(one.header("x-request-id"), other.header("x-request-id"));
+    for odd in ["", "a b", &"x".repeat(300)] {
+        assert_ne!(
+            with(odd).await.problem("not_found").header("x-request-id"),
+            odd
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_are_json_or_refused() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let accept = |value: &str| {
+        send(
+            app.request(Method::GET, "/questions")
+                .header("accept", value),
+        )
+    };
+    for fine in [
+        "*/*",
+        "application/json",
+        "application/*",
+        "text/html, */*;q=0.1",
+    ] {
+        assert_eq!(
+            accept(fine).await.expect(200).header("content-type"),
+            "application/json"
+        );
+    }
+    for other in ["text/html", "application/xml, application/json;q=0"] {
+        accept(other).await.problem("not_acceptable").expect(406);
+    }
+    // Where there is nothing to say there is nothing to refuse.
+    let path = user.ask(&["a", "b"], json!({})).await.path;
+    send(
+        user.request(Method::DELETE, &path)
+            .header("accept", "text/html"),
+    )
+    .await
+    .expect(204);
+}
+
+#[tokio::test]
+async fn bodies_are_json_in_utf8() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let body = r#"{"question_text":"?","choices":[{"choice_text":"a"},{"choice_text":"b"}]}"#;
+    let ask = || user.request(Method::POST, "/questions").body(body);
+    for fine in [
+        "application/json",
+        "application/json; charset=UTF-8",
+        "Application/JSON",
+    ] {
+        send(ask().header("content-type", fine)).await.expect(201);
+    }
+    for other in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=gbk",
+        "nonsense",
+    ] {
+        send(ask().header("content-type", other))
+            .await
+            .problem("unsupported_media_type")
+            .expect(415);
+    }
+    send(ask()).await.problem("unsupported_media_type");
+    let encoded = ask()
+        .header("content-type", "application/json")
+        .header("content-encoding", "gzip");
+    send(encoded).await.problem("unsupported_media_type");
+    let latin = user
+        .request(Method::POST, "/questions")
+        .header("content-type", "application/json");
+    send(latin.body(b"{\"question_text\":\"\xe9\"}".to_vec()))
+        .await
+        .problem("malformed_request");
+    app.get("/questions").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_body_has_at_most_64_kib() {
+    let app = TestApp::start().await;
+    let post = |size: usize| {
+        let body = format!("{}{{}}", " ".repeat(size - 2));
+        send(
+            app.request(Method::POST, "/users")
+                .header("content-type", "application/json")
+                .body(body),
+        )
+    };
+    post(64 * 1024).await.problem("invalid_fields");
+    for size in [64 * 1024 + 1, 1024 * 1024] {
+        post(size).await.problem("payload_too_large").expect(413);
+    }
+    app.get("/questions").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_question_of_the_largest_size_fits_however_it_is_written() {
+    let (_app, user) = TestApp::with_user("lucy").await;
+    for character in ["x", "字", "😀", r"\ud83d\ude00"] {
+        let choices = (0..100).map(|number| {
+            format!(
+                r#"{{"choice_text":"{number:03}{}"}}"#,
+                character.repeat(197)
+            )
+        });
+        let choices = choices.collect::<Vec<_>>().join(",");
+        let (text, more) = (character.repeat(200), character.repeat(2000));
+        let body =
+            format!(r#"{{"question_text":"{text}","description":"{more}","choices":[{choices}]}}"#);
+        let request = user
+            .request(Method::POST, "/questions")
+            .header("content-type", "application/json");
+        send(request.body(body)).await.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn a_long_list_is_compressed_for_those_who_ask() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    for _ in 0..20 {
+        user.ask(&["python", "java", "go"], json!({})).await;
+    }
+    let plain = app.get("/questions").await.expect(200);
+    assert_eq!(plain.header("content-encoding"), "");
+    for coding in ["gzip", "br", "zstd"] {
+        let request = app
+            .request(Method::GET, "/questions")
+            .header("accept-encoding", coding);
+        let small = send(request).await.expect(200);
+        assert_eq!(small.header("content-encoding"), coding);
+        assert!(small.bytes.len() * 3 < plain.bytes.len());
+        let vary = small
+            .headers
+            .get_all("vary")
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        assert!(
+            vary.into_iter()
+                .any(|value| value.contains("Accept-Encoding"))
+        );
+    }
+    let refused = app
+        .request(Method::GET, "/questions")
+        .header("accept-encoding", "gzip;q=0");
+    assert_eq!(send(refused).await.expect(200).bytes, plain.bytes);
+    let short = app
+        .request(Method::GET, "/questions?q=nothing")
+        .header("accept-encoding", "gzip");
+    assert_eq!(send(short).await.expect(200).header("content-encoding"), "");
+}
+
+#[tokio::test]
+async fn reads_are_private_and_nothing_is_sniffed() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let question = user.ask(&["a", "b"], json!({})).await;
+    for answer in [
+        app.get("/questions").await.expect(200),
+        app.get(&question.path).await.expect(200),
+        user.get("/users/me").await.expect(200),
+        app.get("/nowhere").await,
+    ] {
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        if answer.status == 200 {
+            assert_eq!(answer.header("cache-control"), "private, no-cache");
+            assert!(answer.header("vary").contains("Authorization"));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Who may do what: every operation of the specification by everybody.
+
+use std::collections::BTreeSet;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::support::app::send;
+use crate::support::{PASSWORD, Question, TestApp, User};
+
+/// The statuses of an operation for: no token, a bad token, another user, the author (or owner),
+/// and an admin.
+type Row = (&'static str, [u16; 5]);
+
+/// The target is a question of the author's, or the author's account. Each role has a ballot
+/// where the operation is about one.
+#[rustfmt::skip]
+const TABLE: [Row; 30] = [
+    //                    none  bad  other author admin
+    ("issueToken",       [200, 200, 200, 200, 200]),
+    ("revokeToken",      [200, 200, 200, 200, 200]),
+    ("listSessions",     [401, 401, 200, 200, 200]),
+    ("endSession",       [401, 401, 404, 204, 404]),
+    ("endAllSessions",   [401, 401, 204, 204, 204]),
+    ("register",         [201, 201, 201, 201, 201]),
+    ("listUsers",        [401, 401, 403, 403, 200]),
+    ("getUser",          [200, 401, 200, 200, 200]),
+    ("updateUser",       [401, 401, 403, 403, 200]),
+    ("getMe",            [401, 401, 200, 200, 200]),
+    ("updateMe",         [401, 401, 200, 200, 200]),
+    ("deleteMe",         [401, 401, 204, 204, 204]),
+    ("changePassword",   [401, 401, 204, 204, 204]),
+    ("listQuestions",    [200, 401, 200, 200, 200]),
+    ("createQuestion",   [401, 401, 201, 201, 201]),
+    ("getQuestion",      [200, 401, 200, 200, 200]),
+    ("updateQuestion",   [401, 401, 403, 200, 200]),
+    ("deleteQuestion",   [401, 401, 403, 204, 204]),
+    ("closeQuestion",    [401, 401, 403, 200, 200]),
+    ("reopenQuestion",   [401, 401, 403, 200, 200]),
+    ("restoreQuestion",  [401, 401, 404, 200, 200]),
+    ("listChoices",      [200, 401, 200, 200, 200]),
+    ("addChoice",        [401, 401, 403, 201, 201]),
+    ("getChoice",        [200, 401, 200, 200, 200]),
+    ("updateChoice",     [401, 401, 403, 200, 200]),
+    ("deleteChoice",     [401, 401, 403, 204, 204]),
+    ("getBallot",        [401, 401, 200, 200, 200]),
+    ("castBallot",       [401, 401, 201, 201, 201]),
+    ("withdrawBallot",   [401, 401, 204, 204, 204]),
+    ("getResults",       [200, 401, 200, 200, 200]),
+];
+
+/// An operation of the specification.
+struct Operation {
+    id: String,
+    method: Method,
+    path: String,
+}
+
+fn operations() -> Vec<Operation> {
+    let document = polls::app::document();
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            operations.push(Operation {
+                id: operation["operationId"].as_str().expect("an id").to_owned(),
+                method: method.to_uppercase().parse().expect("a method"),
+                path: path.clone(),
+            });
+        }
+    }
+    operations
+}
+
+#[test]
+fn every_operation_has_an_entry_and_every_entry_an_operation() {
+    let specified: BTreeSet<String> = operations().into_iter().map(|it| it.id).collect();
+    let entered: BTreeSet<String> = TABLE.iter().map(|(id, _)| (*id).to_owned()).collect();
+    assert_eq!(entered.len(), TABLE.len());
+    assert_eq!(specified, entered);
+}
+
+/// The people of one operation; what it does to one of them concerns no other operation.
+struct People {
+    app: TestApp,
+    other: User,
+    author: User,
+    admin: User,
+}
+
+impl People {
+    async fn new() -> People {
+        let app = TestApp::start().await;
+        // So that the other one may leave.
+        app.admin("remaining").await;
+        let (other, author) = (app.user("other").await, app.user("author").await);
+        let admin = app.admin("admin").await;
+        People {
+            app,
+            other,
+            author,
+            admin,
+        }
+    }
+
+    /// A question as the operation wants to find it.
+    async fn question_for(&self, operation: &str) -> Question {
+        let question = self.author.ask(&["a", "b", "c"], json!({})).await;
+        match operation {
+            "getBallot" | "withdrawBallot" => {
+                for voter in [&self.other, &self.author, &self.admin] {
+                    voter.vote(&question, &[0]).await.expect(201);
+                }
+            }
+            "reopenQuestion" => {
+                self.author
+                    .post(&question.under("close"), json!(null))
+                    .await
+                    .expect(200);
+            }
+            "restoreQuestion" => {
+                self.author.delete(&question.path).await.expect(204);
+            }
+            _ => {}
+        }
+        question
+    }
+
+    /// The request, good in every respect but perhaps in who sends it.
+    async fn request(&self, operation: &Operation, number: usize) -> RequestBuilder {
+        let question = match operation.path.contains("{question_id}") {
+            true => self.question_for(&operation.id).await,
+            false => Question {
+                id: String::new(),
+                path: String::new(),
+                choices: vec![String::new()],
+            },
+        };
+        let id = match operation.id.as_str() {
+            // A token that has become useless is not needed any more to name its session.
+            "endSession" => session_id(&self.author.access_token),
+            _ => self.author.id.clone(),
+        };
+        let path = operation.path.replace("{question_id}", &question.id);
+        let path = path
+            .replace("{choice_id}", &question.choices[0])
+            .replace("{id}", &id);
+        let request = self.app.request(operation.method.clone(), &path);
+        match body_of(&operation.id, &question, number) {
+            Some(Content::Json(body)) => request.json(&body),
+            Some(Content::Form) => request.form(&[
+                ("grant_type", "password"),
+                ("username", &self.author.email),
+                ("password", PASSWORD),
+                ("token", "nonsense"),
+            ]),
+            None => request,
+        }
+    }
+}
+
+enum Content {
+    Json(Value),
+    Form,
+}
+
+fn body_of(operation: &str, question: &Question, number: usize) -> Option<Content> {
+    let body = match operation {
+        "issueToken" | "revokeToken" => return Some(Content::Form),
+        "register" => {
+            json!({"name": "n", "email": format!("{number}@example.com"), "password": PASSWORD})
+        }
+        "updateUser" => json!({"disabled": true}),
+        "updateMe" => json!({"name": "Other Name"}),
+        "changePassword" => {
+            json!({"current_password": PASSWORD, "new_password": "another password"})
+        }
+        "createQuestion" => {
+            json!({"question_text": "?", "choices": [{"choice_text": "a"}, {"choice_text": "b"}]})
+        }
+        "updateQuestion" => json!({"description": "changed"}),
+        "addChoice" => json!({"choice_text": "d"}),
+        "updateChoice" => json!({"choice_text": "z"}),
+        "castBallot" => json!({"choice_ids": [question.choices[0]]}),
+        _ => return None,
+    };
+    Some(Content::Json(body))
+}
+
+/// The session that an access token belongs to.
+fn session_id(token: &str) -> String {
+    use base64::Engine as _;
+    let claims = token.split('.').nth(1).unwrap_or_default();
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(claims)
+        .expect("base64url");
+    let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+    claims["sid"].as_str().expect("a session").to_owned()
+}
+
+async fn check(operation: Operation) {
+    let people = People::new().await;
+    let expected = TABLE
+        .iter()
+        .find(|(id, _)| *id == operation.id)
+        .map(|(_, statuses)| statuses);
+    let bad = format!("{}x", people.author.access_token);
+    let tokens = [
+        None,
+        Some(bad.as_str()),
+        Some(&people.other.access_token),
+        Some(&people.author.access_token),
+        Some(&people.admin.access_token),
+    ];
+    let mut found = Vec::new();
+    for (number, token) in tokens.into_iter().enumerate() {
+        let request = people.request(&operation, number).await;
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = send(request).await;
+        found.push(answer.status.as_u16());
+        if answer.status.is_client_error() {
+            assert_eq!(
+                answer.header("content-type"),
+                "application/problem+json",
+                "{}",
+                operation.id
+            );
+        }
+    }
+    assert_eq!(
+        expected.map(|statuses| statuses.to_vec()),
+        Some(found),
+        "{}",
+        operation.id
+    );
+}
+
+#[tokio::test]
+async fn every_operation_answers_everybody_as_the_table_says() {
+    let operations = operations();
+    assert!(!operations.is_empty());
+    for operation in operations {
+        check(operation).await;
+    }
+}
