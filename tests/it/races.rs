@@ -10,9 +10,7 @@ use serde_json::json;
 use crate::support::app::{Question, client, send};
 use crate::support::crowd::{Pair, Tally, all_at_once};
 use crate::support::process::polls_reading;
-use crate::support::{Answer, User, amount, polls};
-
-const PASSWORD: &str = "correct horse battery";
+use crate::support::{Answer, PASSWORD, User, amount, polls};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_voter_counts_once() {
