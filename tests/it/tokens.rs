@@ -25,7 +25,7 @@ fn expect_grant_error(answer: Answer, error: &str) -> Answer {
     let answer = answer.expect(400);
     assert_eq!(answer.json["error"], error, "{}", answer.json);
     assert!(answer.json["error_description"].is_string());
-    assert_eq!(answer.json.as_object().map(|fields| fields.len()), Some(2));
+    assert_eq!(answer.json.as_object().map(serde_json::Map::len), Some(2));
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("cache-control"), "no-store");
     answer
