@@ -557,7 +557,7 @@ mod tests {
     async fn post(authority: &Authority, path: &str, form: &str) -> (u16, bool, Value) {
         let api = OpenApiService::new(AuthApi::new(authority.clone()), "auth", "1");
         let request = Request::builder()
-            .method(http::Method::POST)
+            .method(Method::POST)
             .uri_str(path)
             .content_type("application/x-www-form-urlencoded; charset=UTF-8")
             // Swagger UI sends this where there is no client id.
