@@ -4,13 +4,13 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sea_orm::DeriveValueType;
-use uuid::{NoContext, Uuid};
+use uuid::{ContextV7, Uuid};
 
 /// A moment in UTC, in whole microseconds since 1970.
 ///
@@ -40,11 +40,12 @@ impl Time {
         self.0.div_euclid(1_000_000)
     }
 
-    /// A new id, a UUIDv7 of this moment.
+    /// A new id, a UUIDv7 of this moment. Those of one process and moment sort as they were made.
     pub fn new_id(self) -> Uuid {
+        static COUNTER: Mutex<ContextV7> = Mutex::new(ContextV7::new());
         let seconds = self.seconds().try_into().unwrap_or(0);
         let nanos = u32::try_from(self.0.rem_euclid(1_000_000)).unwrap_or(0) * 1000;
-        Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos))
+        Uuid::new_v7(uuid::Timestamp::from_unix(&COUNTER, seconds, nanos))
     }
 
     /// The last moment that has an RFC 3339 form.
@@ -124,6 +125,8 @@ mod tests {
         let now = Clock::default().now();
         let (earlier, later) = (now.new_id(), now.after(Duration::from_millis(1)).new_id());
         assert!(earlier < later);
+        let at_once: Vec<Uuid> = (0..1000).map(|_| now.new_id()).collect();
+        assert!(at_once.is_sorted());
         assert_eq!(later.get_version_num(), 7);
     }
 

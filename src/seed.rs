@@ -197,7 +197,7 @@ pub async fn bulk(
 
 fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {
     let now = clock.now();
-    let id = Uuid::now_v7();
+    let id = now.new_id();
     // The id keeps the address free whatever was made or deleted before.
     let email = format!(
         "user{number}.{}@example.org",

@@ -39,7 +39,7 @@ pub async fn add(
     choice_text: String,
     position: Option<usize>,
 ) -> Result<Uuid, Failure> {
-    let (id, choice_text) = (Uuid::now_v7(), &choice_text);
+    let (id, choice_text) = (clock.now().new_id(), &choice_text);
     db.write(|transaction| async move {
         let parent = without_ballots(&transaction, caller, question, if_match).await?;
         let mut choices = of(&transaction, question).await?;

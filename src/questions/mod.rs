@@ -62,7 +62,7 @@ pub async fn create(db: &Db, clock: &Clock, author: Uuid, draft: Draft) -> Resul
         return Err(Failure::invalid(errors));
     }
     let question = Question {
-        id: Uuid::now_v7(),
+        id: now.new_id(),
         author_id: author,
         question_text: draft.question_text,
         description: draft.description,
@@ -83,7 +83,7 @@ pub async fn create(db: &Db, clock: &Clock, author: Uuid, draft: Draft) -> Resul
     let choices: Vec<choice::Model> = (0..)
         .zip(draft.choices)
         .map(|(position, choice_text)| choice::Model {
-            id: Uuid::now_v7(),
+            id: now.new_id(),
             question_id: question.id,
             choice_text,
             position,
@@ -92,8 +92,10 @@ pub async fn create(db: &Db, clock: &Clock, author: Uuid, draft: Draft) -> Resul
     let terms = search::terms(&question.question_text);
     let (question, choices, terms) = (&question, &choices, &terms);
     db.write(|transaction| async move {
-        let row = question.clone().into_active_model();
-        entity::Entity::insert(row)
+        // The time of writing, so that a page of the newest never misses what is on its way.
+        let (created_at, mut row) = (clock.now(), question.clone());
+        (row.created_at, row.updated_at) = (created_at, created_at);
+        entity::Entity::insert(row.into_active_model())
             .exec_without_returning(&transaction)
             .await?;
         let rows = choices

@@ -176,6 +176,7 @@ fn uses(text: &str, feature: &str) -> bool {
 fn only_the_clock_knows_the_time() {
     let clocks = [
         "SystemTime::now",
+        "now_v7",
         "Timestamp::now",
         "Zoned::now",
         "Utc::now",
