@@ -6,7 +6,7 @@ use std::time::Duration;
 use sea_orm::{ConnectOptions, Database, DbErr};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
-use super::Db;
+use super::{Db, schema};
 use crate::config;
 
 /// How long a statement waits for another process's write transaction.
@@ -25,6 +25,8 @@ pub enum ConnectError {
     InMemory,
     #[error("cannot create the folder {0}")]
     Folder(PathBuf, #[source] std::io::Error),
+    #[error("cannot lock {0}, as the database needs it to be opened")]
+    Lock(PathBuf, #[source] std::io::Error),
     #[error("cannot open the database {0}")]
     Open(String, #[source] DbErr),
 }
@@ -49,6 +51,13 @@ impl Db {
                 .map_err(|error| ConnectError::Folder(folder.to_owned(), error))?;
         }
 
+        let mut lock_file = path.clone().into_os_string();
+        lock_file.push("-migrate");
+        let lock_file = PathBuf::from(lock_file);
+        // Turning to WAL fails at once when another process does the same.
+        let lock = schema::lock(lock_file.clone()).await;
+        let lock = lock.map_err(|error| ConnectError::Lock(lock_file.clone(), error))?;
+
         // One writer per process: SQLite has one write lock, and a queue in the program is
         // fairer and cheaper than its busy handler. It comes first, since it makes the file.
         let writer = Database::connect(sqlite(config, &path, 1));
@@ -57,12 +66,11 @@ impl Db {
         let reader = Database::connect(sqlite(config, &path, config.max_connections));
         let reader = reader.await.map_err(cannot_open)?;
 
-        let mut lock_file = path.into_os_string();
-        lock_file.push("-migrate");
+        drop(lock);
         Ok(Db {
             reader,
             writer,
-            lock_file: Some(lock_file.into()),
+            lock_file: Some(lock_file),
         })
     }
 }

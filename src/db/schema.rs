@@ -1,6 +1,8 @@
 //! Bringing the schema up to date, by one process at a time.
 
 use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 
 use migration::{Migration, MigrationStatus, Migrator, MigratorTrait as _};
 use sea_orm::DbErr;
@@ -11,7 +13,7 @@ use super::Db;
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     #[error("cannot take the migration lock {0}")]
-    Lock(String, #[source] std::io::Error),
+    Lock(PathBuf, #[source] io::Error),
     #[error("cannot migrate the database")]
     Migrate(#[from] DbErr),
 }
@@ -57,7 +59,10 @@ impl Db {
         work: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let lock = match &self.lock_file {
-            Some(path) => Some(lock(path.clone()).await?),
+            Some(path) => {
+                let locked = lock(path.clone()).await;
+                Some(locked.map_err(|error| MigrateError::Lock(path.clone(), error))?)
+            }
             None => None,
         };
         let outcome = work().await;
@@ -67,15 +72,13 @@ impl Db {
 }
 
 /// Locks a file beside the database; closing it, or the end of the process, unlocks it.
-async fn lock(path: std::path::PathBuf) -> Result<File, MigrateError> {
-    let name = path.display().to_string();
+pub(super) async fn lock(path: PathBuf) -> io::Result<File> {
     let locked = tokio::task::spawn_blocking(move || {
         let file = File::options().create(true).append(true).open(path)?;
         file.lock()?;
         Ok(file)
     });
-    match locked.await {
-        Ok(outcome) => outcome.map_err(|error| MigrateError::Lock(name, error)),
-        Err(error) => Err(MigrateError::Lock(name, std::io::Error::other(error))),
-    }
+    locked
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
 }
