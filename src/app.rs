@@ -214,6 +214,7 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
     if let Some(metrics) = metrics.clone() {
         let keep_up = async move { metrics.keep_up().await };
         background.spawn(until_stop().run_until_cancelled_owned(keep_up));
+        background.spawn(until_stop().run_until_cancelled_owned(app.db.clone().keep_measuring()));
     }
     background.close();
 

@@ -5,6 +5,7 @@
 mod batch;
 mod connect;
 mod error;
+mod pool;
 mod schema;
 mod script;
 

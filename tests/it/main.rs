@@ -17,6 +17,7 @@ mod crashes;
 mod errors;
 mod http;
 mod matrix;
+mod metrics;
 mod openapi;
 mod processes;
 mod questions;

@@ -1,0 +1,48 @@
+//! How busy the pools are, for the metrics.
+
+use std::time::Duration;
+
+use metrics::gauge;
+use sea_orm::{DatabaseConnection, DbBackend};
+
+use super::Db;
+
+/// How often the gauges are set.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+impl Db {
+    /// Keeps the gauges of the pools up to date. Never returns; to be dropped.
+    pub async fn keep_measuring(self) {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        loop {
+            ticks.tick().await;
+            for (pool, connection) in [("reader", &self.reader), ("writer", &self.writer)] {
+                let (open, idle) = connections(connection);
+                gauge!("polls_database_connections", "pool" => pool, "state" => "idle").set(idle);
+                gauge!("polls_database_connections", "pool" => pool, "state" => "busy")
+                    .set(open - idle);
+            }
+        }
+    }
+}
+
+/// How many connections are open, and how many of those have nothing to do.
+fn connections(connection: &DatabaseConnection) -> (f64, f64) {
+    let (open, idle) = match connection.get_database_backend() {
+        DbBackend::Sqlite => {
+            let pool = connection.get_sqlite_connection_pool();
+            (pool.size(), pool.num_idle())
+        }
+        DbBackend::Postgres => {
+            let pool = connection.get_postgres_connection_pool();
+            (pool.size(), pool.num_idle())
+        }
+        _ => {
+            let pool = connection.get_mysql_connection_pool();
+            (pool.size(), pool.num_idle())
+        }
+    };
+    // The two are not read at one moment.
+    let idle = idle as f64;
+    (f64::from(open).max(idle), idle)
+}
