@@ -50,7 +50,7 @@ impl<F: Into<Failure>> From<F> for Denied {
 
 impl Authority {
     /// Signs in by email address or phone number, and begins a session.
-    /// [`Code::RateLimited`](crate::failure::Code::RateLimited) after too many failures.
+    /// [`Code::RateLimited`] after too many failures.
     pub async fn sign_in(
         &self,
         login: &str,
