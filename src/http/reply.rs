@@ -47,91 +47,68 @@ impl Rendered {
     }
 }
 
+/// 200 with a `T`. What kind of answer it is shows in the spec alone.
+pub struct Success<T, K>(Rendered, PhantomData<fn() -> (T, K)>);
+
 /// 200 with a `T`; 304 where the client has this very body already.
-pub struct Fetched<T>(Rendered, PhantomData<fn() -> T>);
-
-impl<T> Fetched<T> {
-    pub fn new(rendered: Rendered) -> Self {
-        Fetched(rendered, PhantomData)
-    }
-}
-
-impl<T> IntoResponse for Fetched<T> {
-    fn into_response(self) -> Response {
-        self.0.into_response(StatusCode::OK)
-    }
-}
-
-impl<T: Type> ApiResponse for Fetched<T> {
-    fn meta() -> MetaResponses {
-        let mut fetched = success::<T>(200);
-        fetched
-            .headers
-            .push(meta_header("ETag", "Changes with the body."));
-        let unchanged = MetaResponse {
-            content: Vec::new(),
-            ..success::<T>(304)
-        };
-        MetaResponses {
-            responses: vec![fetched, unchanged],
-        }
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
+pub type Fetched<T> = Success<T, State>;
 
 /// 200 with a `T` that is nobody's current state: a list, a token, the outcome of an action.
-pub struct Answered<T>(Rendered, PhantomData<fn() -> T>);
-
-impl<T> Answered<T> {
-    pub fn new(rendered: Rendered) -> Self {
-        Answered(rendered, PhantomData)
-    }
-}
-
-impl<T> IntoResponse for Answered<T> {
-    fn into_response(self) -> Response {
-        self.0.into_response(StatusCode::OK)
-    }
-}
-
-impl<T: Type> ApiResponse for Answered<T> {
-    fn meta() -> MetaResponses {
-        MetaResponses {
-            responses: vec![success::<T>(200)],
-        }
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
+pub type Answered<T> = Success<T, Plain>;
 
 /// 200 with the changed `T` and its new entity tag.
-pub struct Changed<T>(Rendered, PhantomData<fn() -> T>);
+pub type Changed<T> = Success<T, NewState>;
 
-impl<T> Changed<T> {
-    pub fn new(rendered: Rendered) -> Self {
-        Changed(rendered, PhantomData)
+/// A kind of successful answer, as the spec tells it.
+pub trait Kind {
+    /// The responses of an operation that answers with `success`.
+    fn responses(success: MetaResponse) -> Vec<MetaResponse>;
+}
+
+pub struct State;
+pub struct Plain;
+pub struct NewState;
+
+impl Kind for State {
+    fn responses(mut success: MetaResponse) -> Vec<MetaResponse> {
+        success
+            .headers
+            .push(meta_header("ETag", "Changes with the body."));
+        vec![success, bodiless(304)]
     }
 }
 
-impl<T> IntoResponse for Changed<T> {
+impl Kind for Plain {
+    fn responses(success: MetaResponse) -> Vec<MetaResponse> {
+        vec![success]
+    }
+}
+
+impl Kind for NewState {
+    fn responses(mut success: MetaResponse) -> Vec<MetaResponse> {
+        success
+            .headers
+            .push(meta_header("ETag", "The tag of the new state."));
+        vec![success]
+    }
+}
+
+impl<T, K> Success<T, K> {
+    pub fn new(rendered: Rendered) -> Self {
+        Success(rendered, PhantomData)
+    }
+}
+
+impl<T, K> IntoResponse for Success<T, K> {
     fn into_response(self) -> Response {
         self.0.into_response(StatusCode::OK)
     }
 }
 
-impl<T: Type> ApiResponse for Changed<T> {
+impl<T: Type, K: Kind> ApiResponse for Success<T, K> {
     fn meta() -> MetaResponses {
-        let mut changed = success::<T>(200);
-        changed
-            .headers
-            .push(meta_header("ETag", "The tag of the new state."));
         MetaResponses {
-            responses: vec![changed],
+            responses: K::responses(success::<T>(200)),
         }
     }
 
@@ -223,15 +200,8 @@ impl IntoResponse for Done {
 
 impl ApiResponse for Done {
     fn meta() -> MetaResponses {
-        let done = MetaResponse {
-            description: "",
-            status: Some(204),
-            status_range: None,
-            content: Vec::new(),
-            headers: Vec::new(),
-        };
         MetaResponses {
-            responses: vec![done],
+            responses: vec![bodiless(204)],
         }
     }
 
@@ -239,14 +209,22 @@ impl ApiResponse for Done {
 }
 
 fn success<T: Type>(status: u16) -> MetaResponse {
+    let content = MetaMediaType {
+        content_type: "application/json",
+        schema: T::schema_ref(),
+    };
+    MetaResponse {
+        content: vec![content],
+        ..bodiless(status)
+    }
+}
+
+fn bodiless(status: u16) -> MetaResponse {
     MetaResponse {
         description: "",
         status: Some(status),
         status_range: None,
-        content: vec![MetaMediaType {
-            content_type: "application/json",
-            schema: T::schema_ref(),
-        }],
+        content: Vec::new(),
         headers: Vec::new(),
     }
 }
