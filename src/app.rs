@@ -208,19 +208,21 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
     let background = TaskTracker::new();
     let interval = app.config.ballots.seal_interval;
     let sealing = closing::keep_sealing(app.db.clone(), app.clock.clone(), interval);
-    let until_stop = || stop.child_token();
-    background.spawn(until_stop().run_until_cancelled_owned(sealing));
-    background.spawn(until_stop().run_until_cancelled_owned(app.authority.clone().maintain()));
+    // Until the last request is answered: tokens are revoked and questions close meanwhile.
+    let done = CancellationToken::new();
+    background.spawn(done.clone().run_until_cancelled_owned(sealing));
+    background.spawn(done.clone().run_until_cancelled_owned(app.authority.clone().maintain()));
     if let Some(metrics) = metrics.clone() {
         let keep_up = async move { metrics.keep_up().await };
-        background.spawn(until_stop().run_until_cancelled_owned(keep_up));
-        background.spawn(until_stop().run_until_cancelled_owned(app.db.clone().keep_measuring()));
+        background.spawn(done.clone().run_until_cancelled_owned(keep_up));
+        background.spawn(done.clone().run_until_cancelled_owned(app.db.clone().keep_measuring()));
     }
     background.close();
 
     let tasks = TaskTracker::new();
     let endpoint = endpoint(&app, metrics, stop.clone(), tasks.clone());
     http::serve(listener, endpoint, &app.config.http, stop, tasks).await;
+    done.cancel();
     background.wait().await;
     app.close().await;
 }

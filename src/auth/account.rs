@@ -80,9 +80,9 @@ impl Authority {
         }
         let new_hash = turn.hash(new).await?;
 
-        let now = self.clock.now();
         let (account, new_hash) = (&account, &new_hash);
         let changed = self.db.write(|transaction| async move {
+            let now = self.clock.now();
             let locked = users::lock(&transaction, account.id).await?;
             if locked.password_hash != account.password_hash {
                 return Ok(None);
@@ -102,8 +102,8 @@ impl Authority {
     /// Replaces a password without asking for the old one, and ends every session.
     pub async fn reset_password(&self, user: Uuid, new: String) -> Result<(), Failure> {
         let hash = &self.hasher.turn().await?.hash(new).await?;
-        let now = self.clock.now();
         let ended = self.db.write(|transaction| async move {
+            let now = self.clock.now();
             users::set_password_hash(&transaction, user, hash.clone()).await?;
             sessions::end(&transaction, user, Which::All, now).await
         });
@@ -119,8 +119,8 @@ impl Authority {
         change: Standing,
         if_match: &IfMatch,
     ) -> Result<Model, Failure> {
-        let now = self.clock.now();
         let changed = self.db.write(|transaction| async move {
+            let now = self.clock.now();
             let (before, after) =
                 users::set_standing(&transaction, user, change, if_match, now).await?;
             let revoked = if !after.is_active() {
@@ -140,8 +140,8 @@ impl Authority {
     /// Deletes the caller's account: erases it and ends its sessions. [`Code::LastAdmin`],
     /// [`Code::Stale`].
     pub async fn delete_account(&self, of: &SignedIn, if_match: &IfMatch) -> Result<(), Failure> {
-        let now = self.clock.now();
         let ended = self.db.write(|transaction| async move {
+            let now = self.clock.now();
             users::erase(&transaction, of.caller.id, if_match, now).await?;
             sessions::end(&transaction, of.caller.id, Which::All, now).await
         });

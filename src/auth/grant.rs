@@ -61,7 +61,7 @@ impl Authority {
         let account = users::by_login(self.db.read(), login, self.settings.region).await?;
         let whose = match &account {
             Some(account) => Login::Account(account.id),
-            None => Login::unknown(login),
+            None => Login::unknown(login, self.settings.region),
         };
         // First to refuse a flood before it queues, then so that what ran meanwhile counts: at
         // most as many guesses as there are workers go beyond the limit.
@@ -86,8 +86,8 @@ impl Authority {
         verified: &Account,
         client: Option<&str>,
     ) -> Result<Granted, Denied> {
-        let now = self.clock.now();
         let begun = self.db.write(|transaction| async move {
+            let now = self.clock.now();
             // The account may have been disabled, or its password changed, since it was read.
             let account = lock_active(&transaction, verified.id).await?;
             let unchanged = |now: &Account| now.password_hash == verified.password_hash;
@@ -119,7 +119,6 @@ impl Authority {
     /// One that was used a moment ago gets another set, since its answer may have been lost; used
     /// again later it must have been stolen, and the session ends.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Granted, Denied> {
-        let now = self.clock.now();
         let hash = hash(refresh_token);
         let Some(session) = self.session_of(hash.clone()).await? else {
             return Err(Denied::Grant);
@@ -127,6 +126,7 @@ impl Authority {
         let lifetime = self.settings.refresh_token_ttl;
         let (session, hash) = (&session, &hash);
         let outcome = self.db.write(|transaction| async move {
+            let now = self.clock.now();
             let Some(account) = lock_active(&transaction, session.user_id).await? else {
                 return Ok(Refresh::Denied);
             };
@@ -157,7 +157,8 @@ impl Authority {
             let mut used = session.into_active_model();
             used.last_used_at = Set(now);
             used.tokens_expire_at = Set(tokens_expire_at);
-            used.expires_at = Set(now.after(lifetime));
+            // Never before its access tokens do: what has expired is not revoked any more.
+            used.expires_at = Set(now.after(lifetime).max(tokens_expire_at));
             let session = used.update(&transaction).await?;
             let refresh_token = issue_refresh_token(&transaction, &session, now).await?;
             self.granted(&account, &session, refresh_token, now)

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use phonenumber::country;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ use crate::clock::{Clock, Time};
 use crate::config;
 use crate::failure::{Code, Failure, RateLimit};
 use crate::text;
+use crate::users::phone;
 
 /// How many keys are remembered before those with their full quota are looked for.
 const PRUNE_FROM: usize = 1024;
@@ -32,9 +34,10 @@ pub enum Login {
 }
 
 impl Login {
-    /// A name that no account has.
-    pub fn unknown(name: &str) -> Login {
-        Login::Unknown(Sha256::digest(text::fold(name)).into())
+    /// A name that no account has. However it is written, it is one name, as an account's is.
+    pub fn unknown(name: &str, region: country::Id) -> Login {
+        let name = phone::normalise(name, region).unwrap_or_else(|| text::fold(name));
+        Login::Unknown(Sha256::digest(name).into())
     }
 }
 

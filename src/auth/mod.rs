@@ -162,18 +162,11 @@ impl Authority {
     /// Keeps keys and revocations up to date and removes what has expired. Never returns; to be
     /// run beside the server and dropped with it.
     pub async fn maintain(self) {
-        let mut polls = tokio::time::interval(self.settings.poll_interval);
-        polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
-        loop {
-            let outcome = tokio::select! {
-                _ = polls.tick() => self.catch_up().await,
-                _ = sweeps.tick() => self.sweep().await,
-            };
-            if let Err(failure) = outcome {
-                tracing::warn!(error = ?failure, "looking after sessions failed; trying again");
-            }
-        }
+        // Apart from each other: a sweep may have to wait, and nobody must wait for the news.
+        tokio::join!(
+            repeat(self.settings.poll_interval, || self.catch_up()),
+            repeat(SWEEP_INTERVAL, || self.sweep()),
+        );
     }
 
     /// Takes over what other processes have changed.
@@ -280,3 +273,15 @@ impl Authority {
 
 #[cfg(test)]
 pub(crate) mod tests;
+
+/// Does `work` again and again.
+async fn repeat<F: Future<Output = Result<(), Failure>>>(interval: Duration, work: impl Fn() -> F) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(failure) = work().await {
+            tracing::warn!(error = ?failure, "looking after sessions failed; trying again");
+        }
+    }
+}

@@ -64,9 +64,13 @@ impl Revocations {
             .is_some_and(|listed| generation < listed.generation)
     }
 
-    /// How long ago the copy was last known to be complete.
+    /// How long ago the copy was last known to be complete. After the clock was set back nobody
+    /// knows.
     pub fn staleness(&self, now: Time) -> Duration {
-        now.since(Time(self.fresh_at.load(Ordering::Acquire)))
+        match Time(self.fresh_at.load(Ordering::Acquire)) {
+            fresh_at if fresh_at > now => Duration::MAX,
+            fresh_at => now.since(fresh_at),
+        }
     }
 
     /// Takes over what was committed in this process, or read.
@@ -108,13 +112,14 @@ impl Revocations {
     }
 
     async fn read_news(&self, connection: &impl ConnectionTrait, now: Time) -> Result<(), DbErr> {
-        let since = Time(self.fresh_at.load(Ordering::Acquire)).before(OVERLAP);
+        let fresh_at = Time(self.fresh_at.load(Ordering::Acquire));
+        let since = fresh_at.min(now).before(OVERLAP);
         let news = Entity::find()
             .filter(Column::RevokedAt.gte(since))
             .all(connection)
             .await?;
         self.note(&news);
-        self.fresh_at.fetch_max(now.0, Ordering::AcqRel);
+        self.fresh_at.store(now.0, Ordering::Release);
         Ok(())
     }
 

@@ -72,8 +72,8 @@ impl Authority {
         which: Which,
         must_exist: bool,
     ) -> Result<(), Failure> {
-        let now = self.clock.now();
         let listed = self.db.write(|transaction| async move {
+            let now = self.clock.now();
             let listed = end(&transaction, user, which, now).await?;
             if must_exist && listed.is_empty() {
                 return Err(Failure::not_found("session"));

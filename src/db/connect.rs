@@ -27,6 +27,8 @@ pub enum ConnectError {
     Folder(PathBuf, #[source] std::io::Error),
     #[error("cannot lock {0}, as the database needs it to be opened")]
     Lock(PathBuf, #[source] std::io::Error),
+    #[error("cannot create the database file {0}")]
+    Create(PathBuf, #[source] std::io::Error),
     #[error("cannot open the database {0}")]
     Open(String, #[source] DbErr),
 }
@@ -57,6 +59,9 @@ impl Db {
         // Turning to WAL fails at once when another process does the same.
         let lock = schema::lock(lock_file.clone()).await;
         let lock = lock.map_err(|error| ConnectError::Lock(lock_file.clone(), error))?;
+
+        // Its owner's alone: it holds signing keys and the hashes of passwords.
+        schema::private(&path).map_err(|error| ConnectError::Create(path.clone(), error))?;
 
         // One writer per process: SQLite has one write lock, and a queue in the program is
         // fairer and cheaper than its busy handler. It comes first, since it makes the file.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use migration::{Migration, MigrationStatus, Migrator, MigratorTrait as _};
 use sea_orm::DbErr;
@@ -74,11 +74,20 @@ impl Db {
 /// Locks a file beside the database; closing it, or the end of the process, unlocks it.
 pub(super) async fn lock(path: PathBuf) -> io::Result<File> {
     let locked = tokio::task::spawn_blocking(move || {
-        let file = File::options().create(true).append(true).open(path)?;
+        let file = private(&path)?;
         file.lock()?;
         Ok(file)
     });
     locked
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// Opens a file, and makes it, for its owner alone, where there is none.
+pub(super) fn private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }

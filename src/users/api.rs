@@ -189,6 +189,8 @@ impl UsersApi {
             .0
             .is_some_and(|signed_in| signed_in.caller.is_admin());
         let user = User::of(account, sees_all);
+        // To others the revision would tell of changes that they may not see.
+        let revision = if sees_all { revision } else { 0 };
         Ok(Fetched::new(Rendered::tagged(&user, revision)?))
     }
 

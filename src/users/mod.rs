@@ -104,6 +104,10 @@ pub async fn by_login(
     login: &str,
     region: country::Id,
 ) -> Result<Option<Model>, Failure> {
+    // Nobody has such a name, and PostgreSQL cannot even be asked.
+    if login.contains('\0') {
+        return Ok(None);
+    }
     let is_it = if login.contains('@') {
         Column::EmailKey.eq(text::fold(login))
     } else {
