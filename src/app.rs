@@ -211,11 +211,17 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
     // Until the last request is answered: tokens are revoked and questions close meanwhile.
     let done = CancellationToken::new();
     background.spawn(done.clone().run_until_cancelled_owned(sealing));
-    background.spawn(done.clone().run_until_cancelled_owned(app.authority.clone().maintain()));
+    background.spawn(
+        done.clone()
+            .run_until_cancelled_owned(app.authority.clone().maintain()),
+    );
     if let Some(metrics) = metrics.clone() {
         let keep_up = async move { metrics.keep_up().await };
         background.spawn(done.clone().run_until_cancelled_owned(keep_up));
-        background.spawn(done.clone().run_until_cancelled_owned(app.db.clone().keep_measuring()));
+        background.spawn(
+            done.clone()
+                .run_until_cancelled_owned(app.db.clone().keep_measuring()),
+        );
     }
     background.close();
 

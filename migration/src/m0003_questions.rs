@@ -64,6 +64,15 @@ impl MigrationTrait for Migration {
             .unique()
             .take();
         manager.create_index(texts).await?;
+        // What marks refer to: a mark names a choice of its own question.
+        let ids = Index::create()
+            .name("choices_question")
+            .table("choices")
+            .col("question_id")
+            .col("id")
+            .unique()
+            .take();
+        manager.create_index(ids).await?;
 
         let terms = clustered(manager, "question_terms")
             .col(text("term", 64))

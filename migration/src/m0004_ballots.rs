@@ -38,10 +38,13 @@ impl MigrationTrait for Migration {
                     .from("ballot_marks", ("question_id", "user_id"))
                     .to("ballots", ("question_id", "user_id")),
             )
-            .foreign_key(&mut reference(
-                ("ballot_marks", "choice_id"),
-                ("choices", "id"),
-            ))
+            // By question and choice, which the primary key serves as an index for.
+            .foreign_key(
+                ForeignKey::create()
+                    .name("ballot_marks_choice_fkey")
+                    .from("ballot_marks", ("question_id", "choice_id"))
+                    .to("choices", ("question_id", "id")),
+            )
             .take();
         manager.create_table(marks).await
     }

@@ -16,8 +16,10 @@ use crate::clock::Time;
 use crate::db::Db;
 use crate::failure::Failure;
 use crate::http::body::Body;
+use crate::http::conditional::entity_tag;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Changed, Created, Done, Fetched, Put, Rendered};
+use crate::tallies::are_visible;
 use crate::tallies::objects::Results;
 use crate::tallies::view::Views;
 use crate::users::Caller;
@@ -182,7 +184,8 @@ impl BallotsApi {
     async fn render(&self, ballot: super::Ballot, caller: Caller) -> Result<Rendered, Failure> {
         // Read after the ballot is committed, so that it is in the results.
         let results = match self.views.find(ballot.question_id, Some(caller)).await {
-            Ok(view) if self.views.is_visible(&view, Some(caller)).await? => {
+            // This is the caller's ballot, so there is no need to ask whether there is one.
+            Ok(view) if are_visible(&view.poll.question, Some(caller), true, view.now) => {
                 Some(view.results_object())
             }
             Ok(_) => None,
@@ -192,14 +195,23 @@ impl BallotsApi {
                 None
             }
         };
-        // A ballot has no revision of its own: If-Match is not offered.
-        let ballot = Ballot {
+        let mut ballot = Ballot {
             question_id: ballot.question_id,
             choice_ids: ballot.choice_ids,
             cast_at: ballot.cast_at,
             updated_at: ballot.updated_at,
             results,
         };
-        Rendered::tagged(&ballot, 0)
+        let rendered = Rendered::plain(&ballot)?;
+        // The tag leaves out when the results were read, and so is weak. A ballot has no revision
+        // of its own: If-Match is not offered.
+        if let Some(results) = &mut ballot.results {
+            results.as_of = Time(0);
+        }
+        let tag = entity_tag(0, &Rendered::plain(&ballot)?.body);
+        Ok(Rendered {
+            etag: Some(format!("W/{tag}")),
+            ..rendered
+        })
     }
 }

@@ -4,7 +4,7 @@
 //! ballots are handed in and wait; whoever arrives while a commit is running is in the next one.
 //! There is no timer and no added latency: alone, a ballot is committed at once.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use metrics::{Gauge, Histogram, gauge, histogram};
@@ -19,6 +19,9 @@ use crate::config;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
 use crate::questions::slot::SLOTS;
+
+/// How many ballots of one voter on one question may wait.
+const MOST_OF_ONE: usize = 256;
 
 /// Where ballots are handed in. Clones hand in at the same box; it closes with the last of them.
 #[derive(Debug, Clone)]
@@ -42,6 +45,7 @@ impl BallotBox {
             clock,
             slot: rand::random_range(0..SLOTS),
             batch: config.batch as usize,
+            queue: config.queue as usize,
             sizes: histogram!("polls_ballot_batch_size"),
             seconds: histogram!("polls_ballot_commit_seconds"),
             queued: gauge!("polls_ballot_queue"),
@@ -102,6 +106,8 @@ struct Counter {
     slot: i32,
     /// How many ballots one commit takes at most.
     batch: usize,
+    /// How many ballots may wait here.
+    queue: usize,
     sizes: Histogram,
     seconds: Histogram,
     queued: Gauge,
@@ -117,12 +123,13 @@ impl Counter {
                     return;
                 }
             } else {
-                let room = self.batch.saturating_sub(waiting.len());
+                // Those that wait for an earlier ballot of the same voter take no room in the batch.
+                let room = self.queue.saturating_sub(waiting.len()).min(self.batch);
                 arrived.extend(std::iter::from_fn(|| envelopes.try_recv().ok()).take(room));
             }
             waiting.extend(arrived.drain(..));
             self.queued.set((envelopes.len() + waiting.len()) as f64);
-            self.count(next_batch(&mut waiting)).await;
+            self.count(next_batch(&mut waiting, self.batch)).await;
         }
     }
 
@@ -159,17 +166,62 @@ impl Counter {
     }
 }
 
-/// Takes what can be counted together: at most one ballot per question and user, the first; the
-/// next one waits, in order.
-fn next_batch(waiting: &mut VecDeque<Envelope>) -> Vec<Envelope> {
-    let mut seen = HashSet::with_capacity(waiting.len());
-    let mut batch = Vec::with_capacity(waiting.len());
+/// Takes what can be counted together, up to `most`: one ballot per question and user, the first.
+/// The next one waits, in order; but nobody may let so many wait that others have no place.
+fn next_batch(waiting: &mut VecDeque<Envelope>, most: usize) -> Vec<Envelope> {
+    let mut seen: HashMap<(Uuid, Uuid), usize> = HashMap::with_capacity(waiting.len());
+    let mut batch = Vec::with_capacity(waiting.len().min(most));
     for envelope in std::mem::take(waiting) {
-        if seen.insert((envelope.op.question, envelope.op.user)) {
+        let earlier = seen
+            .entry((envelope.op.question, envelope.op.user))
+            .or_default();
+        *earlier += 1;
+        if *earlier == 1 && batch.len() < most {
             batch.push(envelope);
-        } else {
+        } else if *earlier <= MOST_OF_ONE {
             waiting.push_back(envelope);
+        } else {
+            let failure = Failure::overloaded("Too many ballots of yours are waiting.");
+            // Who has hung up needs no answer.
+            let _ = envelope.waiter.send(Err(failure));
         }
     }
     batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(user: u128) -> (Envelope, oneshot::Receiver<Result<Outcome, Failure>>) {
+        let (waiter, outcome) = oneshot::channel();
+        let op = Op {
+            question: Uuid::nil(),
+            user: Uuid::from_u128(user),
+            act: Act::Withdraw,
+        };
+        (Envelope { op, waiter }, outcome)
+    }
+
+    #[test]
+    fn one_voter_cannot_take_the_place_of_others() {
+        let mut outcomes = Vec::new();
+        let mut waiting = VecDeque::new();
+        for user in std::iter::repeat_n(1, MOST_OF_ONE + 5).chain(2..=9) {
+            let (envelope, outcome) = envelope(user);
+            waiting.push_back(envelope);
+            outcomes.push(outcome);
+        }
+        let batch = next_batch(&mut waiting, 5);
+        let users: Vec<u128> = batch
+            .iter()
+            .map(|envelope| envelope.op.user.as_u128())
+            .collect();
+        assert_eq!(users, [1, 2, 3, 4, 5]);
+        let refused = outcomes
+            .iter_mut()
+            .filter_map(|outcome| outcome.try_recv().ok());
+        assert_eq!(refused.count(), 5);
+        assert_eq!(waiting.len(), MOST_OF_ONE - 1 + 4);
+    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, Database, DbErr};
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
 use super::{Db, schema};
@@ -27,7 +28,7 @@ pub enum ConnectError {
     Folder(PathBuf, #[source] std::io::Error),
     #[error("cannot lock {0}, as the database needs it to be opened")]
     Lock(PathBuf, #[source] std::io::Error),
-    #[error("cannot create the database file {0}")]
+    #[error("cannot open the database sqlite:{0}")]
     Create(PathBuf, #[source] std::io::Error),
     #[error("cannot open the database {0}")]
     Open(String, #[source] DbErr),
@@ -99,6 +100,14 @@ fn sqlite(config: &config::Database, path: &std::path::Path, connections: u32) -
         .test_before_acquire(false)
         .sqlx_logging(false);
     let path = path.to_owned();
+    options.map_sqlx_sqlite_pool_opts(|pool| {
+        pool.after_release(|connection, _| {
+            // After a commit that failed, on a full disk say, SQLite has no transaction any more
+            // while the driver still counts one, and its next commits would commit nothing.
+            let clean = !connection.is_in_transaction();
+            Box::pin(async move { Ok(clean) })
+        })
+    });
     options.map_sqlx_sqlite_opts(move |sqlite| {
         sqlite
             .filename(&path)

@@ -12,6 +12,10 @@ pub fn is_unique_violation(error: &DbErr) -> bool {
 /// Whether the same transaction may succeed when it is tried again: deadlock, serialization
 /// failure, lock timeout, a busy database.
 pub fn is_transient(error: &DbErr) -> bool {
+    // A guarded update found that somebody else was faster.
+    if matches!(error, DbErr::RecordNotUpdated) {
+        return true;
+    }
     let Some(sqlx::Error::Database(error)) = sqlx_error(error) else {
         return false;
     };

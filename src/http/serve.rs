@@ -7,9 +7,10 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -20,7 +21,7 @@ use hyper_util::server::conn::auto;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Body, Endpoint, Request, RequestParts, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,7 @@ const MAX_HEAD: u32 = 16 * 1024;
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// How many requests one HTTP/2 connection may have under way.
-const MAX_STREAMS: u32 = 128;
+const MAX_STREAMS: u32 = 64;
 
 /// A bound socket. A unix socket's file goes when this is dropped.
 #[derive(Debug)]
@@ -275,11 +276,14 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                 Ok::<_, Infallible>(response)
             }
         });
-        let io = TokioIo::new(stream);
+        let io = TokioIo::new(Watched {
+            stream,
+            activity: activity.clone(),
+        });
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
         // Tokens of its own, since all connections would queue for the lock of a shared one.
         let (shutdown, abandon) = (self.shutdown.child_token(), self.abandon.child_token());
-        let mut stopping = false;
+        let (mut stopping, mut lulled) = (false, false);
         loop {
             tokio::select! {
                 biased;
@@ -291,10 +295,16 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                 }
                 () = abandon.cancelled() => return,
                 () = shutdown.cancelled(), if !stopping => {}
-                () = activity.lull(self.idle), if !stopping => {}
+                () = activity.lull(self.idle) => {
+                    // It was told to end, and its client takes nothing of what it still has to say.
+                    if std::mem::replace(&mut lulled, true) {
+                        return;
+                    }
+                }
             }
-            stopping = true;
-            connection.as_mut().graceful_shutdown();
+            if !std::mem::replace(&mut stopping, true) {
+                connection.as_mut().graceful_shutdown();
+            }
         }
     }
 
@@ -322,6 +332,8 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
 struct Activity {
     begun: AtomicU64,
     running: AtomicUsize,
+    /// How often bytes came or went.
+    moved: AtomicU64,
 }
 
 impl Activity {
@@ -331,17 +343,81 @@ impl Activity {
         Busy(self.clone())
     }
 
-    /// Returns once no request has begun nor run during a whole `span`.
+    /// Returns once during a whole `span` no request has begun nor run, and no byte has moved.
     async fn lull(&self, span: Duration) {
-        let mut begun = self.begun.load(Ordering::Relaxed);
+        let state = || {
+            let (begun, moved) = (&self.begun, &self.moved);
+            (begun.load(Ordering::Relaxed), moved.load(Ordering::Relaxed))
+        };
+        let mut before = state();
         loop {
             tokio::time::sleep(span).await;
-            let now = self.begun.load(Ordering::Relaxed);
-            if now == begun && self.running.load(Ordering::Relaxed) == 0 {
+            let now = state();
+            if now == before && self.running.load(Ordering::Relaxed) == 0 {
                 return;
             }
-            begun = now;
+            before = now;
         }
+    }
+}
+
+/// A stream that tells when bytes move.
+struct Watched<S> {
+    stream: S,
+    activity: Arc<Activity>,
+}
+
+impl<S> Watched<S> {
+    fn note<T>(&self, outcome: &Poll<io::Result<T>>) {
+        if matches!(outcome, Poll::Ready(Ok(_))) {
+            self.activity.moved.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.note(&outcome);
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note(&outcome);
+        outcome
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.note(&outcome);
+        outcome
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

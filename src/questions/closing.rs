@@ -9,15 +9,12 @@ use std::time::Duration;
 use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, QuerySelect as _};
 
-use super::{Status, entity, for_change, owned, save, slot};
+use super::{entity, for_change, owned, save, slot};
 use crate::clock::{Clock, Time};
 use crate::db::Db;
 use crate::failure::{Failure, FieldError};
 use crate::http::conditional::IfMatch;
 use crate::users::Caller;
-
-/// How many questions are sealed before others get a turn.
-const AT_ONCE: u64 = 100;
 
 /// Ends voting. Doing so again changes nothing.
 pub async fn close(
@@ -113,22 +110,31 @@ pub async fn restore(db: &Db, clock: &Clock, caller: Caller, id: Uuid) -> Result
 /// Waits for the ballots that saw the question open, then forbids any other.
 async fn seal(db: &Db, clock: &Clock, id: Uuid) -> Result<(), Failure> {
     db.write(|transaction| async move {
+        let sealed = entity::Column::SealedAt;
+        let unsealed = entity::Entity::find_by_id(id).filter(sealed.is_null());
+        if unsealed.one(&transaction).await?.is_none() {
+            // By another process, or at the close before.
+            return Ok(());
+        }
         slot::take_all(&transaction, id).await?;
         let now = clock.now();
-        let Some(question) = entity::Entity::find_by_id(id).one(&transaction).await? else {
-            return Ok(());
-        };
-        // Somebody may have reopened it meanwhile.
-        if question.sealed_at.is_none() && question.status(now) == Status::Closed {
-            entity::Entity::update_many()
-                .col_expr(entity::Column::SealedAt, Expr::value(Some(now)))
-                .filter(entity::Column::Id.eq(id))
-                .exec(&transaction)
-                .await?;
-        }
+        entity::Entity::update_many()
+            .col_expr(sealed, Expr::value(Some(now)))
+            .filter(entity::Column::Id.eq(id))
+            .filter(sealed.is_null())
+            // Somebody may have reopened it meanwhile.
+            .filter(has_ended(now))
+            .exec(&transaction)
+            .await?;
         Ok(())
     })
     .await
+}
+
+fn has_ended(now: Time) -> Condition {
+    Condition::any()
+        .add(entity::Column::ClosedAt.is_not_null())
+        .add(entity::Column::ClosesOrder.lte(now))
 }
 
 /// Seals the questions whose end has come, every `interval`. Never returns; to be dropped.
@@ -144,22 +150,26 @@ pub async fn keep_sealing(db: Db, clock: Clock, interval: Duration) {
     }
 }
 
-/// Seals the questions whose end has come; tells how many.
+/// Seals all questions whose end has come; tells how many.
 pub async fn seal_due(db: &Db, clock: &Clock) -> Result<usize, Failure> {
-    let ended = Condition::any()
-        .add(entity::Column::ClosedAt.is_not_null())
-        .add(entity::Column::ClosesOrder.lte(clock.now()));
-    let due: Vec<Uuid> = entity::Entity::find()
-        .select_only()
-        .column(entity::Column::Id)
-        .filter(entity::Column::SealedAt.is_null())
-        .filter(ended)
-        .limit(AT_ONCE)
-        .into_tuple()
-        .all(db.read())
-        .await?;
-    for id in &due {
-        seal(db, clock, *id).await?;
+    let mut count = 0;
+    // One after the other, since each has an index: together they would read every open question.
+    for ended in [
+        entity::Column::ClosedAt.is_not_null(),
+        entity::Column::ClosesOrder.lte(clock.now()),
+    ] {
+        let due: Vec<Uuid> = entity::Entity::find()
+            .select_only()
+            .column(entity::Column::Id)
+            .filter(entity::Column::SealedAt.is_null())
+            .filter(ended)
+            .into_tuple()
+            .all(db.read())
+            .await?;
+        for id in due {
+            seal(db, clock, id).await?;
+            count += 1;
+        }
     }
-    Ok(due.len())
+    Ok(count)
 }

@@ -75,6 +75,7 @@ impl Model {
 
     /// When voting ended, for a question that is closed.
     pub fn ended_at(&self) -> Option<Time> {
-        self.closed_at.or(self.closes_at).or(self.sealed_at)
+        let ends = [self.closed_at, self.closes_at];
+        ends.into_iter().flatten().min().or(self.sealed_at)
     }
 }

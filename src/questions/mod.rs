@@ -161,14 +161,6 @@ pub async fn update(
     .await
 }
 
-/// The question, for one who may know of it: a deleted one only for its author and admins.
-pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Question, Failure> {
-    let question = entity::Entity::find_by_id(id).one(db).await?;
-    question
-        .filter(|question| question.deleted_at.is_none())
-        .ok_or_else(not_found)
-}
-
 /// The question, for one who may change it: its author or an admin.
 pub async fn for_change(
     transaction: &Transaction,
@@ -214,17 +206,26 @@ async fn without_ballots(
     for_change(transaction, caller, id, if_match).await
 }
 
-/// Stores a changed question as its next revision.
+/// Stores a changed question as its next revision, unless somebody else was faster: then the
+/// transaction begins anew.
 pub(crate) async fn save(
     transaction: &Transaction,
     mut question: Question,
     now: Time,
 ) -> Result<(), Failure> {
+    let (id, seen) = (question.id, question.revision);
     question.closes_order = closes_order(question.closes_at);
     question.revision += 1;
     question.updated_at = now;
-    let row = question.into_active_model().reset_all();
-    entity::Entity::update(row).exec(transaction).await?;
+    let stored = entity::Entity::update_many()
+        .set(question.into_active_model().reset_all())
+        .filter(entity::Column::Id.eq(id))
+        .filter(entity::Column::Revision.eq(seen))
+        .exec(transaction)
+        .await?;
+    if stored.rows_affected == 0 {
+        return Err(DbErr::RecordNotUpdated.into());
+    }
     Ok(())
 }
 

@@ -211,8 +211,8 @@ async fn page(db: &Db, clock: &Clock, key: &PageKey) -> Result<PageView, DbErr> 
     keys.truncate(key.limit as usize);
     let last = keys.last().copied().filter(|_| more);
     let ids: Vec<Uuid> = keys.iter().map(|key| key.id).collect();
-    Ok(PageView {
-        views: read(db, clock, &ids).await?,
-        last,
-    })
+    let mut views = read(db, clock, &ids).await?;
+    // It may have been deleted, or restored, since the keys were read.
+    views.retain(|view| view.is_deleted() == key.filter.deleted);
+    Ok(PageView { views, last })
 }

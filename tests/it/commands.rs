@@ -540,7 +540,7 @@ fn what_cannot_be_used_is_named_with_the_cause() {
         &[
             "cannot open the database sqlite:.",
             "because: ",
-            "unable to open database file",
+            "Is a directory",
         ],
     );
     fs::write(folder.path().join("text.db"), "no database, ".repeat(1000)).expect("a file");

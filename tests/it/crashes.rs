@@ -1,4 +1,4 @@
-//! What `kill -9` leaves behind.
+//! What `kill -9` and a full disk leave behind.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -105,4 +105,32 @@ async fn acknowledged_ballots_survive() {
         assert_eq!((tally.votes, tally.ballots), (vec![all, 0, 0], all));
         polls(folder.path(), &["recount", "--check"]).done();
     }
+}
+
+/// After a commit that failed SQLite has no transaction any more. A driver that still counts one
+/// would acknowledge from then on what it never commits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_loses_nothing_that_is_acknowledged() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start_on_small_disk(folder.path(), &CHEAP_PASSWORDS);
+    let voters = crowd(folder.path(), &server, 4);
+    let question = voters[0].ask(&["a", "b"], json!({})).await;
+    let nowhere = "/questions/00000000-0000-7000-8000-000000000000";
+
+    server.limit_files(Some(4096));
+    let refused = voters[0].vote(&question, &[0]).await;
+    assert!(refused.status.is_server_error(), "{refused:?}");
+    voters[1].delete(nowhere).await.problem("not_found");
+    server.limit_files(None);
+    voters[1].delete(nowhere).await.problem("not_found");
+    for voter in &voters[1..] {
+        voter.vote(&question, &[1]).await.expect(201);
+    }
+
+    let other = Server::start(folder.path(), &CHEAP_PASSWORDS);
+    for voter in &voters[1..] {
+        let elsewhere = voter.at(&other.address);
+        elsewhere.get(&question.under("ballot")).await.expect(200);
+    }
+    polls(folder.path(), &["recount", "--check"]).done();
 }

@@ -213,7 +213,7 @@ pub struct QuestionPatch {
     pub question_text: Option<String>,
     /// What they should know about it; null removes it.
     #[oai(validator(max_length = 2000))]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "normalised_patch")]
     #[validate(length(max = 2000), custom(function = "lines"))]
     pub description: Patch<String>,
     /// How many choices a ballot names at least; only while nobody has voted.
@@ -303,6 +303,14 @@ fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
+/// Normalised before it is measured, as in a new question.
+fn normalised_patch<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Patch<String>, D::Error> {
+    Patch::<String>::deserialize(deserializer)
+        .map(|patch| patch.map(|text| crate::text::normalise(&text)))
+}
+
 fn lines(patch: &Patch<String>) -> Result<(), ValidationError> {
     patch
         .value()
@@ -378,7 +386,7 @@ impl From<QuestionPatch> for questions::Change {
     fn from(patch: QuestionPatch) -> questions::Change {
         questions::Change {
             question_text: patch.question_text,
-            description: match patch.description.map(|text| crate::text::normalise(&text)) {
+            description: match patch.description {
                 Patch::Set(text) if text.is_empty() => Patch::Cleared,
                 description => description,
             },

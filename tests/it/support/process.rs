@@ -22,9 +22,28 @@ impl Server {
 
     /// Runs `polls serve` with exactly these arguments and waits until it says that it is ready.
     pub fn serve(folder: &Path, arguments: &[&str]) -> Server {
-        let mut child = command(folder)
-            .arg("serve")
-            .args(arguments)
+        Server::run(command(folder).arg("serve").args(arguments))
+    }
+
+    /// Like [`Server::start`], but a file that may not grow any more gives it an error, as a full
+    /// disk does, instead of a signal.
+    pub fn start_on_small_disk(folder: &Path, arguments: &[&str]) -> Server {
+        let mut shell = Command::new("sh");
+        let script = "trap '' XFSZ; exec \"$0\" serve --port 0 \"$@\"";
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_polls")]);
+        Server::run(shell.args(arguments).current_dir(folder))
+    }
+
+    /// How large a file of the server may grow, in bytes; nothing lifts the limit.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let arguments = [format!("--pid={}", self.id()), format!("--fsize={limit}:")];
+        let status = Command::new("prlimit").args(arguments).status();
+        assert!(status.expect("prlimit is there").success());
+    }
+
+    fn run(command: &mut Command) -> Server {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
