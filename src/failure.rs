@@ -332,6 +332,18 @@ impl Failure {
         Failure::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
     }
 
+    /// The same after the change was committed: a failure of ours must not say that nothing was
+    /// done.
+    pub fn although_done(self) -> Self {
+        if self.code.status() < 500 {
+            return self;
+        }
+        let detail = "It was done, but what came of it could not be read.";
+        Failure::new(Code::OutcomeUnknown, detail)
+            .retry_after(Duration::from_secs(1))
+            .caused_by(self)
+    }
+
     /// The same for another waiter, without the cause: that is logged once.
     pub fn again(&self) -> Self {
         Failure {

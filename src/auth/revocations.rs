@@ -145,3 +145,21 @@ pub async fn list(transaction: &Transaction, rows: &[Model]) -> Result<(), DbErr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_set_back_makes_the_copy_stale() {
+        let read_at = Time(1_000_000_000_000);
+        let revocations = Revocations {
+            listed: RwLock::default(),
+            fresh_at: AtomicI64::new(read_at.0),
+            reading: Mutex::default(),
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(revocations.staleness(read_at.after(second)), second);
+        assert_eq!(revocations.staleness(read_at.before(second)), Duration::MAX);
+    }
+}

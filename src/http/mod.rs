@@ -65,6 +65,9 @@ use crate::failure::{Code, Failure};
 /// Where the API begins.
 pub const API: &str = "/api/v1";
 
+/// How many changes may be under way. Clients that hang up leave theirs behind.
+const MAX_CHANGES: usize = 10_000;
+
 type BoxBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
 
 /// The routes that every server has beside the API: health, problem pages, metrics.
@@ -110,6 +113,7 @@ where
         routes,
         clock,
         tasks,
+        max_tasks: config.http.max_connections as usize + MAX_CHANGES,
         proxies: TrustedProxies(config.server.trusted_proxies.clone()),
         cors: Cors::new(&config.cors),
         requests: metrics::Requests::new(),
@@ -126,6 +130,8 @@ pub struct Stack<E> {
     routes: Routes,
     clock: Clock,
     tasks: TaskTracker,
+    /// How many tasks there may be, those of the connections included.
+    max_tasks: usize,
     proxies: TrustedProxies,
     cors: Cors,
     requests: metrics::Requests,
@@ -274,6 +280,9 @@ impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
         let outcome = if request.method().is_safe() {
             let handled = AssertUnwindSafe(self.inner.call(request));
             handled.catch_unwind().await.ok()
+        } else if self.tasks.len() >= self.max_tasks {
+            let failure = Failure::overloaded("Too many changes are under way.");
+            return problem::render(&failure);
         } else {
             // A client that hangs up must not stop a change halfway.
             let inner = self.inner.clone();

@@ -111,6 +111,7 @@ impl House {
             routes: routes(),
             clock: Clock::default(),
             tasks: tasks.clone(),
+            max_tasks: 1000,
             proxies: TrustedProxies(plan.trusted),
             cors: Cors::new(&config::Cors {
                 origins: plan.origins.try_into().unwrap(),

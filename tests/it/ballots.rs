@@ -224,3 +224,19 @@ async fn the_tag_of_results_changes_with_the_numbers_alone() {
     author.vote(&question, &[0]).await.expect(201);
     known().await.expect(200);
 }
+
+#[tokio::test]
+async fn a_ballot_that_has_not_changed_is_not_sent_again() {
+    let (_app, voter) = TestApp::with_user("Ada").await;
+    let question = voter.ask(&["a", "b"], json!({})).await;
+    voter.vote(&question, &[0]).await.expect(201);
+    let path = question.under("ballot");
+    let tag = voter.get(&path).await.expect(200).header("etag").to_owned();
+    let again = async || {
+        let request = voter.request(Method::GET, &path);
+        send(request.header("if-none-match", &tag)).await
+    };
+    again().await.expect(304);
+    voter.vote(&question, &[1]).await.expect(200);
+    again().await.expect(200);
+}

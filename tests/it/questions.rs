@@ -734,3 +734,41 @@ async fn what_a_list_does_not_know_is_refused() {
         .await
         .problem("malformed_request");
 }
+
+#[tokio::test]
+async fn a_patched_description_is_measured_as_a_new_one_is() {
+    let (_app, author) = TestApp::with_user("Ada").await;
+    let question = author.ask(&["a", "b"], json!({})).await;
+    let patch = async |text: String| {
+        author
+            .patch(&question.path, json!({"description": text}))
+            .await
+    };
+    let full = patch(format!(" {}\n", "x".repeat(2000))).await.expect(200);
+    assert_eq!(full.text("description"), "x".repeat(2000));
+    // This letter becomes two when it is normalised.
+    let grows = patch("\u{958}".repeat(1001)).await;
+    grows.fields(&[("/description", "length")]);
+    let cleared = patch(" ".to_owned()).await.expect(200);
+    assert!(cleared.json["description"].is_null());
+}
+
+#[tokio::test]
+async fn a_late_close_does_not_move_the_end() {
+    let (app, author) = TestApp::with_user("Ada").await;
+    let closes_at = app.clock.now().after(Duration::from_secs(60)).to_string();
+    let question = author
+        .ask(&["a", "b"], json!({"closes_at": closes_at}))
+        .await;
+    app.clock.advance(Duration::from_secs(300));
+    author
+        .post(&question.under("close"), json!(null))
+        .await
+        .expect(200);
+    let refused = author.vote(&question, &[0]).await.problem("voting_closed");
+    assert!(
+        refused.text("detail").contains(&closes_at),
+        "{}",
+        refused.json
+    );
+}

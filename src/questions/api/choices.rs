@@ -192,11 +192,8 @@ impl ChoicesApi {
         choice: Uuid,
         caller: Caller,
     ) -> Result<Rendered, Failure> {
-        rendered(
-            &self.views.find(question, Some(caller)).await?,
-            choice,
-            true,
-        )
+        let view = self.views.find(question, Some(caller)).await;
+        rendered(&view.map_err(Failure::although_done)?, choice, true)
     }
 }
 

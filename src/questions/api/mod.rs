@@ -156,7 +156,7 @@ impl QuestionsApi {
         let now = self.clock.now();
         let new = body.check(|new| super::mistakes(&new.clone().into(), now))?;
         let id = super::create(&self.db, &self.clock, caller.id, new.into()).await?;
-        let rendered = self.views.find(id, Some(caller)).await?.question(true)?;
+        let rendered = self.shown(id, caller).await?;
         Ok(Created::new(rendered, format!("{PREFIX}/questions/{id}")))
     }
 
@@ -311,9 +311,12 @@ impl QuestionsApi {
 impl QuestionsApi {
     /// The question as its author or an admin has just left it.
     async fn changed(&self, id: Uuid, caller: Caller) -> Result<Changed<Question>, Failure> {
-        Ok(Changed::new(
-            self.views.find(id, Some(caller)).await?.question(true)?,
-        ))
+        Ok(Changed::new(self.shown(id, caller).await?))
+    }
+
+    async fn shown(&self, id: Uuid, caller: Caller) -> Result<Rendered, Failure> {
+        let view = self.views.find(id, Some(caller)).await;
+        view.map_err(Failure::although_done)?.question(true)
     }
 }
 
