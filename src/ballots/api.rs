@@ -16,7 +16,6 @@ use crate::clock::Time;
 use crate::db::Db;
 use crate::failure::Failure;
 use crate::http::body::Body;
-use crate::http::conditional::entity_tag;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Changed, Created, Done, Fetched, Put, Rendered};
 use crate::tallies::are_visible;
@@ -186,7 +185,7 @@ impl BallotsApi {
         let results = match self.views.find(ballot.question_id, Some(caller)).await {
             // This is the caller's ballot, so there is no need to ask whether there is one.
             Ok(view) if are_visible(&view.poll.question, Some(caller), true, view.now) => {
-                Some(view.results_object())
+                Some(view.results()?)
             }
             Ok(_) => None,
             // The ballot is cast all the same; the results are an extra.
@@ -195,23 +194,27 @@ impl BallotsApi {
                 None
             }
         };
-        let mut ballot = Ballot {
+        let own = Ballot {
             question_id: ballot.question_id,
             choice_ids: ballot.choice_ids,
             cast_at: ballot.cast_at,
             updated_at: ballot.updated_at,
-            results,
+            results: None,
         };
-        let rendered = Rendered::plain(&ballot)?;
-        // The tag leaves out when the results were read, and so is weak. A ballot has no revision
-        // of its own: If-Match is not offered.
-        if let Some(results) = &mut ballot.results {
-            results.as_of = Time(0);
+        let mut body = serde_json::to_vec(&own).map_err(Failure::internal)?;
+        // The results are rendered once for everyone, and put in as the last field.
+        if let Some(results) = &results {
+            body.pop();
+            body.extend_from_slice(b",\"results\":");
+            body.extend_from_slice(&results.body);
+            body.push(b'}');
         }
-        let tag = entity_tag(0, &Rendered::plain(&ballot)?.body);
+        // Weak, as that of the results, which leaves out when they were read.
+        let shown = results.and_then(|results| results.etag).unwrap_or_default();
+        let shown = shown.trim_start_matches("W/").trim_matches('"');
         Ok(Rendered {
-            etag: Some(format!("W/{tag}")),
-            ..rendered
+            body: body.into(),
+            etag: Some(format!("W/\"0.{}.{shown}\"", own.updated_at.0)),
         })
     }
 }

@@ -70,11 +70,6 @@ impl View {
         })
     }
 
-    /// The results as an object.
-    pub fn results_object(&self) -> Results {
-        results::results(&self.poll, self.now).into()
-    }
-
     fn is_deleted(&self) -> bool {
         self.poll.question.deleted_at.is_some()
     }
