@@ -282,12 +282,11 @@ impl Batch<'_> {
             keys = keys_source(self.transaction),
         );
         let values = [self.now.into(), self.now.into(), rows.to_value()];
-        let keys_of_ballots = KEY.join(", ");
-        if db::insert_missing(self.transaction, &insert, &keys_of_ballots, values, count).await? {
+        if db::insert_missing(self.transaction, &insert, &KEY, values, count).await? {
             return Ok(HashMap::new());
         }
         // A ballot without marks is not read: those that were just inserted have none yet.
-        self.read_locked(keys).await
+        read(self.transaction, keys).await
     }
 
     /// Those of the ballots that exist, kept from other processes until the commit.

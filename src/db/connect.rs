@@ -127,10 +127,7 @@ async fn pool(config: &config::Database, min: u32, max: u32) -> Result<DatabaseC
                 .application_name("polls")
                 .options([
                     // See MYSQL_SESSION.
-                    (
-                        "default_transaction_isolation",
-                        "read\\ committed".to_owned(),
-                    ),
+                    ("default_transaction_isolation", "read committed".to_owned()),
                     ("lock_timeout", format!("{LOCK_TIMEOUT}s")),
                 ])
         });

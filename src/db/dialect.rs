@@ -87,28 +87,34 @@ pub fn adding(db: &impl ConnectionTrait, table: &str, keys: &str, column: &str) 
     }
 }
 
-/// Runs an INSERT … SELECT that leaves alone the rows whose `keys` are there already. Tells
-/// whether all `expected` rows were new.
+/// Runs an INSERT … SELECT that leaves alone the rows whose `keys` are there already, but keeps
+/// them as they are until the transaction ends. Tells whether all `expected` rows were new.
 pub async fn insert_missing(
     db: &impl ConnectionTrait,
     insert: &str,
-    keys: &str,
+    keys: &[&str],
     values: impl IntoIterator<Item = Value>,
     expected: u64,
 ) -> Result<bool, DbErr> {
-    if db.get_database_backend() != DbBackend::MySql {
-        let sql = format!("{insert} ON CONFLICT ({keys}) DO NOTHING");
-        let done = db.execute_raw(statement(db, &sql, values)).await?;
-        return Ok(done.rows_affected() == expected);
-    }
-    // IGNORE would hide real errors, and a row that was left alone counts as affected, too. So a
-    // key that is there already leaves word in what a generated id would be reported by.
-    let key = keys.split(',').next().unwrap_or(keys);
-    let sql = format!(
-        "{insert} ON DUPLICATE KEY UPDATE {key} = IF(LAST_INSERT_ID(1), VALUES({key}), VALUES({key}))"
-    );
+    let (key, keys) = (keys[0], keys.join(", "));
+    let otherwise = match db.get_database_backend() {
+        // IGNORE would hide real errors, and a row that is left alone counts as affected, too. So
+        // it leaves word where the id of a new row would be reported.
+        DbBackend::MySql => format!(
+            "ON DUPLICATE KEY UPDATE {key} = IF(LAST_INSERT_ID(1), VALUES({key}), VALUES({key}))"
+        ),
+        // An update that does nothing locks the row all the same, unlike DO NOTHING.
+        DbBackend::Postgres => {
+            format!("ON CONFLICT ({keys}) DO UPDATE SET {key} = excluded.{key} WHERE false")
+        }
+        _ => format!("ON CONFLICT ({keys}) DO NOTHING"),
+    };
+    let sql = format!("{insert} {otherwise}");
     let done = db.execute_raw(statement(db, &sql, values)).await?;
-    Ok(done.last_insert_id() == 0)
+    Ok(match db.get_database_backend() {
+        DbBackend::MySql => done.last_insert_id() == 0,
+        _ => done.rows_affected() == expected,
+    })
 }
 
 /// Deletes the rows of `table` with the ids in the one parameter.

@@ -14,6 +14,7 @@ mod boundaries;
 mod choices;
 mod commands;
 mod crashes;
+mod engines;
 mod errors;
 mod http;
 mod matrix;
