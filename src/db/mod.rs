@@ -30,6 +30,9 @@ pub use script::Script;
 /// How often a write transaction is begun at most.
 const ATTEMPTS: u32 = 8;
 
+/// How long connections that are still in use may keep the program from its end.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// For how long a write transaction is begun anew.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -112,11 +115,13 @@ impl Db {
         self.reader.execute_unprepared("SELECT 1").await.map(drop)
     }
 
-    /// Lets the connections go, after their work is done.
+    /// Lets the connections go, after their work is done or has taken too long.
     pub async fn close(&self) {
         for pool in [&self.reader, &self.writer] {
-            if let Err(error) = pool.clone().close().await {
-                tracing::warn!(%error, "closing the database failed");
+            match tokio::time::timeout(GOODBYE, pool.clone().close()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "closing the database failed"),
+                Err(_) => tracing::warn!("connections to the database were still in use"),
             }
         }
     }

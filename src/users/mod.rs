@@ -104,6 +104,10 @@ pub async fn by_login(
     login: &str,
     region: country::Id,
 ) -> Result<Option<Model>, Failure> {
+    // No account has one, and PostgreSQL does not take it.
+    if login.contains('\0') {
+        return Ok(None);
+    }
     let is_it = if login.contains('@') {
         Column::EmailKey.eq(text::fold(login))
     } else {

@@ -1,6 +1,7 @@
 //! The same tests again, on each server that is installed.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::parity::{self, TRANSCRIPT};
 use crate::support::engine::{SERVER, try_run};
 
 /// What a server is to these tests.
@@ -177,15 +179,8 @@ impl Drop for Server {
 /// One at a time: the machine has enough to do.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Tests whose subject is not the database, or is SQLite's file.
-const ELSEWHERE: [&str; 6] = [
-    "engines::",
-    "openapi::",
-    "parity::",
-    "tidy::",
-    "schema::",
-    "sqlite",
-];
+/// Tests whose subject is not the database.
+const ELSEWHERE: [&str; 4] = ["engines::", "openapi::", "tidy::", "schema::"];
 
 fn run_everything_on(kind: &Kind) {
     let Some(program) = (kind.program)() else {
@@ -195,31 +190,38 @@ fn run_everything_on(kind: &Kind) {
             "{} is required and not installed",
             kind.name
         );
-        // Past the capture of output: whoever runs the tests must see it.
-        let mut terminal = std::io::stderr();
-        let _ = std::io::Write::write_all(
-            &mut terminal,
-            format!(
-                "skipped: {} is not installed (apt-get install {})\n",
-                kind.name, kind.package
-            )
-            .as_bytes(),
+        let name = kind.name;
+        let skipped = format!(
+            "skipped: {name} is not installed (apt-get install {})\n",
+            kind.package
         );
+        // Not captured, as what is printed would be: whoever runs the tests must see it.
+        let _ = std::io::stderr().write_all(skipped.as_bytes());
         return;
     };
     let _turn = TURN
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     let server = Server::start(kind, &program);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let answers = folder.path().join("answers");
     let itself = std::env::current_exe().expect("this program");
     let run = Command::new(itself)
         .args(ELSEWHERE.iter().flat_map(|name| ["--skip", name]))
         .env(SERVER, &server.address)
+        .env(TRANSCRIPT, &answers)
         .output()
         .expect("it runs");
     let output = String::from_utf8_lossy(&run.stdout);
     print!("{output}");
     assert!(run.status.success(), "tests failed on {}", kind.name);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let expected = runtime.block_on(parity::transcript());
+    let answers = fs::read_to_string(answers).expect("its answers");
+    for (answer, expected) in answers.split("\n\n").zip(expected.split("\n\n")) {
+        assert_eq!(answer, expected, "{} answers otherwise", kind.name);
+    }
+    assert_eq!(answers.len(), expected.len());
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod errors;
 mod http;
 mod matrix;
 mod openapi;
+mod parity;
 mod processes;
 mod questions;
 mod races;
