@@ -10,7 +10,10 @@ pub fn table(manager: &SchemaManager<'_>, name: &'static str) -> TableCreateStat
     let mut table = Table::create();
     table.table(name);
     if manager.get_database_backend() == DbBackend::MySql {
-        table.character_set("utf8mb4").collate("utf8mb4_nopad_bin");
+        // Each of the two reads only what is meant for it.
+        table
+            .character_set("utf8mb4")
+            .extra("/*M! COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */");
     }
     table
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::Rng as _;
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
-    IntoActiveModel as _, QueryFilter as _, QuerySelect as _,
+    IntoActiveModel as _, QueryFilter as _,
 };
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use super::session::Model as Session;
 use super::sessions::{self, Which};
 use super::{Authority, refresh_token, session, token};
 use crate::clock::Time;
-use crate::db::Transaction;
+use crate::db::{self, Transaction};
 use crate::failure::{Code, Failure};
 use crate::text;
 use crate::users;
@@ -131,7 +131,8 @@ impl Authority {
                 return Ok(Refresh::Denied);
             };
             let alive = sessions::find_alive(&transaction, account.id, session.id, now).await?;
-            let token = refresh_token::Entity::find_by_id(hash.clone()).lock_exclusive();
+            let token = refresh_token::Entity::find_by_id(hash.clone());
+            let token = db::lock(&transaction, token);
             let (Some(session), Some(token)) = (alive, token.one(&transaction).await?) else {
                 return Ok(Refresh::Denied);
             };

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::session::{Column, Entity, Model};
 use super::{Authority, SignedIn, revocation, revocations};
 use crate::clock::Time;
-use crate::db::Transaction;
+use crate::db::{self, Transaction};
 use crate::failure::Failure;
 use crate::http::page::Cursor;
 
@@ -129,10 +129,8 @@ async fn lock(
     which: Which,
     now: Time,
 ) -> Result<Vec<Model>, Failure> {
-    let sessions = alive(user, which, now)
-        .order_by_asc(Column::Id)
-        .lock_exclusive();
-    Ok(sessions.all(transaction).await?)
+    let sessions = alive(user, which, now).order_by_asc(Column::Id);
+    Ok(db::lock(transaction, sessions).all(transaction).await?)
 }
 
 async fn list(
@@ -177,6 +175,6 @@ pub async fn find_alive(
     id: Uuid,
     now: Time,
 ) -> Result<Option<Model>, Failure> {
-    let session = alive(user, Which::One(id), now).lock_exclusive();
+    let session = db::lock(connection, alive(user, Which::One(id), now));
     Ok(session.one(connection).await?)
 }

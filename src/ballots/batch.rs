@@ -7,11 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait as _, DbErr};
+use sea_orm::DbErr;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Ballot, Cast, Key, keys_source, none, read};
+use super::{Ballot, Cast, KEY, Key, keys_source, none, read};
 use crate::clock::{Clock, Time};
 use crate::db::{self, Column, Db, Rows, Script, Transaction};
 use crate::failure::{Code, Failure, FieldError};
@@ -73,16 +73,20 @@ struct State {
 impl State {
     /// Takes a slot of each question, and then reads what it is now.
     async fn read(transaction: &Transaction, ids: &Rows, slot: i32) -> Result<State, DbErr> {
-        let rows = db::rows("r", &[Column::Id("id")]);
+        let rows = db::rows(transaction, "r", &[Column::Id("id")]);
         let questions = format!("SELECT * FROM questions WHERE id IN (SELECT id FROM {rows})");
         let choices = format!("SELECT * FROM choices WHERE question_id IN (SELECT id FROM {rows})");
         let sql = format!(
             "SELECT {}, {}",
-            db::documents(&COLUMNS, &questions),
-            db::documents(&[Column::Id("question_id"), Column::Id("id")], &choices),
+            db::documents(transaction, &COLUMNS, &questions),
+            db::documents(
+                transaction,
+                &[Column::Id("question_id"), Column::Id("id")],
+                &choices
+            ),
         );
         let mut script = Script::default();
-        slot::take(&mut script, ids, slot);
+        slot::take(transaction, &mut script, ids, slot);
         script.then(sql, [ids.to_value(), ids.to_value()]);
         let rows = script.rows(transaction).await?;
         let row = rows
@@ -184,7 +188,7 @@ impl Batch<'_> {
             };
             outcomes.insert(key, outcome);
         }
-        let mut existing = read(self.transaction, known.keys().copied()).await?;
+        let mut existing = self.read_locked(known.keys().copied()).await?;
         for (key, act) in known {
             let outcome = self.settle(key, act, existing.remove(&key), &mut changes);
             outcomes.insert(key, outcome);
@@ -272,23 +276,32 @@ impl Batch<'_> {
         if count == 0 {
             return Ok(HashMap::new());
         }
-        let sql = format!(
+        let insert = format!(
             "INSERT INTO ballots (question_id, user_id, cast_at, updated_at) \
-             SELECT question_id, user_id, ?, ? FROM {keys} WHERE true \
-             ON CONFLICT (question_id, user_id) DO NOTHING",
-            keys = keys_source(),
+             SELECT question_id, user_id, ?, ? FROM {keys} WHERE true",
+            keys = keys_source(self.transaction),
         );
         let values = [self.now.into(), self.now.into(), rows.to_value()];
-        let statement = db::statement(self.transaction, &sql, values);
-        let inserted = self
-            .transaction
-            .execute_raw(statement)
-            .await?
-            .rows_affected();
-        if inserted == count {
+        if db::insert_missing(self.transaction, &insert, &KEY, values, count).await? {
             return Ok(HashMap::new());
         }
         // A ballot without marks is not read: those that were just inserted have none yet.
+        read(self.transaction, keys).await
+    }
+
+    /// Those of the ballots that exist, kept from other processes until the commit.
+    async fn read_locked(
+        &self,
+        keys: impl Iterator<Item = Key> + Clone,
+    ) -> Result<HashMap<Key, Ballot>, DbErr> {
+        let mut rows = Rows::new();
+        for (question, user) in keys.clone() {
+            rows.push(&[question, user], &[]);
+        }
+        if rows.is_empty() {
+            return Ok(HashMap::new());
+        }
+        db::lock_rows(self.transaction, "ballots", &KEY, &rows).await?;
         read(self.transaction, keys).await
     }
 
@@ -301,16 +314,12 @@ impl Batch<'_> {
             votes,
             ballots,
         } = changes;
-        let of_keys = |statement: &str| {
-            format!(
-                "{statement} (question_id, user_id) IN (SELECT question_id, user_id FROM {})",
-                keys_source()
-            )
-        };
+        let db = self.transaction;
         let marks = format!(
             "INSERT INTO ballot_marks (question_id, user_id, choice_id) \
              SELECT question_id, user_id, choice_id FROM {}",
             db::rows(
+                db,
                 "r",
                 &[
                     Column::Id("question_id"),
@@ -321,27 +330,31 @@ impl Batch<'_> {
         );
         let tally = format!(
             "INSERT INTO choice_shards (choice_id, shard, votes) \
-             SELECT choice_id, {slot}, votes FROM {rows} WHERE true \
-             ON CONFLICT (choice_id, shard) DO UPDATE SET votes = choice_shards.votes + excluded.votes",
+             SELECT choice_id, {slot}, votes FROM {rows} WHERE true {adding}",
             slot = self.slot,
-            rows = db::rows("r", &[Column::Id("choice_id"), Column::Integer("votes")]),
+            rows = db::rows(
+                db,
+                "r",
+                &[Column::Id("choice_id"), Column::Integer("votes")]
+            ),
+            adding = db::adding(db, "choice_shards", "choice_id, shard", "votes"),
         );
         let turnout = format!(
             "INSERT INTO question_shards (question_id, shard, seq, ballots) \
-             SELECT question_id, {slot}, 0, ballots FROM {rows} WHERE true \
-             ON CONFLICT (question_id, shard) \
-             DO UPDATE SET ballots = question_shards.ballots + excluded.ballots",
+             SELECT question_id, {slot}, 0, ballots FROM {rows} WHERE true {adding}",
             slot = self.slot,
             rows = db::rows(
+                db,
                 "r",
                 &[Column::Id("question_id"), Column::Integer("ballots")]
             ),
+            adding = db::adding(db, "question_shards", "question_id, shard", "ballots"),
         );
-        let touch = of_keys("UPDATE ballots SET updated_at = ? WHERE");
+        let touch = db::set(db, "ballots", "updated_at", &KEY);
         let mut script = Script::default();
         for (sql, rows) in [
-            (of_keys("DELETE FROM ballot_marks WHERE"), unmarked),
-            (of_keys("DELETE FROM ballots WHERE"), withdrawn),
+            (db::delete(db, "ballot_marks", &KEY), unmarked),
+            (db::delete(db, "ballots", &KEY), withdrawn),
             (marks, marked),
             (tally, counts(votes)),
             (turnout, counts(ballots)),
@@ -353,7 +366,7 @@ impl Batch<'_> {
         if !altered.is_empty() {
             script.then(touch, [self.now.into(), altered.to_value()]);
         }
-        script.run(self.transaction).await
+        script.run(db).await
     }
 }
 

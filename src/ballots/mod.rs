@@ -71,6 +71,9 @@ pub async fn find(
 /// Question and user.
 type Key = (Uuid, Uuid);
 
+/// The columns of a [`Key`].
+const KEY: [&str; 2] = ["question_id", "user_id"];
+
 /// Those of the ballots that exist, in one statement: a change in between cannot show half of
 /// each.
 async fn read(
@@ -90,9 +93,9 @@ async fn read(
          FROM {keys} \
          JOIN ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id \
          JOIN ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id",
-        keys = keys_source(),
+        keys = keys_source(db),
     );
-    let sql = format!("SELECT {}", db::documents(&MARK, &marks));
+    let sql = format!("SELECT {}", db::documents(db, &MARK, &marks));
     let statement = db::statement(db, &sql, [rows.to_value()]);
     let Some(row) = db.query_one_raw(statement).await? else {
         return Ok(ballots);
@@ -134,8 +137,8 @@ struct Mark {
 }
 
 /// The keys in the one parameter of a statement.
-fn keys_source() -> String {
-    db::rows("r", &[Column::Id("question_id"), Column::Id("user_id")])
+fn keys_source(db: &impl ConnectionTrait) -> String {
+    db::rows(db, "r", &KEY.map(Column::Id))
 }
 
 /// On which of the questions the user has a ballot.

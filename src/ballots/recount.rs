@@ -26,10 +26,10 @@ pub struct Difference {
 
 /// Compares every tally with the ballots, all at one moment.
 pub async fn check(db: &Db) -> Result<Vec<Difference>, DbErr> {
-    let statement = db::statement(
-        db.read(),
+    let integer = |expression| db::integer(db.read(), expression);
+    let sql = format!(
         "SELECT q.id AS question_id, NULL AS choice_id, \
-           COALESCE(s.n, 0) AS tallied, COALESCE(b.n, 0) AS counted \
+           {tallied} AS tallied, {ballots} AS counted \
          FROM questions q \
          LEFT JOIN (SELECT question_id, SUM(ballots) AS n FROM question_shards \
                     GROUP BY question_id) s ON s.question_id = q.id \
@@ -37,15 +37,18 @@ pub async fn check(db: &Db) -> Result<Vec<Difference>, DbErr> {
                     GROUP BY question_id) b ON b.question_id = q.id \
          WHERE COALESCE(s.n, 0) <> COALESCE(b.n, 0) \
          UNION ALL \
-         SELECT c.question_id, c.id, COALESCE(s.n, 0), COALESCE(m.n, 0) \
+         SELECT c.question_id, c.id, {tallied}, {marks} \
          FROM choices c \
          LEFT JOIN (SELECT choice_id, SUM(votes) AS n FROM choice_shards \
                     GROUP BY choice_id) s ON s.choice_id = c.id \
          LEFT JOIN (SELECT choice_id, COUNT(*) AS n FROM ballot_marks \
                     GROUP BY choice_id) m ON m.choice_id = c.id \
          WHERE COALESCE(s.n, 0) <> COALESCE(m.n, 0)",
-        [],
+        tallied = integer("COALESCE(s.n, 0)"),
+        ballots = integer("COALESCE(b.n, 0)"),
+        marks = integer("COALESCE(m.n, 0)"),
     );
+    let statement = db::statement(db.read(), &sql, []);
     Difference::find_by_statement(statement)
         .all(db.read())
         .await

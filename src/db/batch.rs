@@ -5,14 +5,14 @@
 
 use std::fmt::Write as _;
 
-use sea_orm::{DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 /// A column of [`rows`] or [`documents`], and its form in JSON.
 #[derive(Debug, Clone, Copy)]
 pub enum Column {
-    /// An id, written as 32 hexadecimal digits.
+    /// An id, written in hexadecimal digits.
     Id(&'static str),
     /// A whole number.
     Integer(&'static str),
@@ -22,41 +22,87 @@ pub enum Column {
     Flag(&'static str),
 }
 
-/// A source to select from: the rows of one parameter, a JSON array of arrays.
+impl Column {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Column::Id(name) | Column::Integer(name) | Column::Text(name) | Column::Flag(name) => {
+                name
+            }
+        }
+    }
+}
+
+/// A source to select from: the rows of one parameter, a JSON array of arrays of ids and numbers.
 ///
-/// `rows("r", &[Column::Id("question_id"), Column::Integer("votes")])` is used as
+/// `rows(db, "r", &[Column::Id("question_id"), Column::Integer("votes")])` is used as
 /// `SELECT question_id, votes FROM {rows}` and bound to `[["0196…", 3]]`.
-pub fn rows(alias: &str, columns: &[Column]) -> String {
-    let columns: Vec<String> = columns
+pub fn rows(db: &impl ConnectionTrait, alias: &str, columns: &[Column]) -> String {
+    let engine = db.get_database_backend();
+    let fields: Vec<String> = columns
         .iter()
         .enumerate()
-        .map(|(index, column)| match column {
-            Column::Id(name) => format!("unhex(value ->> {index}) AS {name}"),
-            Column::Integer(name) | Column::Text(name) | Column::Flag(name) => {
-                format!("value ->> {index} AS {name}")
+        .map(|(index, column)| {
+            let name = column.name();
+            match (engine, column) {
+                (DbBackend::Postgres, Column::Id(_)) => {
+                    format!("CAST(value ->> {index} AS uuid) AS {name}")
+                }
+                (DbBackend::Postgres, _) => format!("CAST(value ->> {index} AS bigint) AS {name}"),
+                (DbBackend::MySql, Column::Id(_)) => format!("unhex(c{index}) AS {name}"),
+                (DbBackend::MySql, _) => format!("c{index} AS {name}"),
+                (_, Column::Id(_)) => format!("unhex(value ->> {index}) AS {name}"),
+                _ => format!("value ->> {index} AS {name}"),
             }
         })
         .collect();
-    format!(
-        "(SELECT {} FROM json_each(?)) AS {alias}",
-        columns.join(", ")
-    )
+    let source = match engine {
+        DbBackend::Postgres => "jsonb_array_elements(CAST(? AS jsonb))".to_owned(),
+        DbBackend::MySql => format!("{} AS j", json_table(columns)),
+        _ => "json_each(?)".to_owned(),
+    };
+    format!("(SELECT {} FROM {source}) AS {alias}", fields.join(", "))
+}
+
+fn json_table(columns: &[Column]) -> String {
+    let columns: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let kind = match column {
+                Column::Id(_) => "CHAR(32)",
+                _ => "BIGINT",
+            };
+            format!("c{index} {kind} PATH '$[{index}]'")
+        })
+        .collect();
+    format!("JSON_TABLE(?, '$[*]' COLUMNS ({}))", columns.join(", "))
 }
 
 /// An expression: the rows that `source` selects, as one JSON array of objects.
-pub fn documents(columns: &[Column], source: &str) -> String {
+pub fn documents(db: &impl ConnectionTrait, columns: &[Column], source: &str) -> String {
+    let engine = db.get_database_backend();
     let fields: Vec<String> = columns
         .iter()
         .map(|column| match column {
-            Column::Id(name) => format!("'{name}', hex({name})"),
-            Column::Integer(name) | Column::Text(name) => format!("'{name}', {name}"),
+            Column::Id(name) if engine != DbBackend::Postgres => format!("'{name}', hex({name})"),
+            Column::Id(name) | Column::Integer(name) | Column::Text(name) => {
+                format!("'{name}', {name}")
+            }
             Column::Flag(name) => format!("'{name}', CASE WHEN {name} THEN 1 ELSE 0 END"),
         })
         .collect();
-    format!(
-        "(SELECT json_group_array(json_object({})) FROM ({source}))",
-        fields.join(", ")
-    )
+    let fields = fields.join(", ");
+    // Nothing at all aggregates to NULL on the servers.
+    let array = match engine {
+        DbBackend::Postgres => {
+            format!("CAST(COALESCE(json_agg(json_build_object({fields})), '[]') AS text)")
+        }
+        DbBackend::MySql => {
+            format!("CAST(COALESCE(JSON_ARRAYAGG(JSON_OBJECT({fields})), '[]') AS char)")
+        }
+        _ => format!("json_group_array(json_object({fields}))"),
+    };
+    format!("(SELECT {array} FROM ({source}) AS d)")
 }
 
 /// Reads the [`documents`] in a row's column.

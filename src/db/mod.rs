@@ -4,30 +4,38 @@
 
 mod batch;
 mod connect;
+mod dialect;
 mod error;
 mod pool;
 mod schema;
 mod script;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 
 use crate::failure::Failure;
 
 pub use batch::{Column, Rows, documents, ids, read_documents, rows};
 pub use connect::ConnectError;
+pub use dialect::{adding, delete, insert_missing, integer, lock, lock_rows, set, statement};
 pub use error::{is_transient, is_unique_violation};
 pub use schema::{MigrateError, Step};
 pub use script::Script;
 
-/// How often a write transaction is begun anew after a conflict with another one.
-const ATTEMPTS: u32 = 6;
+/// How often a write transaction is begun at most.
+const ATTEMPTS: u32 = 8;
+
+/// How long connections that are still in use may keep the program from its end.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// For how long a write transaction is begun anew.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A database: one for reading, one for writing, which on a server are the same pool.
 ///
@@ -36,8 +44,7 @@ const ATTEMPTS: u32 = 6;
 pub struct Db {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
-    /// Held while the schema changes, on engines that have no lock of their own.
-    lock_file: Option<std::path::PathBuf>,
+    lock: schema::Lock,
 }
 
 impl Db {
@@ -48,8 +55,8 @@ impl Db {
 
     /// Runs `verb` in a write transaction and commits when it succeeds.
     ///
-    /// Begins anew, a bounded number of times, when the transaction loses against another one:
-    /// `verb` must do nothing that a rollback does not undo. A connection that dies at the commit
+    /// Begins anew, a bounded number of times, when the transaction loses against another one, or
+    /// its connection before the commit: `verb` must do nothing that a rollback does not undo. A connection that dies at the commit
     /// gives [`Code::OutcomeUnknown`](crate::failure::Code::OutcomeUnknown).
     ///
     /// Written `db.write(|transaction| async move { … })`; what the block uses from outside must
@@ -59,10 +66,12 @@ impl Db {
     where
         F: Future<Output = Result<T, Failure>> + Send,
     {
+        let begun = Instant::now();
         let mut attempt = 1;
         loop {
+            let again = || attempt < ATTEMPTS && begun.elapsed() < PATIENCE;
             match self.attempt(&verb).await {
-                Err(failure) if attempt < ATTEMPTS && error::lost_a_conflict(&failure) => {
+                Err(failure) if error::may_be_tried_again(&failure) && again() => {
                     pause(attempt).await;
                     attempt += 1;
                 }
@@ -107,11 +116,13 @@ impl Db {
         self.reader.execute_unprepared("SELECT 1").await.map(drop)
     }
 
-    /// Lets the connections go, after their work is done.
+    /// Lets the connections go, after their work is done or has taken too long.
     pub async fn close(&self) {
         for pool in [&self.reader, &self.writer] {
-            if let Err(error) = pool.clone().close().await {
-                tracing::warn!(%error, "closing the database failed");
+            match tokio::time::timeout(GOODBYE, pool.clone().close()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "closing the database failed"),
+                Err(_) => tracing::warn!("connections to the database were still in use"),
             }
         }
     }
@@ -142,15 +153,6 @@ impl ConnectionTrait for Transaction {
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.0.query_all_raw(statement).await
     }
-}
-
-/// A statement with its values; `sql` holds `?` for each.
-pub fn statement(
-    connection: &impl ConnectionTrait,
-    sql: &str,
-    values: impl IntoIterator<Item = Value>,
-) -> Statement {
-    Statement::from_sql_and_values(connection.get_database_backend(), sql, values)
 }
 
 /// Waits a little longer after each attempt, at random so that rivals part.

@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
 
-use super::statement;
+use super::dialect::statement;
 
 /// Statements that run one after the other, each with its values.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{IntoActiveModel as _, Set};
 
 use crate::clock::{Clock, Time};
-use crate::db::{Db, Transaction};
+use crate::db::{self, Db, Transaction};
 use crate::failure::{Code, Failure, FieldError};
 use crate::http::conditional::IfMatch;
 use crate::http::patch::Patch;
@@ -181,8 +181,8 @@ pub async fn for_change(
 
 /// The question, deleted or not, for its author or an admin.
 async fn owned(transaction: &Transaction, caller: Caller, id: Uuid) -> Result<Question, Failure> {
-    let question = entity::Entity::find_by_id(id).one(transaction).await?;
-    let question = question.ok_or_else(not_found)?;
+    let question = db::lock(transaction, entity::Entity::find_by_id(id));
+    let question = question.one(transaction).await?.ok_or_else(not_found)?;
     if question.may_be_changed_by(caller) {
         Ok(question)
     } else if question.deleted_at.is_some() {

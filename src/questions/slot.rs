@@ -8,6 +8,7 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{ExprTrait as _, QuerySelect as _};
 
+use super::entity;
 use crate::db::{self, Rows, Script, Transaction};
 
 /// How many slots a question has. Each process writes to one of them.
@@ -30,18 +31,21 @@ pub struct Model {
 impl ActiveModelBehavior for ActiveModel {}
 
 /// Takes one slot of each of the questions, in the order of their ids as everyone does.
-pub fn take(script: &mut Script, questions: &Rows, slot: i32) {
+pub fn take(db: &impl ConnectionTrait, script: &mut Script, questions: &Rows, slot: i32) {
     let sql = format!(
         "INSERT INTO question_shards (question_id, shard, seq, ballots) \
-         SELECT id, ?, 1, 0 FROM questions WHERE id IN (SELECT id FROM {}) ORDER BY id \
-         ON CONFLICT (question_id, shard) DO UPDATE SET seq = question_shards.seq + 1",
-        db::rows("r", &[db::Column::Id("id")]),
+         SELECT id, ?, 1, 0 FROM questions WHERE id IN (SELECT id FROM {}) ORDER BY id {}",
+        db::rows(db, "r", &[db::Column::Id("id")]),
+        db::adding(db, "question_shards", "question_id, shard", "seq"),
     );
     script.then(sql, [slot.into(), questions.to_value()]);
 }
 
 /// Takes all slots of a question: from here to the commit no ballot is counted into it.
 pub async fn take_all(transaction: &Transaction, question: Uuid) -> Result<(), DbErr> {
+    // The question first, as a ballot's foreign key does on MySQL: nobody waits in a circle.
+    let question_row = entity::Entity::find_by_id(question);
+    db::lock(transaction, question_row).one(transaction).await?;
     let rows = (0..SLOTS).map(|shard| ActiveModel {
         question_id: sea_orm::Set(question),
         shard: sea_orm::Set(shard),
@@ -62,12 +66,14 @@ pub async fn take_all(transaction: &Transaction, question: Uuid) -> Result<(), D
 
 /// Whether anybody has a ballot on the question. Certain only after [`take_all`].
 pub async fn has_ballots(transaction: &Transaction, question: Uuid) -> Result<bool, DbErr> {
-    let ballots: Option<Option<i64>> = Entity::find()
+    let voted_on: Option<Uuid> = Entity::find()
         .select_only()
-        .column_as(Column::Ballots.sum(), "ballots")
+        .column(Column::QuestionId)
         .filter(Column::QuestionId.eq(question))
+        .group_by(Column::QuestionId)
+        .having(Column::Ballots.sum().gt(0))
         .into_tuple()
         .one(transaction)
         .await?;
-    Ok(ballots.flatten().unwrap_or(0) > 0)
+    Ok(voted_on.is_some())
 }

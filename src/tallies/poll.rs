@@ -39,7 +39,7 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = db::rows("r", &[Column::Id("id")]);
+    let rows = db::rows(db, "r", &[Column::Id("id")]);
     let questions = format!(
         "SELECT q.*, u.name AS author_name, \
            COALESCE((SELECT SUM(s.ballots) FROM question_shards s WHERE s.question_id = q.id), 0) \
@@ -57,8 +57,8 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
     );
     let sql = format!(
         "SELECT {}, {}",
-        db::documents(&[&COLUMNS[..], &BESIDE].concat(), &questions),
-        db::documents(&CHOICE, &choices),
+        db::documents(db, &[&COLUMNS[..], &BESIDE].concat(), &questions),
+        db::documents(db, &CHOICE, &choices),
     );
     let wanted = db::ids(ids.iter().copied()).to_value();
     let statement = db::statement(db, &sql, [wanted.clone(), wanted]);

@@ -18,7 +18,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::db::{Transaction, is_unique_violation};
+use crate::db::{self, Transaction, is_unique_violation};
 use crate::failure::{Code, Failure};
 use crate::http::conditional::IfMatch;
 use crate::http::page::Cursor;
@@ -104,7 +104,7 @@ pub async fn by_login(
     login: &str,
     region: country::Id,
 ) -> Result<Option<Model>, Failure> {
-    // Nobody has such a name, and PostgreSQL cannot even be asked.
+    // No account has one, and PostgreSQL does not take it.
     if login.contains('\0') {
         return Ok(None);
     }
@@ -230,7 +230,7 @@ pub async fn erase(
 ///
 /// Whoever locks more than this locks the account first, then its session: no deadlocks.
 pub async fn lock(transaction: &Transaction, id: Uuid) -> Result<Model, Failure> {
-    let account = Entity::find_by_id(id).lock_exclusive();
+    let account = db::lock(transaction, Entity::find_by_id(id));
     existing(account.one(transaction).await?)
 }
 
@@ -251,10 +251,8 @@ async fn keep_an_admin(transaction: &Transaction, leaving: &Model) -> Result<(),
         .filter(Column::Role.eq(Role::Admin))
         .filter(Column::DisabledAt.is_null())
         .filter(Column::DeletedAt.is_null())
-        .order_by_asc(Column::Id)
-        .lock_exclusive()
-        .all(transaction)
-        .await?;
+        .order_by_asc(Column::Id);
+    let admins = db::lock(transaction, admins).all(transaction).await?;
     if admins.iter().any(|admin| admin.id != leaving.id) {
         return Ok(());
     }

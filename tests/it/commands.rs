@@ -8,12 +8,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
+use sea_orm::ConnectionTrait as _;
 use serde_json::Value;
 
 use crate::support::app::{client, send};
 use crate::support::crowd::CHEAP_PASSWORDS;
 use crate::support::process::{Run, command, polls_reading};
-use crate::support::{Answer, Server, User, amount, polls};
+use crate::support::{Answer, Server, User, amount, engine, polls};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -292,21 +293,23 @@ async fn recount_mends_a_broken_tally() {
         "{untouched}"
     );
 
-    let url = format!("sqlite:{}", folder.path().join("polls.db").display());
-    let pool = sqlx::SqlitePool::connect(&url).await.expect("the database");
     let breakages = [
         "UPDATE choice_shards SET votes = votes + 5 WHERE choice_id = \
          (SELECT id FROM choices WHERE choice_text = 'python')",
         "UPDATE question_shards SET ballots = ballots - 1 WHERE question_id = \
          (SELECT id FROM questions WHERE question_text = '最受欢迎的水果?')",
     ];
+    let db = engine::connect(&engine::database_url(folder.path())).await;
     for breakage in breakages {
-        let done = sqlx::query(breakage)
-            .execute(&pool)
-            .await
-            .expect("it can be broken");
-        assert!(done.rows_affected() > 0);
+        let breaking = db.write(|transaction| async move {
+            Ok(transaction
+                .execute_unprepared(breakage)
+                .await?
+                .rows_affected())
+        });
+        assert!(breaking.await.expect("it can be broken") > 0);
     }
+    db.close().await;
     let broken = get(&server, "/questions?sort=created_at").await.expect(200);
     assert_eq!(broken.json["data"][0]["choices"][0]["votes"], 8);
 
@@ -321,7 +324,6 @@ async fn recount_mends_a_broken_tally() {
     polls(folder.path(), &["recount", "--check"]).done();
     let mended = get(&server, "/questions?sort=created_at").await.expect(200);
     assert_eq!(mended.json, healthy.json);
-    pool.close().await;
 }
 
 #[test]
@@ -509,8 +511,13 @@ fn what_cannot_be_used_is_named_with_the_cause() {
         }
     };
     fails(
-        &["--set", "database.url=postgres://u:hunter2@localhost/x"],
-        &["postgres", "SQLite"],
+        &[
+            "--set",
+            "database.url=postgres://u:hunter2@127.0.0.1:1/x",
+            "--set",
+            "database.acquire_timeout=100ms",
+        ],
+        &["cannot open the database postgres://u:", "because: "],
     );
 
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use polls::failure::Code;
+use polls::questions::slot;
 use reqwest::Method;
 use serde_json::json;
-use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::support::app::send;
 use crate::support::{Answer, TestApp};
@@ -251,20 +252,27 @@ async fn a_full_ballot_box() -> Answer {
     let question = author.ask(&["a", "b"], json!({})).await;
     let voters = join_all((0..3).map(|_| app.user("voter"))).await;
 
-    let mut intruder = connect(&app).await;
-    intruder
-        .execute("BEGIN IMMEDIATE")
-        .await
-        .expect("the write lock");
-    let voting = voters.iter().map(|voter| voter.vote(&question, &[0]));
-    let mut voting: Vec<_> = voting.map(Box::pin).collect();
-    let (refused, _, waiting) = futures_util::future::select_all(voting.drain(..)).await;
-    intruder
-        .execute("COMMIT")
-        .await
-        .expect("the lock is given back");
+    let (held, released) = (&Notify::new(), &Notify::new());
+    let id = question.id.parse().expect("an id");
+    let intruder = app.database_from_outside().await;
+    let holding = intruder.write(|transaction| async move {
+        slot::take_all(&transaction, id).await?;
+        held.notify_one();
+        released.notified().await;
+        Ok(())
+    });
+    let voting = async {
+        held.notified().await;
+        let voting = voters.iter().map(|voter| voter.vote(&question, &[0]));
+        let voting: Vec<_> = voting.map(Box::pin).collect();
+        let (refused, _, waiting) = futures_util::future::select_all(voting).await;
+        released.notify_one();
+        (refused, join_all(waiting).await)
+    };
+    let (done, (refused, waited)) = tokio::join!(holding, voting);
+    done.expect("the slots are given back");
     let mut counted = 0;
-    for answer in join_all(waiting).await {
+    for answer in waited {
         match answer.status.as_u16() {
             201 => counted += 1,
             _ => drop(answer.problem("overloaded")),
@@ -276,13 +284,6 @@ async fn a_full_ballot_box() -> Answer {
         "who was let in is counted, and nobody else"
     );
     refused
-}
-
-async fn connect(app: &TestApp) -> SqliteConnection {
-    let url = format!("sqlite:{}", app.database_file().display());
-    SqliteConnection::connect(&url)
-        .await
-        .expect("another connection")
 }
 
 /// A request that had begun when the server was told to stop.

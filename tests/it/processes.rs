@@ -10,13 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
+use polls::db::statement;
 use reqwest::Client;
+use sea_orm::{ConnectionTrait as _, QueryResult};
 use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::support::app::{PASSWORD, client, send, try_send};
 use crate::support::crowd::{CHEAP_PASSWORDS, Pair, all_at_once, crowd};
-use crate::support::{Server, User, amount, polls};
+use crate::support::{Server, User, amount, engine, polls};
 
 const KEY: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA==";
 const OTHER_KEY: &str = "b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldC1vdGhlci1zZQ==";
@@ -146,15 +148,24 @@ async fn migrations_go_up_and_down_and_up_again() {
 
 /// The tables that the migrations have made.
 async fn tables(folder: &Path) -> Vec<String> {
-    let url = format!("sqlite:{}", folder.join("polls.db").display());
-    let pool = sqlx::SqlitePool::connect(&url).await.expect("the database");
-    let names = sqlx::query_scalar(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
-         AND name <> 'seaql_migrations'",
-    );
-    let names = names.fetch_all(&pool).await.expect("its tables");
-    pool.close().await;
+    let db = engine::connect(&engine::database_url(folder)).await;
+    let sql = if engine::is_sqlite() {
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    } else {
+        "SELECT table_name FROM information_schema.tables \
+         WHERE table_schema IN ('public', DATABASE_NAME)"
+    };
+    let name = engine::name(folder);
+    let sql = sql.replace("DATABASE_NAME", &format!("'{name}'"));
+    let rows = db.read().query_all_raw(statement(db.read(), &sql, []));
+    let rows = rows.await.expect("its tables");
+    let name = |row: QueryResult| row.try_get_by_index(0).expect("a name");
+    let names = rows.into_iter().map(name).collect::<Vec<String>>();
+    db.close().await;
     names
+        .into_iter()
+        .filter(|name| name != "seaql_migrations")
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -399,8 +410,12 @@ async fn the_greeting_tells_where_everything_is() {
     assert!(docs.header("content-type").starts_with("text/html"));
     let spec = send(client.get(named("OpenAPI"))).await.expect(200);
     assert!(spec.json["openapi"].is_string());
-    assert_eq!(named("Database"), "sqlite:polls.db");
-    assert!(folder.path().join("polls.db").exists());
+    if engine::is_sqlite() {
+        assert_eq!(named("Database"), "sqlite:polls.db");
+        assert!(folder.path().join("polls.db").exists());
+    } else {
+        assert!(named("Database").ends_with(&engine::name(folder.path())));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,6 @@
 //! The server within the test, with a clock that the test moves, and people who call it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use polls::app::{self, App};
@@ -15,7 +14,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::Answer;
+use super::{Answer, engine};
 
 /// The password of every test account.
 pub const PASSWORD: &str = "correct horse battery";
@@ -57,7 +56,7 @@ impl TestApp {
     /// A server with further settings, such as `("ballots.queue", "1")`.
     pub async fn with(settings: &[(&str, &str)]) -> TestApp {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let database = format!("sqlite:{}", folder.path().join("polls.db").display());
+        let database = engine::database_url(folder.path());
         let defaults = [
             ("database.url", database.as_str()),
             ("server.port", "0"),
@@ -201,9 +200,9 @@ impl TestApp {
         }
     }
 
-    /// The database file, for a connection that is not the server's.
-    pub fn database_file(&self) -> PathBuf {
-        self.folder.path().join("polls.db")
+    /// The database by connections that are not the server's.
+    pub async fn database_from_outside(&self) -> Db {
+        engine::connect(&engine::database_url(self.folder.path())).await
     }
 
     /// The address to open sockets to.

@@ -3,6 +3,7 @@
 mod answer;
 pub mod app;
 pub mod crowd;
+pub mod engine;
 pub mod process;
 
 pub use answer::Answer;

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use super::engine;
+
 /// A running `polls serve`.
 pub struct Server {
     child: Child,
@@ -127,6 +129,9 @@ pub fn polls_reading(folder: &Path, arguments: &[&str], input: &str) -> Run {
 pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_polls"));
     command.current_dir(folder).env_clear();
+    if !engine::is_sqlite() {
+        command.env("POLLS__DATABASE__URL", engine::database_url(folder));
+    }
     command
 }
 

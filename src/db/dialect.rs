@@ -1,0 +1,173 @@
+//! Statements that each engine words in its own way.
+
+use sea_orm::sea_query::LockType;
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, QuerySelect as _, Select, Statement, Value,
+};
+
+use super::batch::{Column, Rows, rows};
+
+/// A statement with its values; `sql` holds `?` for each, and nowhere else.
+pub fn statement(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Statement {
+    let engine = db.get_database_backend();
+    match engine {
+        DbBackend::Postgres => Statement::from_sql_and_values(engine, numbered(sql), values),
+        _ => Statement::from_sql_and_values(engine, sql, values),
+    }
+}
+
+/// Writes `$1`, `$2`, … for each `?`.
+fn numbered(sql: &str) -> String {
+    let mut parts = sql.split('?');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.enumerate().fold(first, |sql, (index, part)| {
+        format!("{sql}${}{part}", index + 1)
+    })
+}
+
+/// The expression as a 64-bit integer; sums are of wider types on some engines.
+pub fn integer(db: &impl ConnectionTrait, expression: &str) -> String {
+    match db.get_database_backend() {
+        DbBackend::MySql => format!("CAST({expression} AS SIGNED)"),
+        _ => format!("CAST({expression} AS bigint)"),
+    }
+}
+
+/// The query, keeping what it finds as it is until the transaction ends.
+///
+/// Others may still refer to those rows: a ballot need not wait for a change of its question.
+pub fn lock<E: EntityTrait>(db: &impl ConnectionTrait, query: Select<E>) -> Select<E> {
+    match db.get_database_backend() {
+        DbBackend::Postgres => query.lock(LockType::NoKeyUpdate),
+        // SQLite has one writer, which needs no locks; they are left out there.
+        _ => query.lock_exclusive(),
+    }
+}
+
+/// Keeps the rows of `table` with these ids as they are until the transaction ends.
+pub async fn lock_rows(
+    db: &impl ConnectionTrait,
+    table: &str,
+    ids: &[&'static str],
+    wanted: &Rows,
+) -> Result<(), DbErr> {
+    let lock = match db.get_database_backend() {
+        DbBackend::Postgres => "FOR NO KEY UPDATE OF t",
+        DbBackend::MySql => "FOR UPDATE",
+        _ => return Ok(()),
+    };
+    let sql = format!(
+        "SELECT 1 FROM {} JOIN {table} t ON {} ORDER BY {} {lock}",
+        id_rows(db, ids),
+        same("t", ids),
+        ids.iter()
+            .map(|id| format!("t.{id}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
+    db.query_all_raw(statement(db, &sql, [wanted.to_value()]))
+        .await
+        .map(drop)
+}
+
+/// The end of an INSERT … SELECT: where a row with these keys is there already, the new value of
+/// `column` is added to it.
+pub fn adding(db: &impl ConnectionTrait, table: &str, keys: &str, column: &str) -> String {
+    match db.get_database_backend() {
+        DbBackend::MySql => {
+            format!("ON DUPLICATE KEY UPDATE {column} = {table}.{column} + VALUES({column})")
+        }
+        _ => format!(
+            "ON CONFLICT ({keys}) DO UPDATE SET {column} = {table}.{column} + excluded.{column}"
+        ),
+    }
+}
+
+/// Runs an INSERT … SELECT that leaves alone the rows whose `keys` are there already, but keeps
+/// them as they are until the transaction ends. Tells whether all `expected` rows were new.
+pub async fn insert_missing(
+    db: &impl ConnectionTrait,
+    insert: &str,
+    keys: &[&str],
+    values: impl IntoIterator<Item = Value>,
+    expected: u64,
+) -> Result<bool, DbErr> {
+    let (key, keys) = (keys[0], keys.join(", "));
+    let otherwise = match db.get_database_backend() {
+        // IGNORE would hide real errors, and a row that is left alone counts as affected, too. So
+        // it leaves word where the id of a new row would be reported.
+        DbBackend::MySql => format!(
+            "ON DUPLICATE KEY UPDATE {key} = IF(LAST_INSERT_ID(1), VALUES({key}), VALUES({key}))"
+        ),
+        // An update that does nothing locks the row all the same, unlike DO NOTHING.
+        DbBackend::Postgres => {
+            format!("ON CONFLICT ({keys}) DO UPDATE SET {key} = excluded.{key} WHERE false")
+        }
+        _ => format!("ON CONFLICT ({keys}) DO NOTHING"),
+    };
+    let sql = format!("{insert} {otherwise}");
+    let done = db.execute_raw(statement(db, &sql, values)).await?;
+    Ok(match db.get_database_backend() {
+        DbBackend::MySql => done.last_insert_id() == 0,
+        _ => done.rows_affected() == expected,
+    })
+}
+
+/// Deletes the rows of `table` with the ids in the one parameter.
+pub fn delete(db: &impl ConnectionTrait, table: &str, ids: &[&'static str]) -> String {
+    let rows = id_rows(db, ids);
+    match db.get_database_backend() {
+        // MariaDB would run a subquery for every row of the table.
+        DbBackend::MySql => format!("DELETE t FROM {table} t JOIN {rows} ON {}", same("t", ids)),
+        _ => format!("DELETE FROM {table} WHERE {}", listed(ids, &rows)),
+    }
+}
+
+/// Sets a column of the rows of `table` with the ids in the second parameter to the first one.
+pub fn set(db: &impl ConnectionTrait, table: &str, column: &str, ids: &[&'static str]) -> String {
+    let rows = id_rows(db, ids);
+    match db.get_database_backend() {
+        // MySQL takes parameters in the order of the text, where the join comes first.
+        DbBackend::MySql => format!(
+            "UPDATE (SELECT ? AS value) v, {table} t JOIN {rows} ON {} SET t.{column} = v.value",
+            same("t", ids)
+        ),
+        _ => format!(
+            "UPDATE {table} SET {column} = ? WHERE {}",
+            listed(ids, &rows)
+        ),
+    }
+}
+
+fn id_rows(db: &impl ConnectionTrait, ids: &[&'static str]) -> String {
+    let columns: Vec<Column> = ids.iter().map(|id| Column::Id(id)).collect();
+    rows(db, "r", &columns)
+}
+
+fn same(table: &str, ids: &[&str]) -> String {
+    let equal: Vec<String> = ids
+        .iter()
+        .map(|id| format!("{table}.{id} = r.{id}"))
+        .collect();
+    equal.join(" AND ")
+}
+
+fn listed(ids: &[&str], rows: &str) -> String {
+    let ids = ids.join(", ");
+    format!("({ids}) IN (SELECT {ids} FROM {rows})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_numbered_for_postgresql() {
+        assert_eq!(numbered("SELECT 1"), "SELECT 1");
+        assert_eq!(numbered("a = ? AND b > ?"), "a = $1 AND b > $2");
+    }
+}

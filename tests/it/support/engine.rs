@@ -1,0 +1,119 @@
+//! Which database the tests are on, and a fresh one for each of them.
+//!
+//! Everyday runs are on SQLite; `engines` runs the same tests again on the servers it can start.
+
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex};
+
+use polls::config::{self, Flag, Sources};
+use polls::db::Db;
+use sqlx::{Connection as _, Executor as _, MySqlConnection, PgConnection};
+
+/// The address of the server to test on, such as `postgres://polls@127.0.0.1:4711`; SQLite where
+/// there is none.
+pub const SERVER: &str = "POLLS_TEST_SERVER";
+
+static ADDRESS: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(SERVER).ok());
+
+/// The databases that were made on the server, each for the folder of a test.
+static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Whether the tests are on SQLite.
+pub fn is_sqlite() -> bool {
+    ADDRESS.is_none()
+}
+
+/// The database that belongs to a test's folder.
+pub fn database_url(folder: &Path) -> String {
+    match &*ADDRESS {
+        None => format!("sqlite:{}", folder.join("polls.db").display()),
+        Some(server) => {
+            make(server, folder);
+            format!("{server}/{}", name(folder))
+        }
+    }
+}
+
+/// A connection of the test's own to a database.
+pub async fn connect(url: &str) -> Db {
+    let flags = vec![Flag {
+        name: "--set database.url".to_owned(),
+        key: "database.url".to_owned(),
+        value: url.to_owned(),
+    }];
+    let sources = Sources {
+        flags,
+        ..Sources::default()
+    };
+    let config = match config::load(&sources) {
+        Ok(loaded) => loaded.config,
+        Err(problems) => panic!("{problems}"),
+    };
+    Db::connect(&config.database).await.expect("the database")
+}
+
+/// The name of a folder's database on the server.
+pub fn name(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    name.replace(|c: char| !c.is_ascii_alphanumeric(), "")
+}
+
+/// Makes the folder's database, once, and drops those whose tests have ended.
+fn make(server: &str, folder: &Path) {
+    let mut made = MADE.lock().expect("no panic");
+    if made.iter().any(|known| known == folder) {
+        return;
+    }
+    let (alive, over): (Vec<_>, Vec<_>) = made.drain(..).partition(|known| known.exists());
+    *made = alive;
+    made.push(folder.to_owned());
+    let drops = over
+        .iter()
+        .map(|folder| drop_database(server, &name(folder)));
+    let create = match server.starts_with("postgres") {
+        true => format!("CREATE DATABASE \"{}\"", name(folder)),
+        false => format!("CREATE DATABASE `{}`", name(folder)),
+    };
+    run(server, drops.chain([create]).collect());
+}
+
+fn drop_database(server: &str, name: &str) -> String {
+    match server.starts_with("postgres") {
+        true => format!("DROP DATABASE \"{name}\" WITH (FORCE)"),
+        false => format!("DROP DATABASE `{name}`"),
+    }
+}
+
+/// Runs statements on the server. In a thread of its own: the caller may be within a runtime.
+pub fn run(server: &str, statements: Vec<String>) {
+    let server = server.to_owned();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .expect("a runtime")
+            .block_on(try_run(&server, statements))
+    });
+    let done = thread.join().expect("no panic");
+    done.expect("the server does it");
+}
+
+/// Runs statements on the server.
+pub async fn try_run(server: &str, statements: Vec<String>) -> sqlx::Result<()> {
+    let texts = statements.into_iter().map(sqlx::AssertSqlSafe);
+    if server.starts_with("postgres") {
+        let mut connection = PgConnection::connect(&format!("{server}/postgres")).await?;
+        for text in texts {
+            connection.execute(text).await?;
+        }
+        connection.close().await
+    } else {
+        let server = server.replacen("mariadb:", "mysql:", 1);
+        let mut connection = MySqlConnection::connect(&server).await?;
+        for text in texts {
+            connection.execute(text).await?;
+        }
+        connection.close().await
+    }
+}
