@@ -112,10 +112,7 @@ impl From<DbErr> for Failure {
     fn from(error: DbErr) -> Failure {
         let unavailable = matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_))
             || is_temporary(&error)
-            || matches!(
-                sqlx_error(&error),
-                Some(sqlx::Error::PoolTimedOut)
-            );
+            || matches!(sqlx_error(&error), Some(sqlx::Error::PoolTimedOut));
         if unavailable {
             Failure::overloaded("The database cannot take the request now.").caused_by(error)
         } else {

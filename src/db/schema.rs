@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use migration::{Migration, MigrationStatus, Migrator, MigratorTrait as _};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement};
 
+use super::Db;
 use super::host::{Flavour, Host};
 use super::lease::Lease;
 use super::link::{self, Pools};
-use super::Db;
 
 /// For how long another process may hold the lock of a server, in seconds.
 const LOCK_TIMEOUT: u32 = 60;

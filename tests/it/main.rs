@@ -20,6 +20,7 @@ mod http;
 mod matrix;
 mod metrics;
 mod openapi;
+mod outages;
 mod parity;
 mod processes;
 mod questions;

@@ -164,7 +164,8 @@ async fn tables(folder: &Path) -> Vec<String> {
     db.close().await;
     names
         .into_iter()
-        .filter(|name| name != "seaql_migrations")
+        // What remembers and locks the migrations.
+        .filter(|name| name != "seaql_migrations" && name != "migration_lease")
         .collect()
 }
 

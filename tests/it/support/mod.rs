@@ -3,6 +3,7 @@
 mod answer;
 pub mod app;
 pub mod crowd;
+pub mod database;
 pub mod engine;
 pub mod process;
 pub mod require;
