@@ -8,6 +8,7 @@ use std::time::Duration;
 use ::http::Method;
 use poem::{EndpointExt as _, IntoEndpoint as _, Route};
 use poem_openapi::{OpenApiService, Tags};
+use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -203,6 +204,10 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     http::stop_on_signals(stop.clone())?;
     let listener = bound.listen().map_err(cannot_listen)?;
     greet(&app, &listener);
+    // To systemd, where it waits for that.
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+        tracing::warn!(%error, "NOTIFY_SOCKET cannot be told that the server is ready");
+    }
     run(app, listener, metrics, stop).await;
     Ok(())
 }

@@ -263,7 +263,7 @@ impl Wire {
 }
 
 /// Waits until `condition`, but not for ever.
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(
