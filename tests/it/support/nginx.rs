@@ -57,6 +57,12 @@ impl Nginx {
         panic!("nginx found no free port");
     }
 
+    /// What went wrong so far, line by line.
+    pub fn errors(&self) -> Vec<String> {
+        let log = fs::read_to_string(&self.log).expect("its log");
+        log.lines().map(str::to_owned).collect()
+    }
+
     fn listens(&mut self, port: u16) -> bool {
         let begun = Instant::now();
         loop {
