@@ -389,8 +389,9 @@ async fn a_request_that_meets_the_end_on_its_way_is_answered() {
     let path = folder.path().join("polls.sock");
     let mut plan = on_socket(&path);
     plan.http.shutdown_linger = LONG;
+    plan.http.max_connections = 1;
     let house = House::open(plan).await;
-    // One connection has been used, and the server has not even seen the others yet.
+    // One connection has been used; the others wait where only the system has accepted them.
     let mut used = UnixStream::connect(&path).await.unwrap();
     assert!(!ask(&mut used, HEALTH).await.contains("connection: close"));
     let mut others = Vec::new();
