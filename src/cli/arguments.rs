@@ -295,11 +295,8 @@ impl Cli {
     pub fn split(self, process: Sources) -> (Sources, Command) {
         let mut flags = self.set;
         flags.extend(self.serve.settings());
-        match &self.command {
-            Some(Command::Serve(at) | Command::Ready(Ready { at, .. })) => {
-                flags.extend(at.settings());
-            }
-            _ => {}
+        if let Some(Command::Serve(at) | Command::Ready(Ready { at, .. })) = &self.command {
+            flags.extend(at.settings());
         }
         let command = self.command.unwrap_or(Command::Serve(self.serve));
         let file = self.config;
