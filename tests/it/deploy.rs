@@ -360,8 +360,10 @@ impl Supervisor {
         let program = require::program("supervisord");
         let program = require::installed("supervisor", "supervisor", program)?;
         let place = folder.display().to_string();
+        let sockets = format!("{place}/");
         let replacements = [
-            ("/run/polls", place.as_str()),
+            ("/run/polls/", sockets.as_str()),
+            ("/run/polls-", &sockets),
             ("/var/log/polls", &place),
             ("/var/lib/polls", &place),
             ("/usr/local/bin/polls", env!("CARGO_BIN_EXE_polls")),
