@@ -128,10 +128,10 @@ async fn a_rolling_restart_fails_no_request_and_repeats_none() {
     polls(folder.path(), &["recount", "--check"]).done();
 }
 
-/// nginx with stubs behind it; it waits for them a second instead of a minute.
+/// nginx with stubs behind it; it waits for them seconds instead of a minute.
 async fn with_stubs(folder: &Path) -> Option<(Nginx, Stubs)> {
     let stubs = Stubs::start(folder);
-    let impatient = [("proxy_read_timeout    60s;", "proxy_read_timeout 1s;")];
+    let impatient = [("proxy_read_timeout    60s;", "proxy_read_timeout 3s;")];
     let nginx = Nginx::start(folder, &impatient)?;
     Some((nginx, stubs))
 }
