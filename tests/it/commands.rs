@@ -441,6 +441,7 @@ fn every_command_has_help() {
     let commands = [
         "",
         "serve",
+        "ready",
         "migrate",
         "migrate up",
         "migrate down",

@@ -14,6 +14,7 @@ mod boundaries;
 mod choices;
 mod commands;
 mod crashes;
+mod deploy;
 mod engines;
 mod errors;
 mod http;
