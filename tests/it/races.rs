@@ -299,7 +299,7 @@ async fn closing_and_reopening_lose_nothing() {
     };
     let ((), closes) = join(storm, changes).await;
     println!("closed and reopened {closes} times");
-    assert!(closes > 1);
+    assert!(closes > 0);
     let results = voters[0]
         .get(&format!("{}/results", question.path))
         .await

@@ -9,9 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio::time::timeout;
 
-use super::engine::try_run;
+use super::engine;
 use super::require::{installed, program};
 
 /// How long a server may take to start. Others may keep the machine busy.
@@ -231,18 +230,7 @@ impl Database {
     }
 
     fn try_run(&self, statement: &str) -> sqlx::Result<Vec<String>> {
-        let (address, statement) = (self.address.clone(), statement.to_owned());
-        // In a thread of its own: the caller may be within a runtime.
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime.expect("a runtime").block_on(async {
-                let run = timeout(Duration::from_secs(20), try_run(&address, &statement));
-                run.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-            })
-        });
-        thread.join().expect("no panic")
+        engine::run(&self.address, statement)
     }
 
     /// The URL of one of its databases.

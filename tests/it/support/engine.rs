@@ -5,10 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use polls::config::{self, Flag, Sources};
 use polls::db::Db;
 use sqlx::{Connection as _, MySqlConnection, PgConnection, Row as _};
+use tokio::time::timeout;
 
 /// The address of the server to test on, such as `postgres://polls@127.0.0.1:4711`, or those of
 /// the nodes of a cluster, with commas between them; SQLite where there is none.
@@ -22,6 +24,9 @@ static ADDRESSES: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 /// The node whose turn it is.
 static TURN: AtomicUsize = AtomicUsize::new(0);
+
+/// How long a statement of the tests may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The databases that were made on the server, each for the folder of a test.
 static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -75,51 +80,49 @@ fn make(folder: &Path) {
     *made = alive;
     made.push(folder.to_owned());
     let server = &ADDRESSES[0];
-    let drops = over
-        .iter()
-        .map(|folder| drop_database(server, &name(folder)));
+    for folder in over {
+        // What still uses it may be waiting for this very thread. It goes with the server then.
+        let _ = run(server, &drop_database(server, &name(&folder)));
+    }
     let create = match server.starts_with("postgres") {
         true => format!("CREATE DATABASE \"{}\"", name(folder)),
         false => format!("CREATE DATABASE `{}`", name(folder)),
     };
-    run(server, drops.chain([create]).collect());
+    run(server, &create).expect("a database");
     for node in &ADDRESSES[1..] {
         // A read that waits for what the other node has done.
         let known = format!(
             "SET wsrep_sync_wait = 15; SHOW CREATE DATABASE `{}`",
             name(folder)
         );
-        run(node, vec![known]);
+        run(node, &known).expect("the database is there, too");
     }
 }
 
 fn drop_database(server: &str, name: &str) -> String {
     match server.starts_with("postgres") {
         true => format!("DROP DATABASE \"{name}\" WITH (FORCE)"),
-        false => format!("DROP DATABASE `{name}`"),
+        false => format!("SET lock_wait_timeout = 1; DROP DATABASE `{name}`"),
     }
 }
 
-/// Runs statements on the server. In a thread of its own: the caller may be within a runtime.
-pub fn run(server: &str, statements: Vec<String>) {
-    let server = server.to_owned();
+/// Runs a statement on the server; gives the first column of its rows. In a thread of its own: the
+/// caller may be within a runtime.
+pub fn run(server: &str, statement: &str) -> sqlx::Result<Vec<String>> {
+    let (server, statement) = (server.to_owned(), statement.to_owned());
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         runtime.expect("a runtime").block_on(async {
-            for statement in &statements {
-                try_run(&server, statement).await?;
-            }
-            Ok::<_, sqlx::Error>(())
+            let run = timeout(PATIENCE, try_run(&server, &statement));
+            run.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
         })
     });
-    let done = thread.join().expect("no panic");
-    done.expect("the server does it");
+    thread.join().expect("no panic")
 }
 
-/// Runs a statement on the server; gives the first column of its rows.
-pub async fn try_run(server: &str, statement: &str) -> sqlx::Result<Vec<String>> {
+async fn try_run(server: &str, statement: &str) -> sqlx::Result<Vec<String>> {
     let text = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()));
     if server.starts_with("postgres") {
         let mut connection = PgConnection::connect(&format!("{server}/postgres")).await?;
