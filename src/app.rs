@@ -23,6 +23,7 @@ use crate::failure::Failure;
 use crate::http::{self, Listener, Metrics, Operation, spec};
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::closing;
+use crate::share::{self, Share};
 use crate::tallies::api::ResultsApi;
 use crate::tallies::view::Views;
 use crate::users::api::UsersApi;
@@ -56,6 +57,7 @@ pub struct App {
     pub config: Config,
     pub clock: Clock,
     pub db: Db,
+    pub share: Share,
     pub authority: Authority,
     pub ballot_box: BallotBox,
     counted: JoinHandle<()>,
@@ -70,6 +72,8 @@ pub enum OpenError {
     Migrate(#[from] MigrateError),
     #[error("the database is not at this version's schema; run `polls migrate up`")]
     Outdated,
+    #[error(transparent)]
+    Share(#[from] share::OpenError),
     #[error(transparent)]
     Authority(#[from] auth::OpenError),
 }
@@ -98,12 +102,14 @@ impl App {
         {
             return Err(OpenError::Outdated);
         }
-        let authority = Authority::open(db.clone(), clock.clone(), &config).await?;
+        let share = Share::open(&config.share, db.clone(), clock.clone())?;
+        let authority = Authority::open(db.clone(), clock.clone(), share.clone(), &config).await?;
         let (ballot_box, counted) = BallotBox::open(db.clone(), clock.clone(), &config.ballots);
         Ok(App {
             config,
             clock,
             db,
+            share,
             authority,
             ballot_box,
             counted,
@@ -210,6 +216,11 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
     let sealing = closing::keep_sealing(app.db.clone(), app.clock.clone(), interval);
     // Until the last request is answered: tokens are revoked and questions close meanwhile.
     let done = CancellationToken::new();
+    app.share.connect().await;
+    background.spawn(
+        done.clone()
+            .run_until_cancelled_owned(app.share.clone().keep()),
+    );
     background.spawn(done.clone().run_until_cancelled_owned(sealing));
     background.spawn(
         done.clone()

@@ -27,6 +27,7 @@
 //! - [`config`]: the layers, the checks, and every mistake at once.
 //! - [`db`]: connections, transactions with bounded retry, and whatever differs between engines.
 //! - [`http`]: everything about HTTP that is the same for every call.
+//! - [`share`]: what processes tell each other, and rate limits that they count together.
 //!
 //! The features, each of which may use only those above it:
 //! - [`users`]: the accounts.
@@ -69,6 +70,7 @@ pub mod failure;
 pub mod http;
 pub mod questions;
 pub mod seed;
+pub mod share;
 pub mod tallies;
 pub mod telemetry;
 pub mod text;

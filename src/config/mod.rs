@@ -11,6 +11,7 @@ mod load;
 mod manual;
 mod origin;
 mod problem;
+mod redis_url;
 mod rules;
 mod secret;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use database_url::DatabaseUrl;
 pub use load::{Flag, Loaded, Setting, Sources, load};
 pub use origin::{Origin, Origins};
 pub use problem::{Problem, Problems};
+pub use redis_url::RedisUrl;
 pub use rules::hmac_key;
 pub use secret::{MASK, Secret};
 
@@ -40,6 +42,7 @@ pub struct Config {
     pub auth: Auth,
     pub accounts: Accounts,
     pub limits: Limits,
+    pub share: Share,
     pub ballots: Ballots,
     pub http: Http,
     pub cors: Cors,
@@ -166,6 +169,19 @@ pub struct Limits {
     pub registrations_per_address: u32,
     #[serde(deserialize_with = "forms::duration")]
     pub window: Duration,
+}
+
+/// What the processes of one database share.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    pub redis_url: Option<RedisUrl>,
+    pub redis_password: Option<Secret>,
+    /// What the names of keys and channels begin with.
+    pub prefix: String,
+    /// How long a request waits for what is shared.
+    #[serde(deserialize_with = "forms::duration")]
+    pub timeout: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]

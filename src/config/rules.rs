@@ -10,7 +10,7 @@ use jsonwebtoken::{EncodingKey, Header};
 
 use super::load::Merged;
 use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits};
-use super::{Cors, Origins, Secret, Server};
+use super::{Cors, Origins, Secret, Server, Share};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,6 +32,7 @@ pub fn check(config: &Config, merged: &mut Merged) {
     rules.auth(&config.auth);
     rules.accounts(&config.accounts);
     rules.limits(&config.limits);
+    rules.share(&config.share);
     rules.ballots(&config.ballots);
     rules.http(&config.http);
     rules.cors(&config.cors);
@@ -209,6 +210,31 @@ impl Rules<'_> {
             self.within(key, count, 1..=1_000_000);
         }
         self.within("limits.window", limits.window, SECOND..=DAY);
+    }
+
+    fn share(&mut self, share: &Share) {
+        let named = |letter: char| letter.is_ascii_alphanumeric() || ":._-{}".contains(letter);
+        if !(1..=64).contains(&share.prefix.len()) || !share.prefix.chars().all(named) {
+            let reason = "This does not fit into the names of keys.";
+            self.merged.report("share.prefix", reason);
+        }
+        self.within(
+            "share.timeout",
+            share.timeout,
+            10 * MILLISECOND..=5 * SECOND,
+        );
+        let pair = ("share.redis_password", "share.redis_url");
+        match (&share.redis_password, &share.redis_url) {
+            (Some(_), None) => {
+                let why = "Nothing is named that this password is for";
+                self.contradiction(pair, why, "Set it.");
+            }
+            (Some(_), Some(url)) if url.has_password() => {
+                let why = "The password is in the URL already";
+                self.contradiction(pair, why, "Remove it from the URL.");
+            }
+            _ => {}
+        }
     }
 
     fn ballots(&mut self, ballots: &Ballots) {

@@ -25,6 +25,7 @@ mod processes;
 mod questions;
 mod races;
 mod schema;
+mod share;
 mod story;
 mod support;
 mod tidy;

@@ -149,11 +149,11 @@ fn no_api_uses_another_ones_handlers() {
 #[test]
 fn the_ground_stands_on_no_feature() {
     forbid(
-        "clock, config, db, failure and text use no feature",
+        "clock, config, db, failure, share and text use no feature",
         |line| {
             matches!(
                 module(&line.file),
-                "clock" | "config" | "db" | "failure" | "text"
+                "clock" | "config" | "db" | "failure" | "share" | "text"
             ) && FEATURES.iter().any(|feature| uses(&line.text, feature))
         },
     );

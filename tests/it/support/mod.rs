@@ -5,6 +5,7 @@ pub mod app;
 pub mod crowd;
 pub mod engine;
 pub mod process;
+pub mod redis;
 pub mod require;
 
 pub use answer::Answer;

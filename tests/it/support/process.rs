@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 use super::engine;
 
@@ -13,6 +14,8 @@ pub struct Server {
     pub address: String,
     /// What it printed when it was ready.
     pub greeting: Vec<String>,
+    /// Reads its log to the end.
+    log: Option<JoinHandle<std::io::Result<String>>>,
 }
 
 impl Server {
@@ -24,7 +27,14 @@ impl Server {
 
     /// Runs `polls serve` with exactly these arguments and waits until it says that it is ready.
     pub fn serve(folder: &Path, arguments: &[&str]) -> Server {
-        Server::run(command(folder).arg("serve").args(arguments))
+        Server::serve_with(folder, arguments, &[])
+    }
+
+    /// The same with something in its environment.
+    pub fn serve_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
+        let mut command = command(folder);
+        let command = command.envs(environment.iter().copied());
+        Server::run(command.arg("serve").args(arguments))
     }
 
     /// Like [`Server::start`], but a file that may not grow any more gives it an error, as a full
@@ -74,6 +84,7 @@ impl Server {
             child,
             address,
             greeting,
+            log: Some(log),
         }
     }
 
@@ -98,6 +109,13 @@ impl Server {
     /// Waits for its end, and gives its exit code.
     pub fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
+    }
+
+    /// Kills it, and gives what it has logged.
+    pub fn log(mut self) -> String {
+        self.kill();
+        let log = self.log.take().expect("nobody else asked for it").join();
+        log.expect("no panic").expect("its log")
     }
 
     /// Stops it as an operator does, and gives its exit code.
