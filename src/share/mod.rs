@@ -5,7 +5,7 @@
 //! | | with Redis | without |
 //! |---|---|---|
 //! | [news](Share::listen) | published and heard at once | this process's own; the others' have to be looked for in the database |
-//! | [cells](cells) of rate limits | keys that expire | rows of a table |
+//! | [`cells`] of rate limits | keys that expire | rows of a table |
 //!
 //! Nothing here is worth a request: what cannot be reached within `share.timeout` is done without.
 //! Each process then counts for itself, beginning with what it has learnt of the others. Redis
