@@ -296,7 +296,18 @@ impl Merged {
             ("database.password" | "share.redis_password" | "auth.key", _) => MASK.to_owned(),
             ("database.url", Ok(Value::String(_, url))) => line(&DatabaseUrl::masked(&url)),
             ("share.redis_url", Ok(Value::String(_, url))) => line(&RedisUrl::masked(&url)),
-            ("database.url" | "share.redis_url", _) => MASK.to_owned(),
+            ("database.urls", Ok(Value::String(_, urls))) => {
+                let masked = urls.split(',').map(|url| DatabaseUrl::masked(url.trim()));
+                line(&masked.collect::<Vec<_>>().join(","))
+            }
+            ("database.urls", Ok(Value::Array(_, urls))) => {
+                let masked = urls.iter().map(|url| match url.as_str() {
+                    Some(url) => DatabaseUrl::masked(url),
+                    None => MASK.to_owned(),
+                });
+                written(&Value::from(masked.collect::<Vec<_>>()))
+            }
+            ("database.url" | "database.urls" | "share.redis_url", _) => MASK.to_owned(),
             (_, Ok(value)) => written(&value),
         }
     }
