@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Method;
@@ -20,7 +21,10 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError};
 use crate::failure::Failure;
+use crate::http::cors::Cors;
 use crate::http::{self, Listener, Metrics, Operation, spec};
+use crate::live::Hub;
+use crate::live::api::LiveApi;
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::closing;
 use crate::share::{self, Share};
@@ -104,7 +108,8 @@ impl App {
         }
         let share = Share::open(&config.share, db.clone(), clock.clone())?;
         let authority = Authority::open(db.clone(), clock.clone(), share.clone(), &config).await?;
-        let (ballot_box, counted) = BallotBox::open(db.clone(), clock.clone(), &config.ballots);
+        let (ballot_box, counted) =
+            BallotBox::open(db.clone(), clock.clone(), share.clone(), &config.ballots);
         Ok(App {
             config,
             clock,
@@ -141,6 +146,7 @@ pub type Apis = (
     ChoicesApi,
     BallotsApi,
     ResultsApi,
+    LiveApi,
 );
 
 /// The OpenAPI document of the API.
@@ -153,15 +159,16 @@ pub fn document() -> serde_json::Value {
 }
 
 /// The API, as its handlers.
-fn api(app: &App) -> OpenApiService<Apis, ()> {
+fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> OpenApiService<Apis, ()> {
     let App {
+        config,
         db,
         clock,
+        share,
         authority,
         ballot_box,
         ..
     } = app;
-    let views = Views::new(db.clone(), clock.clone());
     let apis = (
         AuthApi::new(authority.clone()),
         UsersApi::new(authority.clone()),
@@ -169,18 +176,29 @@ fn api(app: &App) -> OpenApiService<Apis, ()> {
             db: db.clone(),
             clock: clock.clone(),
             views: views.clone(),
+            share: share.clone(),
         },
         ChoicesApi {
             db: db.clone(),
             clock: clock.clone(),
             views: views.clone(),
+            share: share.clone(),
         },
         BallotsApi {
             db: db.clone(),
             ballot_box: ballot_box.clone(),
             views: views.clone(),
         },
-        ResultsApi { views },
+        ResultsApi {
+            views: views.clone(),
+        },
+        LiveApi {
+            hub,
+            views,
+            authority: authority.clone(),
+            cors: Arc::new(Cors::new(&config.cors)),
+            tasks,
+        },
     );
     OpenApiService::new(apis, "polls", env!("CARGO_PKG_VERSION"))
 }
@@ -195,7 +213,7 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let stop = CancellationToken::new();
     http::stop_on_signals(stop.clone())?;
     greet(&app, &listener);
-    run(app, listener, metrics, stop).await;
+    Box::pin(run(app, listener, metrics, stop)).await;
     Ok(())
 }
 
@@ -213,7 +231,12 @@ async fn listen(server: &config::Server) -> Result<Listener, ListenError> {
 pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: CancellationToken) {
     let background = TaskTracker::new();
     let interval = app.config.ballots.seal_interval;
-    let sealing = closing::keep_sealing(app.db.clone(), app.clock.clone(), interval);
+    let sealing = closing::keep_sealing(
+        app.db.clone(),
+        app.clock.clone(),
+        app.share.clone(),
+        interval,
+    );
     // Until the last request is answered: tokens are revoked and questions close meanwhile.
     let done = CancellationToken::new();
     app.share.connect().await;
@@ -234,10 +257,28 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
                 .run_until_cancelled_owned(app.db.clone().keep_measuring()),
         );
     }
+    let views = Views::new(app.db.clone(), app.clock.clone());
+    let hub = Hub::new(
+        app.db.clone(),
+        app.clock.clone(),
+        app.share.clone(),
+        app.authority.clone(),
+        views.clone(),
+        &app.config,
+    );
+    background.spawn(done.clone().run_until_cancelled_owned(hub.clone().keep()));
+    let end_of_streams = {
+        let (hub, stop) = (hub.clone(), stop.clone());
+        async move {
+            stop.cancelled().await;
+            hub.stop();
+        }
+    };
+    background.spawn(end_of_streams);
     background.close();
 
     let tasks = TaskTracker::new();
-    let endpoint = endpoint(&app, metrics, stop.clone(), tasks.clone());
+    let endpoint = endpoint(&app, (views, hub), metrics, stop.clone(), tasks.clone());
     http::serve(listener, endpoint, &app.config.http, stop, tasks).await;
     done.cancel();
     background.wait().await;
@@ -247,11 +288,12 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
 /// Everything that is served, with the house around it.
 fn endpoint(
     app: &App,
+    (views, hub): (Views, Hub),
     metrics: Option<Metrics>,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) -> impl poem::Endpoint<Output = poem::Response> + 'static {
-    let service = api(app);
+    let service = api(app, views, hub, tasks.clone());
     let document = document();
     let routes = spec::operations(&document)
         .into_iter()

@@ -35,6 +35,7 @@
 //! - [`questions`]: questions and choices, their opening, closing, deletion, search.
 //! - [`tallies`]: what the ballots add up to, who may see it, shared reads.
 //! - [`ballots`]: the ballot box, and the recount that proves it.
+//! - [`live`]: results that move while one watches.
 //!
 //! In a feature, `mod.rs` has the verbs and why they can fail, `entity.rs` and its like the
 //! tables, `api.rs` the typed handlers with what they send and receive. It is three hops: handler,
@@ -68,6 +69,7 @@ pub mod config;
 pub mod db;
 pub mod failure;
 pub mod http;
+pub mod live;
 pub mod questions;
 pub mod seed;
 pub mod share;

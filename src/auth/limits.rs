@@ -43,7 +43,7 @@ impl Login {
 }
 
 /// Where requests come from. Those that do not say share one place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Place(Option<IpAddr>);
 
 impl Place {

@@ -44,6 +44,7 @@ pub struct Config {
     pub limits: Limits,
     pub share: Share,
     pub ballots: Ballots,
+    pub live: Live,
     pub http: Http,
     pub cors: Cors,
     pub log: Log,
@@ -221,6 +222,22 @@ pub struct Ballots {
     /// How often closed questions are looked for that wait for their seal.
     #[serde(deserialize_with = "forms::duration")]
     pub seal_interval: Duration,
+}
+
+/// Live results.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    pub max_streams: u32,
+    pub max_streams_per_address: u32,
+    /// How often versions are asked for where no news comes.
+    #[serde(deserialize_with = "forms::duration")]
+    pub poll_interval: Duration,
+    #[serde(deserialize_with = "forms::duration")]
+    pub heartbeat: Duration,
+    /// How long a client may leave unread what it was sent.
+    #[serde(deserialize_with = "forms::duration")]
+    pub patience: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -9,7 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{EncodingKey, Header};
 
 use super::load::Merged;
-use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits};
+use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits, Live};
 use super::{Cors, DatabaseUrl, Origins, Secret, Server, Share};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -34,6 +34,7 @@ pub fn check(config: &Config, merged: &mut Merged) {
     rules.limits(&config.limits);
     rules.share(&config.share);
     rules.ballots(&config.ballots);
+    rules.live(&config.live);
     rules.http(&config.http);
     rules.cors(&config.cors);
 }
@@ -279,6 +280,26 @@ impl Rules<'_> {
             ("ballots.batch", ballots.batch),
             ("ballots.queue", ballots.queue),
         );
+    }
+
+    fn live(&mut self, live: &Live) {
+        for (key, count) in [
+            ("live.max_streams", live.max_streams),
+            ("live.max_streams_per_address", live.max_streams_per_address),
+        ] {
+            self.within(key, count, 0..=1_000_000);
+        }
+        self.within(
+            "live.poll_interval",
+            live.poll_interval,
+            50 * MILLISECOND..=10 * SECOND,
+        );
+        for (key, span) in [
+            ("live.heartbeat", live.heartbeat),
+            ("live.patience", live.patience),
+        ] {
+            self.within(key, span, 100 * MILLISECOND..=5 * MINUTE);
+        }
     }
 
     fn http(&mut self, http: &Http) {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::support::app::{PASSWORD, client, send};
 use crate::support::crowd::{CHEAP_PASSWORDS, all_at_once};
 use crate::support::redis::Redis;
-use crate::support::{Answer, Server, User, engine, require};
+use crate::support::{Answer, Server, User, engine, eventually, require};
 
 /// Servers of one database, which share through Redis where there is one.
 struct House {
@@ -68,21 +68,11 @@ impl House {
         assert_eq!(answer.expect(400).json["error"], "invalid_grant");
     }
 
-    /// The value of a metric of one of the servers.
-    async fn metric(&self, turn: usize, name: &str) -> Option<f64> {
-        let metrics = self.client.get(format!("{}/metrics", self.address(turn)));
-        let text = send(metrics).await.expect(200).bytes;
-        let text = String::from_utf8_lossy(&text).into_owned();
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-    }
-
     /// Waits until all servers say that Redis is there, or away.
     async fn all_see_redis(&self, there: bool) {
-        for turn in 0..self.servers.len() {
-            let expected = if there { 1.0 } else { 0.0 };
-            eventually(async || self.metric(turn, "polls_share_redis_up").await == Some(expected))
-                .await;
+        let expected = if there { 1.0 } else { 0.0 };
+        for server in &self.servers {
+            eventually(async || server.metric("polls_share_redis_up").await == expected).await;
         }
     }
 }
@@ -98,17 +88,6 @@ fn serve(folder: &Path, redis: Option<&Redis>, settings: &[&str]) -> Server {
         arguments.extend(["--set", setting]);
     }
     Server::serve(folder, &arguments)
-}
-
-/// Waits until it is so.
-async fn eventually(is_so: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(30), waiting);
-    waited.await.expect("it comes about");
 }
 
 const EMAIL: &str = "ada@example.org";
@@ -147,7 +126,11 @@ async fn failures_are_counted_together_through_the_database() {
 
 /// Registrations that come at once to four servers: as many succeed as may.
 async fn no_registration_is_too_many(redis: Option<&Redis>) {
-    let house = House::start(4, redis, &["limits.registrations_per_address=7"]);
+    let house = House::start(
+        4,
+        redis,
+        &["limits.registrations_per_address=7", "share.timeout=5s"],
+    );
     let answers = all_at_once(0..60, async |turn| {
         send(house.register(turn, &format!("user{turn}@example.org"))).await
     });
@@ -233,7 +216,7 @@ async fn a_server_starts_without_its_redis_and_finds_it_later() {
     redis.kill();
     let house = House::start(1, Some(&redis), &[]);
     send(house.register(0, EMAIL)).await.expect(201);
-    assert_eq!(house.metric(0, "polls_share_redis_up").await, Some(0.0));
+    assert_eq!(house.servers[0].metric("polls_share_redis_up").await, 0.0);
     redis.restart();
     house.all_see_redis(true).await;
 }
@@ -287,9 +270,7 @@ async fn redis_is_spoken_to_over_tls_by_a_certificate_that_is_trusted() {
     let arguments = ["--port", "0", "--set", &url];
     let connected = async |environment: &[(&str, &str)]| {
         let server = Server::serve_with(folder.path(), &arguments, environment);
-        let metrics = client().get(format!("{}/metrics", server.address));
-        let metrics = send(metrics).await.expect(200).bytes;
-        let connected = String::from_utf8_lossy(&metrics).contains("polls_share_redis_up 1\n");
+        let connected = server.metric("polls_share_redis_up").await == 1.0;
         (connected, server.log())
     };
     let (trusted, log) = connected(&[("SSL_CERT_FILE", &certificate)]).await;

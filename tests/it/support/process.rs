@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
 
+use super::app::{client, send};
 use super::engine;
 
 /// A running `polls serve`.
@@ -91,6 +92,16 @@ impl Server {
     /// The process id, for signals.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The value of a metric, named with its labels; 0 while it is not there.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let metrics = client().get(format!("{}/metrics", self.address));
+        let text = send(metrics).await.expect(200).bytes;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(name));
+        let value = values.find_map(|value| value.strip_prefix(' ')?.trim().parse().ok());
+        value.unwrap_or(0.0)
     }
 
     /// Kills it as `kill -9` does, and waits for its end.
