@@ -265,10 +265,7 @@ async fn find(hosts: &[Arc<Host>]) -> Result<Found, NoHost> {
 async fn ask(host: &Arc<Host>) -> Result<Found, HostError> {
     let asked = timeout(CONNECT, async {
         let mut session = host.connect().await?;
-        if !session.is_writable().await? {
-            return Err(HostError::ReadOnly);
-        }
-        let flavour = session.flavour().await?;
+        let flavour = session.writable().await?.ok_or(HostError::ReadOnly)?;
         let host = host.clone();
         Ok(Found {
             host,
@@ -329,12 +326,12 @@ async fn watch(found: &mut Found) -> (HostError, Instant) {
     let mut heard = Instant::now();
     loop {
         sleep(INTERVAL).await;
-        let error = match timeout(SILENCE, found.session.is_writable()).await {
-            Ok(Ok(true)) => {
+        let error = match timeout(SILENCE, found.session.writable()).await {
+            Ok(Ok(Some(_))) => {
                 heard = Instant::now();
                 continue;
             }
-            Ok(Ok(false)) => HostError::ReadOnly,
+            Ok(Ok(None)) => HostError::ReadOnly,
             Ok(Err(error)) => HostError::Connect(error),
             Err(_) => HostError::Silent,
         };

@@ -36,7 +36,9 @@ pub use schema::{MigrateError, Step};
 pub use script::Script;
 
 /// How often something is tried at most.
-const ATTEMPTS: u32 = 8;
+///
+/// On a cluster a process may well lose against others ten times in a row.
+const ATTEMPTS: u32 = 24;
 
 /// For how long something is tried anew.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -175,7 +177,7 @@ impl Attempts {
 
     /// Waits a little longer after each attempt, at random so that rivals part.
     async fn pause(&mut self) {
-        let most = 5_u64 << self.made;
+        let most = 5_u64 << self.made.min(5);
         let millis = rand::rng().random_range(1..=most);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         self.made += 1;

@@ -5,11 +5,14 @@ use std::time::Duration;
 mod answer;
 pub mod app;
 pub mod crowd;
+pub mod database;
 pub mod engine;
 pub mod live;
+pub mod nginx;
 pub mod process;
 pub mod redis;
 pub mod require;
+pub mod stub;
 
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};
