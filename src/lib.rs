@@ -42,6 +42,7 @@
 //! Around it:
 //! - [`app`]: the whole wiring, once.
 //! - [`cli`]: the commands. [`seed`]: sample data. [`telemetry`]: logs.
+//! - [`load`]: the load tester, which stands on HTTP alone.
 //!
 //! # What holds it together
 //!
@@ -67,6 +68,7 @@ pub mod config;
 pub mod db;
 pub mod failure;
 pub mod http;
+pub mod load;
 pub mod questions;
 pub mod seed;
 pub mod tallies;

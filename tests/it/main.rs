@@ -17,6 +17,7 @@ mod crashes;
 mod engines;
 mod errors;
 mod http;
+mod load;
 mod matrix;
 mod metrics;
 mod openapi;
