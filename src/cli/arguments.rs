@@ -67,7 +67,8 @@ pub enum Command {
     /// once. With options: that many of each instead, to try the server under load.
     #[command(after_long_help = "Examples:
   polls seed
-  polls seed --users 20000 --questions 50 --choices 4")]
+  polls seed --users 20000 --questions 50 --choices 4
+  polls seed --users 1000 --questions 100 --ballots 100000")]
     Seed(Seed),
 
     /// Write the OpenAPI document
@@ -173,6 +174,10 @@ pub struct Seed {
     #[arg(long, value_name = "K", requires = "questions", default_value_t = 4,
           value_parser = clap::value_parser!(u32).range(2..=100))]
     pub choices: u32,
+
+    /// How many ballots those users cast on those questions, at most one each on each
+    #[arg(long, value_name = "B", requires = "questions", default_value_t = 0)]
+    pub ballots: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -427,15 +432,17 @@ mod tests {
             C::Seed(Seed {
                 users: None,
                 questions: None,
-                choices: 4
+                choices: 4,
+                ballots: 0
             })
         ));
         assert!(matches!(
-            command("polls seed --users 20 --questions 5 --choices 2"),
+            command("polls seed --users 20 --questions 5 --choices 2 --ballots 90"),
             C::Seed(Seed {
                 users: Some(20),
                 questions: Some(5),
-                choices: 2
+                choices: 2,
+                ballots: 90
             })
         ));
         assert!(matches!(
@@ -476,6 +483,15 @@ mod tests {
             command("polls recount --check"),
             C::Recount(Recount { check: true })
         ));
+        let C::Load(load) = command("polls load http://x vote -c 8 -n 9 --rate 0.5") else {
+            panic!("another command");
+        };
+        assert_eq!(load.scenario, load::Scenario::Vote);
+        assert_eq!(
+            (load.clients, load.count, load.rate),
+            (8, Some(9), Some(0.5))
+        );
+        assert_eq!(load.round(), None);
     }
 
     #[test]
@@ -535,8 +551,14 @@ mod tests {
             "polls openapi --check --output x",
             "polls seed --questions 3",
             "polls seed --users 3 --questions 3 --choices 1",
+            "polls seed --users 3 --ballots 3",
             "polls migrate",
             "polls vote",
+            "polls load",
+            "polls load http://x --rate 0",
+            "polls load http://x --http2 --no-keep-alive",
+            "polls load http://x sign-in --login a@b.c",
+            "polls load http://x post-file",
         ] {
             assert!(read(line).is_err(), "{line}");
         }

@@ -1,8 +1,8 @@
 //! The load tester: many clients at once, and what they met.
 //!
 //! It stands on HTTP alone and uses no other part of the program, so it can load any server.
-//! [`prepare`] makes a [`plan`] of the [`options`]; each [`client`] sends what the plan has, when
-//! the [`pace`] lets it; [`figures`] become a [`report`].
+//! `prepare` makes a `plan` of the `options`; each `client` sends what the plan has, when
+//! the `pace` lets it; `figures` become a `report`.
 
 mod api;
 mod ballots;
