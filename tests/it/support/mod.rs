@@ -3,8 +3,12 @@
 mod answer;
 pub mod app;
 pub mod crowd;
+pub mod database;
 pub mod engine;
+pub mod nginx;
 pub mod process;
+pub mod require;
+pub mod stub;
 
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};
