@@ -103,7 +103,7 @@ pub struct Cast {
 }
 
 impl Ballots {
-    /// The share of a client; fails to have users where there are fewer than clients.
+    /// The share of a client.
     pub fn booth(&self, client: usize, clients: usize) -> Booth {
         Booth {
             client,

@@ -40,6 +40,9 @@ pub enum Mistake {
     #[error("the server's count differs from what it acknowledged:\n{0}")]
     Miscounted(String),
 
+    #[error("interrupted")]
+    Interrupted,
+
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }

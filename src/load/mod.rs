@@ -112,7 +112,8 @@ fn sum(parts: &[Figures]) -> Figures {
     sum
 }
 
-/// Runs the rounds. Ctrl-C ends the round that runs, and no other is begun.
+/// Runs the rounds. Ctrl-C ends the round that runs, and no other is begun; a second one does not
+/// wait for the answers.
 async fn measure(
     options: &Options,
     target: &Target,
@@ -146,8 +147,10 @@ async fn measure(
                     outcome = &mut working => break outcome,
                     () = bar.follow(&round, options.round(), options.count) => {}
                     // Where signals cannot be had, the round takes its time.
-                    Ok(()) = tokio::signal::ctrl_c(), if !interrupted => {
-                        interrupted = true;
+                    Ok(()) = tokio::signal::ctrl_c() => {
+                        if std::mem::replace(&mut interrupted, true) {
+                            return Err(Mistake::Interrupted);
+                        }
                         round.pace.stop();
                     }
                 }
