@@ -63,11 +63,15 @@ impl Latencies {
     /// at, from the fastest request's to the slowest's.
     pub fn steps(&self) -> Vec<(f64, u64)> {
         let ends = (3..13).flat_map(|power| [1, 2, 5].map(|digit| digit * 10_u64.pow(power)));
+        let mut recorded = self.0.iter_recorded().peekable();
         let mut steps = Vec::new();
-        let mut begin = 0;
         for end in ends {
-            let count = self.0.count_between(begin, end - 1);
-            begin = end;
+            let mut count = 0;
+            // Values that are not told apart belong to the lowest of them.
+            let within = |value: u64| self.0.lowest_equivalent(value) <= end;
+            while let Some(value) = recorded.next_if(|next| within(next.value_iterated_to())) {
+                count += value.count_at_value();
+            }
             if count > 0 || !steps.is_empty() {
                 steps.push((millis(end as f64), count));
             }
@@ -174,7 +178,14 @@ mod tests {
     #[test]
     fn steps_hold_every_request_once() {
         let steps = of_millis(&[1, 3, 3, 40]).steps();
-        let expected = [(2.0, 1), (5.0, 2), (10.0, 0), (20.0, 0), (50.0, 1)];
+        let expected = [
+            (1.0, 1),
+            (2.0, 0),
+            (5.0, 2),
+            (10.0, 0),
+            (20.0, 0),
+            (50.0, 1),
+        ];
         assert_eq!(steps, expected);
         assert!(of_millis(&[]).steps().is_empty());
     }
