@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use store::Store;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 #[global_allocator]
@@ -37,6 +38,8 @@ struct Keys {
 struct App<S> {
     store: S,
     keys: Arc<Keys>,
+    /// As many passwords at once as there are cores: each takes 19 MiB.
+    hashing: Arc<Semaphore>,
 }
 
 impl<S: Clone> Clone for App<S> {
@@ -44,6 +47,7 @@ impl<S: Clone> Clone for App<S> {
         App {
             store: self.store.clone(),
             keys: self.keys.clone(),
+            hashing: self.hashing.clone(),
         }
     }
 }
@@ -172,7 +176,9 @@ async fn sign_in<S: Store>(
     let Some((user, hash)) = app.store.account(&form.username).await? else {
         return refused();
     };
+    let permit = app.hashing.clone().acquire_owned().await?;
     let matches = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         let hash = PasswordHash::new(&hash).ok()?;
         Argon2::default()
             .verify_password(form.password.as_bytes(), &hash)
@@ -223,7 +229,11 @@ async fn serve<S: Store>(store: S) -> anyhow::Result<()> {
         .route("/api/v1/questions/{id}", get(read_question::<S>))
         .route("/api/v1/questions/{id}/ballot", put(vote::<S>))
         .route("/api/v1/auth/token", post(sign_in::<S>))
-        .with_state(App { store, keys });
+        .with_state(App {
+            store,
+            keys,
+            hashing: Arc::new(Semaphore::new(std::thread::available_parallelism()?.get())),
+        });
     let port: u16 = std::env::var("PORT")?.parse()?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     use axum::serve::ListenerExt as _;
