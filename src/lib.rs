@@ -44,6 +44,7 @@
 //! Around it:
 //! - [`app`]: the whole wiring, once.
 //! - [`cli`]: the commands. [`seed`]: sample data. [`telemetry`]: logs.
+//! - [`load`]: the load tester, which stands on HTTP alone.
 //!
 //! # What holds it together
 //!
@@ -70,6 +71,7 @@ pub mod db;
 pub mod failure;
 pub mod http;
 pub mod live;
+pub mod load;
 pub mod questions;
 pub mod seed;
 pub mod share;

@@ -19,6 +19,7 @@ mod engines;
 mod errors;
 mod http;
 mod live;
+mod load;
 mod matrix;
 mod metrics;
 mod openapi;
