@@ -5,6 +5,7 @@ pub mod app;
 pub mod crowd;
 pub mod engine;
 pub mod process;
+pub mod require;
 
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};
