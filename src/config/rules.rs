@@ -10,7 +10,7 @@ use jsonwebtoken::{EncodingKey, Header};
 
 use super::load::Merged;
 use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits};
-use super::{Cors, Origins, Secret, Server};
+use super::{Cors, Origin, Origins, Secret, Server, Web};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -34,6 +34,7 @@ pub fn check(config: &Config, merged: &mut Merged) {
     rules.limits(&config.limits);
     rules.ballots(&config.ballots);
     rules.http(&config.http);
+    rules.web(&config.web);
     rules.cors(&config.cors);
 }
 
@@ -243,6 +244,18 @@ impl Rules<'_> {
             Duration::ZERO..=10 * MINUTE,
         );
         self.within("http.max_body", http.max_body, KIB..=16 * MIB);
+    }
+
+    fn web(&mut self, web: &Web) {
+        if web.root.as_ref().is_some_and(|root| !root.is_dir()) {
+            self.merged.report("web.root", "There is no such folder.");
+        }
+        if let Origins::Only(origins) = &web.embed_origins
+            && !origins.iter().all(Origin::is_web)
+        {
+            let reason = "Only http:// and https:// pages have frames.";
+            self.merged.report("web.embed_origins", reason);
+        }
     }
 
     fn cors(&mut self, cors: &Cors) {
