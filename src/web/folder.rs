@@ -7,8 +7,8 @@
 use std::fs::Metadata;
 use std::io::{self, SeekFrom};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
@@ -246,10 +246,9 @@ fn is_html(headers: &HeaderMap) -> bool {
 
 /// Weak, since the file may be sent compressed under the same one.
 fn tag(metadata: &Metadata) -> String {
-    let modified = metadata.modified().ok();
-    let age = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let nanoseconds = age.unwrap_or_default().as_nanos();
-    format!("W/\"{nanoseconds:x}.{:x}\"", metadata.len())
+    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+    let (file, size) = (metadata.ino(), metadata.len());
+    format!("W/\"{file:x}.{seconds:x}.{nanoseconds:x}.{size:x}\"")
 }
 
 /// The bytes that are asked for, where it is one range that the file has. All else may be ignored

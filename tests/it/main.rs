@@ -20,6 +20,7 @@ mod http;
 mod matrix;
 mod metrics;
 mod openapi;
+mod page;
 mod parity;
 mod processes;
 mod questions;

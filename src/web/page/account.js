@@ -18,7 +18,7 @@ export async function account({ signal, go, again }) {
         me.role === "admin" && h("a", { href: "/admin", class: "button" }, t("admin")),
         h("button", { type: "button", onclick: signOut }, t("signOut"))),
       profile(me, again),
-      password(),
+      password(me),
       await sessions(signal),
       h("section", { class: "panel" }, h("h2", {}, t("deleteAccount")),
         h("p", {}, t("deleteWarning")),
@@ -48,7 +48,7 @@ function profile(me, again) {
       buttons(h("button", {}, t("save")))));
 }
 
-function password() {
+function password(me) {
   const section = form({},
     async (data) => {
       await api("PUT", "/users/me/password", {
@@ -57,6 +57,8 @@ function password() {
       section.reset();
       toast(t("passwordChanged"));
     },
+    // For password managers.
+    input("username", { value: me.email, autocomplete: "username", hidden: true }),
     field(t("currentPassword"), input("current_password", { type: "password", autocomplete: "current-password" }), { pointer: "/current_password" }),
     field(t("newPassword"), input("new_password", { type: "password", autocomplete: "new-password" }), { pointer: "/new_password", hint: t("passwordHint") }),
     buttons(h("button", {}, t("changePassword"))));

@@ -8,13 +8,12 @@ import { t, when } from "./texts.js";
 
 export async function admin({ signal, go }) {
   if (!isSignedIn()) return void (await go("/login?next=/admin", { replace: true }));
-  const heading = heading(t("users"));
   const read = (cursor) => api("GET", address("/users", { limit: "50", cursor }), { signal });
   const first = await read().catch((error) => {
     if (error.status === 403) return null;
     throw error;
   });
-  if (!first) return { title: t("users"), content: [heading, h("p", { role: "alert" }, t("adminsOnly"))] };
+  if (!first) return { title: t("users"), content: [heading(t("users")), h("p", { role: "alert" }, t("adminsOnly"))] };
 
   const list = h("ul", { class: "rows", id: "users" });
   const more = buttons();
@@ -26,7 +25,7 @@ export async function admin({ signal, go }) {
   return {
     title: t("users"),
     content: [
-      heading,
+      heading(t("users")),
       buttons(h("a", { href: "/questions?whose=deleted", class: "button" }, t("deletedQuestions"))),
       h("section", { class: "panel" }, list, more),
     ],

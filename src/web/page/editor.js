@@ -50,7 +50,7 @@ export async function editor({ id, signal, go, drafts }) {
           toast(t("saved"));
           return go(`/questions/${id}`, { replace: true });
         },
-        field(t("question"), input("question_text", { value: question.question_text, maxlength: "200", disabled: settled, autofocus: !id }), { pointer: "/question_text" }),
+        field(t("question"), input("question_text", { value: question.question_text, maxlength: "200", disabled: settled, "data-first": !id }), { pointer: "/question_text" }),
         field(t("description"), h("textarea", { name: "description", rows: "3", maxlength: "2000" }, question.description ?? ""), { pointer: "/description", optional: true }),
         rows.fieldset,
         h("fieldset", { class: "row" }, h("legend", {}, t("howMany")),

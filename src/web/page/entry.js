@@ -25,7 +25,7 @@ export async function login({ query, go, offers }) {
           await enter(data.get("username"), data.get("password"));
           await go(next(query), { replace: true });
         },
-        field(t("username"), input("username", { autocomplete: "username", autofocus: true, autocapitalize: "none", spellcheck: "false" })),
+        field(t("username"), input("username", { autocomplete: "username", "data-first": true, autocapitalize: "none", spellcheck: "false" })),
         field(t("password"), input("password", { type: "password", autocomplete: "current-password" })),
         buttons(h("button", { class: "primary" }, t("signIn")))),
       offers.includes("registration")
@@ -50,7 +50,7 @@ export async function register({ query, go, offers }) {
             toast(t("welcome", { name: account.name }));
             await go(next(query), { replace: true });
           },
-          field(t("name"), input("name", { autocomplete: "nickname", maxlength: "40", autofocus: true }), { pointer: "/name" }),
+          field(t("name"), input("name", { autocomplete: "nickname", maxlength: "40", "data-first": true }), { pointer: "/name" }),
           field(t("email"), input("email", { type: "email", autocomplete: "username" }), { pointer: "/email" }),
           field(t("phone"), input("phone", { type: "tel", autocomplete: "tel" }), { pointer: "/phone", optional: true }),
           field(t("password"), input("password", { type: "password", autocomplete: "new-password" }), { pointer: "/password", hint: t("passwordHint") }),

@@ -83,7 +83,7 @@ async function show({ arrive = false, scroll = 0, drafts } = {}) {
   frame();
   if (arrive) {
     const heading = main.querySelector("h1");
-    (main.querySelector("[autofocus]") ?? heading ?? main).focus({ preventScroll: true });
+    (main.querySelector("[data-first]") ?? heading ?? main).focus({ preventScroll: true });
   }
   if (arrive || scroll) scrollTo(0, scroll);
 }

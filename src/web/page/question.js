@@ -201,6 +201,7 @@ function voting({ state, path, go, reread, keep }) {
         if (["voting_closed", "voting_not_open", "already_voted"].includes(error.code)) {
           reread(await mine(path)).catch(() => {});
         }
+        for (const one of error.errors ?? []) one.text = rule(question);
         throw error;
       }
     },

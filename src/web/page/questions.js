@@ -22,7 +22,7 @@ export async function home({ signal }) {
           h("a", { href: "/questions/new", class: "button primary" }, t("askQuestion")),
           h("a", { href: "/questions", class: "button" }, t("browse")))),
       h("h2", {}, t("openNow")),
-      data.length ? h("ul", { class: "cards" }, data.map(card)) : h("p", { class: "empty" }, t("nothing")),
+      data.length ? h("ul", { class: "cards" }, data.map((one) => card(one, "h3"))) : h("p", { class: "empty" }, t("nothing")),
     ],
   };
 }
@@ -50,7 +50,7 @@ export async function list({ query, signal, go }) {
   const more = buttons();
   function append({ data, meta }) {
     const from = cards.children.length;
-    cards.append(...data.map(card));
+    cards.append(...data.map((one) => card(one, "h2")));
     const n = cards.children.length;
     const something = meta.next_cursor ? "foundMore" : "found";
     const nothing = Object.values(parameters).some(Boolean) ? "nothingFound" : "nothing";
@@ -93,8 +93,8 @@ function choice(name, label, chosen, options, narrow) {
   }, Object.entries(options).map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
 }
 
-/** A question in a list: what it asks, how it stands. */
-export function card(question) {
+/** A question in a list: what it asks, how it stands. `level` is that of its heading. */
+function card(question, level) {
   const results = ofQuestion(question);
   let preview;
   if (results) {
@@ -104,7 +104,7 @@ export function card(question) {
     preview.list.classList.add("small");
   }
   return h("li", { class: "card" },
-    h("h3", {}, h("a", { href: `/questions/${question.id}` }, question.question_text)),
+    h(level, {}, h("a", { href: `/questions/${question.id}` }, question.question_text)),
     h("p", { class: "meta" }, badge(question), facts(question).map((fact) => h("span", {}, fact))),
     preview?.list);
 }

@@ -484,7 +484,8 @@ export function explain(problem) {
 }
 
 /** What is wrong with one field, as a sentence. */
-export function explainField({ message }) {
+export function explainField({ message, text }) {
+  if (text) return text;
   if (language === "zh") {
     const rule = rules.find(([pattern]) => pattern.test(message));
     if (rule) return `${message.replace(...rule)}。`;

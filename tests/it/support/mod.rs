@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod app;
+pub mod browser;
 pub mod crowd;
 pub mod engine;
 pub mod process;
@@ -9,6 +10,7 @@ pub mod require;
 
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};
+pub use browser::Browser;
 pub use process::{Server, polls};
 
 /// How much a test does: briefly in everyday runs, at full length with `POLLS_TEST_FULL=1`.
