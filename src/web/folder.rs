@@ -31,9 +31,6 @@ const AT_ONCE: u64 = 1 << 20;
 
 const INDEX: &str = "index.html";
 
-/// The one folder with a dot that is public (RFC 8615).
-const WELL_KNOWN: &str = ".well-known";
-
 pub struct Folder {
     root: PathBuf,
     show_index: bool,
@@ -100,11 +97,8 @@ impl Folder {
         } else {
             // A link within the folder must not lead to what is hidden there, either.
             let within = path.strip_prefix(&root).ok()?;
-            let parts = within.iter().map(|part| part.to_str());
-            if !parts
-                .enumerate()
-                .all(|(depth, part)| part.is_some_and(|part| is_public(depth, part)))
-            {
+            let mut parts = within.iter().map(|part| part.to_str());
+            if !parts.all(|part| part.is_some_and(is_public)) {
                 return None;
             }
         }
@@ -126,7 +120,7 @@ impl Folder {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            if !is_public(relative.iter().count(), &name) {
+            if !is_public(&name) {
                 continue;
             }
             match self.find(&relative.join(&name)).await {
@@ -180,11 +174,11 @@ fn relative(path: &str) -> Option<PathBuf> {
     if path.is_empty() {
         return Some(relative);
     }
-    for (depth, part) in path.split('/').enumerate() {
+    for part in path.split('/') {
         // Part by part, so that a slash in disguise stays within its part, where none may be.
         let part = percent_decode_str(part).decode_utf8().ok()?;
         let plain = |letter: char| !letter.is_control() && !matches!(letter, '/' | '\\');
-        if part.is_empty() || !part.chars().all(plain) || !is_public(depth, &part) {
+        if part.is_empty() || !part.chars().all(plain) || !is_public(&part) {
             return None;
         }
         relative.push(&*part);
@@ -193,8 +187,8 @@ fn relative(path: &str) -> Option<PathBuf> {
 }
 
 /// Whether a name is not hidden. `.` and `..` are names with a dot like others.
-fn is_public(depth: usize, name: &str) -> bool {
-    !name.starts_with('.') || (depth == 0 && name == WELL_KNOWN)
+fn is_public(name: &str) -> bool {
+    !name.starts_with('.')
 }
 
 /// A name as a part of an address.
@@ -327,7 +321,6 @@ mod tests {
         fine("/a/", "a");
         fine("/%E6%8A%95%E7%A5%A8.html", "投票.html");
         fine("/a%20b", "a b");
-        fine("/.well-known/security.txt", ".well-known/security.txt");
         // What remains after one decoding is a name, not a path.
         fine("/%252e%252e", "%2e%2e");
         for evil in [
@@ -346,7 +339,7 @@ mod tests {
             "/.env",
             "/a/.git/config",
             "/%2eenv",
-            "/a/.well-known/x",
+            "/.well-known/x",
             "//etc/passwd",
             "/a//b",
             "/%ff",

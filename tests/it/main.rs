@@ -31,3 +31,4 @@ mod support;
 mod tidy;
 mod tokens;
 mod visibility;
+mod web;
