@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Method;
@@ -20,9 +21,13 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError};
 use crate::failure::Failure;
+use crate::http::cors::Cors;
 use crate::http::{self, Listener, Metrics, Operation, spec};
+use crate::live::Hub;
+use crate::live::api::LiveApi;
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::closing;
+use crate::share::{self, Share};
 use crate::tallies::api::ResultsApi;
 use crate::tallies::view::Views;
 use crate::users::api::UsersApi;
@@ -56,6 +61,7 @@ pub struct App {
     pub config: Config,
     pub clock: Clock,
     pub db: Db,
+    pub share: Share,
     pub authority: Authority,
     pub ballot_box: BallotBox,
     counted: JoinHandle<()>,
@@ -70,6 +76,8 @@ pub enum OpenError {
     Migrate(#[from] MigrateError),
     #[error("the database is not at this version's schema; run `polls migrate up`")]
     Outdated,
+    #[error(transparent)]
+    Share(#[from] share::OpenError),
     #[error(transparent)]
     Authority(#[from] auth::OpenError),
 }
@@ -98,12 +106,15 @@ impl App {
         {
             return Err(OpenError::Outdated);
         }
-        let authority = Authority::open(db.clone(), clock.clone(), &config).await?;
-        let (ballot_box, counted) = BallotBox::open(db.clone(), clock.clone(), &config.ballots);
+        let share = Share::open(&config.share, db.clone(), clock.clone())?;
+        let authority = Authority::open(db.clone(), clock.clone(), share.clone(), &config).await?;
+        let (ballot_box, counted) =
+            BallotBox::open(db.clone(), clock.clone(), share.clone(), &config.ballots);
         Ok(App {
             config,
             clock,
             db,
+            share,
             authority,
             ballot_box,
             counted,
@@ -135,6 +146,7 @@ pub type Apis = (
     ChoicesApi,
     BallotsApi,
     ResultsApi,
+    LiveApi,
 );
 
 /// The OpenAPI document of the API.
@@ -147,10 +159,12 @@ pub fn document() -> serde_json::Value {
 }
 
 /// The API, as its handlers.
-fn api(app: &App, views: Views) -> OpenApiService<Apis, ()> {
+fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> OpenApiService<Apis, ()> {
     let App {
+        config,
         db,
         clock,
+        share,
         authority,
         ballot_box,
         ..
@@ -162,18 +176,29 @@ fn api(app: &App, views: Views) -> OpenApiService<Apis, ()> {
             db: db.clone(),
             clock: clock.clone(),
             views: views.clone(),
+            share: share.clone(),
         },
         ChoicesApi {
             db: db.clone(),
             clock: clock.clone(),
             views: views.clone(),
+            share: share.clone(),
         },
         BallotsApi {
             db: db.clone(),
             ballot_box: ballot_box.clone(),
             views: views.clone(),
         },
-        ResultsApi { views },
+        ResultsApi {
+            views: views.clone(),
+        },
+        LiveApi {
+            hub,
+            views,
+            authority: authority.clone(),
+            cors: Arc::new(Cors::new(&config.cors)),
+            tasks,
+        },
     );
     OpenApiService::new(apis, "polls", env!("CARGO_PKG_VERSION"))
 }
@@ -188,7 +213,7 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let stop = CancellationToken::new();
     http::stop_on_signals(stop.clone())?;
     greet(&app, &listener);
-    run(app, listener, metrics, stop).await;
+    Box::pin(run(app, listener, metrics, stop)).await;
     Ok(())
 }
 
@@ -206,9 +231,19 @@ async fn listen(server: &config::Server) -> Result<Listener, ListenError> {
 pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: CancellationToken) {
     let background = TaskTracker::new();
     let interval = app.config.ballots.seal_interval;
-    let sealing = closing::keep_sealing(app.db.clone(), app.clock.clone(), interval);
+    let sealing = closing::keep_sealing(
+        app.db.clone(),
+        app.clock.clone(),
+        app.share.clone(),
+        interval,
+    );
     // Until the last request is answered: tokens are revoked and questions close meanwhile.
     let done = CancellationToken::new();
+    app.share.connect().await;
+    background.spawn(
+        done.clone()
+            .run_until_cancelled_owned(app.share.clone().keep()),
+    );
     background.spawn(done.clone().run_until_cancelled_owned(sealing));
     background.spawn(
         done.clone()
@@ -222,10 +257,28 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
                 .run_until_cancelled_owned(app.db.clone().keep_measuring()),
         );
     }
+    let views = Views::new(app.db.clone(), app.clock.clone());
+    let hub = Hub::new(
+        app.db.clone(),
+        app.clock.clone(),
+        app.share.clone(),
+        app.authority.clone(),
+        views.clone(),
+        &app.config,
+    );
+    background.spawn(done.clone().run_until_cancelled_owned(hub.clone().keep()));
+    let end_of_streams = {
+        let (hub, stop) = (hub.clone(), stop.clone());
+        async move {
+            stop.cancelled().await;
+            hub.stop();
+        }
+    };
+    background.spawn(end_of_streams);
     background.close();
 
     let tasks = TaskTracker::new();
-    let endpoint = endpoint(&app, metrics, stop.clone(), tasks.clone());
+    let endpoint = endpoint(&app, (views, hub), metrics, stop.clone(), tasks.clone());
     http::serve(listener, endpoint, &app.config.http, stop, tasks).await;
     done.cancel();
     background.wait().await;
@@ -235,12 +288,12 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
 /// Everything that is served, with the house around it.
 fn endpoint(
     app: &App,
+    (views, hub): (Views, Hub),
     metrics: Option<Metrics>,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) -> impl poem::Endpoint<Output = poem::Response> + 'static {
-    let views = Views::new(app.db.clone(), app.clock.clone());
-    let service = api(app, views.clone());
+    let service = api(app, views.clone(), hub, tasks.clone());
     let document = document();
     let routes = spec::operations(&document)
         .into_iter()

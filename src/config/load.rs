@@ -9,7 +9,7 @@ use figment::providers::{Format, Yaml, YamlExtended};
 use figment::value::{Dict, Empty, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, DatabaseUrl, MASK, Problem, Problems, manual, rules};
+use super::{Config, DatabaseUrl, MASK, Problem, Problems, RedisUrl, manual, rules};
 
 /// What the name of the layer below all others is.
 const DEFAULT: &str = "default";
@@ -293,9 +293,21 @@ impl Merged {
     pub fn shown(&self, key: &str) -> String {
         match (key, self.figment.find_value(key)) {
             (_, Err(_) | Ok(Value::Empty(..))) => "null".to_owned(),
-            ("database.password" | "auth.key", _) => MASK.to_owned(),
+            ("database.password" | "share.redis_password" | "auth.key", _) => MASK.to_owned(),
             ("database.url", Ok(Value::String(_, url))) => line(&DatabaseUrl::masked(&url)),
-            ("database.url", _) => MASK.to_owned(),
+            ("share.redis_url", Ok(Value::String(_, url))) => line(&RedisUrl::masked(&url)),
+            ("database.urls", Ok(Value::String(_, urls))) => {
+                let masked = urls.split(',').map(|url| DatabaseUrl::masked(url.trim()));
+                line(&masked.collect::<Vec<_>>().join(","))
+            }
+            ("database.urls", Ok(Value::Array(_, urls))) => {
+                let masked = urls.iter().map(|url| match url.as_str() {
+                    Some(url) => DatabaseUrl::masked(url),
+                    None => MASK.to_owned(),
+                });
+                written(&Value::from(masked.collect::<Vec<_>>()))
+            }
+            ("database.url" | "database.urls" | "share.redis_url", _) => MASK.to_owned(),
             (_, Ok(value)) => written(&value),
         }
     }

@@ -11,6 +11,7 @@ mod load;
 mod manual;
 mod origin;
 mod problem;
+mod redis_url;
 mod rules;
 mod secret;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use database_url::DatabaseUrl;
 pub use load::{Flag, Loaded, Setting, Sources, load};
 pub use origin::{Origin, Origins};
 pub use problem::{Problem, Problems};
+pub use redis_url::RedisUrl;
 pub use rules::hmac_key;
 pub use secret::{MASK, Secret};
 
@@ -40,7 +42,9 @@ pub struct Config {
     pub auth: Auth,
     pub accounts: Accounts,
     pub limits: Limits,
+    pub share: Share,
     pub ballots: Ballots,
+    pub live: Live,
     pub http: Http,
     pub web: Web,
     pub cors: Cors,
@@ -83,6 +87,9 @@ pub struct Server {
 #[serde(deny_unknown_fields)]
 pub struct Database {
     pub url: DatabaseUrl,
+    /// Hosts of one database, instead of `url`: the first that can be written to is used.
+    #[serde(deserialize_with = "forms::database_urls")]
+    pub urls: Vec<DatabaseUrl>,
     pub user: Option<String>,
     pub password: Option<Secret>,
     pub min_connections: u32,
@@ -93,16 +100,40 @@ pub struct Database {
     pub idle_timeout: Duration,
     #[serde(deserialize_with = "forms::duration")]
     pub max_lifetime: Duration,
+    /// How long the server may work on one statement.
+    #[serde(deserialize_with = "forms::duration")]
+    pub statement_timeout: Duration,
+    /// None leaves it to the URL.
+    #[serde(deserialize_with = "forms::optional_name")]
+    pub tls: Option<Tls>,
+    /// A PEM file with the authorities that are trusted, instead of the public ones.
+    pub tls_ca: Option<PathBuf>,
     /// Whether `serve` brings the schema up to date.
     pub migrate: bool,
 }
 
 impl Database {
-    /// What the driver is given: the URL with `user` and `password` in it.
-    pub fn connection_url(&self) -> Secret {
-        self.url
-            .with_credentials(self.user.as_deref(), self.password.as_ref())
+    /// The hosts to try, in this order; one where `urls` is empty.
+    pub fn urls(&self) -> &[DatabaseUrl] {
+        match &*self.urls {
+            [] => std::slice::from_ref(&self.url),
+            urls => urls,
+        }
     }
+}
+
+/// How a connection to a database server is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    Disable,
+    /// Where the server offers it.
+    Prefer,
+    Require,
+    /// The server's certificate must be of a trusted authority.
+    VerifyCa,
+    /// And name the host.
+    VerifyFull,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -169,6 +200,19 @@ pub struct Limits {
     pub window: Duration,
 }
 
+/// What the processes of one database share.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    pub redis_url: Option<RedisUrl>,
+    pub redis_password: Option<Secret>,
+    /// What the names of keys and channels begin with.
+    pub prefix: String,
+    /// How long a request waits for what is shared.
+    #[serde(deserialize_with = "forms::duration")]
+    pub timeout: Duration,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ballots {
@@ -179,6 +223,22 @@ pub struct Ballots {
     /// How often closed questions are looked for that wait for their seal.
     #[serde(deserialize_with = "forms::duration")]
     pub seal_interval: Duration,
+}
+
+/// Live results.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    pub max_streams: u32,
+    pub max_streams_per_address: u32,
+    /// How often versions are asked for where no news comes.
+    #[serde(deserialize_with = "forms::duration")]
+    pub poll_interval: Duration,
+    #[serde(deserialize_with = "forms::duration")]
+    pub heartbeat: Duration,
+    /// How long a client may leave unread what it was sent.
+    #[serde(deserialize_with = "forms::duration")]
+    pub patience: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]

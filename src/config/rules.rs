@@ -9,8 +9,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{EncodingKey, Header};
 
 use super::load::Merged;
-use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits};
-use super::{Cors, Origin, Origins, Secret, Server, Web};
+use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits, Live};
+use super::{Cors, DatabaseUrl, Origin, Origins, Secret, Server, Share, Web};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,7 +32,9 @@ pub fn check(config: &Config, merged: &mut Merged) {
     rules.auth(&config.auth);
     rules.accounts(&config.accounts);
     rules.limits(&config.limits);
+    rules.share(&config.share);
     rules.ballots(&config.ballots);
+    rules.live(&config.live);
     rules.http(&config.http);
     rules.web(&config.web);
     rules.cors(&config.cors);
@@ -83,26 +85,47 @@ impl Rules<'_> {
         );
         self.within("database.idle_timeout", database.idle_timeout, SECOND..=DAY);
         self.within("database.max_lifetime", database.max_lifetime, SECOND..=DAY);
+        self.within(
+            "database.statement_timeout",
+            database.statement_timeout,
+            100 * MILLISECOND..=10 * MINUTE,
+        );
         self.at_most(
             ("database.min_connections", database.min_connections),
             ("database.max_connections", database.max_connections),
         );
 
+        self.hosts(database);
         self.credentials(database);
     }
 
+    fn hosts(&mut self, database: &Database) {
+        let Some(first) = database.urls.first() else {
+            return;
+        };
+        if self.merged.is_set("database.url") {
+            let pair = ("database.urls", "database.url");
+            self.contradiction(pair, "Only one of them can be used", "Remove one.");
+        }
+        if database.urls.iter().any(DatabaseUrl::is_file) {
+            let reason = "An SQLite file has no hosts. Use database.url.";
+            self.merged.report("database.urls", reason);
+        } else if database.urls.iter().any(|url| !url.is_like(first)) {
+            let reason = "These are not hosts of one database: the servers are of two kinds, or \
+                the databases have two names.";
+            self.merged.report("database.urls", reason);
+        }
+    }
+
     fn credentials(&mut self, database: &Database) {
-        let Database {
-            url,
-            user,
-            password,
-            ..
-        } = database;
-        let (with_user, with_password) = (
-            ("database.user", "database.url"),
-            ("database.password", "database.url"),
-        );
-        if url.is_file() {
+        let Database { user, password, .. } = database;
+        let urls = database.urls();
+        let key = match &*database.urls {
+            [] => "database.url",
+            _ => "database.urls",
+        };
+        let (with_user, with_password) = (("database.user", key), ("database.password", key));
+        if urls.iter().all(DatabaseUrl::is_file) {
             let why = "Nobody signs in to an SQLite file";
             let how = "Remove it, or change the URL.";
             if user.is_some() {
@@ -111,17 +134,26 @@ impl Rules<'_> {
             if password.is_some() {
                 self.contradiction(with_password, why, how);
             }
+            for (other, set) in [
+                ("database.tls", database.tls.is_some()),
+                ("database.tls_ca", database.tls_ca.is_some()),
+            ] {
+                if set {
+                    let why = "An SQLite file is not on the network";
+                    self.contradiction((other, key), why, how);
+                }
+            }
             return;
         }
-        if user.is_some() && url.has_user() {
+        if user.is_some() && urls.iter().any(DatabaseUrl::has_user) {
             let why = "The account is in the URL already";
             self.contradiction(with_user, why, "Remove one.");
         }
-        if password.is_some() && url.has_password() {
+        if password.is_some() && urls.iter().any(DatabaseUrl::has_password) {
             let why = "The password is in the URL already";
             self.contradiction(with_password, why, "Remove it from the URL.");
         }
-        if password.is_some() && user.is_none() && !url.has_user() {
+        if password.is_some() && user.is_none() && !urls.iter().all(DatabaseUrl::has_user) {
             let why = "Nobody is named whose password this is";
             self.contradiction(("database.password", "database.user"), why, "Set it.");
         }
@@ -212,6 +244,31 @@ impl Rules<'_> {
         self.within("limits.window", limits.window, SECOND..=DAY);
     }
 
+    fn share(&mut self, share: &Share) {
+        let named = |letter: char| letter.is_ascii_alphanumeric() || ":._-{}".contains(letter);
+        if !(1..=64).contains(&share.prefix.len()) || !share.prefix.chars().all(named) {
+            let reason = "This does not fit into the names of keys.";
+            self.merged.report("share.prefix", reason);
+        }
+        self.within(
+            "share.timeout",
+            share.timeout,
+            10 * MILLISECOND..=5 * SECOND,
+        );
+        let pair = ("share.redis_password", "share.redis_url");
+        match (&share.redis_password, &share.redis_url) {
+            (Some(_), None) => {
+                let why = "Nothing is named that this password is for";
+                self.contradiction(pair, why, "Set it.");
+            }
+            (Some(_), Some(url)) if url.has_password() => {
+                let why = "The password is in the URL already";
+                self.contradiction(pair, why, "Remove it from the URL.");
+            }
+            _ => {}
+        }
+    }
+
     fn ballots(&mut self, ballots: &Ballots) {
         self.within("ballots.queue", ballots.queue, 1..=1_000_000);
         self.within("ballots.batch", ballots.batch, 1..=10_000);
@@ -224,6 +281,26 @@ impl Rules<'_> {
             ("ballots.batch", ballots.batch),
             ("ballots.queue", ballots.queue),
         );
+    }
+
+    fn live(&mut self, live: &Live) {
+        for (key, count) in [
+            ("live.max_streams", live.max_streams),
+            ("live.max_streams_per_address", live.max_streams_per_address),
+        ] {
+            self.within(key, count, 0..=1_000_000);
+        }
+        self.within(
+            "live.poll_interval",
+            live.poll_interval,
+            50 * MILLISECOND..=10 * SECOND,
+        );
+        for (key, span) in [
+            ("live.heartbeat", live.heartbeat),
+            ("live.patience", live.patience),
+        ] {
+            self.within(key, span, 100 * MILLISECOND..=5 * MINUTE);
+        }
     }
 
     fn http(&mut self, http: &Http) {

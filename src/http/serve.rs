@@ -219,6 +219,17 @@ pub async fn serve<E>(
     }
 }
 
+/// The connection that a request came over, as its extension.
+#[derive(Clone)]
+pub struct Connection(Arc<CancellationToken>);
+
+impl Connection {
+    /// Ends it at once, whatever is still to be sent.
+    pub fn drop_now(&self) {
+        self.0.cancel();
+    }
+}
+
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -268,8 +279,13 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::default());
-        let service = service_fn(|request| {
+        // Tokens of its own, since all connections would queue for the lock of a shared one.
+        let shutdown = self.shutdown.child_token();
+        let abandon = Arc::new(self.abandon.child_token());
+        let service = service_fn(|mut request: http::Request<Incoming>| {
             let (server, peer, busy) = (self.clone(), peer.clone(), activity.begin());
+            let connection = Connection(abandon.clone());
+            request.extensions_mut().insert(connection);
             async move {
                 let response = server.answer(request, peer).await;
                 drop(busy);
@@ -281,8 +297,6 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             activity: activity.clone(),
         });
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
-        // Tokens of its own, since all connections would queue for the lock of a shared one.
-        let (shutdown, abandon) = (self.shutdown.child_token(), self.abandon.child_token());
         let (mut stopping, mut lulled) = (false, false);
         loop {
             tokio::select! {

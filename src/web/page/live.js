@@ -11,14 +11,12 @@ const SELDOM = 10_000;
 /** The server says something every 15 seconds; a stream that is silent for longer is dead. */
 const SILENCE = 40_000;
 
-/** What there is nothing to wait for after, by the server's words. */
+/** After what there is nothing more to follow, by the server's words. */
 const ENDS = {
   closed: "closed",
   deleted: "deleted",
-  not_found: "deleted",
   hidden: "hidden",
-  not_visible: "hidden",
-  no_longer_visible: "hidden",
+  not_found: "deleted",
   results_hidden: "hidden",
 };
 
@@ -86,7 +84,7 @@ async function stream(path, outer, tell) {
     for await (const { type, data, id } of events(answer.body, heard)) {
       if (id !== undefined) seen.set(path, id);
       if (type === "results") tell("live", JSON.parse(data));
-      if (type === "end") return ENDS[reason(data)];
+      if (type === "end") return ENDS[JSON.parse(data).reason];
     }
     return undefined;
   } catch (error) {
@@ -95,11 +93,6 @@ async function stream(path, outer, tell) {
   } finally {
     clearTimeout(timer);
   }
-}
-
-function reason(data) {
-  const body = JSON.parse(data);
-  return body.reason ?? body.code ?? body;
 }
 
 /** Server-sent events, as the HTML standard has them (section 9.2.6). */

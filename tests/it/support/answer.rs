@@ -20,14 +20,23 @@ impl Answer {
     pub async fn read(request: String, response: reqwest::Response) -> reqwest::Result<Answer> {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await?;
-        let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Ok(Answer {
+        Ok(Answer::of(&request, status, headers, bytes))
+    }
+
+    /// An answer that was read already.
+    pub fn of(
+        request: &str,
+        status: StatusCode,
+        headers: HeaderMap,
+        bytes: bytes::Bytes,
+    ) -> Answer {
+        Answer {
             status,
             headers,
+            json: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
             bytes,
-            json,
-            request,
-        })
+            request: request.to_owned(),
+        }
     }
 
     /// Reads what came over a socket, of which the body goes on to the end.

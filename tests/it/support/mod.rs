@@ -1,17 +1,32 @@
 //! A server for each test, and people to call it.
 
+use std::time::Duration;
+
 mod answer;
 pub mod app;
 pub mod browser;
 pub mod crowd;
 pub mod engine;
+pub mod live;
 pub mod process;
+pub mod redis;
 pub mod require;
 
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};
 pub use browser::Browser;
 pub use process::{Server, polls};
+
+/// Waits until it is so.
+pub async fn eventually(is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), waiting);
+    waited.await.expect("it comes about");
+}
 
 /// How much a test does: briefly in everyday runs, at full length with `POLLS_TEST_FULL=1`.
 pub fn amount(brief: usize, full: usize) -> usize {
