@@ -179,6 +179,9 @@ async fn two_browsers_watch_while_a_third_party_votes() {
     for browser in [&one, &other] {
         browser.go(&path_of(&question)).await;
         browser.sees_votes("java", "0").await;
+        // By the server's events, not by asking again and again.
+        let live = "return Boolean(document.querySelector('.how.live'))";
+        browser.until("live stream", live).await;
     }
     author.vote(&question, &[1]).await.expect(201);
     for browser in [&one, &other] {
