@@ -251,6 +251,12 @@ pub struct Http {
     /// Until a request's body must have arrived.
     #[serde(deserialize_with = "forms::duration")]
     pub body_timeout: Duration,
+    /// How long `/readyz` says no before anything else changes at shutdown.
+    #[serde(deserialize_with = "forms::duration")]
+    pub shutdown_delay: Duration,
+    /// How long connections without a request stay open at shutdown.
+    #[serde(deserialize_with = "forms::duration")]
+    pub shutdown_linger: Duration,
     /// How long requests may take to finish at shutdown.
     #[serde(deserialize_with = "forms::duration")]
     pub shutdown_grace: Duration,

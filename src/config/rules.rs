@@ -316,6 +316,16 @@ impl Rules<'_> {
             100 * MILLISECOND..=10 * MINUTE,
         );
         self.within(
+            "http.shutdown_delay",
+            http.shutdown_delay,
+            Duration::ZERO..=10 * MINUTE,
+        );
+        self.within(
+            "http.shutdown_linger",
+            http.shutdown_linger,
+            Duration::ZERO..=10 * MINUTE,
+        );
+        self.within(
             "http.shutdown_grace",
             http.shutdown_grace,
             Duration::ZERO..=10 * MINUTE,

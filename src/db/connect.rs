@@ -34,7 +34,7 @@ pub enum ConnectError {
     Open(String, #[source] DbErr),
     #[error("cannot use the database's URL")]
     Url(#[source] sqlx::Error),
-    #[error("no database can be used; {0}")]
+    #[error("cannot open the database: {0}")]
     NoHost(#[from] NoHost),
 }
 

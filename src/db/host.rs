@@ -1,5 +1,6 @@
 //! One host of a database server: connecting, and whether it can be written to.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -222,45 +223,56 @@ pub(super) enum Session {
 }
 
 impl Session {
-    pub async fn flavour(&mut self) -> sqlx::Result<Flavour> {
+    /// Which kind of server it is, where it takes writes: where it is the primary, and part of its
+    /// cluster.
+    pub async fn writable(&mut self) -> sqlx::Result<Option<Flavour>> {
         let connection = match self {
-            Session::Postgres(_) => return Ok(Flavour::Postgres),
-            Session::MySql(connection) => connection,
-        };
-        let version = sqlx::raw_sql("SHOW VARIABLES LIKE 'version'");
-        let version: String = version.fetch_one(&mut *connection).await?.try_get(1)?;
-        if !version.to_ascii_lowercase().contains("mariadb") {
-            return Ok(Flavour::MySql);
-        }
-        let galera = sqlx::raw_sql("SHOW VARIABLES LIKE 'wsrep_on'");
-        let galera = galera.fetch_optional(&mut *connection).await?;
-        let galera: Option<String> = galera.map(|row| row.try_get(1)).transpose()?;
-        Ok(Flavour::MariaDb {
-            galera: galera.as_deref() == Some("ON"),
-        })
-    }
-
-    /// Whether the host takes writes: it is the primary, and part of its cluster.
-    pub async fn is_writable(&mut self) -> sqlx::Result<bool> {
-        match self {
             Session::Postgres(connection) => {
                 let asked = "SELECT NOT pg_is_in_recovery() \
                     AND NOT current_setting('default_transaction_read_only')::boolean";
                 let row = sqlx::raw_sql(asked).fetch_one(connection).await?;
                 // Unprepared statements are answered in text.
-                row.try_get_unchecked::<String, _>(0)
-                    .map(|writable| writable == "t")
+                let writable: String = row.try_get_unchecked(0)?;
+                return Ok((writable == "t").then_some(Flavour::Postgres));
             }
-            Session::MySql(connection) => {
-                // A node that has lost its cluster answers nothing but this.
-                let ready = sqlx::raw_sql("SHOW STATUS LIKE 'wsrep_ready'");
-                let ready = ready.fetch_optional(&mut *connection).await?;
-                let ready: Option<String> = ready.map(|row| row.try_get(1)).transpose()?;
-                let read_only = sqlx::raw_sql("SHOW GLOBAL VARIABLES LIKE 'read_only'");
-                let read_only: String = read_only.fetch_one(&mut *connection).await?.try_get(1)?;
-                // OFF, ON, and in later versions how strictly.
-                Ok(ready.is_none_or(|ready| ready == "ON") && read_only == "OFF")
-            }
+            Session::MySql(connection) => connection,
+        };
+        let asked = "SHOW GLOBAL VARIABLES \
+            WHERE Variable_name IN ('version', 'read_only', 'wsrep_on')";
+        let variables = values(connection, asked).await?;
+        let variable = |name: &str| variables.get(name).map(String::as_str);
+        let galera = variable("wsrep_on") == Some("ON");
+        // A node that has lost its cluster answers nothing but this.
+        let ready = "SHOW GLOBAL STATUS LIKE 'wsrep_ready'";
+        if galera
+            && values(connection, ready)
+                .await?
+                .values()
+                .all(|ready| ready != "ON")
+        {
+            return Ok(None);
         }
+        // OFF, ON, and in later versions how strictly.
+        if variable("read_only") != Some("OFF") {
+            return Ok(None);
+        }
+        let version = variable("version").unwrap_or_default();
+        Ok(Some(
+            match version.to_ascii_lowercase().contains("mariadb") {
+                true => Flavour::MariaDb { galera },
+                false => Flavour::MySql,
+            },
+        ))
     }
+}
+
+/// The names and values that a SHOW statement lists.
+async fn values(
+    connection: &mut MySqlConnection,
+    show: &'static str,
+) -> sqlx::Result<HashMap<String, String>> {
+    let rows = sqlx::raw_sql(show).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
 }

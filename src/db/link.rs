@@ -10,7 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use metrics::gauge;
 use sea_orm::{ConnAcquireErr, DatabaseConnection, DbBackend, DbErr};
 use tokio::sync::watch;
@@ -28,7 +29,10 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// The time for connecting to a host that is looked for.
-const CONNECT: Duration = Duration::from_secs(1);
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// How long a host is preferred to the next in the list.
+const PREFERENCE: Duration = Duration::from_millis(300);
 
 /// How long after no host was found they are asked again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -251,9 +255,15 @@ impl Found {
 
 /// The first of the hosts that can be written to.
 async fn find(hosts: &[Arc<Host>]) -> Result<Found, NoHost> {
+    let mut asked: FuturesUnordered<_> = (0_u32..)
+        .zip(hosts)
+        .map(|(place, host)| async move {
+            sleep(PREFERENCE * place).await;
+            (host, ask(host).await)
+        })
+        .collect();
     let mut errors = Vec::new();
-    let outcomes = join_all(hosts.iter().map(ask)).await;
-    for (host, outcome) in hosts.iter().zip(outcomes) {
+    while let Some((host, outcome)) = asked.next().await {
         match outcome {
             Ok(found) => return Ok(found),
             Err(error) => errors.push((host.name.clone(), error)),
@@ -265,10 +275,7 @@ async fn find(hosts: &[Arc<Host>]) -> Result<Found, NoHost> {
 async fn ask(host: &Arc<Host>) -> Result<Found, HostError> {
     let asked = timeout(CONNECT, async {
         let mut session = host.connect().await?;
-        if !session.is_writable().await? {
-            return Err(HostError::ReadOnly);
-        }
-        let flavour = session.flavour().await?;
+        let flavour = session.writable().await?.ok_or(HostError::ReadOnly)?;
         let host = host.clone();
         Ok(Found {
             host,
@@ -329,12 +336,12 @@ async fn watch(found: &mut Found) -> (HostError, Instant) {
     let mut heard = Instant::now();
     loop {
         sleep(INTERVAL).await;
-        let error = match timeout(SILENCE, found.session.is_writable()).await {
-            Ok(Ok(true)) => {
+        let error = match timeout(SILENCE, found.session.writable()).await {
+            Ok(Ok(Some(_))) => {
                 heard = Instant::now();
                 continue;
             }
-            Ok(Ok(false)) => HostError::ReadOnly,
+            Ok(Ok(None)) => HostError::ReadOnly,
             Ok(Err(error)) => HostError::Connect(error),
             Err(_) => HostError::Silent,
         };

@@ -36,7 +36,9 @@ pub use schema::{MigrateError, Step};
 pub use script::Script;
 
 /// How often something is tried at most.
-const ATTEMPTS: u32 = 8;
+///
+/// On a cluster a process may well lose against others ten times in a row.
+const ATTEMPTS: u32 = 24;
 
 /// For how long something is tried anew.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -175,7 +177,7 @@ impl Attempts {
 
     /// Waits a little longer after each attempt, at random so that rivals part.
     async fn pause(&mut self) {
-        let most = 5_u64 << self.made;
+        let most = 5_u64 << self.made.min(5);
         let millis = rand::rng().random_range(1..=most);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         self.made += 1;
@@ -248,6 +250,19 @@ impl ConnectionTrait for Reader {
 /// A write transaction on loan to a verb; ended by [`Db::write`].
 #[derive(Debug, Clone)]
 pub struct Transaction(Arc<DatabaseTransaction>);
+
+impl Transaction {
+    /// Excludes all others that ask for the lock of this name, on every node, until the end of
+    /// this transaction: some wait, and some have to begin anew.
+    ///
+    /// Locks of rows are their node's alone, but of two writes of one row only one is committed.
+    pub async fn exclude(&self, name: &str) -> Result<(), DbErr> {
+        let adding = adding(self, "locks", "name", "taken");
+        let sql = format!("INSERT INTO locks (name, taken) VALUES (?, 1) {adding}");
+        let taking = statement(self, &sql, [name.into()]);
+        self.execute_raw(taking).await.map(drop)
+    }
+}
 
 #[async_trait::async_trait]
 impl ConnectionTrait for Transaction {

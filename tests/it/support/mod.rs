@@ -6,11 +6,14 @@ mod answer;
 pub mod app;
 pub mod browser;
 pub mod crowd;
+pub mod database;
 pub mod engine;
 pub mod live;
+pub mod nginx;
 pub mod process;
 pub mod redis;
 pub mod require;
+pub mod stub;
 
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};
