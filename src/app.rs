@@ -32,7 +32,7 @@ use crate::share::{self, Share};
 use crate::tallies::api::ResultsApi;
 use crate::tallies::view::Views;
 use crate::users::api::UsersApi;
-use crate::{auth, questions, telemetry};
+use crate::{auth, questions, telemetry, web};
 
 /// Where the API begins.
 pub const PREFIX: &str = http::API;
@@ -304,13 +304,14 @@ fn endpoint(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) -> impl poem::Endpoint<Output = poem::Response> + 'static {
-    let service = api(app, views, hub, tasks.clone());
+    let service = api(app, views.clone(), hub, tasks.clone());
     let document = document();
     let routes = spec::operations(&document)
         .into_iter()
         .map(|operation| with_room(operation, app.config.http.max_body))
         .chain(spec::site_operations(app.config.http.docs))
-        .chain(http::operations(metrics.is_some()))
+        .chain(http::operations(metrics.is_some(), !app.config.web.enabled))
+        .chain(web::operations(&app.config))
         .chain(auth::api::well_known_operations());
     let routes = http::Routes::new(routes);
     let db = app.db.clone();
@@ -322,7 +323,8 @@ fn endpoint(
         .nest(PREFIX, service)
         .nest(auth::api::WELL_KNOWN, auth::api::well_known());
     let router = spec::mount(router, &document, &app.config.http);
-    let router = http::mount(router, check, stop, metrics).data(app.authority.clone());
+    let router = http::mount(router, check, stop, metrics, !app.config.web.enabled);
+    let router = web::mount(router, &app.config, views).data(app.authority.clone());
     let router = router.into_endpoint().map_to_response();
     http::stack(router, &app.config, routes, app.clock.clone(), tasks)
 }
@@ -348,6 +350,9 @@ async fn ready(db: &Db) -> Result<(), Failure> {
 fn greet(app: &App, listener: &Listener) {
     let address = listener.address();
     println!("polls {} is ready", env!("CARGO_PKG_VERSION"));
+    if app.config.web.enabled {
+        println!("  Web page    {address}/");
+    }
     println!("  API         {address}{PREFIX}");
     if app.config.http.docs {
         println!("  Swagger UI  {address}/docs");

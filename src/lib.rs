@@ -42,6 +42,7 @@
 //! verb, SeaORM. There is no service layer and no repository trait; SeaORM is the abstraction.
 //!
 //! Around it:
+//! - [`web`]: the page for people, which uses nothing but the API.
 //! - [`app`]: the whole wiring, once.
 //! - [`cli`]: the commands. [`seed`]: sample data. [`telemetry`]: logs.
 //! - [`load`]: the load tester, which stands on HTTP alone.
@@ -79,3 +80,4 @@ pub mod tallies;
 pub mod telemetry;
 pub mod text;
 pub mod users;
+pub mod web;

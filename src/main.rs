@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(MISTAKE);
         }
     };
-    match cli::run(command, loaded).await {
+    match Box::pin(cli::run(command, loaded)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if cli::is_enough(&*error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -46,6 +46,7 @@ pub struct Config {
     pub ballots: Ballots,
     pub live: Live,
     pub http: Http,
+    pub web: Web,
     pub cors: Cors,
     pub log: Log,
 }
@@ -267,6 +268,21 @@ pub struct Http {
     pub docs: bool,
     /// Whether /metrics is served.
     pub metrics: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Web {
+    pub enabled: bool,
+    /// A folder with a page of one's own, instead of the one in the program.
+    pub root: Option<PathBuf>,
+    /// Whether folders without an `index.html` are listed.
+    pub show_index: bool,
+    /// Whether symbolic links may lead out of `root`.
+    pub follow_symlinks: bool,
+    /// Whose pages may show `/embed/…` in a frame.
+    #[serde(deserialize_with = "forms::origins")]
+    pub embed_origins: Origins,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -10,7 +10,7 @@ use jsonwebtoken::{EncodingKey, Header};
 
 use super::load::Merged;
 use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits, Live};
-use super::{Cors, DatabaseUrl, Origins, Secret, Server, Share};
+use super::{Cors, DatabaseUrl, Origin, Origins, Secret, Server, Share, Web};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,6 +36,7 @@ pub fn check(config: &Config, merged: &mut Merged) {
     rules.ballots(&config.ballots);
     rules.live(&config.live);
     rules.http(&config.http);
+    rules.web(&config.web);
     rules.cors(&config.cors);
 }
 
@@ -330,6 +331,18 @@ impl Rules<'_> {
             Duration::ZERO..=10 * MINUTE,
         );
         self.within("http.max_body", http.max_body, KIB..=16 * MIB);
+    }
+
+    fn web(&mut self, web: &Web) {
+        if web.root.as_ref().is_some_and(|root| !root.is_dir()) {
+            self.merged.report("web.root", "There is no such folder.");
+        }
+        if let Origins::Only(origins) = &web.embed_origins
+            && !origins.iter().all(Origin::is_web)
+        {
+            let reason = "Only http:// and https:// pages have frames.";
+            self.merged.report("web.embed_origins", reason);
+        }
     }
 
     fn cors(&mut self, cors: &Cors) {

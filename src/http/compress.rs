@@ -6,7 +6,7 @@ use async_compression::Level;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
 use async_compression::zstd::CParameter;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
@@ -25,8 +25,8 @@ const AT_ONCE: u64 = 256 * 1024;
 /// Compresses `body` where it pays, and tells whether the answer depends on `Accept-Encoding`.
 ///
 /// Only bodies of known length are touched, hence no stream. A strong `ETag` stays as it is: a
-/// weak one could not be used in `If-Match`, and byte ranges, for which the difference would
-/// matter, are not served.
+/// weak one could not be used in `If-Match`, and what is served in byte ranges, for which the
+/// difference would matter, has a weak one.
 pub(super) async fn compress(
     head: &mut ResponseParts,
     body: BoxBody,
@@ -85,6 +85,7 @@ fn may_change(headers: &HeaderMap) -> bool {
         value.is_some_and(|value| value.contains(word))
     };
     !headers.contains_key(CONTENT_ENCODING)
+        && !headers.contains_key(CONTENT_RANGE)
         && !says(CACHE_CONTROL, "no-transform")
         && headers
             .get(CONTENT_TYPE)
@@ -183,6 +184,10 @@ mod tests {
         );
         let image = json(2000).set_content_type("image/png");
         assert_eq!(compressed(image, gzip).await.0, None);
+        let mut part = json(2000);
+        part.headers_mut()
+            .insert(CONTENT_RANGE, HeaderValue::from_static("bytes 0-1999/9000"));
+        assert_eq!(compressed(part, gzip).await.0, None);
         let mut done = json(2000);
         done.headers_mut()
             .insert(CONTENT_ENCODING, HeaderValue::from_static("br"));

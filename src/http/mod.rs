@@ -4,6 +4,7 @@
 //! the order), and handlers see only requests worth handling. Whatever goes wrong on the way
 //! leaves as a [`problem`].
 
+pub mod asset;
 pub mod body;
 pub mod body_limit;
 pub mod client;
@@ -71,11 +72,12 @@ const MAX_CHANGES: usize = 10_000;
 
 type BoxBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
 
-/// The routes that every server has beside the API: health, problem pages, metrics.
-pub fn operations(metrics: bool) -> impl Iterator<Item = Operation> {
+/// The routes that every server has beside the API: health, problem pages, metrics; and a plain
+/// front page where there is no other.
+pub fn operations(metrics: bool, front: bool) -> impl Iterator<Item = Operation> {
     health::operations()
         .into_iter()
-        .chain(pages::operations())
+        .chain(pages::operations(front))
         .chain(metrics.then(metrics::operation))
 }
 
@@ -86,12 +88,13 @@ pub fn mount<C, F>(
     check: C,
     shutdown: CancellationToken,
     metrics: Option<Metrics>,
+    front: bool,
 ) -> poem::Route
 where
     C: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
-    let router = pages::mount(health::mount(router, check, shutdown));
+    let router = pages::mount(health::mount(router, check, shutdown), front);
     match metrics {
         Some(metrics) => metrics::mount(router, metrics),
         None => router,

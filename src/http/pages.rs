@@ -1,4 +1,5 @@
-//! The pages for people: the front page, and those that a problem's `type` leads to.
+//! The plain pages: those that a problem's `type` leads to, and a front page for servers without
+//! the web page.
 
 use std::fmt::Write;
 
@@ -15,15 +16,20 @@ const FRONT: &str = "<p>A polls and voting API server.</p>\n<ul>\n\
     <a href=\"/openapi.yaml\">YAML</a></li>\n\
     <li><a href=\"/problems\">What its problems mean</a></li>\n</ul>";
 
-pub(super) fn operations() -> [Operation; 3] {
-    ["/", "/problems", "/problems/{code}"].map(|path| Operation::new(Method::GET, path))
+pub(super) fn operations(front: bool) -> impl Iterator<Item = Operation> {
+    let paths = ["/", "/problems", "/problems/{code}"];
+    let paths = paths.into_iter().skip(usize::from(!front));
+    paths.map(|path| Operation::new(Method::GET, path))
 }
 
 /// Adds the pages to a router.
-pub(super) fn mount(route: Route) -> Route {
+pub(super) fn mount(route: Route, front: bool) -> Route {
     let list = list();
+    let route = match front {
+        true => route.at("/", make_sync(|_| page(document("polls", FRONT)))),
+        false => route,
+    };
     route
-        .at("/", make_sync(|_| page(document("polls", FRONT))))
         .at("/problems", make_sync(move |_| page(list.clone())))
         .at(
             "/problems/:code",
@@ -43,7 +49,10 @@ fn page(html: String) -> Response {
     let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_TYPE, "text/html; charset=utf-8");
-    set(header::CONTENT_SECURITY_POLICY, "default-src 'none'");
+    set(
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    );
     set(header::CACHE_CONTROL, "public, max-age=3600");
     response
 }
@@ -105,7 +114,7 @@ mod tests {
 
     async fn get(path: &'static str) -> poem::Result<String> {
         let request = Request::builder().uri(path.parse().unwrap()).finish();
-        let response = mount(Route::new()).call(request).await?;
+        let response = mount(Route::new(), true).call(request).await?;
         Ok(response.into_body().into_string().await.unwrap())
     }
 

@@ -37,9 +37,11 @@ impl Rendered {
     }
 
     fn into_response(self, status: StatusCode) -> Response {
-        let mut response = Response::builder()
-            .status(status)
-            .content_type("application/json");
+        self.into_media(status, "application/json")
+    }
+
+    fn into_media(self, status: StatusCode, media: &str) -> Response {
+        let mut response = Response::builder().status(status).content_type(media);
         if let Some(etag) = self.etag {
             response = response.header(header::ETAG, etag);
         }
@@ -115,6 +117,51 @@ impl<T: Type, K: Kind> ApiResponse for Success<T, K> {
     fn register(registry: &mut Registry) {
         T::register(registry);
     }
+}
+
+/// 200 with a picture; 304 where the client has this very one already.
+pub struct Picture(Rendered);
+
+impl Picture {
+    pub fn new(svg: Rendered) -> Self {
+        Picture(svg)
+    }
+}
+
+impl IntoResponse for Picture {
+    fn into_response(self) -> Response {
+        // Opened by itself it is a page; it needs its own styles and nothing else.
+        let policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+        let picture = self.0.into_media(StatusCode::OK, SVG);
+        picture
+            .with_header(header::CONTENT_SECURITY_POLICY, policy)
+            .into_response()
+    }
+}
+
+const SVG: &str = "image/svg+xml";
+
+impl ApiResponse for Picture {
+    fn meta() -> MetaResponses {
+        let schema = MetaSchema {
+            description: Some("A picture."),
+            example: Some("<svg xmlns=\"http://www.w3.org/2000/svg\"/>".into()),
+            ..MetaSchema::new("string")
+        };
+        let content = MetaMediaType {
+            content_type: SVG,
+            schema: MetaSchemaRef::Inline(Box::new(schema)),
+        };
+        let success = MetaResponse {
+            content: vec![content],
+            ..bodiless(200)
+        };
+        MetaResponses {
+            responses: State::responses(success),
+        }
+    }
+
+    fn register(_: &mut Registry) {}
 }
 
 /// 201 with the new `T` and where it is.

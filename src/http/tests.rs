@@ -107,7 +107,7 @@ impl House {
                 post(make_sync(|_| StatusCode::UNSUPPORTED_MEDIA_TYPE)),
             )
             .at("/api/v1/ids/:id", put(make_sync(|_| ())));
-        let router = mount(router, || async { Ok(()) }, shutdown.clone(), None);
+        let router = mount(router, || async { Ok(()) }, shutdown.clone(), None, true);
         let stack = Stack {
             inner: Arc::new(router),
             routes: routes(),
@@ -199,7 +199,7 @@ fn routes() -> Routes {
         Operation::new(Method::PUT, "/panic"),
         Operation::new(Method::GET, "/client"),
     ];
-    Routes::new(own.into_iter().chain(operations(false)))
+    Routes::new(own.into_iter().chain(operations(false, true)))
 }
 
 fn panics(_: Request) {

@@ -9,7 +9,7 @@ use super::view::{Views, hidden};
 use crate::app::Tag;
 use crate::auth::guard::MaybeSignedIn;
 use crate::http::refused::{Refused, failures};
-use crate::http::reply::Fetched;
+use crate::http::reply::{Fetched, Picture};
 
 /// The handlers of results.
 pub struct ResultsApi {
@@ -18,6 +18,7 @@ pub struct ResultsApi {
 
 failures! {
     GetResults: NotFound, ResultsHidden;
+    GetResultsPicture: NotFound, ResultsHidden;
 }
 
 #[OpenApi]
@@ -49,5 +50,30 @@ impl ResultsApi {
             return Err(hidden().into());
         }
         Ok(Fetched::new(view.results()?))
+    }
+
+    /// Read the results as a picture
+    ///
+    /// The bars as SVG, for chats, READMEs and other places that show only pictures, light or
+    /// dark as the reader likes it. Of more than twelve choices, those with the most votes. Its few
+    /// words are Chinese where the question is, else English. Nothing else about it is promised:
+    /// programs read the results.
+    #[oai(
+        path = "/questions/:question_id/results.svg",
+        method = "get",
+        operation_id = "getResultsPicture",
+        tag = "Tag::Results"
+    )]
+    async fn picture(
+        &self,
+        caller: MaybeSignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+    ) -> Result<Picture, Refused<GetResultsPicture>> {
+        let view = self.views.find(question_id.0, caller.caller()).await?;
+        if !self.views.is_visible(&view, caller.caller()).await? {
+            return Err(hidden().into());
+        }
+        Ok(Picture::new(view.picture()?))
     }
 }

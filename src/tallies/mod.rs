@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod objects;
+pub mod picture;
 pub mod poll;
 pub mod results;
 pub mod shard;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::objects::Results;
 use super::shared::SharedReader;
-use super::{Poll, are_visible, depends_on_ballot, poll, results};
+use super::{Poll, are_visible, depends_on_ballot, picture, poll, results};
 use crate::ballots;
 use crate::clock::{Clock, Time};
 use crate::db::Db;
@@ -29,6 +29,7 @@ pub struct View {
     with_numbers: OnceLock<Rendered>,
     without_numbers: OnceLock<Rendered>,
     results: OnceLock<Rendered>,
+    picture: OnceLock<Rendered>,
 }
 
 impl View {
@@ -39,6 +40,7 @@ impl View {
             with_numbers: OnceLock::new(),
             without_numbers: OnceLock::new(),
             results: OnceLock::new(),
+            picture: OnceLock::new(),
         }
     }
 
@@ -66,6 +68,19 @@ impl View {
             Ok(Rendered {
                 etag: Some(format!("W/{tag}")),
                 ..rendered
+            })
+        })
+    }
+
+    /// The results as a picture, in SVG.
+    pub fn picture(&self) -> Result<Rendered, Failure> {
+        once(&self.picture, || {
+            let question = &self.poll.question;
+            let results = results::results(&self.poll, self.now);
+            let picture = picture::picture(&question.question_text, &results);
+            Ok(Rendered {
+                etag: Some(entity_tag(question.revision, picture.as_bytes())),
+                body: picture.into(),
             })
         })
     }

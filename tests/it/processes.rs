@@ -399,10 +399,12 @@ async fn the_greeting_tells_where_everything_is() {
             .trim()
             .to_owned()
     };
-    assert_eq!(server.greeting.len(), 5, "{:?}", server.greeting);
+    assert_eq!(server.greeting.len(), 6, "{:?}", server.greeting);
     send(client.get(format!("{}/questions", named("API"))))
         .await
         .expect(200);
+    let page = send(client.get(named("Web page"))).await.expect(200);
+    assert!(page.header("content-type").starts_with("text/html"));
     let docs = send(client.get(named("Swagger UI"))).await.expect(200);
     assert!(docs.header("content-type").starts_with("text/html"));
     let spec = send(client.get(named("OpenAPI"))).await.expect(200);

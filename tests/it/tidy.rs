@@ -105,9 +105,9 @@ fn is_api(file: &str) -> bool {
 #[test]
 fn only_the_edge_names_the_web_framework() {
     forbid(
-        "poem is for api.rs, objects.rs, auth/guard.rs, http/ and app.rs",
+        "poem is for api.rs, objects.rs, auth/guard.rs, http/, web/ and app.rs",
         |line| {
-            let edge = is_api(&line.file) || matches!(module(&line.file), "http" | "app");
+            let edge = is_api(&line.file) || matches!(module(&line.file), "http" | "web" | "app");
             !edge && (names(&line.text, "poem") || names(&line.text, "poem_openapi"))
         },
     );
@@ -157,6 +157,9 @@ fn the_ground_stands_on_no_feature() {
             ) && FEATURES.iter().any(|feature| uses(&line.text, feature))
         },
     );
+    forbid("only the wiring knows the web page", |line| {
+        !matches!(module(&line.file), "web" | "app") && uses(&line.text, "web")
+    });
     forbid("http uses no feature", |line| {
         module(&line.file) == "http" && FEATURES.iter().any(|feature| uses(&line.text, feature))
     });

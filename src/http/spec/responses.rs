@@ -32,8 +32,10 @@ pub(super) fn plain(status: u16, raw: &Value, schemas: &Map<String, Value>) -> V
     let what = raw["content"]
         .as_object()
         .and_then(|content| content.values().next())
-        .and_then(|media| media["schema"]["$ref"].as_str())
-        .and_then(|target| schemas.get(target.rsplit('/').next()?))
+        .and_then(|media| match media["schema"]["$ref"].as_str() {
+            Some(target) => schemas.get(target.rsplit('/').next()?),
+            None => media.get("schema"),
+        })
         .and_then(|schema| schema["description"].as_str())
         .unwrap_or_default();
     let description = match status {

@@ -6,24 +6,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    VARY,
-};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
+use http::{HeaderValue, Method};
+use poem::Route;
 use poem::endpoint::make;
-use poem::{Response, Route};
 use poem_openapi::OpenApiService;
 use serde_json::Value;
-use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
 
 use super::file;
 use crate::config;
-use crate::failure::Failure;
-use crate::http::compress;
-use crate::http::conditional::{entity_tag, names};
-use crate::http::negotiate::Coding;
+use crate::http::asset::Asset;
 use crate::http::routes::Operation;
 
 const DOCUMENT: [&str; 2] = ["/openapi.json", "/openapi.yaml"];
@@ -43,20 +35,17 @@ pub fn mount(route: Route, document: &Value, config: &config::Http) -> Route {
     // A document that came from JSON has a form in YAML.
     let yaml = serde_yaml::to_string(document).unwrap_or_default();
     let mut pages = vec![
-        (
-            DOCUMENT[0],
-            Page::new("application/json", file::text(document)),
-        ),
-        (DOCUMENT[1], Page::new("application/yaml", yaml)),
+        (DOCUMENT[0], page("application/json", file::text(document))),
+        (DOCUMENT[1], page("application/yaml", yaml)),
     ];
     if config.docs {
         let assets = Assets::of_poem();
         pages.extend([
-            (DOCS[0], Page::new("text/html; charset=utf-8", PAGE)),
-            (DOCS[1], Page::new("text/css; charset=utf-8", assets.style)),
+            (DOCS[0], page("text/html; charset=utf-8", PAGE)),
+            (DOCS[1], page("text/css; charset=utf-8", assets.style)),
             (
                 DOCS[2],
-                Page::new("text/javascript; charset=utf-8", assets.script + START),
+                page("text/javascript; charset=utf-8", assets.script + START),
             ),
         ]);
     }
@@ -69,6 +58,12 @@ pub fn mount(route: Route, document: &Value, config: &config::Http) -> Route {
         };
         route.at(path, make(answer))
     })
+}
+
+fn page(media: &'static str, text: impl Into<Bytes>) -> Asset {
+    Asset::new(media, text)
+        .with(CACHE_CONTROL, HeaderValue::from_static("no-cache"))
+        .with(CONTENT_SECURITY_POLICY, POLICY)
 }
 
 const PAGE: &str = r#"<!doctype html>
@@ -119,78 +114,11 @@ impl Assets {
     }
 }
 
-/// Something that stays as it is while the program runs; compressed when first asked for.
-struct Page {
-    media: &'static str,
-    etag: String,
-    plain: Bytes,
-    small: [OnceCell<Bytes>; 3],
-}
-
-impl Page {
-    fn new(media: &'static str, text: impl Into<Bytes>) -> Page {
-        let plain = text.into();
-        // Whoever runs another version has another page, whatever its revision.
-        let etag = entity_tag(0, &plain);
-        Page {
-            media,
-            etag,
-            plain,
-            small: Default::default(),
-        }
-    }
-
-    async fn answer(&self, headers: &HeaderMap, compression: bool) -> Result<Response, Failure> {
-        let known = headers
-            .get(IF_NONE_MATCH)
-            .and_then(|value| value.to_str().ok());
-        let mut response = if known.is_some_and(|known| names(known, &self.etag)) {
-            Response::from(StatusCode::NOT_MODIFIED)
-        } else {
-            let coding = Coding::preferred(headers)
-                .filter(|_| compression && compress::pays(self.plain.len() as u64));
-            let mut response = Response::from(self.body(coding).await?);
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media));
-            if let Some(coding) = coding {
-                headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-                // Of what leaves here plain, the stack around it says so.
-                headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-            }
-            headers.insert(CONTENT_SECURITY_POLICY, POLICY);
-            response
-        };
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert(
-            ETAG,
-            HeaderValue::try_from(&self.etag).map_err(Failure::internal)?,
-        );
-        Ok(response)
-    }
-
-    async fn body(&self, coding: Option<Coding>) -> Result<Bytes, Failure> {
-        let Some(coding) = coding else {
-            return Ok(self.plain.clone());
-        };
-        let plain = self.plain.clone();
-        let small = self.small[coding as usize].get_or_try_init(|| async move {
-            // Swagger UI is large enough to keep others waiting.
-            let runtime = Handle::current();
-            let work = move || runtime.block_on(compress::at_once(coding, plain));
-            let small = tokio::task::spawn_blocking(work)
-                .await
-                .map_err(Failure::internal)?;
-            small.map_err(Failure::internal)
-        });
-        small.await.cloned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http::header::ACCEPT_ENCODING;
-    use poem::{Endpoint, Request};
+    use http::StatusCode;
+    use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
+    use poem::{Endpoint, Request, Response};
     use serde_json::json;
 
     use super::*;

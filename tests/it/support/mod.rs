@@ -4,6 +4,7 @@ use std::time::Duration;
 
 mod answer;
 pub mod app;
+pub mod browser;
 pub mod crowd;
 pub mod database;
 pub mod engine;
@@ -16,6 +17,7 @@ pub mod stub;
 
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};
+pub use browser::Browser;
 pub use process::{Server, polls};
 
 /// Waits until it is so.

@@ -1,0 +1,155 @@
+//! The files of the web page, which are in the program.
+//!
+//! All of them are served below one folder whose name is the hash of their contents, so that they
+//! may be kept for ever, and that modules of one version find those of the same version.
+
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+/// A file that is served as it is.
+pub struct File {
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+macro_rules! files {
+    ($($name:literal),+ $(,)?) => {
+        &[$(File { name: $name, text: include_str!(concat!("page/", $name)) }),+]
+    };
+}
+
+/// What the pages load.
+pub static FILES: &[File] = files![
+    "icon.svg",
+    "style.css",
+    "account.js",
+    "admin.js",
+    "api.js",
+    "dom.js",
+    "editor.js",
+    "embed.js",
+    "entry.js",
+    "form.js",
+    "live.js",
+    "main.js",
+    "question.js",
+    "questions.js",
+    "results.js",
+    "session.js",
+    "store.js",
+    "texts.js",
+];
+
+/// The page with everything on it.
+pub const INDEX: &str = include_str!("page/index.html");
+
+/// The page for frames.
+pub const EMBED: &str = include_str!("page/embed.html");
+
+/// Where [`FILES`] are, such as `/web/Wm9vbQ`.
+pub static FOLDER: LazyLock<String> = LazyLock::new(|| {
+    let mut hash = Sha256::new();
+    for file in FILES {
+        hash.update(file.name);
+        hash.update(file.text);
+    }
+    format!("/web/{}", URL_SAFE_NO_PAD.encode(&hash.finalize()[..12]))
+});
+
+impl File {
+    pub fn media(&self) -> &'static str {
+        match self.name.rsplit('.').next() {
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            _ => "image/svg+xml",
+        }
+    }
+
+    /// The names of the modules that this module imports.
+    pub fn imports(&self) -> impl Iterator<Item = &'static str> {
+        let lines = self.text.lines();
+        lines.filter_map(|line| line.split_once("from \"./")?.1.strip_suffix("\";"))
+    }
+}
+
+/// A module and all that it needs, so that the browser need not find out step by step.
+pub fn with_imports(name: &str) -> Vec<&'static File> {
+    let find = |name: &str| FILES.iter().find(|file| file.name == name);
+    let mut found: Vec<&File> = find(name).into_iter().collect();
+    let mut next = 0;
+    while let Some(file) = found.get(next).copied() {
+        for import in file.imports().filter_map(find) {
+            if !found.iter().any(|known| known.name == import.name) {
+                found.push(import);
+            }
+        }
+        next += 1;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_served() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/page");
+        let mut there: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.ends_with(".html"))
+            .collect();
+        let mut served: Vec<&str> = FILES.iter().map(|file| file.name).collect();
+        there.sort();
+        served.sort_unstable();
+        assert_eq!(there, served);
+    }
+
+    #[test]
+    fn the_page_stays_small() {
+        let scripts = with_imports("main.js");
+        let others = FILES.iter().filter(|file| !file.name.ends_with(".js"));
+        let files = scripts
+            .into_iter()
+            .chain(others)
+            .map(|file| file.text.len());
+        let all = INDEX.len() + files.sum::<usize>();
+        assert!(all < 100_000, "{all} bytes");
+    }
+
+    #[test]
+    fn nothing_is_asked_of_other_hosts() {
+        let texts = FILES.iter().map(|file| file.text).chain([INDEX, EMBED]);
+        for text in texts {
+            let text = text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!text.contains("http://") && !text.contains("https://"));
+            assert!(!text.contains("innerHTML"));
+        }
+        // The policy would refuse them.
+        assert!([INDEX, EMBED].iter().all(|html| !html.contains("style=\"")));
+    }
+
+    #[test]
+    fn imports_are_found_to_the_last() {
+        let names = |start| {
+            let mut names: Vec<_> = with_imports(start).iter().map(|file| file.name).collect();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(names("store.js"), ["store.js"]);
+        assert_eq!(names("session.js"), ["session.js", "store.js"]);
+        let others = ["icon.svg", "style.css", "embed.js"];
+        let all: Vec<_> = FILES.iter().map(|file| file.name).collect();
+        let expected: Vec<_> = all
+            .into_iter()
+            .filter(|name| !others.contains(name))
+            .collect();
+        assert_eq!(names("main.js"), expected);
+    }
+}

@@ -1,0 +1,224 @@
+//! The web page: its files, its addresses, and frames for other people's pages.
+//!
+//! The page itself, in `page/`, uses nothing but the public API. What is done here is to serve it:
+//! one shell for all addresses, in which the scripts show what belongs there. Instead of it, a
+//! [folder](folder) of the operator's may be served.
+
+mod assets;
+mod folder;
+mod shell;
+
+use std::sync::Arc;
+
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use poem::endpoint::make;
+use poem::{Request, Response, Route};
+use uuid::Uuid;
+
+use self::assets::{EMBED, FILES, FOLDER};
+use self::folder::Folder;
+use self::shell::{About, Shell};
+use crate::config::{Config, Origin, Origins};
+use crate::failure::{Code, Failure};
+use crate::http::asset::Asset;
+use crate::http::{API, Operation};
+use crate::tallies::view::Views;
+
+/// The addresses of the page. `main.js` knows the same ones.
+const PAGES: [&str; 9] = [
+    START,
+    "/questions",
+    "/questions/new",
+    QUESTION,
+    "/questions/{question_id}/edit",
+    "/register",
+    "/login",
+    "/account",
+    "/admin",
+];
+const START: &str = "/";
+const QUESTION: &str = "/questions/{question_id}";
+const FRAME: &str = "/embed/{question_id}";
+
+const HTML: &str = "text/html; charset=utf-8";
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// What a page may do: load its own scripts, styles and pictures, and call its own server.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors";
+
+/// What [`mount`] adds, for the table of routes.
+pub fn operations(config: &Config) -> Vec<Operation> {
+    if !config.web.enabled {
+        return Vec::new();
+    }
+    let pages = PAGES.into_iter().filter(|_| config.web.root.is_none());
+    let files = FILES
+        .iter()
+        .map(|file| format!("{}/{}", *FOLDER, file.name));
+    let paths = pages.chain([FRAME]).map(str::to_owned).chain(files);
+    paths
+        .map(|path| Operation::new(Method::GET, path))
+        .collect()
+}
+
+/// Adds the page, or the folder that stands for it, to a router.
+pub fn mount(mut router: Route, config: &Config, views: Views) -> Route {
+    if !config.web.enabled {
+        return router;
+    }
+    let compression = config.http.compression;
+    for file in FILES {
+        let asset = Asset::new(file.media(), file.text).with(CACHE_CONTROL, FOR_EVER);
+        router = serve(
+            router,
+            &format!("{}/{}", *FOLDER, file.name),
+            asset,
+            compression,
+        );
+    }
+    let origins = origins(&config.web.embed_origins);
+    let frame = fixed(shell::with_assets(EMBED, "embed.js"), policy(&origins));
+    router = serve(router, FRAME, frame, compression);
+
+    if let Some(root) = &config.web.root {
+        let folder = Arc::new(Folder::new(root.clone(), &config.web));
+        let answer = make(move |request: Request| {
+            let folder = folder.clone();
+            async move { folder.answer(&request).await }
+        });
+        // A folder has no say over what else is served.
+        return router.at("/*path", answer);
+    }
+    let shell = Arc::new(Shell::new(config));
+    let fixed = |path: &&str| !matches!(*path, START | QUESTION);
+    for path in PAGES.into_iter().filter(fixed) {
+        router = serve(router, path, own(shell.page(About::Polls)), compression);
+    }
+    let of_question = {
+        let shell = shell.clone();
+        make(move |request: Request| {
+            let (shell, views) = (shell.clone(), views.clone());
+            async move { question(&request, &shell, &views, compression).await }
+        })
+    };
+    let start = own(shell.page(About::Polls));
+    // poem's router takes the start for one of those, too.
+    let others = Arc::new((start, shell));
+    let others = make(move |request: Request| {
+        let others = others.clone();
+        async move {
+            match request.uri().path() {
+                START => others.0.answer(request.headers(), compression).await,
+                _ => nowhere(&request, &others.1).await,
+            }
+        }
+    });
+    router
+        .at(poem_path(QUESTION), of_question)
+        .at("/*path", others)
+}
+
+fn serve(router: Route, path: &str, asset: Asset, compression: bool) -> Route {
+    let asset = Arc::new(asset);
+    let answer = move |request: Request| {
+        let asset = asset.clone();
+        async move { asset.answer(request.headers(), compression).await }
+    };
+    router.at(poem_path(path), make(answer))
+}
+
+/// A path as poem writes it.
+fn poem_path(path: &str) -> String {
+    path.replace('{', ":").replace('}', "")
+}
+
+/// A page of HTML, which is asked for again each time and sent again when it has changed.
+fn fixed(html: String, policy: HeaderValue) -> Asset {
+    Asset::new(HTML, html)
+        .with(CACHE_CONTROL, ASK_AGAIN)
+        .with(CONTENT_SECURITY_POLICY, policy)
+        .with(REFERRER_POLICY, SAME_ORIGIN)
+        .with(OPENER_POLICY, SAME_ORIGIN)
+}
+
+/// A page of our own, which nobody may put into a frame.
+fn own(html: String) -> Asset {
+    fixed(html, policy("'none'")).with(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"))
+}
+
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+
+/// The page of a question, which tells those who only look at its head what the question is.
+async fn question(
+    request: &Request,
+    shell: &Shell,
+    views: &Views,
+    compression: bool,
+) -> Result<Response, Failure> {
+    let id = request.raw_path_param("question_id").unwrap_or_default();
+    let Ok(id) = id.parse::<Uuid>() else {
+        return nowhere(request, shell).await;
+    };
+    let html = match views.find(id, None).await {
+        Ok(view) => shell.page(About::Question(&view.poll)),
+        // It may have been deleted: its author can still see it, and the page is for them too.
+        Err(failure) if failure.code == Code::NotFound => return nowhere(request, shell).await,
+        // The page itself will try again, and say so.
+        Err(_) => shell.page(About::Polls),
+    };
+    own(html).answer(request.headers(), compression).await
+}
+
+/// An address that is not known: people get the page, which says so; programs get a problem.
+async fn nowhere(request: &Request, shell: &Shell) -> Result<Response, Failure> {
+    if !is_navigation(request) || is_in_api(request.original_uri().path()) {
+        let detail = "There is nothing at this address.";
+        return Err(Failure::new(Code::NotFound, detail));
+    }
+    let page = own(shell.page(About::Polls));
+    let mut response = page.answer(&HeaderMap::new(), false).await?;
+    response.set_status(StatusCode::NOT_FOUND);
+    Ok(response)
+}
+
+/// Whether somebody has opened the address in a browser, rather than a program asked for it.
+fn is_navigation(request: &Request) -> bool {
+    request.method() == Method::GET && names_html(request.headers())
+}
+
+fn names_html(headers: &HeaderMap) -> bool {
+    let accepted = headers
+        .get(ACCEPT)
+        .and_then(|accepted| accepted.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+/// `/api` and all below it is for programs, whatever version they look for.
+fn is_in_api(path: &str) -> bool {
+    let top = API.split('/').nth(1);
+    path.split('/').nth(1) == top
+}
+
+fn policy(ancestors: &str) -> HeaderValue {
+    // Origins are made of what headers may have.
+    HeaderValue::try_from(format!("{POLICY} {ancestors}"))
+        .unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+fn origins(origins: &Origins) -> String {
+    match origins {
+        Origins::Any => "*".to_owned(),
+        Origins::Only(origins) if origins.is_empty() => "'none'".to_owned(),
+        Origins::Only(origins) => {
+            let origins: Vec<&str> = origins.iter().map(Origin::as_str).collect();
+            origins.join(" ")
+        }
+    }
+}

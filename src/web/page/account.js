@@ -1,0 +1,100 @@
+// One's own account: who one is, the password, where one is signed in.
+
+import { api } from "./api.js";
+import { buttons, fill, h, heading, toast } from "./dom.js";
+import { action, confirm, field, form, input } from "./form.js";
+import { forget, isSignedIn, signOut } from "./session.js";
+import { t, when } from "./texts.js";
+
+export async function account({ signal, go, again }) {
+  if (!isSignedIn()) return void (await go("/login?next=/account", { replace: true }));
+  const me = await api("GET", "/users/me", { signal });
+  return {
+    title: t("account"),
+    content: [
+      heading(me.name),
+      buttons(
+        h("a", { href: "/questions?whose=mine", class: "button" }, t("myQuestions")),
+        me.role === "admin" && h("a", { href: "/admin", class: "button" }, t("admin")),
+        h("button", { type: "button", onclick: signOut }, t("signOut"))),
+      profile(me, again),
+      password(me),
+      await sessions(signal),
+      h("section", { class: "panel" }, h("h2", {}, t("deleteAccount")),
+        h("p", {}, t("deleteWarning")),
+        action(t("deleteAccount"), () => confirm(t("deleteAccount"), t("deleteSure"), t("deleteAccount"), async () => {
+          await api("DELETE", "/users/me");
+          forget();
+          toast(t("accountDeleted"));
+          await go("/");
+        }), { class: "danger" })),
+    ],
+  };
+}
+
+function profile(me, again) {
+  return h("section", { class: "panel" }, h("h2", {}, t("profile")),
+    form({},
+      async (data) => {
+        const wanted = { name: data.get("name"), email: data.get("email"), phone: data.get("phone") || null };
+        const body = Object.fromEntries(Object.entries(wanted).filter(([key, value]) => value !== (me[key] ?? null)));
+        if (Object.keys(body).length) await api("PATCH", "/users/me", { body });
+        toast(t("saved"));
+        await again();
+      },
+      field(t("name"), input("name", { value: me.name, autocomplete: "nickname", maxlength: "40" }), { pointer: "/name" }),
+      field(t("email"), input("email", { type: "email", value: me.email, autocomplete: "email" }), { pointer: "/email" }),
+      field(t("phone"), input("phone", { type: "tel", value: me.phone ?? "", autocomplete: "tel" }), { pointer: "/phone", optional: true }),
+      buttons(h("button", {}, t("save")))));
+}
+
+function password(me) {
+  const section = form({},
+    async (data) => {
+      await api("PUT", "/users/me/password", {
+        body: { current_password: data.get("current_password"), new_password: data.get("new_password") },
+      });
+      section.reset();
+      toast(t("passwordChanged"));
+    },
+    // For password managers.
+    input("username", { value: me.email, autocomplete: "username", hidden: true }),
+    field(t("currentPassword"), input("current_password", { type: "password", autocomplete: "current-password" }), { pointer: "/current_password" }),
+    field(t("newPassword"), input("new_password", { type: "password", autocomplete: "new-password" }), { pointer: "/new_password", hint: t("passwordHint") }),
+    buttons(h("button", {}, t("changePassword"))));
+  return h("section", { class: "panel" }, h("h2", {}, t("password")), section);
+}
+
+async function sessions(signal) {
+  const list = h("ul", { class: "rows", id: "sessions" });
+  async function load() {
+    const { data } = await api("GET", "/auth/sessions?limit=100", { signal });
+    fill(list, data.map((session) => h("li", {},
+      h("div", {},
+        h("strong", {}, browser(session.client)), session.current && h("span", { class: "badge open" }, t("thisDevice")),
+        h("p", { class: "meta" },
+          h("span", {}, t("lastUsed", { when: when(session.last_used_at) })),
+          h("span", {}, t("since", { when: when(session.created_at) })))),
+      !session.current && action(t("signOutThere"), async () => {
+        await api("DELETE", `/auth/sessions/${session.id}`);
+        await load();
+        list.querySelector("button")?.focus();
+      }))));
+  }
+  await load();
+  return h("section", { class: "panel" }, h("h2", {}, t("sessions")), list,
+    buttons(
+      action(t("signOutEverywhere"), () => confirm(t("signOutEverywhere"), t("everywhereSure"), t("signOutEverywhere"), async () => {
+        await api("DELETE", "/auth/sessions");
+        forget();
+      }))));
+}
+
+/** A browser and its system, from what it says of itself. */
+function browser(client) {
+  if (!client) return t("unknownClient");
+  const known = (names) => names.split(" ").find((name) => client.includes(name));
+  const name = known("Edg Firefox Chrome Safari")?.replace("Edg", "Edge");
+  const system = known("Android iPhone iPad Mac Windows Linux");
+  return name ? [name, system].filter(Boolean).join(" · ") : client.slice(0, 60);
+}

@@ -1,0 +1,82 @@
+// Building the document without a framework: elements from plain calls, text always as text.
+
+/**
+ * Makes an element. `on…` properties are listeners; `true` sets an attribute without a value;
+ * `false`, `null` and `undefined` leave it out. Children may be nodes, text, or nested lists.
+ */
+export function h(name, properties = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === false || value === null || value === undefined) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key === "value") element.value = value;
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...flat(children));
+  return element;
+}
+
+/** Replaces the children of an element. */
+export function fill(element, ...children) {
+  element.replaceChildren(...flat(children));
+  return element;
+}
+
+function flat(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+}
+
+/** The heading of a page, which gets the focus when the page is gone to. */
+export const heading = (text) => h("h1", { tabindex: "-1" }, text);
+
+/** A row of buttons. */
+export const buttons = (...children) => h("div", { class: "buttons" }, ...children);
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** One of the page's few icons, drawn from a path. */
+export function icon(path) {
+  const drawing = document.createElementNS(SVG, "svg");
+  drawing.setAttribute("viewBox", "0 0 24 24");
+  drawing.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS(SVG, "path");
+  line.setAttribute("d", path);
+  drawing.append(line);
+  return drawing;
+}
+
+let last = 0;
+
+/** An id that no other element has. */
+export const newId = () => `e${++last}`;
+
+/** Waits, unless the page is left meanwhile. */
+export function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const timer = setTimeout(done, milliseconds);
+    function done() {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }
+    function stop() {
+      clearTimeout(timer);
+      reject(signal.reason);
+    }
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** How long to wait before the next of several attempts: longer each time, and never in step. */
+export const backOff = (attempt, most = 8000) =>
+  Math.min(most, 300 * 2 ** attempt) * (0.75 + Math.random() / 2);
+
+let clearing;
+
+/** Says something in passing, to the eye and to screen readers. */
+export function toast(text) {
+  const place = document.getElementById("toast");
+  place.textContent = text;
+  clearTimeout(clearing);
+  clearing = setTimeout(() => (place.textContent = ""), 6000);
+}

@@ -1,0 +1,167 @@
+// Forms: fields with their labels, and the server's complaints next to them.
+
+import { Problem, Unreachable } from "./api.js";
+import { buttons, fill, h, newId } from "./dom.js";
+import { explain, explainField, t } from "./texts.js";
+
+/** A labelled control. `pointer` is where the server finds its value in the body. */
+export function field(label, control, { pointer, hint, optional } = {}) {
+  control.id ||= newId();
+  if (pointer) control.dataset.pointer = pointer;
+  const note = hint && h("p", { class: "hint", id: `${control.id}-hint` }, hint);
+  if (note) control.setAttribute("aria-describedby", note.id);
+  const more = optional && h("span", { class: "optional" }, ` ${t("optional")}`);
+  return h("div", { class: "field" }, h("label", { for: control.id }, label, more), control, note);
+}
+
+export const input = (name, properties = {}) => h("input", { name, ...properties });
+
+export const select = (name, chosen, options) =>
+  h("select", { name }, Object.entries(options).map(([value, label]) =>
+    h("option", { value, selected: value === chosen }, label)));
+
+/**
+ * A form that calls `work` when it is sent, shows what goes wrong, and cannot be sent twice at a
+ * time.
+ */
+export function form(properties, work, ...children) {
+  const alert = h("div", { class: "alert", role: "alert" });
+  // The server knows the rules, and tells all that is broken at once.
+  const element = h("form", { novalidate: true, ...properties }, alert, ...children);
+  let busy = false;
+  element.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (busy) return;
+    busy = true;
+    clear(element);
+    element.setAttribute("aria-busy", "true");
+    try {
+      await work(new FormData(element), event.submitter);
+    } catch (error) {
+      complain(element, error);
+    } finally {
+      busy = false;
+      element.removeAttribute("aria-busy");
+    }
+  });
+  return element;
+}
+
+function clear(element) {
+  fill(element.querySelector(".alert"));
+  for (const error of element.querySelectorAll(".error")) error.remove();
+  for (const control of element.querySelectorAll("[aria-invalid]")) {
+    control.removeAttribute("aria-invalid");
+    describe(control, (ids) => ids.filter((id) => !id.endsWith("-error")));
+  }
+}
+
+function describe(control, change) {
+  const ids = change((control.getAttribute("aria-describedby") ?? "").split(" ").filter(Boolean));
+  if (ids.length) control.setAttribute("aria-describedby", ids.join(" "));
+  else control.removeAttribute("aria-describedby");
+}
+
+/** Shows what went wrong: next to the fields that are named, or above the form. */
+export function complain(element, error) {
+  if (error?.name === "AbortError") return;
+  const controls = [...element.querySelectorAll("[data-pointer]")];
+  const rest = [];
+  let first;
+  for (const one of error.errors ?? []) {
+    const control = controls.find((control) => control.dataset.pointer === one.pointer);
+    if (!control || control.disabled) {
+      rest.push(one);
+      continue;
+    }
+    first ??= control;
+    blame(control, explainField(one));
+  }
+  if (first && !rest.length) {
+    (first.matches("fieldset") ? first.querySelector("input") : first).focus();
+    return;
+  }
+  const place = element.querySelector(".alert");
+  fill(place, h("p", {}, say(error)), rest.map((one) => h("p", {}, `${one.pointer} ${explainField(one)}`)));
+  place.scrollIntoView({ block: "nearest" });
+}
+
+/** Writes `text` next to a control. */
+export function blame(control, text) {
+  control.id ||= newId();
+  const note = h("p", { class: "error", id: `${control.id}-error` }, text);
+  control.setAttribute("aria-invalid", "true");
+  describe(control, (ids) => [...ids, note.id]);
+  if (control.matches("fieldset")) control.append(note);
+  else control.closest(".field").append(note);
+}
+
+/** An error in words. */
+export function say(error) {
+  if (error instanceof Problem) {
+    const id = error.status >= 500 && error.requestId;
+    return id ? `${explain(error)} ${t("requestId", { id })}` : explain(error);
+  }
+  if (error instanceof Unreachable) return t("unreachable");
+  console.error(error);
+  return t("trouble");
+}
+
+/** A button that does something at once, and says above `place` when it fails. */
+export function action(label, work, properties = {}) {
+  const button = h("button", { type: "button", ...properties }, label);
+  button.addEventListener("click", async () => {
+    if (button.getAttribute("aria-disabled")) return;
+    button.setAttribute("aria-disabled", "true");
+    try {
+      await work();
+    } catch (error) {
+      if (error?.name !== "AbortError") await inform(say(error));
+    } finally {
+      button.removeAttribute("aria-disabled");
+    }
+  });
+  return button;
+}
+
+/** A dialog; `content` gets the function that closes it. */
+export function dialog(title, content) {
+  const heading = h("h2", { id: newId() }, title);
+  const box = h("dialog", { "aria-labelledby": heading.id });
+  const leave = () => box.close();
+  fill(box, heading, content(leave));
+  document.body.append(box);
+  box.showModal();
+  const gone = new Promise((resolve) => box.addEventListener("close", resolve));
+  // Leaving the page by the back button must not leave the dialog behind.
+  addEventListener("popstate", leave, { once: true });
+  return gone.then(() => {
+    removeEventListener("popstate", leave);
+    box.remove();
+  });
+}
+
+function inform(text) {
+  return dialog(t("trouble"), (leave) => [
+    h("p", {}, text),
+    buttons(h("button", { type: "button", onclick: leave }, t("close"))),
+  ]);
+}
+
+/** Asks before `work` is done; stays open while it fails. `fields` are for the form's data. */
+export function confirm(title, text, label, work, ...fields) {
+  return dialog(title, (leave) =>
+    form({ class: "plain" },
+      async (data) => {
+        await work(data);
+        leave();
+      },
+      h("p", {}, text),
+      fields,
+      buttons(
+        h("button", { class: "primary" }, label),
+        h("button", { type: "button", onclick: leave }, t("cancel")),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,209 @@
+// The frame around the pages: addresses, header and footer, and what happens between pages.
+
+import { connection } from "./api.js";
+import { account } from "./account.js";
+import { admin } from "./admin.js";
+import { fill, h, heading, icon, toast } from "./dom.js";
+import { editor } from "./editor.js";
+import { login, register } from "./entry.js";
+import { say } from "./form.js";
+import { question } from "./question.js";
+import { home, list } from "./questions.js";
+import { accountId, changes, isSignedIn, signOut } from "./session.js";
+import { announce, choose, nameOf, other, t, tagOf } from "./texts.js";
+
+const ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})";
+
+/** The pages by address. The server knows the same ones. */
+const routes = [
+  ["/", home],
+  ["/questions", list],
+  ["/questions/new", editor],
+  [`/questions/${ID}`, question],
+  [`/questions/${ID}/edit`, editor],
+  ["/login", login],
+  ["/register", register],
+  ["/account", account],
+  ["/admin", admin],
+].map(([path, page]) => [new RegExp(`^${path}/?$`), page]);
+
+/** What the server offers beside the page. */
+const offers = document.querySelector("meta[name=polls]").content.split(" ");
+
+const main = document.getElementById("main");
+let leaving = new AbortController();
+
+/** Goes to another page. */
+function go(path, { replace = false } = {}) {
+  if (replace) history.replaceState({}, "", path);
+  else {
+    remember();
+    history.pushState({}, "", path);
+  }
+  return show({ arrive: true });
+}
+
+/** Keeps where this page was scrolled to, for when one comes back. */
+function remember() {
+  history.replaceState({ ...history.state, scroll: scrollY }, "");
+}
+
+/**
+ * Shows the page of the current address. Its function gets what it needs and gives a title and the
+ * content; `signal` is aborted when the page is left.
+ */
+async function show({ arrive = false, scroll = 0, drafts } = {}) {
+  leaving.abort(new DOMException("left", "AbortError"));
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const url = new URL(location);
+  const [pattern, page] = routes.find(([pattern]) => pattern.test(url.pathname)) ?? [/.*/, missing];
+  const context = {
+    id: pattern.exec(url.pathname)[1],
+    query: url.searchParams,
+    offers,
+    drafts,
+    signal,
+    go,
+    again: () => show(),
+  };
+  main.setAttribute("aria-busy", "true");
+  let shown;
+  try {
+    shown = await page(context);
+  } catch (error) {
+    if (signal.aborted) return;
+    shown = error.status === 404 ? missing() : failed(error);
+  }
+  if (signal.aborted || !shown) return;
+  main.removeAttribute("aria-busy");
+  document.title = shown.title === "polls" ? "polls" : `${shown.title} · polls`;
+  fill(main, shown.content);
+  restore(drafts);
+  frame();
+  if (arrive) {
+    const heading = main.querySelector("h1");
+    (main.querySelector("[data-first]") ?? heading ?? main).focus({ preventScroll: true });
+  }
+  if (arrive || scroll) scrollTo(0, scroll);
+}
+
+function missing() {
+  return {
+    title: t("notFound"),
+    content: [
+      heading(t("notFound")),
+      h("p", {}, t("notFoundText")),
+      h("p", {}, h("a", { href: "/" }, t("home"))),
+    ],
+  };
+}
+
+function failed(error) {
+  return {
+    title: t("trouble"),
+    content: [
+      heading(t("trouble")),
+      h("p", { role: "alert" }, say(error)),
+      h("p", {}, h("button", { type: "button", onclick: () => show() }, t("tryAgain"))),
+    ],
+  };
+}
+
+/** What has been written into the forms so far. */
+function written() {
+  return [...main.querySelectorAll("form")].map((form) =>
+    [...form.elements]
+      .filter((control) => control.name)
+      .map(({ name, value, type, checked }) => ({ name, value, type, checked })));
+}
+
+/** Puts it back, control by control. */
+function restore(drafts) {
+  const forms = [...main.querySelectorAll("form")];
+  drafts?.forEach((draft, index) => {
+    const controls = [...(forms[index]?.elements ?? [])].filter((control) => control.name);
+    if (controls.length !== draft.length) return;
+    draft.forEach(({ value, type, checked }, at) => {
+      if (type === "radio" || type === "checkbox") controls[at].checked = checked;
+      else controls[at].value = value;
+    });
+  });
+}
+
+function frame() {
+  const here = location.pathname;
+  const link = (path, label, properties = {}) =>
+    h("a", { href: path, "aria-current": here === path && "page", ...properties }, label);
+  const signed = isSignedIn()
+    ? [link("/account", t("account"))]
+    : [link("/login", t("signIn")), offers.includes("registration") && link("/register", t("signUp"), { class: "wide" })];
+  document.querySelector(".skip").textContent = t("skip");
+  fill(document.querySelector(".top"),
+    h("a", { href: "/", class: "brand" }, icon("M4 6h16M4 12h10M4 18h5"), "polls"),
+    h("nav", { "aria-label": t("main") },
+      link("/questions", t("questions")),
+      signed,
+      link("/questions/new", t("ask"), { class: "button primary" })));
+  fill(document.querySelector(".bottom"),
+    h("button", { type: "button", class: "quiet", id: "language", lang: tagOf(other()), onclick: switchLanguage }, nameOf(other())),
+    offers.includes("docs") && h("a", { href: "/docs", "data-outside": true }, t("api")),
+    isSignedIn() && h("button", { type: "button", class: "quiet", id: "sign-out", onclick: leave }, t("signOut")));
+}
+
+async function switchLanguage() {
+  const drafts = written();
+  choose(other());
+  await show({ drafts });
+  document.getElementById("language").focus({ preventScroll: true });
+}
+
+function leave() {
+  // What happens next is the same as in the other tabs.
+  signOut();
+}
+
+// Links within the page are followed without loading it anew.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[href]");
+  const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (!link || !plain || event.defaultPrevented || link.target || link.dataset.outside) return;
+  const url = new URL(link.href);
+  if (url.origin !== location.origin || url.hash) return;
+  event.preventDefault();
+  go(url.pathname + url.search);
+});
+
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+
+history.scrollRestoration = "manual";
+addEventListener("popstate", (event) => show({ arrive: true, scroll: event.state?.scroll ?? 0 }));
+
+let signedIn = accountId();
+changes.addEventListener("change", () => {
+  const before = signedIn;
+  signedIn = accountId();
+  if (before && !signedIn) {
+    toast(t("signedOut"));
+    const needed = ["/account", "/admin", "/questions/new"].includes(location.pathname);
+    if (needed || location.pathname.endsWith("/edit")) return void go("/login", { replace: true });
+  }
+  // Whoever has just signed in by the form is on the way to another page.
+  if (["/login", "/register"].includes(location.pathname) && document.hasFocus()) return;
+  show();
+});
+
+const notice = document.getElementById("notice");
+connection.addEventListener("lost", () => fill(notice, h("p", {}, t("lost"))));
+connection.addEventListener("back", () => {
+  fill(notice);
+  toast(t("back"));
+});
+
+announce();
+frame();
+await show();
+performance.mark("interactive");

@@ -1,0 +1,129 @@
+// The start, and the list of questions with its search and filters.
+
+import { address, api } from "./api.js";
+import { buttons, fill, h, heading } from "./dom.js";
+import { action } from "./form.js";
+import { bars, ofQuestion } from "./results.js";
+import { accountId, isSignedIn } from "./session.js";
+import { t, when } from "./texts.js";
+
+/** How many of a question's choices its card shows. */
+const PREVIEWED = 3;
+
+export async function home({ signal }) {
+  const { data } = await api("GET", address("/questions", { status: "open", limit: "6" }), { signal });
+  return {
+    title: "polls",
+    content: [
+      h("section", { class: "hero" },
+        heading(t("tagline")),
+        h("p", {}, t("lead")),
+        buttons(
+          h("a", { href: "/questions/new", class: "button primary" }, t("askQuestion")),
+          h("a", { href: "/questions", class: "button" }, t("browse")))),
+      h("h2", {}, t("openNow")),
+      data.length ? h("ul", { class: "cards" }, data.map((one) => card(one, "h3"))) : h("p", { class: "empty" }, t("nothing")),
+    ],
+  };
+}
+
+export async function list({ query, signal, go }) {
+  const chosen = {
+    q: query.get("q")?.slice(0, 100) ?? "",
+    status: query.get("status") ?? "",
+    whose: query.get("whose") ?? "",
+    sort: query.get("sort") ?? "",
+  };
+  if (!isSignedIn()) chosen.whose = "";
+  const parameters = {
+    q: chosen.q.trim(),
+    status: chosen.status,
+    sort: chosen.sort,
+    author: chosen.whose === "mine" && accountId(),
+    deleted: chosen.whose === "deleted" && "true",
+  };
+  const page = (cursor) => api("GET", address("/questions", { ...parameters, cursor }), { signal });
+  const first = await page();
+
+  const cards = h("ul", { class: "cards" });
+  const count = h("p", { class: "count", role: "status" });
+  const more = buttons();
+  function append({ data, meta }) {
+    const from = cards.children.length;
+    cards.append(...data.map((one) => card(one, "h2")));
+    const n = cards.children.length;
+    const something = meta.next_cursor ? "foundMore" : "found";
+    const nothing = Object.values(parameters).some(Boolean) ? "nothingFound" : "nothing";
+    fill(count, t(n ? something : nothing, { n }));
+    fill(more, meta.next_cursor && action(t("more"), async () => {
+      append(await page(meta.next_cursor));
+    }));
+    if (from) cards.children[from]?.querySelector("a").focus();
+  }
+  append(first);
+
+  const narrow = (change) =>
+    go(address("/questions", { ...chosen, ...change }), { replace: true });
+  return {
+    title: chosen.whose === "mine" ? t("myQuestions") : t("questions"),
+    content: [
+      heading(chosen.whose === "mine" ? t("myQuestions") : t("questions")),
+      h("form", { role: "search", class: "filters", onsubmit: (event) => {
+        event.preventDefault();
+        narrow({ q: new FormData(event.target).get("q") });
+      } },
+        h("input", { type: "search", name: "q", maxlength: "100", value: chosen.q, "aria-label": t("search"), placeholder: t("search") }),
+        h("button", {}, t("search")),
+        choice("status", t("status"), chosen.status, { "": t("all"), open: t("open"), scheduled: t("scheduled"), closed: t("closed") }, narrow),
+        isSignedIn() && choice("whose", t("whose"), chosen.whose, { "": t("everybodys"), mine: t("mine"), deleted: t("deleted") }, narrow),
+        choice("sort", t("sort"), chosen.sort, { "": t("newest"), created_at: t("oldest"), closes_at: t("closing") }, narrow)),
+      count, cards, more,
+    ],
+  };
+}
+
+/** A filter that applies as soon as it is chosen. */
+function choice(name, label, chosen, options, narrow) {
+  return h("select", {
+    name, "aria-label": label,
+    onchange: async ({ target }) => {
+      await narrow({ [name]: target.value });
+      document.querySelector(`.filters [name=${name}]`)?.focus();
+    },
+  }, Object.entries(options).map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+}
+
+/** A question in a list: what it asks, how it stands. `level` is that of its heading. */
+function card(question, level) {
+  const results = ofQuestion(question);
+  let preview;
+  if (results) {
+    const top = [...results.choices].sort((one, other) => other.votes - one.votes).slice(0, PREVIEWED);
+    preview = bars(top);
+    preview.show(results);
+    preview.list.classList.add("small");
+  }
+  return h("li", { class: "card" },
+    h(level, {}, h("a", { href: `/questions/${question.id}` }, question.question_text)),
+    h("p", { class: "meta" }, badge(question), facts(question).map((fact) => h("span", {}, fact))),
+    preview?.list);
+}
+
+export function badge({ status, deleted_at }) {
+  return deleted_at
+    ? h("span", { class: "badge deleted" }, t("deleted"))
+    : h("span", { class: `badge ${status}` }, t(status));
+}
+
+/** Who asked, how many voted, and what happens when. */
+export function facts({ author, status, ballot_count, opens_at, closes_at, closed_at }) {
+  const facts = [t("by", { name: author.name ?? t("somebody") })];
+  if (ballot_count !== undefined) facts.push(t("ballots", { n: ballot_count }));
+  const ended = closed_at ?? closes_at;
+  if (status === "scheduled") facts.push(moment("opens", opens_at));
+  else if (status === "closed" && ended) facts.push(moment("closedWhen", ended));
+  else if (closes_at) facts.push(moment("closes", closes_at));
+  return facts;
+}
+
+const moment = (key, time) => h("time", { datetime: time }, t(key, { when: when(time) }));

@@ -1,0 +1,66 @@
+// The choices as bars with numbers, which move when the numbers do.
+
+import { fill, h } from "./dom.js";
+import { number, percent, t } from "./texts.js";
+
+/**
+ * A list of choices with their bars. `before` may put a control in front of a choice's text, and
+ * makes its row a label.
+ */
+export function bars(choices, before) {
+  const rows = new Map();
+  const list = h("ul", { class: "bars" }, choices.map((choice) => {
+    const fillIn = h("span", { class: "fill" });
+    const numbers = h("span", { class: "numbers" });
+    const control = before?.(choice);
+    const row = h(control ? "label" : "div", { class: "bar" },
+      fillIn, control, h("span", { class: "text" }, choice.choice_text), numbers);
+    rows.set(choice.id, { row, fillIn, numbers });
+    return h("li", {}, row);
+  }));
+  return {
+    list,
+    /** Shows these numbers; nothing hides them. */
+    show(results) {
+      list.classList.toggle("counted", Boolean(results));
+      for (const [id, { row, fillIn, numbers }] of rows) {
+        const choice = results?.choices.find((choice) => choice.id === id);
+        row.classList.toggle("leads", Boolean(results?.leading_choice_ids.includes(id)));
+        fillIn.style.transform = `scaleX(${choice ? Math.min(choice.share, 1) : 0})`;
+        if (!choice) {
+          fill(numbers);
+          continue;
+        }
+        const votes = t("votes", { n: choice.votes });
+        fill(numbers, h("strong", {}, percent(choice.share)),
+          h("span", { class: "votes" }, h("span", { "aria-hidden": "true" }, number(choice.votes)),
+            h("span", { class: "unseen" }, `, ${votes}`)));
+      }
+    },
+  };
+}
+
+/** The results that a question carries, in the form of those that are read by themselves. */
+export function ofQuestion({ id, choices, ballot_count }) {
+  if (ballot_count === undefined) return undefined;
+  const most = Math.max(...choices.map((choice) => choice.votes));
+  return {
+    question_id: id,
+    ballot_count,
+    choices: choices.map((choice) => ({ ...choice, share: ballot_count ? choice.votes / ballot_count : 0 })),
+    leading_choice_ids: choices.filter((choice) => most > 0 && choice.votes === most).map((choice) => choice.id),
+    is_final: false,
+  };
+}
+
+/** The results in a sentence, for those who do not see the bars. */
+export function inWords(results) {
+  const leading = results.choices.filter((choice) => results.leading_choice_ids.includes(choice.id));
+  const count = t("ballots", { n: results.ballot_count });
+  if (leading.length === 0) return `${count}.`;
+  const [first] = leading;
+  const who = leading.length === 1
+    ? t("leads", { choice: first.choice_text, share: percent(first.share) })
+    : t("tied", { n: leading.length });
+  return `${count}. ${who}`;
+}

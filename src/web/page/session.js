@@ -1,0 +1,135 @@
+// Who is signed in. The access token stays in memory. The refresh token is in localStorage, where
+// all tabs find it; only one of them exchanges it at a time.
+
+import { read, write } from "./store.js";
+
+const KEY = "polls.session";
+
+/** Dispatches `change` when somebody signs in or out, here or in another tab. */
+export const changes = new EventTarget();
+
+/** A request that got no answer, or one that says to try again. */
+export class Unreachable extends Error {
+  constructor(after = 0) {
+    super("unreachable");
+    this.after = after;
+  }
+}
+
+let access = null;
+let refreshing = null;
+
+function stored() {
+  try {
+    return JSON.parse(read(KEY) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+export const isSignedIn = () => stored() !== null;
+
+/** The account's id. */
+export const accountId = () => stored()?.id;
+
+/** Signs in. Gives what went wrong as OAuth names it, or nothing. */
+export async function signIn(username, password) {
+  const answer = await grant({ grant_type: "password", username, password });
+  if (answer.error) return answer;
+  take(answer);
+  write(KEY, JSON.stringify({ refresh_token: answer.refresh_token, id: subject(answer.access_token) }));
+  changes.dispatchEvent(new Event("change"));
+}
+
+/** Forgets who is signed in, and tells the server and the other tabs. */
+export function signOut() {
+  const session = stored();
+  forget();
+  if (!session) return;
+  const form = new URLSearchParams({ token: session.refresh_token });
+  // Signed out is signed out here, whether the server hears of it or not.
+  fetch("/api/v1/auth/revoke", { method: "POST", body: form, keepalive: true }).catch(() => {});
+}
+
+/** Forgets who is signed in, where the server knows already. */
+export function forget() {
+  access = null;
+  if (!stored()) return;
+  write(KEY, null);
+  changes.dispatchEvent(new Event("change"));
+}
+
+/** An access token that is good now, or none. `refused` is one that the server does not take. */
+export async function token(refused) {
+  if (!stored()) return null;
+  if (access && access.token !== refused && Date.now() < access.until) return access.token;
+  refreshing ??= exclusively(refresh).finally(() => (refreshing = null));
+  return refreshing;
+}
+
+/** One tab at a time. Where the browser has no locks, the server forgives a token used twice. */
+function exclusively(work) {
+  return navigator.locks ? navigator.locks.request("polls.refresh", work) : work();
+}
+
+async function refresh() {
+  for (;;) {
+    // Another tab may have exchanged it while this one waited.
+    const session = stored();
+    if (!session) return null;
+    const answer = await grant({ grant_type: "refresh_token", refresh_token: session.refresh_token });
+    const meanwhile = stored();
+    if (answer.error) {
+      if (meanwhile && meanwhile.refresh_token !== session.refresh_token) continue;
+      forget();
+      return null;
+    }
+    if (meanwhile?.id !== session.id) return null;
+    take(answer);
+    write(KEY, JSON.stringify({ ...session, refresh_token: answer.refresh_token }));
+    return access.token;
+  }
+}
+
+async function grant(fields) {
+  let answer;
+  try {
+    answer = await fetch("/api/v1/auth/token", { method: "POST", body: new URLSearchParams(fields) });
+  } catch {
+    throw new Unreachable();
+  }
+  if (answer.status >= 500) throw new Unreachable(retryAfter(answer));
+  const body = await answer.json().catch(() => ({}));
+  if (answer.ok) return body;
+  if (answer.status === 429) return { error: "rate_limited", after: retryAfter(answer) };
+  return { error: body.error ?? "invalid_request", detail: body.error_description ?? body.detail };
+}
+
+/** The seconds after which the server wants to be asked again. */
+export const retryAfter = (answer) => Number(answer.headers.get("Retry-After")) || 0;
+
+function take({ access_token, expires_in }) {
+  const lifetime = expires_in * 1000;
+  access = { token: access_token, until: Date.now() + lifetime - Math.min(10_000, lifetime / 4) };
+}
+
+/** Whose token it is: the claim alone, which the server checks and the page only compares. */
+function subject(jwt) {
+  const claims = jwt.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+  return JSON.parse(atob(claims)).sub;
+}
+
+addEventListener("storage", (event) => {
+  if (event.key !== KEY && event.key !== null) return;
+  const id = (text) => {
+    try {
+      return JSON.parse(text)?.id;
+    } catch {
+      return undefined;
+    }
+  };
+  // A mere exchange of the token is nobody's news.
+  if (event.key === KEY && id(event.oldValue) === id(event.newValue)) return;
+  access = null;
+  changes.dispatchEvent(new Event("change"));
+});
