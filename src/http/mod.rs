@@ -240,6 +240,9 @@ impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
                     return Some(problem::render(&failure));
                 }
             }
+            if !operation.takes_body {
+                return None;
+            }
         }
         match headers.get(CONTENT_ENCODING) {
             Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
@@ -268,6 +271,9 @@ impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
         id: &RequestId,
     ) -> Response {
         let operation = route.and_then(|route| route.operation(request.method()));
+        if !operation.is_some_and(|operation| operation.takes_body) {
+            drop(request.take_body());
+        }
         let max_body = operation.and_then(|operation| operation.max_body);
         let max_body = max_body.unwrap_or(self.max_body);
         let verdict = match body_limit::bound(&mut request, max_body, self.body_timeout) {

@@ -21,6 +21,8 @@ pub struct Operation {
     pub query: Vec<String>,
     /// The media types of successful answers; with none, any `Accept` will do.
     pub produces: Vec<String>,
+    /// Whether it takes a request body. One that is sent in vain is not read.
+    pub takes_body: bool,
     /// The largest request body in bytes, where it is not the configured one.
     pub max_body: Option<u64>,
 }
@@ -32,6 +34,7 @@ impl Operation {
             path: path.into(),
             query: Vec::new(),
             produces: Vec::new(),
+            takes_body: false,
             max_body: None,
         }
     }

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Map, Value, json};
 
-use crate::schema::resolve;
 use crate::support::app::send;
+use crate::support::schema::resolve;
 use crate::support::{Answer, PASSWORD, Question, TestApp, User};
 
 /// The keywords of a schema that are limits.

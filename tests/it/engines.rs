@@ -184,7 +184,7 @@ const ELSEWHERE: [&str; 5] = [
     "engines::",
     "openapi::",
     "tidy::",
-    "schema::",
+    "support::",
     "a_full_disk",
 ];
 

@@ -335,6 +335,26 @@ async fn a_body_has_at_most_64_kib() {
 }
 
 #[tokio::test]
+async fn a_body_that_a_call_does_not_take_changes_nothing() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let question = user.ask(&["a", "b"], json!({})).await;
+    let large = vec![b' '; 1024 * 1024];
+    for (method, path) in [
+        (Method::GET, "/questions"),
+        (Method::POST, question.under("close").as_str()),
+    ] {
+        for (coding, body) in [("identity", large.clone()), ("gzip", b"{}".to_vec())] {
+            let request = user
+                .request(method.clone(), path)
+                .header("content-type", "text/plain")
+                .header("content-encoding", coding);
+            send(request.body(body)).await.expect(200);
+        }
+    }
+    app.get("/questions").await.expect(200);
+}
+
+#[tokio::test]
 async fn a_question_of_the_largest_size_fits_however_it_is_written() {
     let (_app, user) = TestApp::with_user("lucy").await;
     for character in ["x", "字", "😀", r"\ud83d\ude00"] {

@@ -24,7 +24,6 @@ mod parity;
 mod processes;
 mod questions;
 mod races;
-mod schema;
 mod story;
 mod support;
 mod tidy;

@@ -1,16 +1,12 @@
 //! The OpenAPI document: sound, complete, and the one that is checked in.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-use polls::app::Apis;
 use polls::failure::Code;
-use polls::http::spec;
 use serde_json::{Map, Value, json};
 
-use crate::schema::{complaints, resolve};
-
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| spec::document::<Apis>().unwrap());
+use crate::support::contract::DOCUMENT;
+use crate::support::schema::{complaints, resolve};
 
 /// Each operation with its method and path.
 fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Value)> {

@@ -129,6 +129,7 @@ pub fn operations(document: &Value) -> Vec<Operation> {
                 operations.push(Operation {
                     query: query(operation),
                     produces: produces(operation),
+                    takes_body: operation.get("requestBody").is_some(),
                     ..Operation::new(method, format!("{API}{path}"))
                 });
             }

@@ -96,6 +96,7 @@ fn describe(codes: &[Code]) -> Value {
     let mut headers = Map::new();
     match codes.first().map(|code| code.status()) {
         Some(401) => insert_header(&mut headers, "WWW-Authenticate"),
+        Some(415) => insert_header(&mut headers, "Accept-Encoding"),
         Some(429) => {
             for name in ["Retry-After", "RateLimit", "RateLimit-Policy"] {
                 insert_header(&mut headers, name);

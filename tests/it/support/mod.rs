@@ -2,9 +2,11 @@
 
 mod answer;
 pub mod app;
+pub mod contract;
 pub mod crowd;
 pub mod engine;
 pub mod process;
+pub mod schema;
 
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};
