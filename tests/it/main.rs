@@ -11,6 +11,7 @@
 mod accounts;
 mod ballots;
 mod boundaries;
+mod breaking;
 mod choices;
 mod commands;
 mod crashes;
