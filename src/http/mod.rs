@@ -231,8 +231,8 @@ impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
                 return Some(with(problem::render(&failure), ALLOW, route.allow.clone()));
             };
             if route.in_api {
-                if let Some(Err(failure)) = request.uri().query().map(|q| operation.check_query(q))
-                {
+                let query = request.uri().query().filter(|_| !operation.checks_query);
+                if let Some(Err(failure)) = query.map(|query| operation.check_query(query)) {
                     return Some(problem::render(&failure));
                 }
                 if !negotiate::accepts(headers, &operation.produces) {

@@ -110,12 +110,12 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("createQuestion", "/min_choices",           "maximum", 100),
     ("createQuestion", "/question_text",         "minLength", 1),
     ("createQuestion", "/question_text",         "maxLength", 200),
-    ("register",       "/email",                 "maxLength", 254),
-    ("register",       "/name",                  "minLength", 1),
-    ("register",       "/name",                  "maxLength", 40),
-    ("register",       "/password",              "minLength", 8),
-    ("register",       "/password",              "maxLength", 128),
-    ("register",       "/phone",                 "maxLength", 32),
+    ("createUser",     "/email",                 "maxLength", 254),
+    ("createUser",     "/name",                  "minLength", 1),
+    ("createUser",     "/name",                  "maxLength", 40),
+    ("createUser",     "/password",              "minLength", 8),
+    ("createUser",     "/password",              "maxLength", 128),
+    ("createUser",     "/phone",                 "maxLength", 32),
     ("updateChoice",   "/choice_text",           "minLength", 1),
     ("updateChoice",   "/choice_text",           "maxLength", 200),
     ("updateChoice",   "/position",              "minimum", 0),
@@ -219,7 +219,7 @@ fn template(operation: &str, limit: &Limit) -> Value {
         .map(|number| json!({"choice_text": number.to_string()}))
         .collect();
     match operation {
-        "register" => json!({"name": "n", "email": "n@example.org", "password": PASSWORD}),
+        "createUser" => json!({"name": "n", "email": "n@example.org", "password": PASSWORD}),
         "changePassword" => json!({"current_password": PASSWORD, "new_password": PASSWORD}),
         "createQuestion" if limit.pointer == "/choices" => json!({"question_text": "?"}),
         "createQuestion" => json!({"question_text": "?", "choices": choices, "max_choices": 100}),

@@ -18,7 +18,7 @@ async fn get_routes(user: &User) -> Vec<String> {
     let filled = gets.map(|(path, _)| {
         let path = path
             .replace("{question_id}", &question.id)
-            .replace("{id}", &user.id);
+            .replace("{user_id}", &user.id);
         format!(
             "/api/v1{}",
             path.replace("{choice_id}", &question.choices[0])

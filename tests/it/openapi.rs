@@ -281,6 +281,35 @@ fn statuses_are_those_that_a_call_of_its_kind_has() {
 }
 
 #[test]
+fn links_lead_to_operations_with_the_parameters_that_they_fill() {
+    let mut linked = BTreeSet::new();
+    for (_, _, operation) in operations() {
+        let id = text(operation, "operationId");
+        for (status, response) in fields(&operation["responses"]) {
+            for (name, link) in fields(&response["links"]) {
+                let target = text(link, "operationId");
+                assert_eq!(name, target, "{id}: {status}");
+                let (_, path, found) = operations()
+                    .find(|(_, _, other)| text(other, "operationId") == target)
+                    .unwrap_or_else(|| panic!("{id} links to {target}, which is nowhere"));
+                let mut parameters = found["parameters"].as_array().into_iter().flatten();
+                for (parameter, _) in fields(&link["parameters"]) {
+                    assert!(
+                        parameters.any(|known| known["name"] == parameter.as_str()),
+                        "{id} to {target}: {parameter}"
+                    );
+                }
+                linked.insert(path);
+            }
+        }
+    }
+    for (_, path, operation) in operations().filter(|(_, path, _)| path.contains('{')) {
+        let id = text(operation, "operationId");
+        assert!(linked.contains(path), "nothing links to {id}");
+    }
+}
+
+#[test]
 fn request_bodies_take_nothing_that_they_do_not_know() {
     for (_, path, operation) in operations() {
         let Some(media) = operation["requestBody"]["content"].get("application/json") else {

@@ -39,7 +39,8 @@ pub(super) fn mend_named(schemas: &mut Map<String, Value>) {
     }
 }
 
-/// Says that the objects below a request body have no other fields.
+/// Says that the objects below a request body have no other fields. What holds where a field is
+/// absent stands in its description alone: some generators make a field with a default required.
 pub(super) fn close_objects(schemas: &mut Map<String, Value>, bodies: &[Value]) {
     let mut names = BTreeSet::new();
     let mut next: Vec<String> = bodies.iter().flat_map(references).collect();
@@ -52,6 +53,7 @@ pub(super) fn close_objects(schemas: &mut Map<String, Value>, bodies: &[Value]) 
     }
     for name in names {
         visit(&mut schemas[&name], &mut |schema| {
+            schema.shift_remove("default");
             if schema.get("type") == Some(&json!("object")) {
                 schema.insert("additionalProperties".to_owned(), Value::Bool(false));
             }
@@ -277,12 +279,18 @@ mod tests {
     #[test]
     fn bodies_are_closed_all_the_way_down() {
         let mut schemas = named(json!({
-            "New": {"type": "object", "properties": {"of": {"items": {"$ref": "#/x/Part"}}}},
+            "New": {"type": "object", "properties": {
+                "of": {"items": {"$ref": "#/x/Part"}}, "size": {"type": "integer", "default": 1},
+            }},
             "Part": {"type": "object"},
             "Other": {"type": "object"},
         }));
         close_objects(&mut schemas, &[json!({"$ref": "#/x/New"})]);
         let closed = |name: &str| schemas[name].get("additionalProperties").is_some();
         assert!(closed("New") && closed("Part") && !closed("Other"));
+        assert_eq!(
+            schemas["New"]["properties"]["size"],
+            json!({"type": "integer"})
+        );
     }
 }

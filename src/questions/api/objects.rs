@@ -107,7 +107,7 @@ pub struct ChoiceList {
 /// - `after_close`: everyone once it is closed.
 /// - `author`: nobody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize, Deserialize)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "ResultsVisibility", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Visibility {
     Always,
@@ -118,7 +118,7 @@ pub enum Visibility {
 
 /// Whether ballots are taken: not yet (`scheduled`), now (`open`), or no more (`closed`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "QuestionStatus", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Scheduled,
@@ -146,7 +146,7 @@ pub struct NewQuestion {
     #[oai(validator(min_items = 2, max_items = 100))]
     #[validate(nested)]
     pub choices: Vec<ChoiceText>,
-    /// How many choices a ballot names at least.
+    /// How many choices a ballot names at least; 1 where absent.
     #[oai(
         default = "one",
         validator(minimum(value = "1"), maximum(value = "100"))
@@ -154,7 +154,7 @@ pub struct NewQuestion {
     #[serde(default = "one")]
     #[validate(range(min = 1, max = 100))]
     pub min_choices: i32,
-    /// How many choices a ballot names at most; not more than there are.
+    /// How many choices a ballot names at most; not more than there are, and 1 where absent.
     #[oai(
         default = "one",
         validator(minimum(value = "1"), maximum(value = "100"))
@@ -162,11 +162,11 @@ pub struct NewQuestion {
     #[serde(default = "one")]
     #[validate(range(min = 1, max = 100))]
     pub max_choices: i32,
-    /// Whether a ballot may be changed or withdrawn.
+    /// Whether a ballot may be changed or withdrawn; true where absent.
     #[oai(default = "yes")]
     #[serde(default = "yes")]
     pub allow_change: bool,
-    /// Who may see the numbers.
+    /// Who may see the numbers; `always` where absent.
     #[oai(default = "always")]
     #[serde(default = "always")]
     pub results_visibility: Visibility,
