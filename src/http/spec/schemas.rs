@@ -15,6 +15,7 @@ pub(super) fn mend(schema: &mut Value) {
             }
         }
         name_known_format(schema);
+        name_descending_orders(schema);
         if let Some(Value::String(text)) = schema.get_mut("description") {
             *text = unwrap_lines(text);
         }
@@ -154,6 +155,24 @@ fn name_known_format(schema: &mut Map<String, Value>) {
     schema.entry("minimum").or_insert(0.into());
 }
 
+/// `-created_at` is no identifier, and without the sign it is the name of another order. This
+/// extension is what most generators take names from.
+fn name_descending_orders(schema: &mut Map<String, Value>) {
+    let Some(Value::Array(values)) = schema.get("enum") else {
+        return;
+    };
+    let names = values.iter().filter_map(Value::as_str);
+    let names: Vec<_> = names
+        .map(|name| match name.strip_prefix('-') {
+            Some(name) => format!("{}_DESC", name.to_uppercase()),
+            None => name.to_uppercase(),
+        })
+        .collect();
+    if names.iter().any(|name| name.ends_with("_DESC")) {
+        schema.insert("x-enum-varnames".to_owned(), names.into());
+    }
+}
+
 /// Makes one line of each paragraph: the source's width is nothing that a reader of the document
 /// should see.
 pub(super) fn unwrap_lines(text: &str) -> String {
@@ -238,6 +257,19 @@ mod tests {
             mended(json!({"format": "uint64", "minimum": 1.0})),
             json!({"format": "int64", "minimum": 1})
         );
+    }
+
+    #[test]
+    fn descending_orders_have_names() {
+        assert_eq!(
+            mended(json!({"enum": ["-created_at", "closes_at"]})),
+            json!({
+                "enum": ["-created_at", "closes_at"],
+                "x-enum-varnames": ["CREATED_AT_DESC", "CLOSES_AT"],
+            })
+        );
+        let plain = json!({"enum": ["a", 1]});
+        assert_eq!(mended(plain.clone()), plain);
     }
 
     #[test]

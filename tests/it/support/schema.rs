@@ -134,7 +134,7 @@ impl Check<'_> {
             | "discriminator"
             | "example"
             | "nullable"
-            | "title" => true,
+            | "title" | "x-enum-varnames" => true,
             _ => panic!("the keyword `{keyword}` is not one that this document uses"),
         };
         if !fine {
