@@ -237,8 +237,10 @@ struct PasswordGrant {
     /// `password`.
     grant_type: PasswordGrantType,
     /// The email address or phone number.
+    #[oai(validator(min_length = 1))]
     username: String,
     /// The account's password.
+    #[oai(validator(min_length = 1))]
     password: String,
 }
 
@@ -259,6 +261,7 @@ struct RefreshTokenGrant {
     /// `refresh_token`.
     grant_type: RefreshTokenGrantType,
     /// The refresh token of the last answer.
+    #[oai(validator(min_length = 1))]
     refresh_token: String,
 }
 
@@ -290,6 +293,7 @@ enum RefreshTokenGrantType {
 #[oai(example, skip_serializing_if_is_none)]
 struct RevocationRequest {
     /// An access token or a refresh token.
+    #[oai(validator(min_length = 1))]
     token: String,
     /// Not needed, and ignored.
     token_type_hint: Option<String>,

@@ -8,6 +8,7 @@ pub mod body;
 pub mod body_limit;
 pub mod client;
 pub mod conditional;
+pub mod exact;
 pub mod metrics;
 pub mod page;
 pub mod patch;

@@ -20,6 +20,7 @@ use crate::failure::{Code, Failure, FieldError};
 use crate::http::body::{Body, Unchecked};
 use crate::http::client::ClientAddr;
 use crate::http::conditional::IfMatch;
+use crate::http::exact;
 use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
 use crate::http::patch::Patch;
 use crate::http::refused::{Refused, failures};
@@ -281,7 +282,12 @@ fn rendered(account: Model) -> Result<Rendered, Failure> {
 
 /// What it takes to register.
 #[derive(Object, Deserialize, Validate)]
-#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
+#[oai(
+    rename = "UserInput",
+    deny_unknown_fields,
+    example,
+    skip_serializing_if_is_none
+)]
 #[serde(deny_unknown_fields)]
 struct NewUser {
     /// What others see.
@@ -375,7 +381,7 @@ impl Example for PasswordChange {
 #[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 struct UserPatch {
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "exact::word_if_present")]
     role: Option<Role>,
     /// Whether it is kept from signing in.
     #[serde(default, deserialize_with = "present")]

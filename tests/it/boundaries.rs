@@ -326,6 +326,57 @@ async fn every_limit_of_a_body_holds_on_both_sides() {
 }
 
 #[tokio::test]
+async fn a_body_is_an_object_and_no_list_of_its_fields() {
+    let app = TestApp::start().await;
+    let admin = app.admin("root").await;
+    let question = admin.ask(&["a", "b"], json!({})).await;
+    for operation in operations(&polls::app::document()) {
+        let path = operation.path.replace("{question_id}", &question.id);
+        let path = path
+            .replace("{choice_id}", &question.choices[0])
+            .replace("{user_id}", &admin.id);
+        for body in [json!([]), json!(["a", "b", "c", "d"]), json!(null)] {
+            let request = admin.request(operation.method.clone(), &path);
+            let refused = send(request.json(&body)).await;
+            refused.fields(&[("", "type")]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn objects_and_words_within_a_body_are_what_they_are() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let asking = |more: Value| {
+        let mut body = json!({"question_text": "?", "choices": [
+            {"choice_text": "a"}, {"choice_text": "b"},
+        ]});
+        put_all(&mut body, &more);
+        user.post("/questions", body)
+    };
+    let listed = asking(json!({"choices": [["a"], ["b"]]})).await;
+    listed.fields(&[("/choices/0", "type")]);
+    let wrapped = asking(json!({"results_visibility": {"author": null}})).await;
+    wrapped.fields(&[("/results_visibility", "type")]);
+    let unknown = asking(json!({"results_visibility": "nobody"})).await;
+    unknown.fields(&[("/results_visibility", "choice")]);
+
+    let question = user.ask(&["a", "b"], json!({})).await;
+    let patch = json!({"results_visibility": {"author": null}});
+    let patched = user.patch(&question.path, patch).await;
+    patched.fields(&[("/results_visibility", "type")]);
+    let admin = app.admin("root").await;
+    let role = json!({"role": {"admin": null}});
+    let promoted = admin.patch(&format!("/users/{}", user.id), role).await;
+    promoted.fields(&[("/role", "type")]);
+}
+
+fn put_all(body: &mut Value, more: &Value) {
+    for (name, value) in more.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+}
+
+#[tokio::test]
 async fn every_limit_of_a_query_holds_on_both_sides() {
     let app = TestApp::start().await;
     let admin = app.admin("root").await;

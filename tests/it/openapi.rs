@@ -281,6 +281,16 @@ fn statuses_are_those_that_a_call_of_its_kind_has() {
 }
 
 #[test]
+fn no_type_is_called_like_the_constructor_of_another() {
+    let schemas = DOCUMENT["components"]["schemas"].as_object().unwrap();
+    for name in schemas.keys() {
+        // Go's `NewQuestion()` makes a `Question`.
+        let of = name.strip_prefix("New").unwrap_or_default();
+        assert!(!schemas.contains_key(of), "{name}");
+    }
+}
+
+#[test]
 fn links_lead_to_operations_with_the_parameters_that_they_fill() {
     let mut linked = BTreeSet::new();
     for (_, _, operation) in operations() {

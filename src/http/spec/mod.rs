@@ -65,9 +65,9 @@ impl<T: OpenApi> OpenApi for Described<T> {
 ///   about each; shares what is the same.
 /// - Gives each problem a type with the codes that it may have.
 /// - Links operations to those that go on with what they answer.
-/// - Mends schemas: defaults and descriptions beside references, no `default: null`, whole
-///   numbers, formats that OpenAPI has, request bodies without other fields and without defaults,
-///   examples without needless nulls, problems with an enum of codes.
+/// - Mends schemas: defaults and descriptions beside references, constants where they are used, no
+///   `default: null`, whole numbers, formats that OpenAPI has, request bodies without other fields
+///   and without defaults, examples without needless nulls, problems with an enum of codes.
 ///
 /// # Errors
 ///
@@ -78,6 +78,7 @@ pub fn finish(text: &str) -> Result<Value, Flaw> {
     let paths = take(&mut raw["paths"], "paths")?;
 
     schemas::mend_named(&mut schemas);
+    schemas::inline_constants(&mut schemas);
     schemas::close_objects(&mut schemas, &json_bodies(&paths));
     if let Some(code) = schemas
         .get_mut("Problem")

@@ -40,6 +40,29 @@ pub(super) fn mend_named(schemas: &mut Map<String, Value>) {
     }
 }
 
+/// Writes enums of one value where they are used. Generators that merge alternatives into one, as
+/// forms need it, would else take the type of the last for that of all.
+pub(super) fn inline_constants(schemas: &mut Map<String, Value>) {
+    let is_constant = |schema: &Value| schema["enum"].as_array().is_some_and(|all| all.len() == 1);
+    let (constants, mut rest): (Map<_, _>, Map<_, _>) = std::mem::take(schemas)
+        .into_iter()
+        .partition(|(_, schema)| is_constant(schema));
+    for schema in rest.values_mut() {
+        visit(schema, &mut |schema| {
+            let target = match schema.get("allOf").and_then(Value::as_array) {
+                Some(all) if all.len() == 1 => all[0]["$ref"].as_str(),
+                _ => schema.get("$ref").and_then(Value::as_str),
+            };
+            let name = target.and_then(|target| target.rsplit('/').next());
+            if let Some(Value::Object(constant)) = name.and_then(|name| constants.get(name)) {
+                let own = std::mem::replace(schema, constant.clone());
+                schema.extend(own.into_iter().filter(|(key, _)| key == "description"));
+            }
+        });
+    }
+    *schemas = rest;
+}
+
 /// Says that the objects below a request body have no other fields. What holds where a field is
 /// absent stands in its description alone: some generators make a field with a default required.
 pub(super) fn close_objects(schemas: &mut Map<String, Value>, bodies: &[Value]) {
@@ -256,6 +279,30 @@ mod tests {
         assert_eq!(
             mended(json!({"format": "uint64", "minimum": 1.0})),
             json!({"format": "int64", "minimum": 1})
+        );
+    }
+
+    #[test]
+    fn a_constant_stands_where_it_is_used() {
+        let mut schemas = named(json!({
+            "Kind": {"type": "string", "description": "A kind.", "enum": ["a"]},
+            "Pair": {"type": "string", "enum": ["a", "b"]},
+            "Thing": {"properties": {
+                "plain": {"$ref": "#/x/Kind"},
+                "described": {"allOf": [{"$ref": "#/x/Kind"}, {"description": "Ours."}]},
+                "other": {"$ref": "#/x/Pair"},
+            }},
+        }));
+        inline_constants(&mut schemas);
+        let names: Vec<_> = schemas.keys().collect();
+        assert_eq!(names, ["Pair", "Thing"]);
+        assert_eq!(
+            schemas["Thing"]["properties"],
+            json!({
+                "plain": {"type": "string", "description": "A kind.", "enum": ["a"]},
+                "described": {"type": "string", "description": "Ours.", "enum": ["a"]},
+                "other": {"$ref": "#/x/Pair"},
+            })
         );
     }
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use crate::clock::Time;
+use crate::http::exact;
 use crate::http::page::PageMeta;
 use crate::http::patch::Patch;
 use crate::questions::{self, Draft, entity};
@@ -128,7 +129,7 @@ pub enum Status {
 
 /// A question to be asked.
 #[derive(Debug, Clone, Object, Deserialize, Validate)]
-#[oai(deny_unknown_fields, example)]
+#[oai(rename = "QuestionInput", deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "enough_choices", skip_on_field_errors = false))]
 pub struct NewQuestion {
@@ -144,6 +145,7 @@ pub struct NewQuestion {
     pub description: Option<String>,
     /// 2 to 100 choices with different texts, in their order.
     #[oai(validator(min_items = 2, max_items = 100))]
+    #[serde(deserialize_with = "exact::objects")]
     #[validate(nested)]
     pub choices: Vec<ChoiceText>,
     /// How many choices a ballot names at least; 1 where absent.
@@ -168,7 +170,7 @@ pub struct NewQuestion {
     pub allow_change: bool,
     /// Who may see the numbers; `always` where absent.
     #[oai(default = "always")]
-    #[serde(default = "always")]
+    #[serde(default = "always", deserialize_with = "exact::word")]
     pub results_visibility: Visibility,
     /// From when ballots are taken.
     #[serde(default, deserialize_with = "present")]
@@ -230,7 +232,7 @@ pub struct QuestionPatch {
     #[serde(default, deserialize_with = "present")]
     pub allow_change: Option<bool>,
     /// Who may see the numbers; only while nobody has voted.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "exact::word_if_present")]
     pub results_visibility: Option<Visibility>,
     /// From when ballots are taken; only while nobody has voted. Null means from the start.
     #[serde(default)]
@@ -242,7 +244,7 @@ pub struct QuestionPatch {
 
 /// A choice to be added.
 #[derive(Debug, Object, Deserialize, Validate)]
-#[oai(deny_unknown_fields, example)]
+#[oai(rename = "ChoiceInput", deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct NewChoice {
     /// What people can choose; unlike the others.

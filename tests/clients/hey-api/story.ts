@@ -4,7 +4,7 @@ import * as polls from "./polls/index.js";
 import { type Client, createClient, createConfig } from "./polls/client/index.js";
 import type {
   CastBallotConflictProblem,
-  NewQuestion,
+  QuestionInput,
   Problem,
   Question,
   TokenResponse,
@@ -67,7 +67,7 @@ async function register(name: string, phone?: string): Promise<User> {
   return user;
 }
 
-async function ask(user: User, more: Partial<NewQuestion> = {}): Promise<Question> {
+async function ask(user: User, more: Partial<QuestionInput> = {}): Promise<Question> {
   const choices = ["rust", "go", "python"].map((choice_text) => ({ choice_text }));
   const body = { question_text: "Which language?", choices, ...more };
   return ok(await polls.createQuestion({ client: user.client, body }));

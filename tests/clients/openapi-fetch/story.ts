@@ -69,9 +69,9 @@ async function register(name: string, phone?: string): Promise<User> {
   return user;
 }
 
-type NewQuestion = components["schemas"]["NewQuestion"];
+type QuestionInput = components["schemas"]["QuestionInput"];
 
-async function ask(user: User, more: Partial<NewQuestion> = {}): Promise<Question> {
+async function ask(user: User, more: Partial<QuestionInput> = {}): Promise<Question> {
   const choices = ["rust", "go", "python"].map((choice_text) => ({ choice_text }));
   const body = { question_text: "Which language?", choices, ...more };
   return ok(await user.api.POST("/questions", { body }));

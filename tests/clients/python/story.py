@@ -28,11 +28,11 @@ from polls.models import (
     GrantError,
     GrantErrorCode,
     InvalidFieldsProblem,
-    NewBallot,
-    NewQuestion,
-    NewUser,
+    BallotInput,
+    QuestionInput,
+    UserInput,
     PasswordGrant,
-    PasswordGrantType,
+    PasswordGrantGrantType,
     Question,
     QuestionPage,
     QuestionPatch,
@@ -40,7 +40,7 @@ from polls.models import (
     QuestionStatus,
     RateLimitedProblem,
     RefreshTokenGrant,
-    RefreshTokenGrantType,
+    RefreshTokenGrantGrantType,
     Results,
     ResultsVisibility,
     SessionPage,
@@ -61,14 +61,14 @@ def code(answer: Any) -> str:
 
 
 def sign_in(username: str, password: str) -> TokenResponse:
-    grant = PasswordGrant(PasswordGrantType.PASSWORD, username, password)
+    grant = PasswordGrant(PasswordGrantGrantType.PASSWORD, username, password)
     tokens = issue_token.sync(client=anyone, body=grant)
     assert isinstance(tokens, TokenResponse), tokens
     return tokens
 
 
 def refresh(tokens: TokenResponse) -> TokenResponse:
-    grant = RefreshTokenGrant(RefreshTokenGrantType.REFRESH_TOKEN, tokens.refresh_token)
+    grant = RefreshTokenGrant(RefreshTokenGrantGrantType.REFRESH_TOKEN, tokens.refresh_token)
     fresh = issue_token.sync(client=anyone, body=grant)
     assert isinstance(fresh, TokenResponse), fresh
     return fresh
@@ -76,7 +76,7 @@ def refresh(tokens: TokenResponse) -> TokenResponse:
 
 def register(name: str, phone: str | Unset = UNSET) -> AuthenticatedClient:
     email, password = f"{name}@example.org", "correct horse battery"
-    user = NewUser(name=name, email=email, password=password, phone=phone)
+    user = UserInput(name=name, email=email, password=password, phone=phone)
     account = create_user.sync_detailed(client=anyone, body=user)
     assert account.status_code == 201, account
     tokens = refresh(sign_in(email if isinstance(phone, Unset) else phone, password))
@@ -85,7 +85,7 @@ def register(name: str, phone: str | Unset = UNSET) -> AuthenticatedClient:
 
 def ask(user: AuthenticatedClient, **more: Any) -> Question:
     choices = [ChoiceText(text) for text in ("rust", "go", "python")]
-    new = NewQuestion(question_text="Which language?", choices=choices, **more)
+    new = QuestionInput(question_text="Which language?", choices=choices, **more)
     question = create_question.sync(client=user, body=new)
     assert isinstance(question, Question), question
     return question
@@ -93,7 +93,7 @@ def ask(user: AuthenticatedClient, **more: Any) -> Question:
 
 def vote(user: AuthenticatedClient, question: Question, *chosen: int) -> Any:
     choice_ids = [question.choices[index].id for index in chosen]
-    return cast_ballot.sync(question.id, client=user, body=NewBallot(choice_ids))
+    return cast_ballot.sync(question.id, client=user, body=BallotInput(choice_ids))
 
 
 def why_not(problem: CastBallotConflictProblem) -> str:
@@ -158,7 +158,7 @@ def pages(ada: AuthenticatedClient) -> None:
 
 def problems(ada: AuthenticatedClient, bob: AuthenticatedClient) -> None:
     plain = ask(ada)
-    new = NewQuestion(question_text="", choices=[ChoiceText(""), ChoiceText("go")])
+    new = QuestionInput(question_text="", choices=[ChoiceText(""), ChoiceText("go")])
     invalid = create_question.sync(client=ada, body=new)
     assert isinstance(invalid, InvalidFieldsProblem)
     pointers = sorted(field.pointer for field in invalid.errors)
@@ -168,7 +168,7 @@ def problems(ada: AuthenticatedClient, bob: AuthenticatedClient) -> None:
     assert code(get_me.sync(client=nobody)) == "unauthenticated"
     patch = QuestionPatch(description="mine now")
     assert code(update_question.sync(plain.id, client=bob, body=patch)) == "forbidden"
-    taken = NewUser(name="x", email="ada@example.org", password="correct horse")
+    taken = UserInput(name="x", email="ada@example.org", password="correct horse")
     assert code(create_user.sync(client=anyone, body=taken)) == "account_taken"
 
     secret = ask(ada, results_visibility=ResultsVisibility.AUTHOR)
@@ -197,7 +197,7 @@ def signing_in(ada: AuthenticatedClient) -> None:
     assert end_session.sync_detailed(current.id, client=ada).status_code == 204
     assert code(get_me.sync(client=ada)) == "unauthenticated"
 
-    wrong = PasswordGrant(PasswordGrantType.PASSWORD, "ada@example.org", "wrong")
+    wrong = PasswordGrant(PasswordGrantGrantType.PASSWORD, "ada@example.org", "wrong")
     while True:
         answer = issue_token.sync_detailed(client=anyone, body=wrong)
         if isinstance(answer.parsed, RateLimitedProblem):

@@ -134,7 +134,8 @@ impl Check<'_> {
             | "discriminator"
             | "example"
             | "nullable"
-            | "title" | "x-enum-varnames" => true,
+            | "title"
+            | "x-enum-varnames" => true,
             _ => panic!("the keyword `{keyword}` is not one that this document uses"),
         };
         if !fine {

@@ -4,9 +4,9 @@ use std::error::Error as StdError;
 
 use chrono::{Duration, Utc};
 use polls::types::{
-    Ballot, ChoiceText, GrantErrorCode, NewBallot, NewQuestion, NewUser, PasswordGrant,
-    PasswordGrantType, Problem, ProblemCode, Question, QuestionPatch, QuestionStatus,
-    RefreshTokenGrant, RefreshTokenGrantType, ResultsVisibility, TokenFailure, TokenResponse,
+    Ballot, ChoiceText, GrantErrorCode, BallotInput, QuestionInput, UserInput, PasswordGrant,
+    PasswordGrantGrantType, Problem, ProblemCode, Question, QuestionPatch, QuestionStatus,
+    RefreshTokenGrant, RefreshTokenGrantGrantType, ResultsVisibility, TokenFailure, TokenResponse,
     builder,
 };
 use polls::{Client, Error, ResponseValue};
@@ -45,7 +45,7 @@ fn problem<T>(answer: Result<ResponseValue<T>, Error<Problem>>) -> Problem {
 
 fn password_grant(username: &str, password: &str) -> PasswordGrant {
     PasswordGrant {
-        grant_type: PasswordGrantType::Password,
+        grant_type: PasswordGrantGrantType::Password,
         username: username.to_owned(),
         password: password.to_owned(),
     }
@@ -53,7 +53,7 @@ fn password_grant(username: &str, password: &str) -> PasswordGrant {
 
 async fn register(anyone: &Client, name: &str, phone: Option<&str>) -> Outcome<Client> {
     let (email, password) = (format!("{name}@example.org"), "correct horse battery");
-    let new = NewUser::builder()
+    let new = UserInput::builder()
         .name(name)
         .email(email.clone())
         .password(password);
@@ -66,22 +66,22 @@ async fn register(anyone: &Client, name: &str, phone: Option<&str>) -> Outcome<C
     let grant = password_grant(phone.unwrap_or(&email), password);
     let tokens = anyone.issue_token().body(grant).send().await?;
     let grant = RefreshTokenGrant {
-        grant_type: RefreshTokenGrantType::RefreshToken,
+        grant_type: RefreshTokenGrantGrantType::RefreshToken,
         refresh_token: tokens.refresh_token.clone(),
     };
     signed_in(&*anyone.issue_token().body(grant).send().await?)
 }
 
-fn question() -> builder::NewQuestion {
+fn question() -> builder::QuestionInput {
     let choice = |text: &str| ChoiceText::builder().choice_text(text).try_into();
     let choices: Result<Vec<ChoiceText>, _> =
         ["rust", "go", "python"].map(choice).into_iter().collect();
-    NewQuestion::builder()
+    QuestionInput::builder()
         .question_text("Which language?")
         .choices(choices.expect("they are valid"))
 }
 
-async fn ask(user: &Client, question: builder::NewQuestion) -> Outcome<Question> {
+async fn ask(user: &Client, question: builder::QuestionInput) -> Outcome<Question> {
     Ok(user
         .create_question()
         .body(question)
@@ -96,7 +96,7 @@ async fn vote(
     chosen: &[usize],
 ) -> Result<ResponseValue<Ballot>, Error<Problem>> {
     let choice_ids = chosen.iter().map(|index| question.choices[*index].id);
-    let ballot = NewBallot {
+    let ballot = BallotInput {
         choice_ids: choice_ids.collect(),
     };
     user.cast_ballot()
@@ -200,7 +200,7 @@ async fn problems(anyone: &Client, ada: &Client, bob: &Client) -> Outcome {
         .send()
         .await;
     is(problem(foreign), ProblemCode::Forbidden);
-    let taken = NewUser::builder()
+    let taken = UserInput::builder()
         .name("x")
         .email("ada@example.org")
         .password("correct horse");
