@@ -8,6 +8,7 @@ use std::time::Duration;
 use ::http::Method;
 use poem::{EndpointExt as _, IntoEndpoint as _, Route};
 use poem_openapi::{OpenApiService, Tags};
+use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError};
 use crate::failure::Failure;
-use crate::http::{self, Listener, Metrics, Operation, spec};
+use crate::http::{self, Bound, Listener, Metrics, Operation, spec};
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::closing;
 use crate::tallies::api::ResultsApi;
@@ -81,6 +82,16 @@ struct ListenError {
     address: String,
     #[source]
     cause: io::Error,
+}
+
+impl ListenError {
+    fn new(server: &config::Server, cause: io::Error) -> ListenError {
+        let address = match &server.path {
+            Some(path) => path.display().to_string(),
+            None => SocketAddr::new(server.host, server.port).to_string(),
+        };
+        ListenError { address, cause }
+    }
 }
 
 impl App {
@@ -184,23 +195,21 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     telemetry::init(&config.log)?;
     // Before anything is opened: the parts take hold of their metrics when they are made.
     let metrics = config.http.metrics.then(Metrics::install);
-    let listener = listen(&config.server).await?;
+    let server = config.server.clone();
+    let cannot_listen = |cause| ListenError::new(&server, cause);
+    // Taken before the database is touched, but let in are clients only when they can be served.
+    let bound = Bound::new(&server).await.map_err(cannot_listen)?;
     let app = App::open(config, Clock::default()).await?;
     let stop = CancellationToken::new();
     http::stop_on_signals(stop.clone())?;
+    let listener = bound.listen().map_err(cannot_listen)?;
     greet(&app, &listener);
+    // To systemd, where it waits for that.
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+        tracing::warn!(%error, "NOTIFY_SOCKET cannot be told that the server is ready");
+    }
     run(app, listener, metrics, stop).await;
     Ok(())
-}
-
-async fn listen(server: &config::Server) -> Result<Listener, ListenError> {
-    Listener::bind(server).await.map_err(|cause| ListenError {
-        address: match &server.path {
-            Some(path) => path.display().to_string(),
-            None => SocketAddr::new(server.host, server.port).to_string(),
-        },
-        cause,
-    })
 }
 
 /// Serves until `stop`, then finishes what was begun and closes the app.

@@ -74,7 +74,7 @@ impl Keys {
     pub async fn open(db: Db, clock: Clock, config: &config::Auth) -> Result<Keys, KeysError> {
         let now = clock.now();
         let rows = db
-            .exclusively(async || {
+            .exclusively(async |_| {
                 let rows = load(db.read(), now).await?;
                 if let Some(current) = rows.first() {
                     agrees(current, config)?;
@@ -146,7 +146,7 @@ impl Keys {
 /// expired. The former key is kept until its tokens have. Returns the new key's id.
 pub async fn rotate(db: &Db, clock: &Clock, config: &config::Auth) -> Result<Uuid, KeysError> {
     let next = material(config)?;
-    db.exclusively(async || {
+    db.exclusively(async |_| {
         let now = clock.now();
         let current = load(db.read(), now).await?.into_iter().next();
         if current.is_some_and(|current| current.secret == next) {

@@ -289,20 +289,19 @@ impl Batch<'_> {
         read(self.transaction, keys).await
     }
 
-    /// Those of the ballots that exist, kept from other processes until the commit.
+    /// Those of the ballots that exist, kept from other processes until the commit. One that
+    /// another process casts meanwhile, after withdrawing the former, is not among them.
     async fn read_locked(
         &self,
-        keys: impl Iterator<Item = Key> + Clone,
+        keys: impl Iterator<Item = Key>,
     ) -> Result<HashMap<Key, Ballot>, DbErr> {
-        let mut rows = Rows::new();
-        for (question, user) in keys.clone() {
-            rows.push(&[question, user], &[]);
-        }
-        if rows.is_empty() {
+        let keys: Vec<[Uuid; 2]> = keys.map(|(question, user)| [question, user]).collect();
+        if keys.is_empty() {
             return Ok(HashMap::new());
         }
-        db::lock_rows(self.transaction, "ballots", &KEY, &rows).await?;
-        read(self.transaction, keys).await
+        let locked = db::lock_rows(self.transaction, "ballots", &KEY, keys).await?;
+        let locked = locked.into_iter().map(|[question, user]| (question, user));
+        read(self.transaction, locked).await
     }
 
     async fn store(&self, changes: Changes) -> Result<(), DbErr> {

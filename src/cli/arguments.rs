@@ -56,6 +56,14 @@ pub enum Command {
   polls serve --path /run/polls.sock --set server.path_mode=666")]
     Serve(ServeFlags),
 
+    /// Ask a running server whether it may take traffic; exit code 1 if not
+    ///
+    /// For health checks, and to wait for one process before the next is restarted.
+    #[command(after_long_help = "Examples:
+  polls ready --port 9101
+  polls ready --path /run/polls/1.sock --wait 1m")]
+    Ready(Ready),
+
     /// Change the tables of the database to this version's, or back
     #[command(subcommand)]
     Migrate(Migrate),
@@ -110,7 +118,7 @@ pub enum Command {
     Recount(Recount),
 }
 
-/// Where to listen.
+/// Where the server listens.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeFlags {
     /// The IP address to listen on, as server.host; 0.0.0.0 for every network
@@ -124,6 +132,16 @@ pub struct ServeFlags {
     /// A unix socket to listen on instead, as server.path
     #[arg(long, value_name = "SOCKET")]
     path: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Ready {
+    #[command(flatten)]
+    at: ServeFlags,
+
+    /// How long to go on asking
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub wait: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
@@ -266,7 +284,9 @@ impl Cli {
         }
         let serves = matches!(cli.command, None | Some(Command::Serve(_)));
         if !serves && !cli.serve.settings().is_empty() {
-            return conflict("--host, --port and --path are for `serve` only; `--set` is for all");
+            let message = "--host, --port and --path stand after `ready`, and before or after \
+                           `serve`; `--set` is for all";
+            return conflict(message);
         }
         Ok(cli)
     }
@@ -275,8 +295,8 @@ impl Cli {
     pub fn split(self, process: Sources) -> (Sources, Command) {
         let mut flags = self.set;
         flags.extend(self.serve.settings());
-        if let Some(Command::Serve(serve)) = &self.command {
-            flags.extend(serve.settings());
+        if let Some(Command::Serve(at) | Command::Ready(Ready { at, .. })) = &self.command {
+            flags.extend(at.settings());
         }
         let command = self.command.unwrap_or(Command::Serve(self.serve));
         let file = self.config;
@@ -360,6 +380,7 @@ mod tests {
             [port("1"), port("2")]
         );
         assert_eq!(flags("polls --path /run/x --host ::1").len(), 2);
+        assert_eq!(flags("polls ready --port 9000"), [port("9000")]);
     }
 
     #[test]
@@ -387,6 +408,10 @@ mod tests {
     #[test]
     fn each_command_is_understood() {
         use Command as C;
+        assert!(matches!(
+            command("polls ready --wait 1m"),
+            C::Ready(Ready { wait, .. }) if wait == Duration::from_secs(60)
+        ));
         assert!(matches!(
             command("polls migrate up"),
             C::Migrate(Migrate::Up)

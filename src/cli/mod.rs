@@ -5,13 +5,14 @@ mod arguments;
 mod commands;
 mod explain;
 mod password;
+mod ready;
 
 use std::error::Error;
 use std::io::{self, Write};
 
 pub use arguments::{
-    Account, Cli, Command, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Recount, Seed,
-    ServeFlags, TokenArguments, UserCommand,
+    Account, Cli, Command, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Ready, Recount,
+    Seed, ServeFlags, TokenArguments, UserCommand,
 };
 pub use explain::{explain, is_enough};
 pub use password::read_password;
@@ -27,6 +28,10 @@ pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error +
     let config = &loaded.config;
     match command {
         Command::Serve(_) => app::serve(config.clone()).await,
+        Command::Ready(arguments) => {
+            ready::ready(&config.server, arguments.wait).await?;
+            Ok(())
+        }
         Command::Migrate(command) => commands::migrate(config, command).await,
         Command::Seed(arguments) => commands::seed(config.clone(), arguments).await,
         Command::Openapi(arguments) => commands::openapi(&arguments),

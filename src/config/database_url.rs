@@ -25,6 +25,24 @@ impl DatabaseUrl {
         matches!(self.0, Address::File(_))
     }
 
+    /// The path of the file, where it is one.
+    pub fn file(&self) -> Option<&str> {
+        match &self.0 {
+            Address::File(file) => Some(file),
+            Address::Server(_) => None,
+        }
+    }
+
+    /// Whether both name a database of the same kind and name, on whatever hosts.
+    pub fn is_like(&self, other: &DatabaseUrl) -> bool {
+        match (&self.0, &other.0) {
+            (Address::Server(one), Address::Server(other)) => {
+                one.path() == other.path() && one.scheme()[..5] == other.scheme()[..5]
+            }
+            _ => false,
+        }
+    }
+
     /// Whether an account is named in the URL.
     pub fn has_user(&self) -> bool {
         matches!(&self.0, Address::Server(url) if !url.username().is_empty())

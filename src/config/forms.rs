@@ -8,6 +8,7 @@ use figment::providers::{Format, Yaml};
 use ipnet::IpNet;
 use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, value};
 
+use super::database_url::DatabaseUrl;
 use super::origin::Origins;
 
 /// Text or a number, as YAML has them.
@@ -71,6 +72,17 @@ pub fn name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T
     T::deserialize(text).map_err(|_| D::Error::custom("There is no such choice."))
 }
 
+/// Such a name, or nothing.
+pub fn optional_name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else {
+        return Ok(None);
+    };
+    let text: value::StringDeserializer<D::Error> = text.into_deserializer();
+    name(text).map(Some)
+}
+
 /// A filter as tracing-subscriber understands it.
 pub fn log_filter<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let text = String::deserialize(from)?;
@@ -118,6 +130,12 @@ fn network(text: &str) -> Result<IpNet, String> {
 /// Web origins, or `*`.
 pub fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Origins, D::Error> {
     Origins::try_from(list(from)?).map_err(D::Error::custom)
+}
+
+/// URLs of databases.
+pub fn database_urls<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<DatabaseUrl>, D::Error> {
+    let urls = list(from)?.into_iter().map(DatabaseUrl::try_from);
+    urls.collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
 /// A list, also as one line of text: items with commas between them, or YAML's `[a, b]`.

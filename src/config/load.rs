@@ -295,7 +295,18 @@ impl Merged {
             (_, Err(_) | Ok(Value::Empty(..))) => "null".to_owned(),
             ("database.password" | "auth.key", _) => MASK.to_owned(),
             ("database.url", Ok(Value::String(_, url))) => line(&DatabaseUrl::masked(&url)),
-            ("database.url", _) => MASK.to_owned(),
+            ("database.urls", Ok(Value::String(_, urls))) => {
+                let masked = urls.split(',').map(|url| DatabaseUrl::masked(url.trim()));
+                line(&masked.collect::<Vec<_>>().join(","))
+            }
+            ("database.urls", Ok(Value::Array(_, urls))) => {
+                let masked = urls.iter().map(|url| match url.as_str() {
+                    Some(url) => DatabaseUrl::masked(url),
+                    None => MASK.to_owned(),
+                });
+                written(&Value::from(masked.collect::<Vec<_>>()))
+            }
+            ("database.url" | "database.urls", _) => MASK.to_owned(),
             (_, Ok(value)) => written(&value),
         }
     }

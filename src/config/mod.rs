@@ -82,6 +82,9 @@ pub struct Server {
 #[serde(deny_unknown_fields)]
 pub struct Database {
     pub url: DatabaseUrl,
+    /// Hosts of one database, instead of `url`: the first that can be written to is used.
+    #[serde(deserialize_with = "forms::database_urls")]
+    pub urls: Vec<DatabaseUrl>,
     pub user: Option<String>,
     pub password: Option<Secret>,
     pub min_connections: u32,
@@ -92,16 +95,40 @@ pub struct Database {
     pub idle_timeout: Duration,
     #[serde(deserialize_with = "forms::duration")]
     pub max_lifetime: Duration,
+    /// How long the server may work on one statement.
+    #[serde(deserialize_with = "forms::duration")]
+    pub statement_timeout: Duration,
+    /// None leaves it to the URL.
+    #[serde(deserialize_with = "forms::optional_name")]
+    pub tls: Option<Tls>,
+    /// A PEM file with the authorities that are trusted, instead of the public ones.
+    pub tls_ca: Option<PathBuf>,
     /// Whether `serve` brings the schema up to date.
     pub migrate: bool,
 }
 
 impl Database {
-    /// What the driver is given: the URL with `user` and `password` in it.
-    pub fn connection_url(&self) -> Secret {
-        self.url
-            .with_credentials(self.user.as_deref(), self.password.as_ref())
+    /// The hosts to try, in this order; one where `urls` is empty.
+    pub fn urls(&self) -> &[DatabaseUrl] {
+        match &*self.urls {
+            [] => std::slice::from_ref(&self.url),
+            urls => urls,
+        }
     }
+}
+
+/// How a connection to a database server is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    Disable,
+    /// Where the server offers it.
+    Prefer,
+    Require,
+    /// The server's certificate must be of a trusted authority.
+    VerifyCa,
+    /// And name the host.
+    VerifyFull,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -190,6 +217,12 @@ pub struct Http {
     /// Until a request's body must have arrived.
     #[serde(deserialize_with = "forms::duration")]
     pub body_timeout: Duration,
+    /// How long `/readyz` says no before anything else changes at shutdown.
+    #[serde(deserialize_with = "forms::duration")]
+    pub shutdown_delay: Duration,
+    /// How long connections without a request stay open at shutdown.
+    #[serde(deserialize_with = "forms::duration")]
+    pub shutdown_linger: Duration,
     /// How long requests may take to finish at shutdown.
     #[serde(deserialize_with = "forms::duration")]
     pub shutdown_grace: Duration,

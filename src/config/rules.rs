@@ -10,7 +10,7 @@ use jsonwebtoken::{EncodingKey, Header};
 
 use super::load::Merged;
 use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits};
-use super::{Cors, Origins, Secret, Server};
+use super::{Cors, DatabaseUrl, Origins, Secret, Server};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -82,26 +82,47 @@ impl Rules<'_> {
         );
         self.within("database.idle_timeout", database.idle_timeout, SECOND..=DAY);
         self.within("database.max_lifetime", database.max_lifetime, SECOND..=DAY);
+        self.within(
+            "database.statement_timeout",
+            database.statement_timeout,
+            100 * MILLISECOND..=10 * MINUTE,
+        );
         self.at_most(
             ("database.min_connections", database.min_connections),
             ("database.max_connections", database.max_connections),
         );
 
+        self.hosts(database);
         self.credentials(database);
     }
 
+    fn hosts(&mut self, database: &Database) {
+        let Some(first) = database.urls.first() else {
+            return;
+        };
+        if self.merged.is_set("database.url") {
+            let pair = ("database.urls", "database.url");
+            self.contradiction(pair, "Only one of them can be used", "Remove one.");
+        }
+        if database.urls.iter().any(DatabaseUrl::is_file) {
+            let reason = "An SQLite file has no hosts. Use database.url.";
+            self.merged.report("database.urls", reason);
+        } else if database.urls.iter().any(|url| !url.is_like(first)) {
+            let reason = "These are not hosts of one database: the servers are of two kinds, or \
+                the databases have two names.";
+            self.merged.report("database.urls", reason);
+        }
+    }
+
     fn credentials(&mut self, database: &Database) {
-        let Database {
-            url,
-            user,
-            password,
-            ..
-        } = database;
-        let (with_user, with_password) = (
-            ("database.user", "database.url"),
-            ("database.password", "database.url"),
-        );
-        if url.is_file() {
+        let Database { user, password, .. } = database;
+        let urls = database.urls();
+        let key = match &*database.urls {
+            [] => "database.url",
+            _ => "database.urls",
+        };
+        let (with_user, with_password) = (("database.user", key), ("database.password", key));
+        if urls.iter().all(DatabaseUrl::is_file) {
             let why = "Nobody signs in to an SQLite file";
             let how = "Remove it, or change the URL.";
             if user.is_some() {
@@ -110,17 +131,26 @@ impl Rules<'_> {
             if password.is_some() {
                 self.contradiction(with_password, why, how);
             }
+            for (other, set) in [
+                ("database.tls", database.tls.is_some()),
+                ("database.tls_ca", database.tls_ca.is_some()),
+            ] {
+                if set {
+                    let why = "An SQLite file is not on the network";
+                    self.contradiction((other, key), why, how);
+                }
+            }
             return;
         }
-        if user.is_some() && url.has_user() {
+        if user.is_some() && urls.iter().any(DatabaseUrl::has_user) {
             let why = "The account is in the URL already";
             self.contradiction(with_user, why, "Remove one.");
         }
-        if password.is_some() && url.has_password() {
+        if password.is_some() && urls.iter().any(DatabaseUrl::has_password) {
             let why = "The password is in the URL already";
             self.contradiction(with_password, why, "Remove it from the URL.");
         }
-        if password.is_some() && user.is_none() && !url.has_user() {
+        if password.is_some() && user.is_none() && !urls.iter().all(DatabaseUrl::has_user) {
             let why = "Nobody is named whose password this is";
             self.contradiction(("database.password", "database.user"), why, "Set it.");
         }
@@ -236,6 +266,16 @@ impl Rules<'_> {
             "http.body_timeout",
             http.body_timeout,
             100 * MILLISECOND..=10 * MINUTE,
+        );
+        self.within(
+            "http.shutdown_delay",
+            http.shutdown_delay,
+            Duration::ZERO..=10 * MINUTE,
+        );
+        self.within(
+            "http.shutdown_linger",
+            http.shutdown_linger,
+            Duration::ZERO..=10 * MINUTE,
         );
         self.within(
             "http.shutdown_grace",

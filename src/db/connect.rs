@@ -4,34 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DbErr, SqlxMySqlConnector, SqlxPostgresConnector,
-};
+use sea_orm::{ConnectOptions, Database, DbErr};
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection as _, Executor as _};
 
+use super::host::Host;
+use super::link::{Link, NoHost, Pools};
 use super::schema::Lock;
-use super::{Db, schema};
+use super::{Db, Reader, STATEMENTS, schema};
 use crate::config;
 
 /// How long a statement waits for another process's write transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// For how long a statement of a server waits for somebody else's lock, in seconds.
-const LOCK_TIMEOUT: u32 = 5;
-
-/// A server may have gone meanwhile, or come back, when its connection was idle for so long.
-const IDLE: Duration = Duration::from_secs(1);
-
-/// How many prepared statements a connection keeps.
-const STATEMENTS: usize = 256;
-
-/// What a MySQL session begins with. Under READ COMMITTED each statement sees what was committed
-/// before it: a batch of ballots must read its questions as they are once its slots are held.
-const MYSQL_SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-    SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
-    SESSION innodb_lock_wait_timeout = 5, \
-    SESSION group_concat_max_len = 1073741824";
 
 /// Why there is no database to work with.
 #[derive(Debug, thiserror::Error)]
@@ -48,21 +32,29 @@ pub enum ConnectError {
     Create(PathBuf, #[source] std::io::Error),
     #[error("cannot open the database {0}")]
     Open(String, #[source] DbErr),
+    #[error("cannot use the database's URL")]
+    Url(#[source] sqlx::Error),
+    #[error("cannot open the database: {0}")]
+    NoHost(#[from] NoHost),
 }
 
 impl Db {
     /// Opens the database that the configuration names; makes the file where SQLite has none.
     pub async fn connect(config: &config::Database) -> Result<Db, ConnectError> {
-        let cannot_open = |error| ConnectError::Open(config.url.to_string(), error);
-        let Some(path) = sqlite_path(config.connection_url().expose()) else {
-            let pool = pool(config, config.min_connections, config.max_connections);
-            let pool = pool.await.map_err(cannot_open)?;
-            return Ok(Db {
-                reader: pool.clone(),
-                writer: pool,
-                lock: Lock::Server(Arc::new(config.clone())),
-            });
-        };
+        let mut hosts = Vec::new();
+        for url in config.urls() {
+            let host = Host::new(url, config).map_err(ConnectError::Url)?;
+            hosts.extend(host.map(Arc::new));
+        }
+        if !hosts.is_empty() {
+            let link = Link::to_servers(hosts, config).await?;
+            let lock = Lock::Server;
+            let reader = Reader(link);
+            return Ok(Db { reader, lock });
+        }
+        let url = &config.url;
+        let cannot_open = |error| ConnectError::Open(url.to_string(), error);
+        let path = PathBuf::from(url.file().unwrap_or_default());
         if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
             return Err(ConnectError::InMemory);
         }
@@ -92,67 +84,16 @@ impl Db {
         let reader = reader.await.map_err(cannot_open)?;
 
         drop(lock);
-        Ok(Db {
+        let pools = Pools {
             reader,
             writer,
+            host: None,
+        };
+        Ok(Db {
+            reader: Reader(Link::to_file(pools)),
             lock: Lock::File(lock_file),
         })
     }
-}
-
-/// One connection to a server, which is kept until it is closed.
-pub(super) async fn alone(config: &config::Database) -> Result<DatabaseConnection, DbErr> {
-    let config = config::Database {
-        idle_timeout: FOR_EVER,
-        max_lifetime: FOR_EVER,
-        ..config.clone()
-    };
-    pool(&config, 1, 1).await
-}
-
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// Connections to a server.
-async fn pool(config: &config::Database, min: u32, max: u32) -> Result<DatabaseConnection, DbErr> {
-    let url = config.connection_url();
-    let mut options = ConnectOptions::new(url.expose());
-    options
-        .min_connections(min)
-        .max_connections(max)
-        .acquire_timeout(config.acquire_timeout)
-        .idle_timeout(config.idle_timeout)
-        .max_lifetime(config.max_lifetime)
-        .test_before_acquire_if_idle_for(IDLE)
-        .sqlx_logging(false);
-    if url.expose().starts_with("mysql:") {
-        options
-            .map_sqlx_mysql_opts(|mysql| mysql.statement_cache_capacity(STATEMENTS))
-            .map_sqlx_mysql_pool_opts(|pool| {
-                pool.after_connect(|connection, _| {
-                    Box::pin(async move { connection.execute(MYSQL_SESSION).await.map(drop) })
-                })
-            });
-        SqlxMySqlConnector::connect(options).await
-    } else {
-        options.map_sqlx_postgres_opts(|postgres| {
-            postgres
-                .statement_cache_capacity(STATEMENTS)
-                .application_name("polls")
-                .options([
-                    // See MYSQL_SESSION.
-                    ("default_transaction_isolation", "read committed".to_owned()),
-                    ("lock_timeout", format!("{LOCK_TIMEOUT}s")),
-                ])
-        });
-        SqlxPostgresConnector::connect(options).await
-    }
-}
-
-/// The file that a `sqlite:` URL names.
-fn sqlite_path(url: &str) -> Option<PathBuf> {
-    let rest = url.strip_prefix("sqlite:")?;
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    Some(PathBuf::from(rest.split('?').next().unwrap_or(rest)))
 }
 
 fn sqlite(config: &config::Database, path: &std::path::Path, connections: u32) -> ConnectOptions {
@@ -187,19 +128,4 @@ fn sqlite(config: &config::Database, path: &std::path::Path, connections: u32) -
             .statement_cache_capacity(STATEMENTS)
     });
     options
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_a_sqlite_url_name_a_file() {
-        assert_eq!(sqlite_path("sqlite:polls.db"), Some("polls.db".into()));
-        assert_eq!(
-            sqlite_path("sqlite:///var/polls.db?mode=rwc"),
-            Some("/var/polls.db".into())
-        );
-        assert_eq!(sqlite_path("postgres://localhost/polls"), None);
-    }
 }

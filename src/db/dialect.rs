@@ -4,6 +4,7 @@ use sea_orm::sea_query::LockType;
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, QuerySelect as _, Select, Statement, Value,
 };
+use uuid::Uuid;
 
 use super::batch::{Column, Rows, rows};
 
@@ -48,30 +49,40 @@ pub fn lock<E: EntityTrait>(db: &impl ConnectionTrait, query: Select<E>) -> Sele
     }
 }
 
-/// Keeps the rows of `table` with these ids as they are until the transaction ends.
-pub async fn lock_rows(
+/// Keeps those rows of `table` that have these ids as they are until the transaction ends. Gives
+/// their ids: a row that appears while this waits for another's lock is not among them.
+pub async fn lock_rows<const N: usize>(
     db: &impl ConnectionTrait,
     table: &str,
-    ids: &[&'static str],
-    wanted: &Rows,
-) -> Result<(), DbErr> {
+    ids: &[&'static str; N],
+    wanted: Vec<[Uuid; N]>,
+) -> Result<Vec<[Uuid; N]>, DbErr> {
     let lock = match db.get_database_backend() {
         DbBackend::Postgres => "FOR NO KEY UPDATE OF t",
         DbBackend::MySql => "FOR UPDATE",
-        _ => return Ok(()),
+        // There is one writer.
+        _ => return Ok(wanted),
     };
+    let mut rows = Rows::new();
+    for row in &wanted {
+        rows.push(row, &[]);
+    }
+    let own = ids.map(|id| format!("t.{id}")).join(", ");
     let sql = format!(
-        "SELECT 1 FROM {} JOIN {table} t ON {} ORDER BY {} {lock}",
+        "SELECT {own} FROM {} JOIN {table} t ON {} ORDER BY {own} {lock}",
         id_rows(db, ids),
         same("t", ids),
-        ids.iter()
-            .map(|id| format!("t.{id}"))
-            .collect::<Vec<_>>()
-            .join(", "),
     );
-    db.query_all_raw(statement(db, &sql, [wanted.to_value()]))
-        .await
-        .map(drop)
+    let found = db.query_all_raw(statement(db, &sql, [rows.to_value()]));
+    let mut locked = Vec::new();
+    for row in found.await? {
+        let mut ids = [Uuid::nil(); N];
+        for (index, id) in ids.iter_mut().enumerate() {
+            *id = row.try_get_by_index(index)?;
+        }
+        locked.push(ids);
+    }
+    Ok(locked)
 }
 
 /// The end of an INSERT … SELECT: where a row with these keys is there already, the new value of

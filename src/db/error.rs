@@ -1,9 +1,12 @@
 //! What a database error means to the caller.
 
-use sea_orm::{DbErr, RuntimeErr, SqlErr};
+use std::time::Duration;
+
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, SqlErr};
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::sqlite::SqliteError;
 
+use super::link::{Away, Lost};
 use crate::failure::{Code, Failure};
 
 /// Whether a unique key refused the row.
@@ -11,14 +14,10 @@ pub fn is_unique_violation(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
-/// Whether the same transaction may succeed when it is tried again: deadlock, serialization
-/// failure, lock timeout, a busy database, or one that is about to stop or cannot be written now.
-pub fn is_transient(error: &DbErr) -> bool {
-    // A guarded update found that somebody else was faster.
-    if matches!(error, DbErr::RecordNotUpdated) {
-        return true;
-    }
-    let Some(sqlx::Error::Database(error)) = sqlx_error(error) else {
+/// Whether the same may succeed when it is tried again: deadlock, serialization failure, lock
+/// timeout, a busy database, or one that is about to stop or cannot be written to now.
+fn is_transient(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
         return false;
     };
     if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
@@ -28,6 +27,8 @@ pub fn is_transient(error: &DbErr) -> bool {
             1205 | 1213 | 1020
             // Too many connections, shutting down, interrupted, killed, not ready in its cluster.
             | 1040 | 1053 | 1317 | 1927 | 1047
+            // Statement timeout, of MariaDB and of MySQL.
+            | 1969 | 3024
             // Read only.
             | 1290 | 1792 | 1836
         );
@@ -53,52 +54,82 @@ pub fn is_transient(error: &DbErr) -> bool {
 }
 
 /// Whether the connection ended, with or without a last word.
-fn is_lost(error: &DbErr) -> bool {
-    match sqlx_error(error) {
-        Some(sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_)) => true,
-        Some(sqlx::Error::Database(error)) => {
-            match error.try_downcast_ref::<MySqlDatabaseError>() {
-                Some(error) => matches!(error.number(), 1053 | 1317 | 1927 | 1047),
-                None => error.code().is_some_and(|code| code.starts_with("57P")),
-            }
-        }
+fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Database(error) => match error.try_downcast_ref::<MySqlDatabaseError>() {
+            Some(error) => matches!(error.number(), 1053 | 1317 | 1927 | 1047),
+            None => error.code().is_some_and(|code| code.starts_with("57P")),
+        },
         _ => false,
+    }
+}
+
+/// Whether connecting may succeed later, unlike with a wrong password.
+pub(super) fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        error => is_transient(error),
+    }
+}
+
+/// Whether the same may succeed when it is tried again, on another connection perhaps.
+pub(super) fn is_temporary(error: &DbErr) -> bool {
+    match error {
+        // A guarded update found that somebody else was faster.
+        DbErr::RecordNotUpdated => true,
+        // The host was lost. The next attempt waits for another one, or refuses.
+        DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => true,
+        error => sqlx_error(error).is_some_and(|error| is_transient(error) || is_lost(error)),
     }
 }
 
 /// Whether a verb failed because its transaction lost against another, or lost its connection,
 /// and is certain not to have been committed.
 pub(super) fn may_be_tried_again(failure: &Failure) -> bool {
-    failure.code != Code::OutcomeUnknown
-        && db_error(failure).is_some_and(|error| is_transient(error) || is_lost(error))
+    failure.code != Code::OutcomeUnknown && db_error(failure).is_some_and(is_temporary)
 }
 
 /// An error of the commit itself. Where the connection died, nobody knows what became of it.
 pub(super) fn at_commit(error: DbErr) -> Failure {
-    if is_lost(&error) {
-        let detail = "The connection to the database was lost during the commit.";
-        return Failure::new(Code::OutcomeUnknown, detail)
-            .retry_after(std::time::Duration::from_secs(1))
+    if sqlx_error(&error).is_some_and(is_lost) {
+        return unknown("The connection to the database was lost during the commit.")
             .caused_by(error);
     }
     Failure::from(error)
+}
+
+/// Something may have been committed or not.
+pub(super) fn unknown(detail: &'static str) -> Failure {
+    Failure::new(Code::OutcomeUnknown, detail).retry_after(Duration::from_secs(1))
 }
 
 impl From<DbErr> for Failure {
     /// No connection to be had, or too many conflicts: overloaded. Anything else is our fault.
     fn from(error: DbErr) -> Failure {
         let unavailable = matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_))
-            || is_transient(&error)
-            || is_lost(&error)
-            || matches!(
-                sqlx_error(&error),
-                Some(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
-            );
+            || is_temporary(&error)
+            || matches!(sqlx_error(&error), Some(sqlx::Error::PoolTimedOut));
         if unavailable {
             Failure::overloaded("The database cannot take the request now.").caused_by(error)
         } else {
             Failure::internal(error)
         }
+    }
+}
+
+impl From<Away> for Failure {
+    fn from(away: Away) -> Failure {
+        DbErr::from(away).into()
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Failure {
+        DbErr::from(lost).into()
     }
 }
 

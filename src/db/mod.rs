@@ -6,6 +6,9 @@ mod batch;
 mod connect;
 mod dialect;
 mod error;
+mod host;
+mod lease;
+mod link;
 mod pool;
 mod schema;
 mod script;
@@ -13,51 +16,57 @@ mod script;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use rand::RngExt as _;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
     QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
+use tokio::time::timeout;
 
 use crate::failure::Failure;
+use link::{Hold, Link};
 
 pub use batch::{Column, Rows, documents, ids, read_documents, rows};
 pub use connect::ConnectError;
 pub use dialect::{adding, delete, insert_missing, integer, lock, lock_rows, set, statement};
-pub use error::{is_transient, is_unique_violation};
+pub use error::is_unique_violation;
+pub use link::NoHost;
 pub use schema::{MigrateError, Step};
 pub use script::Script;
 
-/// How often a write transaction is begun at most.
-const ATTEMPTS: u32 = 8;
-
-/// How long connections that are still in use may keep the program from its end.
-const GOODBYE: Duration = Duration::from_secs(2);
-
-/// For how long a write transaction is begun anew.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A database: one for reading, one for writing, which on a server are the same pool.
+/// How often something is tried at most.
 ///
-/// Clones share their connections.
+/// On a cluster a process may well lose against others ten times in a row.
+const ATTEMPTS: u32 = 24;
+
+/// For how long something is tried anew.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long a commit may take. A primary whose standby has gone keeps it waiting for ever.
+const COMMIT: Duration = Duration::from_secs(5);
+
+/// How many prepared statements a connection keeps.
+const STATEMENTS: usize = 256;
+
+/// A database. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Db {
-    reader: DatabaseConnection,
-    writer: DatabaseConnection,
+    reader: Reader,
     lock: schema::Lock,
 }
 
 impl Db {
     /// For single statements that only read. Each sees all that was committed before it.
-    pub fn read(&self) -> &DatabaseConnection {
+    pub fn read(&self) -> &Reader {
         &self.reader
     }
 
     /// Runs `verb` in a write transaction and commits when it succeeds.
     ///
     /// Begins anew, a bounded number of times, when the transaction loses against another one, or
-    /// its connection before the commit: `verb` must do nothing that a rollback does not undo. A connection that dies at the commit
-    /// gives [`Code::OutcomeUnknown`](crate::failure::Code::OutcomeUnknown).
+    /// its connection before the commit: `verb` must do nothing that a rollback does not undo. A
+    /// connection that is lost during the commit gives [`Code::OutcomeUnknown`](crate::failure::Code::OutcomeUnknown).
     ///
     /// Written `db.write(|transaction| async move { … })`; what the block uses from outside must
     /// be a reference or `Copy`. (An async closure would read better, but the compiler cannot yet
@@ -66,14 +75,11 @@ impl Db {
     where
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let begun = Instant::now();
-        let mut attempt = 1;
+        let mut attempts = Attempts::default();
         loop {
-            let again = || attempt < ATTEMPTS && begun.elapsed() < PATIENCE;
             match self.attempt(&verb).await {
-                Err(failure) if error::may_be_tried_again(&failure) && again() => {
-                    pause(attempt).await;
-                    attempt += 1;
+                Err(failure) if error::may_be_tried_again(&failure) && attempts.remain() => {
+                    attempts.pause().await;
                 }
                 outcome => return outcome,
             }
@@ -84,47 +90,160 @@ impl Db {
     where
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let transaction = Transaction(Arc::new(self.begin().await?));
-        let outcome = verb(transaction.clone()).await;
-        let transaction = Arc::into_inner(transaction.0)
-            .ok_or_else(|| Failure::internal("a transaction was kept beyond its end"))?;
+        let mut hold = self.reader.0.here().await?;
+        let (outcome, transaction) = hold.begin_and(verb).await??;
         match outcome {
             Ok(value) => {
-                transaction.commit().await.map_err(error::at_commit)?;
-                Ok(value)
+                let committed = hold.unless_lost(timeout(COMMIT, transaction.commit()));
+                match committed.await {
+                    Ok(Ok(Ok(()))) => Ok(value),
+                    Ok(Ok(Err(error))) => Err(error::at_commit(error)),
+                    Ok(Err(_)) => Err(error::unknown("The commit took too long.")),
+                    Err(link::Lost) => {
+                        Err(error::unknown("The database was lost during the commit."))
+                    }
+                }
             }
             Err(failure) => {
                 // The verb's failure says more than that of a rollback on a dead connection.
-                let _ = transaction.rollback().await;
+                let _ = hold.unless_lost(transaction.rollback()).await;
                 Err(failure)
             }
         }
     }
 
-    /// Begins a write transaction. SQLite takes its write lock at once: a transaction that reads
-    /// first and then writes would fail where it has to wait.
-    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        self.writer.begin_with_options(options).await
-    }
-
-    /// Whether the database answers.
+    /// Whether the database answers. Unlike other calls, this one does not wait for it.
     pub async fn ping(&self) -> Result<(), DbErr> {
-        self.reader.execute_unprepared("SELECT 1").await.map(drop)
+        let pools = self.reader.0.now().ok_or(link::Away)?;
+        let asked = timeout(
+            Duration::from_secs(1),
+            pools.reader.execute_unprepared("SELECT 1"),
+        );
+        asked.await.map_err(|_| link::Away)?.map(drop)
     }
 
     /// Lets the connections go, after their work is done or has taken too long.
     pub async fn close(&self) {
-        for pool in [&self.reader, &self.writer] {
-            match tokio::time::timeout(GOODBYE, pool.clone().close()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "closing the database failed"),
-                Err(_) => tracing::warn!("connections to the database were still in use"),
+        self.reader.0.close().await;
+    }
+}
+
+impl Hold {
+    /// Begins a transaction and runs `verb` in it.
+    async fn begin_and<T, F>(
+        &mut self,
+        verb: &impl Fn(Transaction) -> F,
+    ) -> Result<Result<(Result<T, Failure>, DatabaseTransaction), Failure>, link::Lost>
+    where
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let writer = self.pools.writer.clone();
+        self.unless_lost(async move {
+            // SQLite takes its write lock at once: a transaction that reads first and then writes
+            // would fail where it has to wait.
+            let options = TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            };
+            let transaction = Transaction(Arc::new(writer.begin_with_options(options).await?));
+            let outcome = verb(transaction.clone()).await;
+            let transaction = Arc::into_inner(transaction.0)
+                .ok_or_else(|| Failure::internal("a transaction was kept beyond its end"))?;
+            Ok((outcome, transaction))
+        })
+        .await
+    }
+}
+
+/// How often and for how long something was tried.
+struct Attempts {
+    begun: Instant,
+    made: u32,
+}
+
+impl Default for Attempts {
+    fn default() -> Attempts {
+        Attempts {
+            begun: Instant::now(),
+            made: 1,
+        }
+    }
+}
+
+impl Attempts {
+    fn remain(&self) -> bool {
+        self.made < ATTEMPTS && self.begun.elapsed() < PATIENCE
+    }
+
+    /// Waits a little longer after each attempt, at random so that rivals part.
+    async fn pause(&mut self) {
+        let most = 5_u64 << self.made.min(5);
+        let millis = rand::rng().random_range(1..=most);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        self.made += 1;
+    }
+}
+
+/// Where single statements are read from; see [`Db::read`].
+#[derive(Debug, Clone)]
+pub struct Reader(Link);
+
+impl Reader {
+    /// Asks again when the connection was lost: reading twice does no harm.
+    async fn ask<T>(
+        &self,
+        statement: Statement,
+        ask: fn(DatabaseConnection, Statement) -> BoxFuture<'static, Result<T, DbErr>>,
+    ) -> Result<T, DbErr> {
+        let mut attempts = Attempts::default();
+        loop {
+            let mut hold = self.0.here().await?;
+            let asked = ask(hold.pools.reader.clone(), statement.clone());
+            match hold.unless_lost(asked).await {
+                Ok(Err(error)) if error::is_temporary(&error) && attempts.remain() => {
+                    attempts.pause().await;
+                }
+                // The next attempt waits for its return.
+                Err(link::Lost) if attempts.remain() => {}
+                outcome => return outcome?,
             }
         }
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Reader {
+    fn get_database_backend(&self) -> DbBackend {
+        self.0.engine
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.ask(statement, |db, statement| {
+            Box::pin(async move { db.execute_raw(statement).await })
+        })
+        .await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let statement = Statement::from_string(self.0.engine, sql);
+        self.ask(statement, |db, statement| {
+            Box::pin(async move { db.execute_unprepared(&statement.sql).await })
+        })
+        .await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.ask(statement, |db, statement| {
+            Box::pin(async move { db.query_one_raw(statement).await })
+        })
+        .await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.ask(statement, |db, statement| {
+            Box::pin(async move { db.query_all_raw(statement).await })
+        })
+        .await
     }
 }
 
@@ -153,11 +272,4 @@ impl ConnectionTrait for Transaction {
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.0.query_all_raw(statement).await
     }
-}
-
-/// Waits a little longer after each attempt, at random so that rivals part.
-async fn pause(attempt: u32) {
-    let most = 5_u64 << attempt;
-    let millis = rand::rng().random_range(1..=most);
-    tokio::time::sleep(Duration::from_millis(millis)).await;
 }

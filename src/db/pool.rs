@@ -16,7 +16,10 @@ impl Db {
         let mut ticks = tokio::time::interval(INTERVAL);
         loop {
             ticks.tick().await;
-            for (pool, connection) in [("reader", &self.reader), ("writer", &self.writer)] {
+            let Some(pools) = self.reader.0.now() else {
+                continue;
+            };
+            for (pool, connection) in [("reader", &pools.reader), ("writer", &pools.writer)] {
                 let (open, idle) = connections(connection);
                 gauge!("polls_database_connections", "pool" => pool, "state" => "idle").set(idle);
                 gauge!("polls_database_connections", "pool" => pool, "state" => "busy")

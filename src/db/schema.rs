@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use migration::{Migration, MigrationStatus, Migrator, MigratorTrait as _};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement};
 
-use super::{Db, connect};
-use crate::config;
+use super::Db;
+use super::host::{Flavour, Host};
+use super::lease::Lease;
+use super::link::{self, Pools};
 
 /// For how long another process may hold the lock of a server, in seconds.
 const LOCK_TIMEOUT: u32 = 60;
@@ -38,20 +39,20 @@ pub struct Step {
 impl Db {
     /// Applies what is pending, at most `steps` of it.
     pub async fn migrate_up(&self, steps: Option<u32>) -> Result<(), MigrateError> {
-        self.exclusively(async || Ok(Migrator::up(&self.writer, steps).await?))
+        self.exclusively(async |db| Ok(Migrator::up(db, steps).await?))
             .await
     }
 
     /// Takes back what was applied last, `steps` of it or all.
     pub async fn migrate_down(&self, steps: Option<u32>) -> Result<(), MigrateError> {
-        self.exclusively(async || Ok(Migrator::down(&self.writer, steps).await?))
+        self.exclusively(async |db| Ok(Migrator::down(db, steps).await?))
             .await
     }
 
     /// Every migration this program knows, in order.
     pub async fn migration_status(&self) -> Result<Vec<Step>, MigrateError> {
-        self.exclusively(async || {
-            let applied = Migrator::get_migration_with_status(&self.writer).await?;
+        self.exclusively(async |db| {
+            let applied = Migrator::get_migration_with_status(db).await?;
             let step = |migration: &Migration| Step {
                 name: migration.name().to_owned(),
                 applied: migration.status() == MigrationStatus::Applied,
@@ -63,13 +64,20 @@ impl Db {
 
     /// Runs `work` while no other process does the same to this database.
     ///
-    /// Also for what must happen once per database, such as making its first signing key.
+    /// Also for what must happen once per database, such as making its first signing key. The
+    /// connection is there for statements that may take any time.
     pub async fn exclusively<T, E: From<MigrateError>>(
         &self,
-        work: impl AsyncFnOnce() -> Result<T, E>,
+        work: impl AsyncFnOnce(&DatabaseConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let held = self.lock.take().await?;
-        let outcome = work().await;
+        let hold = self.reader.0.here().await.map_err(DbErr::from);
+        let pools = hold.map_err(MigrateError::ServerLock)?.pools;
+        let held = self.lock.take(&pools).await?;
+        let outcome = match &held {
+            Held::File(_) => work(&pools.writer).await,
+            Held::Session(own) => work(own).await,
+            Held::Lease(own, _) => work(own).await,
+        };
         held.release().await;
         outcome
     }
@@ -80,26 +88,29 @@ impl Db {
 pub(super) enum Lock {
     /// A file beside the database.
     File(PathBuf),
-    /// The lock of a server, which ends with the connection that took it.
-    Server(Arc<config::Database>),
+    /// The server knows it.
+    Server,
 }
 
 enum Held {
     File(File),
-    Server(DatabaseConnection),
+    /// The lock ends with the connection that took it.
+    Session(DatabaseConnection),
+    /// No connection locks all nodes of a cluster.
+    Lease(DatabaseConnection, Lease),
 }
 
 impl Lock {
-    async fn take(&self) -> Result<Held, MigrateError> {
-        match self {
-            Lock::File(path) => lock(path.clone())
+    async fn take(&self, pools: &Pools) -> Result<Held, MigrateError> {
+        match (self, &pools.host) {
+            (Lock::File(path), _) => lock(path.clone())
                 .await
                 .map(Held::File)
                 .map_err(|error| MigrateError::Lock(path.clone(), error)),
-            Lock::Server(config) => lock_server(config)
+            (Lock::Server, Some((host, flavour))) => lock_server(host, *flavour)
                 .await
-                .map(Held::Server)
                 .map_err(MigrateError::ServerLock),
+            (Lock::Server, None) => Err(MigrateError::ServerLock(link::Away.into())),
         }
     }
 }
@@ -107,33 +118,39 @@ impl Lock {
 impl Held {
     /// Closing the file or the connection, or the end of the process, unlocks.
     async fn release(self) {
-        match self {
-            Held::File(file) => drop(file),
-            Held::Server(connection) => {
-                if let Err(error) = connection.close().await {
-                    tracing::warn!(%error, "closing the connection of the lock failed");
-                }
+        let connection = match self {
+            Held::File(file) => return drop(file),
+            Held::Session(connection) => connection,
+            Held::Lease(connection, lease) => {
+                lease.release().await;
+                connection
             }
+        };
+        if let Err(error) = connection.close().await {
+            tracing::warn!(%error, "closing the connection of the lock failed");
         }
     }
 }
 
-async fn lock_server(config: &config::Database) -> Result<DatabaseConnection, DbErr> {
-    let connection = connect::alone(config).await?;
-    let locked = match connection.get_database_backend() {
-        DbBackend::Postgres => {
-            let patience =
-                format!("SET lock_timeout = '{LOCK_TIMEOUT}s'; SET statement_timeout = 0");
+async fn lock_server(host: &Host, flavour: Flavour) -> Result<Held, DbErr> {
+    let connection = host.alone(flavour);
+    let locked = match flavour {
+        Flavour::Postgres => {
+            let patience = format!("SET lock_timeout = '{LOCK_TIMEOUT}s'");
             connection.execute_unprepared(&patience).await?;
             let lock = format!("SELECT pg_advisory_lock({LOCK_NUMBER})");
             connection.execute_unprepared(&lock).await?;
             true
         }
-        engine => {
+        Flavour::MariaDb { galera: true } => {
+            let lease = Lease::take(host.alone(flavour), LOCK_TIMEOUT).await?;
+            return Ok(Held::Lease(connection, lease));
+        }
+        Flavour::MariaDb { galera: false } | Flavour::MySql => {
             // Locks are the whole server's, their names at most 64 characters long.
             let lock =
                 format!("SELECT GET_LOCK(CONCAT('polls.', MD5(DATABASE())), {LOCK_TIMEOUT})");
-            let statement = sea_orm::Statement::from_string(engine, lock);
+            let statement = Statement::from_string(DbBackend::MySql, lock);
             let row = connection.query_one_raw(statement).await?;
             let locked = row
                 .map(|row| row.try_get_by_index::<Option<i64>>(0))
@@ -142,10 +159,11 @@ async fn lock_server(config: &config::Database) -> Result<DatabaseConnection, Db
         }
     };
     if locked {
-        return Ok(connection);
+        return Ok(Held::Session(connection));
     }
-    let error = format!("another process has held it for {LOCK_TIMEOUT} s");
-    Err(DbErr::Custom(error))
+    Err(DbErr::Custom(format!(
+        "another process has held it for {LOCK_TIMEOUT} s"
+    )))
 }
 
 /// Locks a file beside the database; closing it, or the end of the process, unlocks it.

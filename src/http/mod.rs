@@ -51,7 +51,7 @@ pub use self::client::ClientAddr;
 pub use self::metrics::Metrics;
 pub use self::request_id::RequestId;
 pub use self::routes::{Operation, Routes};
-pub use self::serve::{Address, Listener, serve};
+pub use self::serve::{Address, Bound, Listener, serve};
 pub use self::signals::stop_on_signals;
 
 use self::client::TrustedProxies;
@@ -180,7 +180,9 @@ impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
     async fn answer(&self, mut request: Request, id: RequestId) -> Response {
         let began = Instant::now();
         let client = self.proxies.client(&request);
-        let line = self.access_log.then(|| access::Line::of(&request, client));
+        let line = self
+            .access_log
+            .then(|| access::Line::of(&request, client, began));
         let method = metrics::method_label(request.method());
         let in_flight = self.requests.begin();
 
@@ -195,10 +197,10 @@ impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
         let (response, bytes) = self.finish(response, &asked, &id).await;
 
         drop(in_flight);
-        let (status, took) = (response.status(), began.elapsed());
-        self.requests.record(route, method, status, took);
+        let status = response.status();
+        self.requests.record(route, method, status, began.elapsed());
         if let Some(line) = line {
-            line.write(status, bytes, took);
+            line.write(status, bytes);
         }
         response
     }

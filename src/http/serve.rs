@@ -4,15 +4,17 @@ use std::convert::Infallible;
 use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::CONNECTION;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
@@ -22,8 +24,8 @@ use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Body, Endpoint, Request, RequestParts, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream, unix};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,7 +42,24 @@ const MAX_BUFFER: usize = 64 * 1024;
 /// How many requests one HTTP/2 connection may have under way.
 const MAX_STREAMS: u32 = 64;
 
-/// A bound socket. A unix socket's file goes when this is dropped.
+/// How many connections the system accepts ahead of us.
+const BACKLOG: u32 = 1024;
+
+/// An address that is taken but where nobody is let in yet. A unix socket's file goes when this or
+/// the [`Listener`] is dropped.
+#[derive(Debug)]
+pub struct Bound {
+    socket: BoundSocket,
+    address: Address,
+}
+
+#[derive(Debug)]
+enum BoundSocket {
+    Tcp(TcpSocket),
+    Unix(UnixSocket, SocketFile),
+}
+
+/// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -50,10 +69,7 @@ pub struct Listener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    Unix(
-        UnixListener,
-        #[expect(dead_code, reason = "for its Drop")] SocketFile,
-    ),
+    Unix(UnixListener, SocketFile),
 }
 
 /// Where a server listens.
@@ -72,28 +88,70 @@ impl fmt::Display for Address {
     }
 }
 
-impl Listener {
-    /// Binds the configured address, or the unix socket where there is one.
+impl Bound {
+    /// Takes the configured address, or the unix socket where there is one.
     ///
     /// # Errors
     ///
-    /// Those of the system; `AddrInUse` where another server answers on the unix socket.
-    pub async fn bind(config: &config::Server) -> io::Result<Listener> {
+    /// Those of the system; `AddrInUse` where another server answers there.
+    pub async fn new(config: &config::Server) -> io::Result<Bound> {
         if let Some(path) = &config.path {
             remove_stale(path).await?;
-            let socket = UnixListener::bind(path)?;
-            let file = SocketFile(path.clone());
+            let socket = UnixSocket::new_stream()?;
+            socket.bind(path)?;
+            let file = SocketFile::of(path)?;
             fs::set_permissions(path, Permissions::from_mode(config.path_mode))?;
-            return Ok(Listener {
-                socket: Socket::Unix(socket, file),
+            return Ok(Bound {
+                socket: BoundSocket::Unix(socket, file),
                 address: Address::Unix(path.clone()),
             });
         }
-        let socket = TcpListener::bind((config.host, config.port)).await?;
-        Ok(Listener {
+        let socket = match config.host {
+            IpAddr::V4(_) => TcpSocket::new_v4()?,
+            IpAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // Connections of an earlier process may still be fading away there.
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::new(config.host, config.port))?;
+        Ok(Bound {
             address: Address::Tcp(socket.local_addr()?),
-            socket: Socket::Tcp(socket),
+            socket: BoundSocket::Tcp(socket),
         })
+    }
+
+    /// The bound address, with the port that the system chose.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Lets clients in. Until then a proxy is refused, and goes on to another process.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; `AddrInUse` where another server has taken the address meanwhile.
+    pub fn listen(self) -> io::Result<Listener> {
+        let socket = match self.socket {
+            BoundSocket::Tcp(socket) => Socket::Tcp(socket.listen(BACKLOG)?),
+            BoundSocket::Unix(_, file) if !file.is_there() => {
+                return Err(ErrorKind::AddrInUse.into());
+            }
+            BoundSocket::Unix(socket, file) => Socket::Unix(socket.listen(BACKLOG)?, file),
+        };
+        Ok(Listener {
+            socket,
+            address: self.address,
+        })
+    }
+}
+
+impl Listener {
+    /// Takes the configured address and lets clients in.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Bound`].
+    pub async fn bind(config: &config::Server) -> io::Result<Listener> {
+        Bound::new(config).await?.listen()
     }
 
     /// The bound address, with the port that the system chose.
@@ -105,13 +163,42 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
-                // Without it small answers wait for the client's delayed acknowledgement.
-                stream.set_nodelay(true)?;
-                Ok(Accepted::Tcp(stream, peer))
+                Accepted::tcp(stream, peer)
             }
             Socket::Unix(socket, _) => {
                 let (stream, peer) = socket.accept().await?;
                 Ok(Accepted::Unix(stream, Addr::from(peer)))
+            }
+        }
+    }
+
+    /// Takes no more connections, and gives those that the system has accepted already: closing
+    /// alone would reset them, with a request in them perhaps.
+    ///
+    /// A unix socket's file goes first, so that nobody comes in between. A port has no such thing:
+    /// who connects to it in the last microseconds is reset.
+    fn close(self) -> io::Result<Vec<Accepted>> {
+        match self.socket {
+            Socket::Tcp(socket) => {
+                let socket = socket.into_std()?;
+                waiting(|| {
+                    let (stream, peer) = socket.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Accepted::tcp(TcpStream::from_std(stream)?, peer)
+                })
+            }
+            Socket::Unix(socket, file) => {
+                drop(file);
+                let socket = socket.into_std()?;
+                waiting(|| {
+                    let (stream, peer) = socket.accept()?;
+                    stream.set_nonblocking(true)?;
+                    let stream = UnixStream::from_std(stream)?;
+                    Ok(Accepted::Unix(
+                        stream,
+                        Addr::from(unix::SocketAddr::from(peer)),
+                    ))
+                })
             }
         }
     }
@@ -124,19 +211,67 @@ impl Listener {
     }
 }
 
+/// A connection and who is at its other end.
 enum Accepted {
-    Tcp(TcpStream, SocketAddr),
+    Tcp(TcpStream, Addr),
     Unix(UnixStream, Addr),
 }
 
+impl Accepted {
+    fn tcp(stream: TcpStream, peer: SocketAddr) -> io::Result<Accepted> {
+        // Without it small answers wait for the client's delayed acknowledgement.
+        stream.set_nodelay(true)?;
+        Ok(Accepted::Tcp(stream, Addr::SocketAddr(peer)))
+    }
+}
+
+/// What can be accepted without waiting.
+fn waiting(mut accept: impl FnMut() -> io::Result<Accepted>) -> io::Result<Vec<Accepted>> {
+    let mut accepted = Vec::new();
+    loop {
+        match accept() {
+            Ok(connection) => accepted.push(connection),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(accepted),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A unix socket's file, removed when this is dropped.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    id: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<SocketFile> {
+        Ok(SocketFile {
+            path: path.into(),
+            id: file_id(path)?,
+        })
+    }
+
+    /// Whether it was neither removed by hand nor replaced by another server's.
+    fn is_there(&self) -> bool {
+        file_id(&self.path).is_ok_and(|id| id == self.id)
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may have been removed by hand; then there is nothing to do.
-        let _ = fs::remove_file(&self.0);
+        if self.is_there() {
+            // If it cannot be removed, the next server removes it or says why not.
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+fn file_id(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino()))
 }
 
 /// Removes a socket that an earlier process left behind. Anything else at the path stays.
@@ -157,6 +292,14 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
 
 /// Serves `endpoint` until `shutdown`, then finishes what was begun within the grace period.
 ///
+/// Whoever sends a request through a connection that it knows must not find it closed, so the end
+/// comes in steps:
+/// 1. For `shutdown_delay` all goes on, while `/readyz` already says no.
+/// 2. The listener closes. Every answer from now on is the last of its connection, and says so.
+/// 3. After `shutdown_linger` connections are closed that wait for a request: by then clients that
+///    keep connections have used them once more, or let go of them.
+/// 4. After `shutdown_grace` the rest is dropped.
+///
 /// `tasks` tracks the connections, and whatever else must be finished before the process ends.
 pub async fn serve<E>(
     listener: Listener,
@@ -172,40 +315,43 @@ pub async fn serve<E>(
         protocol: protocol(config),
         local: listener.local_addr(),
         idle: config.header_timeout,
-        shutdown: shutdown.clone(),
+        linger: config.shutdown_linger,
+        closing: CancellationToken::new(),
         abandon: CancellationToken::new(),
     });
     let slots = Arc::new(Semaphore::new(config.max_connections as usize));
+    let mut over = pin!(async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(config.shutdown_delay).await;
+    });
     loop {
         // A client beyond the limit waits in the system's backlog.
         let next = async {
             let slot = slots.clone().acquire_owned().await;
-            (slot, listener.accept().await)
+            (slot.ok(), listener.accept().await)
         };
         let (slot, accepted) = tokio::select! {
-            () = shutdown.cancelled() => break,
+            () = &mut over => break,
             next = next => next,
         };
-        let (stream, peer) = match accepted {
-            Ok(Accepted::Tcp(stream, peer)) => (Stream::Tcp(stream), Addr::SocketAddr(peer)),
-            Ok(Accepted::Unix(stream, peer)) => (Stream::Unix(stream), peer),
-            Err(error) if is_of_one_connection(&error) => continue,
+        match accepted {
+            Ok(accepted) => drop(tasks.spawn(server.clone().connection(accepted, slot))),
+            Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        let (server, peer) = (server.clone(), RemoteAddr(peer));
-        tasks.spawn(async move {
-            let _held = (slot, metrics::connection());
-            match stream {
-                Stream::Tcp(stream) => server.connection(stream, peer).await,
-                Stream::Unix(stream) => server.connection(stream, peer).await,
-            }
-        });
+        }
     }
-    drop(listener);
+    server.closing.cancel();
+    match listener.close() {
+        Ok(last) => {
+            for accepted in last {
+                tasks.spawn(server.clone().connection(accepted, None));
+            }
+        }
+        Err(error) => tracing::warn!(%error, "connections that waited were reset"),
+    }
     tasks.close();
     if tokio::time::timeout(config.shutdown_grace, tasks.wait())
         .await
@@ -217,11 +363,6 @@ pub async fn serve<E>(
         );
         server.abandon.cancel();
     }
-}
-
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -257,13 +398,24 @@ struct Server<E> {
     protocol: auto::Builder<TokioExecutor>,
     local: LocalAddr,
     idle: Duration,
-    shutdown: CancellationToken,
+    linger: Duration,
+    /// The listener closes, and the connections after it.
+    closing: CancellationToken,
     /// The grace period is over.
     abandon: CancellationToken,
 }
 
 impl<E: Endpoint<Output = Response> + 'static> Server<E> {
-    async fn connection<S>(self: Arc<Self>, stream: S, peer: RemoteAddr)
+    /// Serves a connection to its end; `slot` is its place among those that may be open.
+    async fn connection(self: Arc<Self>, accepted: Accepted, slot: Option<OwnedSemaphorePermit>) {
+        let _held = (slot, metrics::connection());
+        match accepted {
+            Accepted::Tcp(stream, peer) => self.converse(stream, RemoteAddr(peer)).await,
+            Accepted::Unix(stream, peer) => self.converse(stream, RemoteAddr(peer)).await,
+        }
+    }
+
+    async fn converse<S>(self: Arc<Self>, stream: S, peer: RemoteAddr)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -271,7 +423,13 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let service = service_fn(|request| {
             let (server, peer, busy) = (self.clone(), peer.clone(), activity.begin());
             async move {
-                let response = server.answer(request, peer).await;
+                let http1 = request.version() < http::Version::HTTP_2;
+                let mut response = server.answer(request, peer).await;
+                if http1 && busy.is_last() {
+                    // Unless it is an upgrade.
+                    let connection = response.headers_mut().entry(CONNECTION);
+                    connection.or_insert(HeaderValue::from_static("close"));
+                }
                 drop(busy);
                 Ok::<_, Infallible>(response)
             }
@@ -282,7 +440,12 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         });
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
         // Tokens of its own, since all connections would queue for the lock of a shared one.
-        let (shutdown, abandon) = (self.shutdown.child_token(), self.abandon.child_token());
+        let (closing, abandon) = (self.closing.child_token(), self.abandon.child_token());
+        let mut over = pin!(async {
+            closing.cancelled().await;
+            activity.ending.store(true, Ordering::Relaxed);
+            tokio::time::sleep(self.linger).await;
+        });
         let (mut stopping, mut lulled) = (false, false);
         loop {
             tokio::select! {
@@ -294,7 +457,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                     return;
                 }
                 () = abandon.cancelled() => return,
-                () = shutdown.cancelled(), if !stopping => {}
+                () = &mut over, if !stopping => {}
                 () = activity.lull(self.idle) => {
                     // It was told to end, and its client takes nothing of what it still has to say.
                     if std::mem::replace(&mut lulled, true) {
@@ -334,6 +497,8 @@ struct Activity {
     running: AtomicUsize,
     /// How often bytes came or went.
     moved: AtomicU64,
+    /// Every answer from now on is the connection's last.
+    ending: AtomicBool,
 }
 
 impl Activity {
@@ -422,6 +587,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 }
 
 struct Busy(Arc<Activity>);
+
+impl Busy {
+    fn is_last(&self) -> bool {
+        self.0.ending.load(Ordering::Relaxed)
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {

@@ -45,6 +45,8 @@ impl Default for Plan {
                 max_connections: 100,
                 header_timeout: LONG,
                 body_timeout: LONG,
+                shutdown_delay: Duration::ZERO,
+                shutdown_linger: Duration::ZERO,
                 shutdown_grace: LONG,
                 max_body: 1000,
                 compression: true,
@@ -356,7 +358,7 @@ async fn a_graceful_end_finishes_what_was_begun() {
     let running = tokio::spawn(reqwest::get(house.url("/slow")));
     house.begun.notified().await;
     house.shutdown.cancel();
-    // An idle connection is closed at once, and by then the listener is gone.
+    // Nothing lingers in this house: an idle connection is closed, and the listener is gone.
     raw(&mut idle, "").await;
     while TcpStream::connect(house.tcp()).await.is_ok() {
         tokio::task::yield_now().await;
@@ -367,6 +369,91 @@ async fn a_graceful_end_finishes_what_was_begun() {
     assert_eq!(answer.headers()["connection"], "close");
     assert_eq!(answer.text().await.unwrap(), "slow");
     timeout(LONG, house.served).await.unwrap().unwrap();
+}
+
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Reads one answer without a body of its own length, and leaves the connection open.
+async fn ask(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with(r#"{"status":"ok"}"#) {
+        let byte = timeout(LONG, stream.read_u8()).await.unwrap().unwrap();
+        answer.push(byte.into());
+    }
+    answer
+}
+
+#[tokio::test]
+async fn a_request_that_meets_the_end_on_its_way_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("polls.sock");
+    let mut plan = on_socket(&path);
+    plan.http.shutdown_linger = LONG;
+    plan.http.max_connections = 1;
+    let house = House::open(plan).await;
+    // One connection has been used; the others wait where only the system has accepted them.
+    let mut used = UnixStream::connect(&path).await.unwrap();
+    assert!(!ask(&mut used, HEALTH).await.contains("connection: close"));
+    let mut others = Vec::new();
+    for _ in 0..20 {
+        others.push(UnixStream::connect(&path).await.unwrap());
+    }
+    house.shutdown.cancel();
+    while path.exists() {
+        tokio::task::yield_now().await;
+    }
+    // The next process can take the address at once.
+    let next = Listener::bind(&on_socket(&path).server).await.unwrap();
+    for stream in others.iter_mut().chain([&mut used]) {
+        let answer = raw(stream, HEALTH).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+    // Nobody else holds it up, however long idle connections might have stayed.
+    timeout(LONG / 2, house.served).await.unwrap().unwrap();
+    assert!(path.exists());
+    drop(next);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn for_a_while_all_goes_on_though_the_end_is_announced() {
+    let mut plan = Plan::default();
+    plan.http.shutdown_delay = Duration::from_secs(1);
+    let house = House::open(plan).await;
+    house.shutdown.cancel();
+    assert_eq!(house.get("/readyz").await.status(), 503);
+    let answer = house.get("/healthz").await;
+    assert_eq!(answer.status(), 200);
+    assert!(!answer.headers().contains_key("connection"));
+    timeout(LONG, house.served).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_address_lets_nobody_in_before_it_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("polls.sock");
+    for server in [Plan::default().server, on_socket(&path).server] {
+        let bound = Bound::new(&server).await.unwrap();
+        let connect = async |address: &Address| match address {
+            Address::Tcp(address) => TcpStream::connect(address).await.map(drop),
+            Address::Unix(path) => UnixStream::connect(path).await.map(drop),
+        };
+        let refused = connect(&bound.address().clone()).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        let listener = bound.listen().unwrap();
+        connect(listener.address()).await.unwrap();
+    }
+    // Two that start at once with one socket: the file is the second one's.
+    let server = on_socket(&path).server;
+    let first = Bound::new(&server).await.unwrap();
+    let second = Bound::new(&server).await.unwrap();
+    let refused = first.listen().unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
+    let second = second.listen().unwrap();
+    UnixStream::connect(&path).await.unwrap();
+    drop(second);
 }
 
 #[tokio::test]
@@ -546,6 +633,31 @@ async fn a_request_is_logged_without_its_query_and_a_failure_once_with_its_cause
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0]["cause"], "disk on fire");
     assert_eq!(failed[0]["request_id"], "r-1");
+}
+
+#[tokio::test]
+async fn a_request_is_logged_though_its_client_hangs_up() {
+    let (sink, _guard) = Sink::json();
+    let house = House::open(Plan::default()).await;
+    let mut stream = house.connect().await;
+    let request = "GET /slow HTTP/1.1\r\nHost: a\r\nX-Request-Id: r-2\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    house.begun.notified().await;
+    drop(stream);
+    while !house.tasks.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let lines = sink.lines();
+    let access: Vec<_> = lines
+        .iter()
+        .filter(|line| line["target"] == "access")
+        .collect();
+    assert_eq!(access.len(), 1);
+    assert_eq!(
+        (&access[0]["path"], &access[0]["status"]),
+        (&"/slow".into(), &499.into())
+    );
+    assert_eq!(access[0]["request_id"], "r-2");
 }
 
 #[tokio::test]

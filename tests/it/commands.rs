@@ -441,6 +441,7 @@ fn every_command_has_help() {
     let commands = [
         "",
         "serve",
+        "ready",
         "migrate",
         "migrate up",
         "migrate down",
@@ -517,7 +518,10 @@ fn what_cannot_be_used_is_named_with_the_cause() {
             "--set",
             "database.acquire_timeout=100ms",
         ],
-        &["cannot open the database postgres://u:", "because: "],
+        &[
+            "cannot open the database: postgres://u:",
+            "onnection refused",
+        ],
     );
 
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");

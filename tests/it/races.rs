@@ -175,7 +175,7 @@ async fn end_during_a_storm(
 async fn after_a_close_the_tally_never_moves() {
     let pair = Pair::start();
     let voters = pair.crowd(amount(250, 1_000));
-    for round in 0..amount(6, 50) {
+    for round in 0..amount(6, 150) {
         let question = voters[0].ask(&["a", "b"], json!({})).await;
         let end = (End::Close, 1 + round * 17 % (voters.len() / 2));
         let (at_end, later, acknowledged) =
@@ -299,7 +299,7 @@ async fn closing_and_reopening_lose_nothing() {
     };
     let ((), closes) = join(storm, changes).await;
     println!("closed and reopened {closes} times");
-    assert!(closes > 1);
+    assert!(closes > 0);
     let results = voters[0]
         .get(&format!("{}/results", question.path))
         .await

@@ -3,35 +3,47 @@
 //! Everyday runs are on SQLite; `engines` runs the same tests again on the servers it can start.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use polls::config::{self, Flag, Sources};
 use polls::db::Db;
-use sqlx::{Connection as _, Executor as _, MySqlConnection, PgConnection};
+use sqlx::{Connection as _, MySqlConnection, PgConnection, Row as _};
+use tokio::time::timeout;
 
-/// The address of the server to test on, such as `postgres://polls@127.0.0.1:4711`; SQLite where
-/// there is none.
+/// The address of the server to test on, such as `postgres://polls@127.0.0.1:4711`, or those of
+/// the nodes of a cluster, with commas between them; SQLite where there is none.
 pub const SERVER: &str = "POLLS_TEST_SERVER";
 
-static ADDRESS: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(SERVER).ok());
+static ADDRESSES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let addresses = std::env::var(SERVER).unwrap_or_default();
+    let addresses = addresses.split(',').filter(|address| !address.is_empty());
+    addresses.map(str::to_owned).collect()
+});
+
+/// The node whose turn it is.
+static TURN: AtomicUsize = AtomicUsize::new(0);
+
+/// How long a statement of the tests may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The databases that were made on the server, each for the folder of a test.
 static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Whether the tests are on SQLite.
 pub fn is_sqlite() -> bool {
-    ADDRESS.is_none()
+    ADDRESSES.is_empty()
 }
 
-/// The database that belongs to a test's folder.
+/// The database that belongs to a test's folder; of a cluster, on each node in turn.
 pub fn database_url(folder: &Path) -> String {
-    match &*ADDRESS {
-        None => format!("sqlite:{}", folder.join("polls.db").display()),
-        Some(server) => {
-            make(server, folder);
-            format!("{server}/{}", name(folder))
-        }
+    if ADDRESSES.is_empty() {
+        return format!("sqlite:{}", folder.join("polls.db").display());
     }
+    make(folder);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed) % ADDRESSES.len();
+    format!("{}/{}", ADDRESSES[turn], name(folder))
 }
 
 /// A connection of the test's own to a database.
@@ -59,7 +71,7 @@ pub fn name(folder: &Path) -> String {
 }
 
 /// Makes the folder's database, once, and drops those whose tests have ended.
-fn make(server: &str, folder: &Path) {
+fn make(folder: &Path) {
     let mut made = MADE.lock().expect("no panic");
     if made.iter().any(|known| known == folder) {
         return;
@@ -67,53 +79,61 @@ fn make(server: &str, folder: &Path) {
     let (alive, over): (Vec<_>, Vec<_>) = made.drain(..).partition(|known| known.exists());
     *made = alive;
     made.push(folder.to_owned());
-    let drops = over
-        .iter()
-        .map(|folder| drop_database(server, &name(folder)));
+    let server = &ADDRESSES[0];
+    for folder in over {
+        // What still uses it may be waiting for this very thread. It goes with the server then.
+        let _ = run(server, &drop_database(server, &name(&folder)));
+    }
     let create = match server.starts_with("postgres") {
         true => format!("CREATE DATABASE \"{}\"", name(folder)),
         false => format!("CREATE DATABASE `{}`", name(folder)),
     };
-    run(server, drops.chain([create]).collect());
+    run(server, &create).expect("a database");
+    for node in &ADDRESSES[1..] {
+        // A read that waits for what the other node has done.
+        let known = format!(
+            "SET wsrep_sync_wait = 15; SHOW CREATE DATABASE `{}`",
+            name(folder)
+        );
+        run(node, &known).expect("the database is there, too");
+    }
 }
 
 fn drop_database(server: &str, name: &str) -> String {
     match server.starts_with("postgres") {
         true => format!("DROP DATABASE \"{name}\" WITH (FORCE)"),
-        false => format!("DROP DATABASE `{name}`"),
+        false => format!("SET lock_wait_timeout = 1; DROP DATABASE `{name}`"),
     }
 }
 
-/// Runs statements on the server. In a thread of its own: the caller may be within a runtime.
-pub fn run(server: &str, statements: Vec<String>) {
-    let server = server.to_owned();
+/// Runs a statement on the server; gives the first column of its rows. In a thread of its own: the
+/// caller may be within a runtime.
+pub fn run(server: &str, statement: &str) -> sqlx::Result<Vec<String>> {
+    let (server, statement) = (server.to_owned(), statement.to_owned());
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        runtime
-            .expect("a runtime")
-            .block_on(try_run(&server, statements))
+        runtime.expect("a runtime").block_on(async {
+            let run = timeout(PATIENCE, try_run(&server, &statement));
+            run.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        })
     });
-    let done = thread.join().expect("no panic");
-    done.expect("the server does it");
+    thread.join().expect("no panic")
 }
 
-/// Runs statements on the server.
-pub async fn try_run(server: &str, statements: Vec<String>) -> sqlx::Result<()> {
-    let texts = statements.into_iter().map(sqlx::AssertSqlSafe);
+async fn try_run(server: &str, statement: &str) -> sqlx::Result<Vec<String>> {
+    let text = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()));
     if server.starts_with("postgres") {
         let mut connection = PgConnection::connect(&format!("{server}/postgres")).await?;
-        for text in texts {
-            connection.execute(text).await?;
-        }
-        connection.close().await
+        let rows = text.fetch_all(&mut connection).await?;
+        connection.close().await?;
+        rows.iter().map(|row| row.try_get_unchecked(0)).collect()
     } else {
         let server = server.replacen("mariadb:", "mysql:", 1);
         let mut connection = MySqlConnection::connect(&server).await?;
-        for text in texts {
-            connection.execute(text).await?;
-        }
-        connection.close().await
+        let rows = text.fetch_all(&mut connection).await?;
+        connection.close().await?;
+        rows.iter().map(|row| row.try_get_unchecked(0)).collect()
     }
 }

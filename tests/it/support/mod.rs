@@ -4,9 +4,13 @@ mod answer;
 pub mod app;
 pub mod contract;
 pub mod crowd;
+pub mod database;
 pub mod engine;
+pub mod nginx;
 pub mod process;
+pub mod require;
 pub mod schema;
+pub mod stub;
 
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};

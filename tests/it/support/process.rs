@@ -1,14 +1,17 @@
 //! The real program, as an operator runs it.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 use super::engine;
 
 /// A running `polls serve`.
 pub struct Server {
     child: Child,
+    /// What it logs, until its end.
+    log: Option<JoinHandle<io::Result<String>>>,
     /// Such as `http://127.0.0.1:4711`.
     pub address: String,
     /// What it printed when it was ready.
@@ -53,7 +56,7 @@ impl Server {
         let stdout = child.stdout.take().expect("its output");
         let stderr = child.stderr.take().expect("its log");
         // Somebody must read the log, or the server would wait when the pipe is full.
-        let log = std::thread::spawn(move || std::io::read_to_string(stderr));
+        let log = std::thread::spawn(move || io::read_to_string(stderr));
         let mut greeting = Vec::new();
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let last = line.trim_start().starts_with("Database");
@@ -72,6 +75,7 @@ impl Server {
         };
         Server {
             child,
+            log: Some(log),
             address,
             greeting,
         }
@@ -112,6 +116,13 @@ impl Drop for Server {
         // Those that were killed or terminated have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let log = self.log.take().map(JoinHandle::join);
+        if let Some(Ok(Ok(log))) = log
+            && std::thread::panicking()
+        {
+            let errors = log.lines().filter(|line| line.contains("\"ERROR\""));
+            errors.for_each(|line| println!("{}: {line}", self.address));
+        }
     }
 }
 

@@ -1,0 +1,278 @@
+//! One host of a database server: connecting, and whether it can be written to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::{DatabaseConnection, SqlxMySqlConnector, SqlxPostgresConnector};
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySql, MySqlConnection,
+    PgConnection, Postgres, Row as _,
+};
+
+use super::STATEMENTS;
+use crate::config::{self, DatabaseUrl, Tls};
+
+/// For how long a statement waits for somebody else's lock, in seconds.
+const LOCK_TIMEOUT: u32 = 5;
+
+/// A server may have gone meanwhile, or come back, when its connection was idle for so long.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Where a database is, and how to sign in there.
+#[derive(Debug, Clone)]
+pub(super) struct Host {
+    /// Its address without the password.
+    pub name: String,
+    driver: Driver,
+}
+
+#[derive(Debug, Clone)]
+enum Driver {
+    Postgres(PgConnectOptions),
+    MySql(MySqlConnectOptions),
+}
+
+impl Host {
+    /// None where the URL is a file's.
+    pub fn new(url: &DatabaseUrl, config: &config::Database) -> sqlx::Result<Option<Host>> {
+        if url.is_file() {
+            return Ok(None);
+        }
+        let full = url.with_credentials(config.user.as_deref(), config.password.as_ref());
+        let driver = if full.expose().starts_with("mysql:") {
+            Driver::MySql(mysql(full.expose().parse()?, config))
+        } else {
+            Driver::Postgres(postgres(full.expose().parse()?, config))
+        };
+        Ok(Some(Host {
+            name: url.to_string(),
+            driver,
+        }))
+    }
+
+    /// A connection of one's own.
+    pub async fn connect(&self) -> sqlx::Result<Session> {
+        match &self.driver {
+            Driver::Postgres(options) => Ok(Session::Postgres(options.connect().await?)),
+            Driver::MySql(options) => Ok(Session::MySql(options.connect().await?)),
+        }
+    }
+
+    /// Connections to share; the first is made when it is needed.
+    pub fn pool(&self, config: &config::Database, flavour: Flavour) -> DatabaseConnection {
+        let limit = Some(config.statement_timeout);
+        match &self.driver {
+            Driver::Postgres(options) => shared_postgres(pool_options(config), options, limit),
+            Driver::MySql(options) => {
+                shared_mysql(pool_options(config), options, flavour.session(limit))
+            }
+        }
+    }
+
+    /// One connection, which is kept until it is closed, and whose statements may take any time.
+    pub fn alone(&self, flavour: Flavour) -> DatabaseConnection {
+        fn one<D: sqlx::Database>() -> PoolOptions<D> {
+            PoolOptions::new()
+                .max_connections(1)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        }
+        match &self.driver {
+            Driver::Postgres(options) => shared_postgres(one(), options, None),
+            Driver::MySql(options) => shared_mysql(one(), options, flavour.session(None)),
+        }
+    }
+}
+
+fn shared_postgres(
+    pool: PoolOptions<Postgres>,
+    options: &PgConnectOptions,
+    statement_timeout: Option<Duration>,
+) -> DatabaseConnection {
+    let millis = statement_timeout.map_or(0, |limit| limit.as_millis());
+    let options = options.clone().options([
+        // Each statement sees what was committed before it: a batch of ballots must read its
+        // questions as they are once its slots are held.
+        ("default_transaction_isolation", "read committed".to_owned()),
+        ("lock_timeout", format!("{LOCK_TIMEOUT}s")),
+        ("statement_timeout", millis.to_string()),
+    ]);
+    SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
+}
+
+fn shared_mysql(
+    pool: PoolOptions<MySql>,
+    options: &MySqlConnectOptions,
+    session: String,
+) -> DatabaseConnection {
+    let session: Arc<str> = session.into();
+    let pool = pool.after_connect(move |connection, _| {
+        let session = AssertSqlSafe(session.to_string());
+        Box::pin(async move { connection.execute(session).await.map(drop) })
+    });
+    SqlxMySqlConnector::from_sqlx_mysql_pool(pool.connect_lazy_with(options.clone()))
+}
+
+fn pool_options<D: sqlx::Database>(config: &config::Database) -> PoolOptions<D> {
+    PoolOptions::new()
+        .min_connections(config.min_connections)
+        .max_connections(config.max_connections)
+        .acquire_timeout(config.acquire_timeout)
+        .idle_timeout(config.idle_timeout)
+        .max_lifetime(config.max_lifetime)
+        // Asking each time would cost a round trip.
+        .test_before_acquire(false)
+        .before_acquire(|connection: &mut D::Connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+}
+
+fn postgres(options: PgConnectOptions, config: &config::Database) -> PgConnectOptions {
+    let options = options
+        .disable_statement_logging()
+        .statement_cache_capacity(STATEMENTS)
+        .application_name("polls");
+    let options = match config.tls {
+        None => options,
+        Some(Tls::Disable) => options.ssl_mode(PgSslMode::Disable),
+        Some(Tls::Prefer) => options.ssl_mode(PgSslMode::Prefer),
+        Some(Tls::Require) => options.ssl_mode(PgSslMode::Require),
+        Some(Tls::VerifyCa) => options.ssl_mode(PgSslMode::VerifyCa),
+        Some(Tls::VerifyFull) => options.ssl_mode(PgSslMode::VerifyFull),
+    };
+    match &config.tls_ca {
+        None => options,
+        Some(path) => options.ssl_root_cert(path),
+    }
+}
+
+fn mysql(options: MySqlConnectOptions, config: &config::Database) -> MySqlConnectOptions {
+    let options = options
+        .disable_statement_logging()
+        .statement_cache_capacity(STATEMENTS);
+    let options = match config.tls {
+        None => options,
+        Some(Tls::Disable) => options.ssl_mode(MySqlSslMode::Disabled),
+        Some(Tls::Prefer) => options.ssl_mode(MySqlSslMode::Preferred),
+        Some(Tls::Require) => options.ssl_mode(MySqlSslMode::Required),
+        Some(Tls::VerifyCa) => options.ssl_mode(MySqlSslMode::VerifyCa),
+        Some(Tls::VerifyFull) => options.ssl_mode(MySqlSslMode::VerifyIdentity),
+    };
+    match &config.tls_ca {
+        None => options,
+        Some(path) => options.ssl_ca(path),
+    }
+}
+
+/// What a session has to be told, which differs between those that speak MySQL's protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flavour {
+    Postgres,
+    MariaDb { galera: bool },
+    MySql,
+}
+
+impl Flavour {
+    /// What a session begins with.
+    fn session(self, statement_timeout: Option<Duration>) -> String {
+        // Under READ COMMITTED each statement sees what was committed before it; see above.
+        let common = format!(
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+             SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
+             SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}, \
+             SESSION lock_wait_timeout = {LOCK_TIMEOUT}, \
+             SESSION group_concat_max_len = 1073741824"
+        );
+        // 0 is no limit.
+        let limit = statement_timeout.unwrap_or_default();
+        match self {
+            Flavour::Postgres => String::new(),
+            // It limits statements that only read; those that write wait for locks no longer
+            // than the above.
+            Flavour::MySql => format!(
+                "{common}, SESSION max_execution_time = {}",
+                limit.as_millis()
+            ),
+            Flavour::MariaDb { galera } => {
+                let seconds = limit.as_secs_f64();
+                let mut session = format!("{common}, SESSION max_statement_time = {seconds}");
+                if galera {
+                    // A read waits until this node has what any other had committed before.
+                    session.push_str(", SESSION wsrep_sync_wait = 1");
+                }
+                session
+            }
+        }
+    }
+}
+
+/// A connection of one's own, by which a host is watched.
+pub(super) enum Session {
+    Postgres(PgConnection),
+    MySql(MySqlConnection),
+}
+
+impl Session {
+    /// Which kind of server it is, where it takes writes: where it is the primary, and part of its
+    /// cluster.
+    pub async fn writable(&mut self) -> sqlx::Result<Option<Flavour>> {
+        let connection = match self {
+            Session::Postgres(connection) => {
+                let asked = "SELECT NOT pg_is_in_recovery() \
+                    AND NOT current_setting('default_transaction_read_only')::boolean";
+                let row = sqlx::raw_sql(asked).fetch_one(connection).await?;
+                // Unprepared statements are answered in text.
+                let writable: String = row.try_get_unchecked(0)?;
+                return Ok((writable == "t").then_some(Flavour::Postgres));
+            }
+            Session::MySql(connection) => connection,
+        };
+        let asked = "SHOW GLOBAL VARIABLES \
+            WHERE Variable_name IN ('version', 'read_only', 'wsrep_on')";
+        let variables = values(connection, asked).await?;
+        let variable = |name: &str| variables.get(name).map(String::as_str);
+        let galera = variable("wsrep_on") == Some("ON");
+        // A node that has lost its cluster answers nothing but this.
+        let ready = "SHOW GLOBAL STATUS LIKE 'wsrep_ready'";
+        if galera
+            && values(connection, ready)
+                .await?
+                .values()
+                .all(|ready| ready != "ON")
+        {
+            return Ok(None);
+        }
+        // OFF, ON, and in later versions how strictly.
+        if variable("read_only") != Some("OFF") {
+            return Ok(None);
+        }
+        let version = variable("version").unwrap_or_default();
+        Ok(Some(
+            match version.to_ascii_lowercase().contains("mariadb") {
+                true => Flavour::MariaDb { galera },
+                false => Flavour::MySql,
+            },
+        ))
+    }
+}
+
+/// The names and values that a SHOW statement lists.
+async fn values(
+    connection: &mut MySqlConnection,
+    show: &'static str,
+) -> sqlx::Result<HashMap<String, String>> {
+    let rows = sqlx::raw_sql(show).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
+}

@@ -1,0 +1,380 @@
+//! Databases that are killed, stall, or hand over to another host, under load.
+//!
+//! The servers are never restarted. Whoever is refused with 503 sends the ballot again, as the
+//! contract tells clients to; in the end everybody is counted exactly once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::support::app::{Question, client, send, try_send};
+use crate::support::crowd::{Tally, all_at_once, crowd};
+use crate::support::database::{
+    Cluster, Database, GALERA, Kind, MARIADB, POSTGRES, promote, spare, standby_of,
+};
+use crate::support::{Server, User, amount, polls};
+
+/// One at a time: the machine has enough to do.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// After how long a client sends again what was refused.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// For how long a client does so.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Server processes of one database, and people who vote there.
+struct House {
+    servers: Vec<Server>,
+    voters: Arc<Vec<User>>,
+    folder: TempDir,
+}
+
+impl House {
+    /// Starts a process for each list of hosts.
+    fn start(hosts: &[Vec<String>], voters: usize) -> House {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = json!({
+            "database": {"urls": hosts[0]},
+            "limits": {"enabled": false},
+            "accounts": {"password_memory": "64KiB", "password_iterations": 1},
+        });
+        std::fs::create_dir(folder.path().join("config")).expect("a folder");
+        // JSON is YAML.
+        std::fs::write(folder.path().join("config/polls.yaml"), config.to_string())
+            .expect("it is written");
+        let start = |hosts: &Vec<String>| {
+            let urls = format!("database.urls={}", hosts.join(","));
+            Server::start(folder.path(), &["--set", &urls])
+        };
+        let servers: Vec<Server> = hosts.iter().map(start).collect();
+        let voters = Arc::new(crowd(folder.path(), &servers[0], voters));
+        House {
+            servers,
+            voters,
+            folder,
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everybody votes once, at one of the servers, and sends again what is refused.
+    fn storm(&self, question: &Question) -> Storm {
+        let acknowledged = Arc::new(Mutex::new(Vec::new()));
+        let under_way = Arc::new(Notify::new());
+        let addresses: Vec<String> = self.servers.iter().map(|it| it.address.clone()).collect();
+        let (voters, question) = (self.voters.clone(), question.clone());
+        let (acks, notify) = (acknowledged.clone(), under_way.clone());
+        let storm = async move {
+            all_at_once(0..voters.len(), |turn| {
+                let voter = voters[turn].at(&addresses[turn % addresses.len()]);
+                let (question, acks, notify) = (&question, &acks, &notify);
+                let enough = voters.len() / 4;
+                async move {
+                    insist(&voter, question, turn % 3).await;
+                    let mut acks = acks.lock().unwrap_or_else(PoisonError::into_inner);
+                    acks.push(Instant::now());
+                    if acks.len() == enough {
+                        notify.notify_one();
+                    }
+                }
+            })
+            .await;
+        };
+        Storm {
+            acknowledged,
+            under_way,
+            task: tokio::spawn(storm),
+        }
+    }
+
+    /// Expects everybody to be counted once, for what they chose, by every server.
+    async fn check(&self, question: &Question) {
+        let all = self.voters.len();
+        for server in &self.servers {
+            let reader = self.voters[0].at(&server.address);
+            let tally = Tally::of(
+                &reader
+                    .get(&question.under("results"))
+                    .await
+                    .expect(200)
+                    .json,
+            );
+            let votes = (0..3).map(|choice| (0..all).filter(|turn| turn % 3 == choice).count());
+            let votes: Vec<i64> = votes.map(|votes| votes as i64).collect();
+            assert_eq!((tally.votes, tally.ballots), (votes, all as i64));
+        }
+        all_at_once(0..all, |turn| {
+            let voter = self.voters[turn].at(&self.servers[turn % self.servers.len()].address);
+            async move {
+                let ballot = voter.get(&question.under("ballot")).await.expect(200);
+                let chosen = &question.choices[turn % 3];
+                assert_eq!(ballot.json["choice_ids"], json!([chosen]));
+            }
+        })
+        .await;
+        polls(self.folder(), &["recount", "--check"]).done();
+    }
+
+    async fn question(&self) -> Question {
+        self.voters[0].ask(&["a", "b", "c"], json!({})).await
+    }
+}
+
+/// Casts a ballot, and sends it again until it is acknowledged.
+async fn insist(voter: &User, question: &Question, choice: usize) {
+    let begun = Instant::now();
+    let mut perhaps = false;
+    loop {
+        let sent = try_send(voter.ballot(question, &[choice])).await;
+        let answer = sent.expect("the server is never restarted");
+        match answer.status {
+            StatusCode::CREATED => return,
+            StatusCode::OK => {
+                assert!(perhaps, "a first ballot that was there already: {answer:?}");
+                return;
+            }
+            _ => {
+                perhaps |= answer.json["code"] == "outcome_unknown";
+                let code = if perhaps && answer.json["code"] == "outcome_unknown" {
+                    "outcome_unknown"
+                } else {
+                    "overloaded"
+                };
+                answer.problem(code).expect(503);
+            }
+        }
+        assert!(begun.elapsed() < PATIENCE, "refused for ever");
+        sleep(AGAIN).await;
+    }
+}
+
+/// Voting that is under way.
+struct Storm {
+    acknowledged: Arc<Mutex<Vec<Instant>>>,
+    under_way: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Storm {
+    /// Waits for the end. Tells how long nothing was acknowledged at most.
+    async fn over(self) -> Duration {
+        self.task.await.expect("nobody is refused for ever");
+        let times = self.acknowledged.lock().expect("no panic");
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        gaps.max().unwrap_or_default()
+    }
+}
+
+fn report(what: &str, mut gaps: Vec<Duration>) {
+    gaps.sort();
+    let (median, longest) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+    println!("{what}: longest gap in service {longest:?}, median of the rounds {median:?}");
+}
+
+/// Kills the database under load, again and again.
+async fn killed_under_load(kind: &Kind) {
+    let Some(program) = kind.installed() else {
+        return;
+    };
+    let _turn = TURN.lock().await;
+    let mut database = Database::start(kind, &program);
+    database.run("CREATE DATABASE polls");
+    let hosts = vec![database.url("polls")];
+    let house = House::start(&[hosts.clone(), hosts], amount(400, 4_000));
+    let mut gaps = Vec::new();
+    for _ in 0..amount(2, 10) {
+        let question = house.question().await;
+        let storm = house.storm(&question);
+        storm.under_way.notified().await;
+        database.kill();
+        database.restart();
+        gaps.push(storm.over().await);
+        house.check(&question).await;
+    }
+    report(kind.name, gaps);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_postgresql_is_killed() {
+    killed_under_load(&POSTGRES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_mariadb_is_killed() {
+    killed_under_load(&MARIADB).await;
+}
+
+/// A primary dies, and its standby takes over.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_a_standby_is_promoted() {
+    let Some(program) = POSTGRES.installed() else {
+        return;
+    };
+    let _turn = TURN.lock().await;
+    let mut primary = Database::start(&POSTGRES, &program);
+    primary.run("CREATE DATABASE polls");
+    let mut standby = standby_of(&primary, spare(&program));
+    let hosts = vec![primary.url("polls"), standby.url("polls")];
+    let house = House::start(&[hosts.clone(), hosts], amount(400, 4_000));
+    let mut gaps = Vec::new();
+    for _ in 0..amount(2, 10) {
+        let question = house.question().await;
+        let storm = house.storm(&question);
+        storm.under_way.notified().await;
+        primary.kill();
+        promote(&standby);
+        // Its own standby comes later: until then it must not wait for one.
+        standby.run("ALTER SYSTEM RESET synchronous_standby_names");
+        standby.run("SELECT pg_reload_conf()::text");
+        gaps.push(storm.over().await);
+        house.check(&question).await;
+        (primary, standby) = (standby, primary);
+        standby = standby_of(&primary, standby);
+    }
+    report("promotion of the standby", gaps);
+}
+
+/// Each process prefers another node.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_a_galera_node_is_killed() {
+    let Some(program) = GALERA.installed() else {
+        return;
+    };
+    let _turn = TURN.lock().await;
+    let mut cluster = Cluster::start(&program, 3);
+    cluster.nodes[0].run("CREATE DATABASE polls");
+    cluster.wait();
+    let hosts = |first: usize| {
+        let nodes = (0..3).map(|number| &cluster.nodes[(first + number) % 3]);
+        nodes.map(|node| node.url("polls")).collect::<Vec<String>>()
+    };
+    let house = House::start(&[hosts(0), hosts(1), hosts(2)], amount(400, 4_000));
+    let mut gaps = Vec::new();
+    for round in 0..amount(2, 10) {
+        let question = house.question().await;
+        let storm = house.storm(&question);
+        storm.under_way.notified().await;
+        let node = &mut cluster.nodes[round % 3];
+        node.kill();
+        gaps.push(storm.over().await);
+        house.check(&question).await;
+        cluster.nodes[round % 3].restart();
+        cluster.wait();
+    }
+    report("loss of a Galera node", gaps);
+}
+
+/// The database says nothing any more, without closing its connections.
+async fn stalled(kind: &Kind) {
+    let Some(program) = kind.installed() else {
+        return;
+    };
+    let _turn = TURN.lock().await;
+    let database = Database::start(kind, &program);
+    database.run("CREATE DATABASE polls");
+    let house = House::start(&[vec![database.url("polls")]], 30);
+    let (question, server) = (house.question().await, &house.servers[0]);
+    let client = client();
+    let probe = async |path: &str| {
+        let answer = send(client.get(format!("{}{path}", server.address))).await;
+        answer.status.as_u16()
+    };
+    let timed = async |what: &str, answer: &mut dyn FnMut() -> Asked| {
+        let begun = Instant::now();
+        let (status, code) = answer().await.expect("no panic");
+        println!("{}: {what} {status} after {:?}", kind.name, begun.elapsed());
+        (status, code)
+    };
+    assert_eq!(
+        (probe("/healthz").await, probe("/readyz").await),
+        (200, 200)
+    );
+
+    database.stall();
+    // Some meet a connection that was open, some ask for a new one, some hand in ballots.
+    let waiting: Vec<_> = (0..house.voters.len())
+        .map(|turn| ask(&house.voters[turn], &question, turn))
+        .collect();
+    assert_eq!(probe("/healthz").await, 200);
+    let mut refused = BTreeMap::<String, u32>::new();
+    for answer in waiting {
+        let (status, code) = answer.await.expect("no panic");
+        assert_eq!(status, 503, "{code}");
+        *refused.entry(code).or_default() += 1;
+    }
+    println!("{}: refused {refused:?}", kind.name);
+    assert!(
+        refused
+            .keys()
+            .all(|code| code == "overloaded" || code == "outcome_unknown"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        (probe("/healthz").await, probe("/readyz").await),
+        (200, 503)
+    );
+    // Who comes now is refused without waiting for the database.
+    for turn in 0..3 {
+        let mut again = || ask(&house.voters[turn], &question, turn);
+        let (status, code) = timed("while it is away", &mut again).await;
+        assert_eq!((status, &*code), (503, "overloaded"));
+    }
+
+    database.go_on();
+    let back = Instant::now();
+    while probe("/readyz").await != 200 {
+        assert!(back.elapsed() < PATIENCE, "it does not come back");
+        sleep(AGAIN).await;
+    }
+    println!("{}: ready {:?} after it went on", kind.name, back.elapsed());
+    for (turn, voter) in house.voters.iter().enumerate() {
+        let answer = voter.vote(&question, &[turn % 3]).await;
+        assert!(matches!(answer.status.as_u16(), 200 | 201), "{answer:?}");
+    }
+    house.check(&question).await;
+}
+
+type Asked = JoinHandle<(u16, String)>;
+
+/// A request that reads, registers or votes, in turn: its status and problem.
+fn ask(voter: &User, question: &Question, turn: usize) -> Asked {
+    let request = match turn % 3 {
+        0 => voter.request(reqwest::Method::GET, &question.path),
+        1 => voter.ballot(question, &[turn % 3]),
+        _ => {
+            let text = json!({"name": format!("New {turn}")});
+            voter
+                .request(reqwest::Method::PATCH, "/users/me")
+                .json(&text)
+        }
+    };
+    tokio::spawn(async move {
+        let answer = send(request).await;
+        let code = match &answer.json["code"] {
+            Value::String(code) => code.clone(),
+            other => other.to_string(),
+        };
+        (answer.status.as_u16(), code)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_postgresql_is_503_and_comes_back() {
+    stalled(&POSTGRES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_mariadb_is_503_and_comes_back() {
+    stalled(&MARIADB).await;
+}
