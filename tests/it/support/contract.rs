@@ -16,7 +16,7 @@ use super::schema::{complaints, resolve};
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(polls::app::document);
 
 /// Headers that belong to HTTP rather than to a call. Any answer may have them.
-const OF_HTTP: [&str; 11] = [
+const OF_HTTP: [&str; 12] = [
     "cache-control",
     "connection",
     "content-encoding",
@@ -24,6 +24,7 @@ const OF_HTTP: [&str; 11] = [
     "content-type",
     "date",
     "pragma",
+    "server",
     "transfer-encoding",
     "vary",
     "x-content-type-options",
