@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Method;
@@ -21,9 +22,13 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError};
 use crate::failure::Failure;
+use crate::http::cors::Cors;
 use crate::http::{self, Bound, Listener, Metrics, Operation, spec};
+use crate::live::Hub;
+use crate::live::api::LiveApi;
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::closing;
+use crate::share::{self, Share};
 use crate::tallies::api::ResultsApi;
 use crate::tallies::view::Views;
 use crate::users::api::UsersApi;
@@ -57,6 +62,7 @@ pub struct App {
     pub config: Config,
     pub clock: Clock,
     pub db: Db,
+    pub share: Share,
     pub authority: Authority,
     pub ballot_box: BallotBox,
     counted: JoinHandle<()>,
@@ -71,6 +77,8 @@ pub enum OpenError {
     Migrate(#[from] MigrateError),
     #[error("the database is not at this version's schema; run `polls migrate up`")]
     Outdated,
+    #[error(transparent)]
+    Share(#[from] share::OpenError),
     #[error(transparent)]
     Authority(#[from] auth::OpenError),
 }
@@ -109,12 +117,15 @@ impl App {
         {
             return Err(OpenError::Outdated);
         }
-        let authority = Authority::open(db.clone(), clock.clone(), &config).await?;
-        let (ballot_box, counted) = BallotBox::open(db.clone(), clock.clone(), &config.ballots);
+        let share = Share::open(&config.share, db.clone(), clock.clone())?;
+        let authority = Authority::open(db.clone(), clock.clone(), share.clone(), &config).await?;
+        let (ballot_box, counted) =
+            BallotBox::open(db.clone(), clock.clone(), share.clone(), &config.ballots);
         Ok(App {
             config,
             clock,
             db,
+            share,
             authority,
             ballot_box,
             counted,
@@ -146,6 +157,7 @@ pub type Apis = (
     ChoicesApi,
     BallotsApi,
     ResultsApi,
+    LiveApi,
 );
 
 /// The OpenAPI document of the API.
@@ -158,15 +170,16 @@ pub fn document() -> serde_json::Value {
 }
 
 /// The API, as its handlers.
-fn api(app: &App) -> OpenApiService<Apis, ()> {
+fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> OpenApiService<Apis, ()> {
     let App {
+        config,
         db,
         clock,
+        share,
         authority,
         ballot_box,
         ..
     } = app;
-    let views = Views::new(db.clone(), clock.clone());
     let apis = (
         AuthApi::new(authority.clone()),
         UsersApi::new(authority.clone()),
@@ -174,18 +187,29 @@ fn api(app: &App) -> OpenApiService<Apis, ()> {
             db: db.clone(),
             clock: clock.clone(),
             views: views.clone(),
+            share: share.clone(),
         },
         ChoicesApi {
             db: db.clone(),
             clock: clock.clone(),
             views: views.clone(),
+            share: share.clone(),
         },
         BallotsApi {
             db: db.clone(),
             ballot_box: ballot_box.clone(),
             views: views.clone(),
         },
-        ResultsApi { views },
+        ResultsApi {
+            views: views.clone(),
+        },
+        LiveApi {
+            hub,
+            views,
+            authority: authority.clone(),
+            cors: Arc::new(Cors::new(&config.cors)),
+            tasks,
+        },
     );
     OpenApiService::new(apis, "polls", env!("CARGO_PKG_VERSION"))
 }
@@ -208,7 +232,7 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
         tracing::warn!(%error, "NOTIFY_SOCKET cannot be told that the server is ready");
     }
-    run(app, listener, metrics, stop).await;
+    Box::pin(run(app, listener, metrics, stop)).await;
     Ok(())
 }
 
@@ -216,9 +240,19 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
 pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: CancellationToken) {
     let background = TaskTracker::new();
     let interval = app.config.ballots.seal_interval;
-    let sealing = closing::keep_sealing(app.db.clone(), app.clock.clone(), interval);
+    let sealing = closing::keep_sealing(
+        app.db.clone(),
+        app.clock.clone(),
+        app.share.clone(),
+        interval,
+    );
     // Until the last request is answered: tokens are revoked and questions close meanwhile.
     let done = CancellationToken::new();
+    app.share.connect().await;
+    background.spawn(
+        done.clone()
+            .run_until_cancelled_owned(app.share.clone().keep()),
+    );
     background.spawn(done.clone().run_until_cancelled_owned(sealing));
     background.spawn(
         done.clone()
@@ -232,10 +266,28 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
                 .run_until_cancelled_owned(app.db.clone().keep_measuring()),
         );
     }
+    let views = Views::new(app.db.clone(), app.clock.clone());
+    let hub = Hub::new(
+        app.db.clone(),
+        app.clock.clone(),
+        app.share.clone(),
+        app.authority.clone(),
+        views.clone(),
+        &app.config,
+    );
+    background.spawn(done.clone().run_until_cancelled_owned(hub.clone().keep()));
+    let end_of_streams = {
+        let (hub, stop) = (hub.clone(), stop.clone());
+        async move {
+            stop.cancelled().await;
+            hub.stop();
+        }
+    };
+    background.spawn(end_of_streams);
     background.close();
 
     let tasks = TaskTracker::new();
-    let endpoint = endpoint(&app, metrics, stop.clone(), tasks.clone());
+    let endpoint = endpoint(&app, (views, hub), metrics, stop.clone(), tasks.clone());
     http::serve(listener, endpoint, &app.config.http, stop, tasks).await;
     done.cancel();
     background.wait().await;
@@ -245,11 +297,12 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
 /// Everything that is served, with the house around it.
 fn endpoint(
     app: &App,
+    (views, hub): (Views, Hub),
     metrics: Option<Metrics>,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) -> impl poem::Endpoint<Output = poem::Response> + 'static {
-    let service = api(app);
+    let service = api(app, views, hub, tasks.clone());
     let document = document();
     let routes = spec::operations(&document)
         .into_iter()

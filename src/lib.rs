@@ -27,6 +27,7 @@
 //! - [`config`]: the layers, the checks, and every mistake at once.
 //! - [`db`]: connections, transactions with bounded retry, and whatever differs between engines.
 //! - [`http`]: everything about HTTP that is the same for every call.
+//! - [`share`]: what processes tell each other, and rate limits that they count together.
 //!
 //! The features, each of which may use only those above it:
 //! - [`users`]: the accounts.
@@ -34,6 +35,7 @@
 //! - [`questions`]: questions and choices, their opening, closing, deletion, search.
 //! - [`tallies`]: what the ballots add up to, who may see it, shared reads.
 //! - [`ballots`]: the ballot box, and the recount that proves it.
+//! - [`live`]: results that move while one watches.
 //!
 //! In a feature, `mod.rs` has the verbs and why they can fail, `entity.rs` and its like the
 //! tables, `api.rs` the typed handlers with what they send and receive. It is three hops: handler,
@@ -67,8 +69,10 @@ pub mod config;
 pub mod db;
 pub mod failure;
 pub mod http;
+pub mod live;
 pub mod questions;
 pub mod seed;
+pub mod share;
 pub mod tallies;
 pub mod telemetry;
 pub mod text;

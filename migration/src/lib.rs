@@ -10,6 +10,8 @@ mod m0002_sessions;
 mod m0003_questions;
 mod m0004_ballots;
 mod m0005_tallies;
+mod m0006_limits;
+mod m0007_locks;
 mod table;
 
 /// Brings a database's schema up, down, or tells where it stands.
@@ -24,6 +26,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_questions::Migration),
             Box::new(m0004_ballots::Migration),
             Box::new(m0005_tallies::Migration),
+            Box::new(m0006_limits::Migration),
+            Box::new(m0007_locks::Migration),
         ]
     }
 }

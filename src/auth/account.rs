@@ -28,7 +28,7 @@ impl Authority {
             let detail = "Registration is closed. Ask an administrator for an account.";
             return Err(Failure::new(Code::Forbidden, detail));
         }
-        self.limits.take_registration(place)?;
+        self.limits.take_registration(place).await?;
         self.create_account(new, Role::User).await
     }
 
@@ -66,17 +66,17 @@ impl Authority {
     ) -> Result<(), Failure> {
         let account = users::get(self.db.read(), of.caller.id).await?;
         let login = Login::Account(account.id);
-        self.limits.check_sign_in(&login, place)?;
+        self.limits.check_known(&login, place)?;
         let turn = self.hasher.turn().await?;
-        self.limits.check_sign_in(&login, place)?;
-        let wrong = || {
-            self.limits.count_failed_sign_in(login.clone(), place);
+        self.limits.check_sign_in(&login, place).await?;
+        let wrong = async || {
+            self.limits.count_failed_sign_in(&login, place).await;
             let wrong = FieldError::new("/current_password", "wrong", "is not the password");
             Failure::invalid(vec![wrong])
         };
         let (verified, turn) = turn.verify(current, account.password_hash.clone()).await?;
         if !verified {
-            return Err(wrong());
+            return Err(wrong().await);
         }
         let new_hash = turn.hash(new).await?;
 
@@ -94,8 +94,10 @@ impl Authority {
                 .map(Some)
         });
         // Without a list, another change came first, and it replaced the password that was given.
-        let ended = changed.await?.ok_or_else(wrong)?;
-        self.revocations.note(&ended);
+        let Some(ended) = changed.await? else {
+            return Err(wrong().await);
+        };
+        self.note_revoked(&ended);
         Ok(())
     }
 
@@ -107,7 +109,7 @@ impl Authority {
             users::set_password_hash(&transaction, user, hash.clone()).await?;
             sessions::end(&transaction, user, Which::All, now).await
         });
-        self.revocations.note(&ended.await?);
+        self.note_revoked(&ended.await?);
         Ok(())
     }
 
@@ -133,7 +135,7 @@ impl Authority {
             Ok((after, revoked))
         });
         let (account, revoked) = changed.await?;
-        self.revocations.note(&revoked);
+        self.note_revoked(&revoked);
         Ok(account)
     }
 
@@ -145,7 +147,7 @@ impl Authority {
             users::erase(&transaction, of.caller.id, if_match, now).await?;
             sessions::end(&transaction, of.caller.id, Which::All, now).await
         });
-        self.revocations.note(&ended.await?);
+        self.note_revoked(&ended.await?);
         Ok(())
     }
 }

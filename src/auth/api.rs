@@ -20,14 +20,13 @@ use uuid::Uuid;
 
 use super::form::{Form, Repeated};
 use super::grant::{Denied, Granted};
-use super::limits::Place;
+use super::guard::place;
 use super::{Authority, SignedIn, session};
 use crate::app::{PREFIX, Tag};
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
 use crate::http::Operation;
 use crate::http::body;
-use crate::http::client::ClientAddr;
 use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Done, Rendered};
@@ -178,16 +177,6 @@ impl AuthApi {
         self.authority.end_all_sessions(&signed_in).await?;
         Ok(Done)
     }
-}
-
-/// Where a request comes from, for the limits.
-fn place(request: &Request) -> Place {
-    Place::of(
-        request
-            .extensions()
-            .get::<ClientAddr>()
-            .and_then(|client| client.0),
-    )
 }
 
 fn default_limit() -> u32 {

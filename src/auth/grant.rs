@@ -65,16 +65,16 @@ impl Authority {
         };
         // First to refuse a flood before it queues, then so that what ran meanwhile counts: at
         // most as many guesses as there are workers go beyond the limit.
-        self.limits.check_sign_in(&whose, place)?;
+        self.limits.check_known(&whose, place)?;
         let turn = self.hasher.turn().await?;
-        self.limits.check_sign_in(&whose, place)?;
+        self.limits.check_sign_in(&whose, place).await?;
 
         let hash = account
             .as_ref()
             .and_then(|account| account.password_hash.clone());
         let (verified, turn) = turn.verify(password, hash).await?;
         let Some(account) = account.filter(|account| verified && account.is_active()) else {
-            self.limits.count_failed_sign_in(whose, place);
+            self.limits.count_failed_sign_in(&whose, place).await;
             return Err(Denied::Grant);
         };
         drop(turn);
@@ -168,7 +168,7 @@ impl Authority {
         match outcome.await? {
             Refresh::Done(granted) => Ok(granted),
             Refresh::Stolen(ended) => {
-                self.revocations.note(&ended);
+                self.note_revoked(&ended);
                 tracing::warn!(session = %session.id, "a used refresh token came back: session ended");
                 Err(Denied::Grant)
             }

@@ -6,9 +6,11 @@ use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, 
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::Authority;
+use super::limits::Place;
 
 pub use super::SignedIn;
 use crate::failure::{Code, Failure};
+use crate::http::ClientAddr;
 use crate::users::Caller;
 
 /// The security scheme's name in the OpenAPI document.
@@ -97,6 +99,12 @@ async fn signed_in(request: &Request) -> Result<Option<SignedIn>, Failure> {
     let authority = request.data::<Authority>();
     let authority = authority.ok_or_else(|| Failure::internal("no Authority in the request"))?;
     authority.authenticate(token).await.map(Some)
+}
+
+/// Where a request comes from, for limits.
+pub fn place(request: &Request) -> Place {
+    let client = request.extensions().get::<ClientAddr>();
+    Place::of(client.and_then(|client| client.0))
 }
 
 fn bearer(header: &str) -> Option<&str> {

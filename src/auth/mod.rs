@@ -34,6 +34,7 @@ use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
+use crate::share::{News, Share};
 use crate::users::Caller;
 use crate::users::entity::Model as Account;
 use crate::users::password::{BadParameters, Hasher};
@@ -58,6 +59,7 @@ pub struct Authority {
     revocations: Arc<Revocations>,
     hasher: Hasher,
     limits: Arc<Limits>,
+    share: Share,
     settings: Arc<Settings>,
 }
 
@@ -96,7 +98,12 @@ pub struct SignedIn {
 impl Authority {
     /// Opens the keys, which are made at the first start, and reads the revocation list. The
     /// schema must be up to date.
-    pub async fn open(db: Db, clock: Clock, config: &Config) -> Result<Authority, OpenError> {
+    pub async fn open(
+        db: Db,
+        clock: Clock,
+        share: Share,
+        config: &Config,
+    ) -> Result<Authority, OpenError> {
         let auth = &config.auth;
         let settings = Settings {
             parties: Parties {
@@ -122,7 +129,8 @@ impl Authority {
             keys: Arc::new(keys),
             revocations: Arc::new(revocations),
             hasher: Hasher::new(&config.accounts)?,
-            limits: Arc::new(Limits::new(&config.limits, clock.clone())),
+            limits: Arc::new(Limits::new(&config.limits, share.clone())),
+            share,
             settings: Arc::new(settings),
             db,
             clock,
@@ -166,7 +174,34 @@ impl Authority {
         tokio::join!(
             repeat(self.settings.poll_interval, || self.catch_up()),
             repeat(SWEEP_INTERVAL, || self.sweep()),
+            self.listen(),
         );
+    }
+
+    /// Takes over at once what other processes say that they have revoked. Never returns.
+    async fn listen(&self) {
+        let mut news = self.share.listen();
+        loop {
+            match news.next().await {
+                News::TokensRevoked | News::Gap => {
+                    news.forget();
+                    let looked = self.revocations.refresh(self.db.read(), &self.clock);
+                    if let Err(error) = looked.await {
+                        // The next poll tries again, and says so where that fails, too.
+                        tracing::debug!(%error, "news of revocations is late");
+                    }
+                }
+                News::QuestionChanged(_) => {}
+            }
+        }
+    }
+
+    /// Takes over what was revoked and committed here, and has the other processes look.
+    fn note_revoked(&self, revoked: &[revocation::Model]) {
+        if !revoked.is_empty() {
+            self.revocations.note(revoked);
+            self.share.tell_of_revocation();
+        }
     }
 
     /// Takes over what other processes have changed.

@@ -80,7 +80,7 @@ impl Authority {
             }
             Ok(listed)
         });
-        self.revocations.note(&listed.await?);
+        self.note_revoked(&listed.await?);
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ use crate::config;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
 use crate::questions::slot::SLOTS;
+use crate::share::Share;
 
 /// How many ballots of one voter on one question may wait.
 const MOST_OF_ONE: usize = 256;
@@ -38,11 +39,17 @@ struct Envelope {
 
 impl BallotBox {
     /// Opens a box. The task ends when the box is closed and everything in it is counted.
-    pub fn open(db: Db, clock: Clock, config: &config::Ballots) -> (BallotBox, JoinHandle<()>) {
+    pub fn open(
+        db: Db,
+        clock: Clock,
+        share: Share,
+        config: &config::Ballots,
+    ) -> (BallotBox, JoinHandle<()>) {
         let (inbox, envelopes) = mpsc::channel(config.queue as usize);
         let counter = Counter {
             db,
             clock,
+            share,
             slot: rand::random_range(0..SLOTS),
             batch: config.batch as usize,
             queue: config.queue as usize,
@@ -102,6 +109,7 @@ impl BallotBox {
 struct Counter {
     db: Db,
     clock: Clock,
+    share: Share,
     /// The slot of each question that this process writes to.
     slot: i32,
     /// How many ballots one commit takes at most.
@@ -138,7 +146,13 @@ impl Counter {
     async fn count(&self, mut batch: Vec<Envelope>) {
         let ops: Vec<Op> = batch.iter().map(|envelope| envelope.op.clone()).collect();
         let begun = Instant::now();
-        match batch::count(&self.db, &self.clock, self.slot, &ops).await {
+        let counted = batch::count(&self.db, &self.clock, self.slot, &ops).await;
+        // Where the commit's outcome is not known, too: whoever looks will see.
+        let questions: BTreeSet<Uuid> = ops.iter().map(|op| op.question).collect();
+        for question in questions {
+            self.share.tell_of_question(question);
+        }
+        match counted {
             Ok(outcomes) => {
                 self.seconds.record(begun.elapsed());
                 self.sizes.record(ops.len() as f64);

@@ -158,6 +158,29 @@ pub async fn on_any_of(
         .collect())
 }
 
+/// Which of the users have a ballot on the question.
+pub async fn voters_among(
+    db: &impl ConnectionTrait,
+    question: Uuid,
+    users: &[Uuid],
+) -> Result<HashSet<Uuid>, DbErr> {
+    if users.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut keys = Rows::new();
+    for user in users {
+        keys.push(&[question, *user], &[]);
+    }
+    let sql = format!(
+        "SELECT b.user_id FROM {} \
+         JOIN ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id",
+        keys_source(db),
+    );
+    let statement = db::statement(db, &sql, [keys.to_value()]);
+    let rows = db.query_all_raw(statement).await?;
+    rows.iter().map(|row| row.try_get_by_index(0)).collect()
+}
+
 /// There is no ballot of the user's.
 pub fn none() -> Failure {
     Failure::not_found("ballot of yours on this question")

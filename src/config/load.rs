@@ -9,7 +9,7 @@ use figment::providers::{Format, Yaml, YamlExtended};
 use figment::value::{Dict, Empty, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, DatabaseUrl, MASK, Problem, Problems, manual, rules};
+use super::{Config, DatabaseUrl, MASK, Problem, Problems, RedisUrl, manual, rules};
 
 /// What the name of the layer below all others is.
 const DEFAULT: &str = "default";
@@ -293,8 +293,9 @@ impl Merged {
     pub fn shown(&self, key: &str) -> String {
         match (key, self.figment.find_value(key)) {
             (_, Err(_) | Ok(Value::Empty(..))) => "null".to_owned(),
-            ("database.password" | "auth.key", _) => MASK.to_owned(),
+            ("database.password" | "share.redis_password" | "auth.key", _) => MASK.to_owned(),
             ("database.url", Ok(Value::String(_, url))) => line(&DatabaseUrl::masked(&url)),
+            ("share.redis_url", Ok(Value::String(_, url))) => line(&RedisUrl::masked(&url)),
             ("database.urls", Ok(Value::String(_, urls))) => {
                 let masked = urls.split(',').map(|url| DatabaseUrl::masked(url.trim()));
                 line(&masked.collect::<Vec<_>>().join(","))
@@ -306,7 +307,7 @@ impl Merged {
                 });
                 written(&Value::from(masked.collect::<Vec<_>>()))
             }
-            ("database.url" | "database.urls", _) => MASK.to_owned(),
+            ("database.url" | "database.urls" | "share.redis_url", _) => MASK.to_owned(),
             (_, Ok(value)) => written(&value),
         }
     }

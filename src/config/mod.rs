@@ -11,6 +11,7 @@ mod load;
 mod manual;
 mod origin;
 mod problem;
+mod redis_url;
 mod rules;
 mod secret;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use database_url::DatabaseUrl;
 pub use load::{Flag, Loaded, Setting, Sources, load};
 pub use origin::{Origin, Origins};
 pub use problem::{Problem, Problems};
+pub use redis_url::RedisUrl;
 pub use rules::hmac_key;
 pub use secret::{MASK, Secret};
 
@@ -40,7 +42,9 @@ pub struct Config {
     pub auth: Auth,
     pub accounts: Accounts,
     pub limits: Limits,
+    pub share: Share,
     pub ballots: Ballots,
+    pub live: Live,
     pub http: Http,
     pub cors: Cors,
     pub log: Log,
@@ -195,6 +199,19 @@ pub struct Limits {
     pub window: Duration,
 }
 
+/// What the processes of one database share.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    pub redis_url: Option<RedisUrl>,
+    pub redis_password: Option<Secret>,
+    /// What the names of keys and channels begin with.
+    pub prefix: String,
+    /// How long a request waits for what is shared.
+    #[serde(deserialize_with = "forms::duration")]
+    pub timeout: Duration,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ballots {
@@ -205,6 +222,22 @@ pub struct Ballots {
     /// How often closed questions are looked for that wait for their seal.
     #[serde(deserialize_with = "forms::duration")]
     pub seal_interval: Duration,
+}
+
+/// Live results.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    pub max_streams: u32,
+    pub max_streams_per_address: u32,
+    /// How often versions are asked for where no news comes.
+    #[serde(deserialize_with = "forms::duration")]
+    pub poll_interval: Duration,
+    #[serde(deserialize_with = "forms::duration")]
+    pub heartbeat: Duration,
+    /// How long a client may leave unread what it was sent.
+    #[serde(deserialize_with = "forms::duration")]
+    pub patience: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]

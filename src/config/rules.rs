@@ -9,8 +9,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{EncodingKey, Header};
 
 use super::load::Merged;
-use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits};
-use super::{Cors, DatabaseUrl, Origins, Secret, Server};
+use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits, Live};
+use super::{Cors, DatabaseUrl, Origins, Secret, Server, Share};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,7 +32,9 @@ pub fn check(config: &Config, merged: &mut Merged) {
     rules.auth(&config.auth);
     rules.accounts(&config.accounts);
     rules.limits(&config.limits);
+    rules.share(&config.share);
     rules.ballots(&config.ballots);
+    rules.live(&config.live);
     rules.http(&config.http);
     rules.cors(&config.cors);
 }
@@ -241,6 +243,31 @@ impl Rules<'_> {
         self.within("limits.window", limits.window, SECOND..=DAY);
     }
 
+    fn share(&mut self, share: &Share) {
+        let named = |letter: char| letter.is_ascii_alphanumeric() || ":._-{}".contains(letter);
+        if !(1..=64).contains(&share.prefix.len()) || !share.prefix.chars().all(named) {
+            let reason = "This does not fit into the names of keys.";
+            self.merged.report("share.prefix", reason);
+        }
+        self.within(
+            "share.timeout",
+            share.timeout,
+            10 * MILLISECOND..=5 * SECOND,
+        );
+        let pair = ("share.redis_password", "share.redis_url");
+        match (&share.redis_password, &share.redis_url) {
+            (Some(_), None) => {
+                let why = "Nothing is named that this password is for";
+                self.contradiction(pair, why, "Set it.");
+            }
+            (Some(_), Some(url)) if url.has_password() => {
+                let why = "The password is in the URL already";
+                self.contradiction(pair, why, "Remove it from the URL.");
+            }
+            _ => {}
+        }
+    }
+
     fn ballots(&mut self, ballots: &Ballots) {
         self.within("ballots.queue", ballots.queue, 1..=1_000_000);
         self.within("ballots.batch", ballots.batch, 1..=10_000);
@@ -253,6 +280,26 @@ impl Rules<'_> {
             ("ballots.batch", ballots.batch),
             ("ballots.queue", ballots.queue),
         );
+    }
+
+    fn live(&mut self, live: &Live) {
+        for (key, count) in [
+            ("live.max_streams", live.max_streams),
+            ("live.max_streams_per_address", live.max_streams_per_address),
+        ] {
+            self.within(key, count, 0..=1_000_000);
+        }
+        self.within(
+            "live.poll_interval",
+            live.poll_interval,
+            50 * MILLISECOND..=10 * SECOND,
+        );
+        for (key, span) in [
+            ("live.heartbeat", live.heartbeat),
+            ("live.patience", live.patience),
+        ] {
+            self.within(key, span, 100 * MILLISECOND..=5 * MINUTE);
+        }
     }
 
     fn http(&mut self, http: &Http) {

@@ -341,15 +341,18 @@ fn secrets_are_never_shown() {
         ("POLLS__DATABASE", "hunter2"),
         ("POLLS__DATABASE__PASSWORD__X", "hunter2"),
         ("POLLS__AUTH__KEY", "hunter2"),
+        ("POLLS__SHARE__REDIS_PASSWORD", "hunter2"),
     ];
-    let file = "database: {url: {password: hunter2}}";
+    let file = "database: {url: {password: hunter2}}\nshare: {redis_url: {password: hunter2}}";
     let problems = load_with(file, &environment).unwrap_err();
-    assert_eq!(problems.0.len(), 5, "{problems}");
+    assert_eq!(problems.0.len(), 6, "{problems}");
     assert!(!problems.to_string().contains("hunter2"), "{problems}");
     assert!(!format!("{problems:?}").contains("hunter2"));
 
     let loaded = set(&[
         ("database.url", "postgres://me:hunter2@host/polls"),
+        ("share.redis_url", "redis://me@host"),
+        ("share.redis_password", "hunter2"),
         (
             "auth.key",
             "aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnRlcjI",

@@ -251,6 +251,19 @@ impl ConnectionTrait for Reader {
 #[derive(Debug, Clone)]
 pub struct Transaction(Arc<DatabaseTransaction>);
 
+impl Transaction {
+    /// Excludes all others that ask for the lock of this name, on every node, until the end of
+    /// this transaction: some wait, and some have to begin anew.
+    ///
+    /// Locks of rows are their node's alone, but of two writes of one row only one is committed.
+    pub async fn exclude(&self, name: &str) -> Result<(), DbErr> {
+        let adding = adding(self, "locks", "name", "taken");
+        let sql = format!("INSERT INTO locks (name, taken) VALUES (?, 1) {adding}");
+        let taking = statement(self, &sql, [name.into()]);
+        self.execute_raw(taking).await.map(drop)
+    }
+}
+
 #[async_trait::async_trait]
 impl ConnectionTrait for Transaction {
     fn get_database_backend(&self) -> DbBackend {

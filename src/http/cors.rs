@@ -6,9 +6,10 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN,
 };
 use http::{HeaderMap, HeaderValue};
+use url::Url;
 
 use crate::config;
 
@@ -22,7 +23,8 @@ const SENDABLE: HeaderValue = HeaderValue::from_static(
 );
 
 #[derive(Debug)]
-pub(super) struct Cors {
+/// Which pages of other origins may call.
+pub struct Cors {
     origins: Origins,
     max_age: HeaderValue,
 }
@@ -38,7 +40,7 @@ enum Origins {
 }
 
 impl Cors {
-    pub(super) fn new(config: &config::Cors) -> Cors {
+    pub fn new(config: &config::Cors) -> Cors {
         let origins = match &config.origins {
             config::Origins::Any => Origins::Any,
             config::Origins::Only(origins) => Origins::Listed {
@@ -53,6 +55,16 @@ impl Cors {
             origins,
             max_age: HeaderValue::from(config.max_age.as_secs()),
         }
+    }
+
+    /// Whether the page that sends this may open a WebSocket, of which browsers ask nobody.
+    /// Programs that are no browsers name no origin.
+    pub fn admits(&self, headers: &HeaderMap) -> bool {
+        let Origins::Listed { origins, .. } = &self.origins else {
+            return true;
+        };
+        let mut named = headers.get_all(ORIGIN).iter();
+        named.all(|origin| is_listed(origins, origin) || is_own(origin, headers.get(HOST)))
     }
 
     /// Whether answers differ by `Origin`, those to requests without one included.
@@ -95,6 +107,21 @@ impl Cors {
 
 pub(super) fn is_preflight(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Whether the page is of this server. Its scheme does not tell: a proxy may have added TLS.
+fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let origin = text(origin).and_then(|origin| Url::parse(&origin).ok());
+    let (Some(origin), Some(host)) = (origin, host.and_then(text)) else {
+        return false;
+    };
+    let here = Url::parse(&format!("{}://{host}", origin.scheme()));
+    here.is_ok_and(|here| {
+        origin.has_host()
+            && here.host() == origin.host()
+            && here.port_or_known_default() == origin.port_or_known_default()
+    })
 }
 
 fn is_listed(origins: &[String], origin: &HeaderValue) -> bool {
@@ -147,5 +174,52 @@ mod tests {
             );
         }
         assert!(answer(&listed, true, None).is_empty());
+    }
+
+    #[test]
+    fn sockets_are_opened_by_whom_cors_lets_read() {
+        let admits = |listed: &[&str], sent: &[(&str, &'static str)]| {
+            let cors = Cors::new(&config::Cors {
+                origins: origins(listed),
+                credentials: false,
+                max_age: Duration::ZERO,
+            });
+            let mut headers = HeaderMap::new();
+            for (name, value) in sent {
+                let name: http::HeaderName = name.parse().unwrap();
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            cors.admits(&headers)
+        };
+        let listed = ["https://a.example"];
+        let host = ("host", "polls.example");
+        assert!(admits(&["*"], &[host, ("origin", "https://evil.example")]));
+        assert!(admits(&listed, &[host]));
+        assert!(admits(&listed, &[host, ("origin", "https://a.example")]));
+        assert!(admits(
+            &listed,
+            &[host, ("origin", "https://polls.example")]
+        ));
+        assert!(admits(
+            &[],
+            &[("host", "h:8080"), ("origin", "http://h:8080")]
+        ));
+        for stranger in [
+            "https://evil.example",
+            "https://polls.example:8443",
+            "https://polls.example.evil",
+            "null",
+            "",
+        ] {
+            assert!(
+                !admits(&listed, &[host, ("origin", stranger)]),
+                "{stranger}"
+            );
+        }
+        let both = [
+            ("origin", "https://a.example"),
+            ("origin", "https://evil.example"),
+        ];
+        assert!(!admits(&listed, &both));
     }
 }

@@ -8,6 +8,7 @@ pub mod body;
 pub mod body_limit;
 pub mod client;
 pub mod conditional;
+pub mod cors;
 pub mod exact;
 pub mod metrics;
 pub mod page;
@@ -21,10 +22,10 @@ pub mod schema;
 pub mod serve;
 pub mod signals;
 pub mod spec;
+pub mod websocket;
 
 mod access;
 mod compress;
-mod cors;
 mod health;
 mod negotiate;
 mod pages;
@@ -51,7 +52,7 @@ pub use self::client::ClientAddr;
 pub use self::metrics::Metrics;
 pub use self::request_id::RequestId;
 pub use self::routes::{Operation, Routes};
-pub use self::serve::{Address, Bound, Listener, serve};
+pub use self::serve::{Address, Bound, Connection, Listener, serve};
 pub use self::signals::stop_on_signals;
 
 use self::client::TrustedProxies;

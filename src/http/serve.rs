@@ -365,6 +365,17 @@ pub async fn serve<E>(
     }
 }
 
+/// The connection that a request came over, as its extension.
+#[derive(Clone)]
+pub struct Connection(Arc<CancellationToken>);
+
+impl Connection {
+    /// Ends it at once, whatever is still to be sent.
+    pub fn drop_now(&self) {
+        self.0.cancel();
+    }
+}
+
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -420,8 +431,13 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::default());
-        let service = service_fn(|request| {
+        // Tokens of its own, since all connections would queue for the lock of a shared one.
+        let closing = self.closing.child_token();
+        let abandon = Arc::new(self.abandon.child_token());
+        let service = service_fn(|mut request: http::Request<Incoming>| {
             let (server, peer, busy) = (self.clone(), peer.clone(), activity.begin());
+            let connection = Connection(abandon.clone());
+            request.extensions_mut().insert(connection);
             async move {
                 let http1 = request.version() < http::Version::HTTP_2;
                 let mut response = server.answer(request, peer).await;
@@ -439,8 +455,6 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             activity: activity.clone(),
         });
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
-        // Tokens of its own, since all connections would queue for the lock of a shared one.
-        let (closing, abandon) = (self.closing.child_token(), self.abandon.child_token());
         let mut over = pin!(async {
             closing.cancelled().await;
             activity.ending.store(true, Ordering::Relaxed);

@@ -14,6 +14,7 @@ use crate::clock::{Clock, Time};
 use crate::db::Db;
 use crate::failure::{Failure, FieldError};
 use crate::http::conditional::IfMatch;
+use crate::share::Share;
 use crate::users::Caller;
 
 /// Ends voting. Doing so again changes nothing.
@@ -66,6 +67,8 @@ pub async fn reopen(
         if after == before {
             return Ok(());
         }
+        // The results are no longer final: that is another version of them.
+        slot::take_all(&transaction, id).await?;
         save(&transaction, after, now).await
     })
     .await
@@ -138,21 +141,24 @@ fn has_ended(now: Time) -> Condition {
 }
 
 /// Seals the questions whose end has come, every `interval`. Never returns; to be dropped.
-pub async fn keep_sealing(db: Db, clock: Clock, interval: Duration) {
+pub async fn keep_sealing(db: Db, clock: Clock, share: Share, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(failure) = seal_due(&db, &clock).await {
-            let cause = failure.source.as_deref();
-            tracing::warn!(%failure, cause, "closed questions wait for their seal");
+        match seal_due(&db, &clock).await {
+            Ok(sealed) => sealed.into_iter().for_each(|id| share.tell_of_question(id)),
+            Err(failure) => {
+                let cause = failure.source.as_deref();
+                tracing::warn!(%failure, cause, "closed questions wait for their seal");
+            }
         }
     }
 }
 
-/// Seals all questions whose end has come; tells how many.
-pub async fn seal_due(db: &Db, clock: &Clock) -> Result<usize, Failure> {
-    let mut count = 0;
+/// Seals all questions whose end has come; tells which.
+pub async fn seal_due(db: &Db, clock: &Clock) -> Result<Vec<Uuid>, Failure> {
+    let mut sealed = Vec::new();
     // One after the other, since each has an index: together they would read every open question.
     for ended in [
         entity::Column::ClosedAt.is_not_null(),
@@ -168,8 +174,8 @@ pub async fn seal_due(db: &Db, clock: &Clock) -> Result<usize, Failure> {
             .await?;
         for id in due {
             seal(db, clock, id).await?;
-            count += 1;
+            sealed.push(id);
         }
     }
-    Ok(count)
+    Ok(sealed)
 }

@@ -82,6 +82,24 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
     Ok(ids.iter().filter_map(|id| polls.remove(id)).collect())
 }
 
+/// The versions of these polls. One that nobody has touched yet has none.
+pub async fn versions(
+    db: &impl ConnectionTrait,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, i64>, DbErr> {
+    let sql = format!(
+        "SELECT s.question_id, {} AS version FROM question_shards s \
+         WHERE s.question_id IN (SELECT id FROM {}) GROUP BY s.question_id",
+        db::integer(db, "SUM(s.seq)"),
+        db::rows(db, "r", &[Column::Id("id")]),
+    );
+    let wanted = db::ids(ids.iter().copied()).to_value();
+    let rows = db.query_all_raw(db::statement(db, &sql, [wanted])).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
+        .collect()
+}
+
 const CHOICE: [Column; 5] = [
     Column::Id("question_id"),
     Column::Id("id"),

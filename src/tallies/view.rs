@@ -139,6 +139,11 @@ impl Views {
         Ok(view)
     }
 
+    /// The poll for whoever knows what may be shown of it, deleted ones included.
+    pub async fn latest(&self, id: Uuid) -> Result<Option<Arc<View>>, Failure> {
+        self.one.read(id).await
+    }
+
     /// A page of polls.
     pub async fn page(&self, key: PageKey) -> Result<Arc<PageView>, Failure> {
         self.pages.read(key).await

@@ -12,13 +12,11 @@ use super::entity::Model;
 use super::{Profile, Standing, phone};
 use crate::app::{PREFIX, Tag};
 use crate::auth::account::Registration;
-use crate::auth::guard::{Admin, MaybeSignedIn};
-use crate::auth::limits::Place;
+use crate::auth::guard::{Admin, MaybeSignedIn, place};
 use crate::auth::{Authority, SignedIn};
 use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError};
 use crate::http::body::{Body, Unchecked};
-use crate::http::client::ClientAddr;
 use crate::http::conditional::IfMatch;
 use crate::http::exact;
 use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
@@ -260,15 +258,6 @@ fn gone(failure: Failure) -> Failure {
         Code::NotFound => Failure::new(Code::Unauthenticated, "The account has been deleted."),
         _ => failure,
     }
-}
-
-fn place(request: &Request) -> Place {
-    Place::of(
-        request
-            .extensions()
-            .get::<ClientAddr>()
-            .and_then(|client| client.0),
-    )
 }
 
 fn default_limit() -> u32 {

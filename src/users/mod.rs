@@ -242,18 +242,18 @@ fn existing(account: Option<Model>) -> Result<Model, Failure> {
 
 /// Refuses where `leaving` is the only admin who can act.
 ///
-/// All of them are locked, so that of two who leave at once one sees that the other has.
+/// One leaves at a time, so that of two the second sees that the first has.
 async fn keep_an_admin(transaction: &Transaction, leaving: &Model) -> Result<(), Failure> {
     if leaving.role != Role::Admin || !leaving.is_active() {
         return Ok(());
     }
-    let admins = Entity::find()
+    transaction.exclude("admins").await?;
+    let others = Entity::find()
         .filter(Column::Role.eq(Role::Admin))
         .filter(Column::DisabledAt.is_null())
         .filter(Column::DeletedAt.is_null())
-        .order_by_asc(Column::Id);
-    let admins = db::lock(transaction, admins).all(transaction).await?;
-    if admins.iter().any(|admin| admin.id != leaving.id) {
+        .filter(Column::Id.ne(leaving.id));
+    if others.one(transaction).await?.is_some() {
         return Ok(());
     }
     Err(Failure::new(

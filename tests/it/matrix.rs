@@ -15,7 +15,7 @@ type Row = (&'static str, [u16; 5]);
 /// The target is a question of the author's, or the author's account. Each role has a ballot
 /// where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 30] = [
+const TABLE: [Row; 32] = [
     //                    none  bad  other author admin
     ("issueToken",       [200, 200, 200, 200, 200]),
     ("revokeToken",      [200, 200, 200, 200, 200]),
@@ -47,6 +47,9 @@ const TABLE: [Row; 30] = [
     ("castBallot",       [401, 401, 201, 201, 201]),
     ("withdrawBallot",   [401, 401, 204, 204, 204]),
     ("getResults",       [200, 401, 200, 200, 200]),
+    ("watchResults",     [200, 401, 200, 200, 200]),
+    // Which is no handshake.
+    ("openResultsSocket",[400, 400, 400, 400, 400]),
 ];
 
 /// An operation of the specification.
@@ -111,7 +114,8 @@ impl People {
                     voter.vote(&question, &[0]).await.expect(201);
                 }
             }
-            "reopenQuestion" => {
+            // Of a closed question the stream ends by itself.
+            "reopenQuestion" | "watchResults" => {
                 self.author
                     .post(&question.under("close"), json!(null))
                     .await

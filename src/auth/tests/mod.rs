@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Flag, Sources};
 use crate::db::Db;
 use crate::failure::{Code, Failure};
+use crate::share::Share;
 use crate::users::Role;
 use crate::users::entity::Model as Account;
 
@@ -54,7 +55,9 @@ impl House {
     async fn open(&self, settings: &[(&str, &str)]) -> Result<Authority, OpenError> {
         let config = self.config(settings);
         let db = Db::connect(&config.database).await.unwrap();
-        Authority::open(db, self.clock.clone(), &config).await
+        let share = Share::open(&config.share, db.clone(), self.clock.clone()).unwrap();
+        share.connect().await;
+        Authority::open(db, self.clock.clone(), share, &config).await
     }
 
     fn config(&self, settings: &[(&str, &str)]) -> Config {

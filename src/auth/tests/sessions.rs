@@ -1,4 +1,5 @@
 use super::*;
+use crate::share::News;
 
 #[tokio::test]
 async fn a_refresh_token_is_good_for_one_use_and_siblings_for_a_moment() {
@@ -218,4 +219,28 @@ async fn a_process_that_is_looked_after_hears_of_what_others_do() {
     };
     tokio::time::timeout(10 * SECOND, heard).await.unwrap();
     looked_after.abort();
+}
+
+#[tokio::test]
+async fn news_of_a_revocation_is_not_left_to_the_next_poll() {
+    let (house, here) = House::new().await;
+    // Listens, and neither polls nor asks by itself.
+    let patient = [("auth.revocation_max_staleness", "5m")];
+    let there = house.open(&patient).await.unwrap();
+    user(&here, "luxi").await;
+    let granted = sign_in(&here, "luxi").await;
+    let of = caller(&there, &granted).await;
+    let listening = async { there.listen().await };
+    let revoked = async {
+        here.end_all_sessions(&of).await.unwrap();
+        while refusal(&there, &granted).await.is_none() {
+            there.share.pretend(News::TokensRevoked);
+            tokio::time::sleep(SECOND / 200).await;
+        }
+    };
+    tokio::select! {
+        () = listening => unreachable!("it never ends"),
+        () = revoked => {}
+        () = tokio::time::sleep(20 * SECOND) => panic!("it is not heard"),
+    }
 }

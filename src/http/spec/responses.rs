@@ -42,6 +42,7 @@ pub(super) fn plain(status: u16, raw: &Value, schemas: &Map<String, Value>) -> V
         .and_then(|schema| schema["description"].as_str())
         .unwrap_or_default();
     let description = match status {
+        101 => "From here on the connection is a WebSocket.".to_owned(),
         201 => format!("Created. {what}"),
         204 => "Done; there is nothing more to say.".to_owned(),
         304 => "You have this already: its `ETag` is the one in `If-None-Match`.".to_owned(),
@@ -188,7 +189,13 @@ fn header(name: &str) -> Option<Value> {
 
 /// A header's name as the RFCs write it. poem writes some in capitals.
 pub(super) fn canonical(name: &str) -> String {
-    const UNUSUAL: [&str; 4] = ["ETag", "WWW-Authenticate", "RateLimit", "RateLimit-Policy"];
+    const UNUSUAL: [&str; 5] = [
+        "ETag",
+        "WWW-Authenticate",
+        "RateLimit",
+        "RateLimit-Policy",
+        "Last-Event-ID",
+    ];
     if let Some(name) = UNUSUAL
         .iter()
         .find(|unusual| unusual.eq_ignore_ascii_case(name))

@@ -18,6 +18,7 @@ use crate::http::page::PageMeta;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
 use crate::questions::choices;
+use crate::share::Share;
 use crate::tallies::view::{View, Views};
 use crate::users::Caller;
 
@@ -26,6 +27,7 @@ pub struct ChoicesApi {
     pub db: Db,
     pub clock: Clock,
     pub views: Views,
+    pub share: Share,
 }
 
 failures! {
@@ -180,6 +182,7 @@ impl ChoicesApi {
         let (caller, if_match) = (signed_in.caller, IfMatch::new(if_match.0));
         let (question, id) = (question_id.0, choice_id.0);
         choices::remove(&self.db, &self.clock, caller, question, id, &if_match).await?;
+        self.share.tell_of_question(question);
         Ok(Done)
     }
 }
@@ -192,6 +195,7 @@ impl ChoicesApi {
         choice: Uuid,
         caller: Caller,
     ) -> Result<Rendered, Failure> {
+        self.share.tell_of_question(question);
         let view = self.views.find(question, Some(caller)).await;
         rendered(&view.map_err(Failure::although_done)?, choice, true)
     }

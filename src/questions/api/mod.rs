@@ -20,6 +20,7 @@ use crate::http::conditional::IfMatch;
 use crate::http::page::{Cursor, DEFAULT_LIMIT};
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
+use crate::share::Share;
 use crate::tallies::view::{PageKey, PageView, Views};
 use crate::users::Caller;
 
@@ -34,6 +35,7 @@ pub struct QuestionsApi {
     pub db: Db,
     pub clock: Clock,
     pub views: Views,
+    pub share: Share,
 }
 
 /// The order of a list.
@@ -208,6 +210,7 @@ impl QuestionsApi {
         let (caller, id) = (signed_in.caller, question_id.0);
         let if_match = IfMatch::new(if_match.0);
         super::update(&self.db, &self.clock, caller, id, &if_match, body.0.into()).await?;
+        self.share.tell_of_question(id);
         Ok(self.changed(id, caller).await?)
     }
 
@@ -234,6 +237,7 @@ impl QuestionsApi {
         let (caller, id) = (signed_in.caller, question_id.0);
         let if_match = IfMatch::new(if_match.0);
         super::closing::close(&self.db, &self.clock, caller, id, &if_match).await?;
+        self.share.tell_of_question(id);
         Ok(self.changed(id, caller).await?)
     }
 
@@ -260,6 +264,7 @@ impl QuestionsApi {
         let (caller, id) = (signed_in.caller, question_id.0);
         let (if_match, closes_at) = (IfMatch::new(if_match.0), body.0.closes_at);
         super::closing::reopen(&self.db, &self.clock, caller, id, &if_match, closes_at).await?;
+        self.share.tell_of_question(id);
         Ok(self.changed(id, caller).await?)
     }
 
@@ -285,6 +290,7 @@ impl QuestionsApi {
         let if_match = IfMatch::new(if_match.0);
         let (caller, id) = (signed_in.caller, question_id.0);
         super::closing::delete(&self.db, &self.clock, caller, id, &if_match).await?;
+        self.share.tell_of_question(id);
         Ok(Done)
     }
 
@@ -305,6 +311,7 @@ impl QuestionsApi {
     ) -> Result<Changed<Question>, Refused<RestoreQuestion>> {
         let (caller, id) = (signed_in.caller, question_id.0);
         super::closing::restore(&self.db, &self.clock, caller, id).await?;
+        self.share.tell_of_question(id);
         Ok(self.changed(id, caller).await?)
     }
 }

@@ -27,17 +27,40 @@ impl Answer {
     ) -> reqwest::Result<Answer> {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await?;
-        let coding = headers.get(CONTENT_ENCODING);
-        let plain = plain(&bytes, coding.map(HeaderValue::as_bytes)).await;
-        let answer = Answer {
-            status,
-            headers,
-            json: serde_json::from_slice(&plain).unwrap_or(Value::Null),
-            bytes,
-            request: format!("{method} {path}"),
-        };
+        let coding = headers.get(CONTENT_ENCODING).cloned();
+        let plain = plain(&bytes, coding.as_ref().map(HeaderValue::as_bytes)).await;
+        let mut answer = Answer::unheld((&method, &path), status, headers, bytes);
+        answer.json = serde_json::from_slice(&plain).unwrap_or(Value::Null);
         contract::hold(&method, &path, &answer);
         Ok(answer)
+    }
+
+    /// An answer that was read already, held against the OpenAPI document.
+    #[track_caller]
+    pub fn of(
+        (method, path): (Method, &str),
+        status: StatusCode,
+        headers: HeaderMap,
+        bytes: bytes::Bytes,
+    ) -> Answer {
+        let answer = Answer::unheld((&method, path), status, headers, bytes);
+        contract::hold(&method, path, &answer);
+        answer
+    }
+
+    fn unheld(
+        (method, path): (&Method, &str),
+        status: StatusCode,
+        headers: HeaderMap,
+        bytes: bytes::Bytes,
+    ) -> Answer {
+        Answer {
+            status,
+            headers,
+            json: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            bytes,
+            request: format!("{method} {path}"),
+        }
     }
 
     /// Reads what came over a socket, and holds it against the OpenAPI document.

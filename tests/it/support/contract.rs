@@ -16,7 +16,7 @@ use super::schema::{complaints, resolve};
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(polls::app::document);
 
 /// Headers that belong to HTTP rather than to a call. Any answer may have them.
-const OF_HTTP: [&str; 12] = [
+const OF_HTTP: [&str; 13] = [
     "cache-control",
     "connection",
     "content-encoding",
@@ -27,6 +27,7 @@ const OF_HTTP: [&str; 12] = [
     "server",
     "transfer-encoding",
     "vary",
+    "x-accel-buffering",
     "x-content-type-options",
     "x-request-id",
 ];
@@ -150,6 +151,10 @@ fn body(document: &Value, method: &Method, response: &Value, answer: &Answer) ->
             true => Vec::new(),
             false => vec!["HEAD has a body".to_owned()],
         };
+    }
+    if media == "text/event-stream" {
+        // Its schema is that of an event.
+        return Vec::new();
     }
     complaints(document, &declared["schema"], &answer.json)
 }

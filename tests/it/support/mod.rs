@@ -1,13 +1,17 @@
 //! A server for each test, and people to call it.
 
+use std::time::Duration;
+
 mod answer;
 pub mod app;
 pub mod contract;
 pub mod crowd;
 pub mod database;
 pub mod engine;
+pub mod live;
 pub mod nginx;
 pub mod process;
+pub mod redis;
 pub mod require;
 pub mod schema;
 pub mod stub;
@@ -15,6 +19,17 @@ pub mod stub;
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};
 pub use process::{Server, polls};
+
+/// Waits until it is so.
+pub async fn eventually(is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), waiting);
+    waited.await.expect("it comes about");
+}
 
 /// How much a test does: briefly in everyday runs, at full length with `POLLS_TEST_FULL=1`.
 pub fn amount(brief: usize, full: usize) -> usize {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
 
+use super::app::{client, send};
 use super::engine;
 
 /// A running `polls serve`.
@@ -27,7 +28,14 @@ impl Server {
 
     /// Runs `polls serve` with exactly these arguments and waits until it says that it is ready.
     pub fn serve(folder: &Path, arguments: &[&str]) -> Server {
-        Server::run(command(folder).arg("serve").args(arguments))
+        Server::serve_with(folder, arguments, &[])
+    }
+
+    /// The same with something in its environment.
+    pub fn serve_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
+        let mut command = command(folder);
+        let command = command.envs(environment.iter().copied());
+        Server::run(command.arg("serve").args(arguments))
     }
 
     /// Like [`Server::start`], but a file that may not grow any more gives it an error, as a full
@@ -86,6 +94,16 @@ impl Server {
         self.child.id()
     }
 
+    /// The value of a metric, named with its labels; 0 while it is not there.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let metrics = client().get(format!("{}/metrics", self.address));
+        let text = send(metrics).await.expect(200).bytes;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(name));
+        let value = values.find_map(|value| value.strip_prefix(' ')?.trim().parse().ok());
+        value.unwrap_or(0.0)
+    }
+
     /// Kills it as `kill -9` does, and waits for its end.
     pub fn kill(&mut self) {
         self.child.kill().expect("it was running");
@@ -102,6 +120,13 @@ impl Server {
     /// Waits for its end, and gives its exit code.
     pub fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
+    }
+
+    /// Kills it, and gives what it has logged.
+    pub fn log(mut self) -> String {
+        self.kill();
+        let log = self.log.take().expect("nobody else asked for it").join();
+        log.expect("no panic").expect("its log")
     }
 
     /// Stops it as an operator does, and gives its exit code.

@@ -197,6 +197,7 @@ fn each_rule_is_held() {
         "properties": {
             "id": {"type": "string", "format": "uuid"},
             "kind": {"$ref": "#/kinds"},
+            "either": {"oneOf": [{"type": "string"}, {"type": "integer"}, {"type": "number"}]},
             "names": {
                 "type": "array", "minItems": 1, "maxItems": 2, "uniqueItems": true,
                 "items": {"type": "string", "minLength": 1, "maxLength": 2, "pattern": "^[a-z]*$"},
@@ -207,7 +208,7 @@ fn each_rule_is_held() {
     });
     let good = serde_json::json!({
         "id": "01963b1c-7a20-7d4e-9c1f-5a6b7c8d9e0f", "kind": "a", "names": ["x", "y"], "size": 9,
-        "gone": null,
+        "gone": null, "either": "x",
     });
     assert_eq!(complaints(&document, &schema, &good), [""; 0]);
     for (field, bad) in [
@@ -224,6 +225,8 @@ fn each_rule_is_held() {
         ("size", "10"),
         ("size", "1.5"),
         ("gone", "\"yesterday\""),
+        ("either", "true"),
+        ("either", "1"),
         ("more", "1"),
     ] {
         let mut value = good.clone();

@@ -1,0 +1,232 @@
+//! `/questions/{id}/results/live` and `/questions/{id}/results/ws`.
+
+mod socket;
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use poem::{Body, IntoResponse, Request, Response};
+use poem_openapi::param::{Header, Path};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type as _;
+use poem_openapi::{ApiResponse, OpenApi};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::Hub;
+use super::objects::{EndReason, LiveEvent};
+use super::watcher::{Event, Watcher};
+use crate::app::Tag;
+use crate::auth::Authority;
+use crate::auth::guard::{MaybeSignedIn, place};
+use crate::failure::{Code, Failure};
+use crate::http::cors::Cors;
+use crate::http::refused::{Refused, failures};
+use crate::http::{Connection, websocket};
+use crate::tallies::view::Views;
+
+/// The handlers of live results.
+pub struct LiveApi {
+    pub hub: Hub,
+    pub views: Views,
+    pub authority: Authority,
+    /// From which pages sockets may be opened.
+    pub cors: Arc<Cors>,
+    /// What must be finished before the process ends.
+    pub tasks: TaskTracker,
+}
+
+failures! {
+    WatchResults: NotFound, ResultsHidden, ShuttingDown;
+    OpenSocket: MalformedRequest, Forbidden, NotFound, ShuttingDown;
+}
+
+#[OpenApi]
+impl LiveApi {
+    /// Watch the results
+    ///
+    /// A stream of Server-Sent Events: `results` at once, and again after each change, at most
+    /// four times a second; in between, a comment every 15 seconds. Its `data` is what
+    /// `getResults` answers, its `id` the version of the tally. A client that connects again and
+    /// sends the last one as `Last-Event-ID` is sent `results` only if they have changed. The last
+    /// event is `end`, whose `data` has the `reason`: after `closed`, `deleted`, `hidden` and
+    /// `token_revoked` there is nothing to come back for.
+    ///
+    /// Who may watch is who may read the results; when that changes, the stream ends. A browser's
+    /// `EventSource` cannot send a token: read the stream with `fetch`. Tokens in the address are
+    /// refused. A client that does not read is dropped.
+    #[oai(
+        path = "/questions/:question_id/results/live",
+        method = "get",
+        operation_id = "watchResults",
+        tag = "Tag::Results"
+    )]
+    async fn watch(
+        &self,
+        request: &Request,
+        caller: MaybeSignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        /// The `id` of the last event that you have.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header<Option<String>>,
+    ) -> Result<Events, Refused<WatchResults>> {
+        let connection = request.extensions().get::<Connection>().cloned();
+        let pass = self.hub.admit(place(request), connection)?;
+        let seen = last_event_id.0.and_then(|id| version(&id));
+        let watching = self.hub.watch(question_id.0, caller.0, pass, seen);
+        Ok(Events(watching.await?))
+    }
+
+    /// Watch the results over a WebSocket
+    ///
+    /// The same events as `watchResults` has, each as one text message: a `LiveEvent`. The client
+    /// has 5 seconds to say who it is, as its only message:
+    /// `{"type": "authenticate", "access_token": "…"}` or `{"type": "anonymous"}`, with
+    /// `"last_event_id": "…"` where it has seen some of it before. A token does not belong into
+    /// the address or a header. The server sends a ping every 15 seconds, and drops who does not
+    /// answer.
+    ///
+    /// Close codes: 1000 after `closed` and `deleted`, 1001 while shutting down (connect again),
+    /// 1003 for a binary message, 1009 for one of more than 16 KiB, 1011 for a failure of the
+    /// server, 1013 when it is overloaded (try again later), 4400 for a message that cannot be
+    /// understood or was not expected, 4401 where the token is not valid, has expired or was
+    /// revoked, 4403 where the results are hidden, 4404 where there is no such question, 4408
+    /// where the first message did not come in time. The close reason has the code of the problem
+    /// or of the end.
+    ///
+    /// Pages of other origins may open a socket where CORS would let them read the answers.
+    #[oai(
+        path = "/questions/:question_id/results/ws",
+        method = "get",
+        operation_id = "openResultsSocket",
+        tag = "Tag::Results"
+    )]
+    async fn open_socket(
+        &self,
+        request: &Request,
+        /// The question.
+        question_id: Path<Uuid>,
+    ) -> Result<Upgraded, Refused<OpenSocket>> {
+        let handshake = websocket::Handshake::of(request)?;
+        if request.headers().contains_key(AUTHORIZATION) {
+            let detail = "The token of a WebSocket belongs into its first message.";
+            return Err(Failure::new(Code::MalformedRequest, detail).into());
+        }
+        if !self.cors.admits(request.headers()) {
+            let detail = "Pages of this origin may not open a socket here.";
+            return Err(Failure::new(Code::Forbidden, detail).into());
+        }
+        let question = question_id.0;
+        self.views.find(question, None).await?;
+        let pass = self.hub.admit(place(request), None)?;
+        let (hub, authority) = (self.hub.clone(), self.authority.clone());
+        // From here on the process does not end before it.
+        let tracked = self.tasks.token();
+        let response = handshake.accept(socket::MAX_MESSAGE, async move |socket| {
+            socket::converse(socket, &hub, &authority, question, pass).await;
+            drop(tracked);
+        });
+        Ok(Upgraded(response))
+    }
+}
+
+/// The version that an event's id is. Whoever sends something else has seen nothing.
+fn version(id: &str) -> Option<i64> {
+    id.trim().parse().ok()
+}
+
+/// A live stream of Server-Sent Events.
+pub struct Events(Watcher);
+
+impl IntoResponse for Events {
+    fn into_response(self) -> Response {
+        Response::builder()
+            .header(CONTENT_TYPE, "text/event-stream")
+            .header(CACHE_CONTROL, "no-store")
+            // nginx passes on what comes at once.
+            .header("x-accel-buffering", "no")
+            .body(Body::from_bytes_stream(frames(self.0)))
+    }
+}
+
+impl ApiResponse for Events {
+    fn meta() -> MetaResponses {
+        let content = MetaMediaType {
+            content_type: "text/event-stream",
+            schema: LiveEvent::schema_ref(),
+        };
+        responses(200, vec![content])
+    }
+
+    fn register(registry: &mut Registry) {
+        LiveEvent::register(registry);
+    }
+}
+
+/// 101: from here on it is a WebSocket.
+pub struct Upgraded(Response);
+
+impl IntoResponse for Upgraded {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl ApiResponse for Upgraded {
+    fn meta() -> MetaResponses {
+        responses(101, Vec::new())
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+fn responses(status: u16, content: Vec<MetaMediaType>) -> MetaResponses {
+    let response = MetaResponse {
+        description: "",
+        status: Some(status),
+        status_range: None,
+        content,
+        headers: Vec::new(),
+    };
+    MetaResponses {
+        responses: vec![response],
+    }
+}
+
+/// The watcher's events as bytes. It is asked for the next when the client has room for it.
+fn frames(watcher: Watcher) -> impl Stream<Item = io::Result<Bytes>> {
+    // Not all at the same time, when a process has ended.
+    let retry = rand::random_range(500..2_500);
+    let opening = Bytes::from(format!("retry: {retry}\n\n"));
+    let events = stream::unfold(Some(watcher), |watcher| async {
+        let mut watcher = watcher?;
+        watcher.pass.taken();
+        let event = watcher.next().await;
+        watcher.pass.given();
+        match event {
+            Event::Results(snapshot) => {
+                let frame = snapshot.frame().map_err(io::Error::other);
+                Some((frame, Some(watcher)))
+            }
+            Event::Heartbeat => Some((Ok(Bytes::from_static(b":\n\n")), Some(watcher))),
+            Event::End(reason) => {
+                count_end(reason);
+                Some((Ok(end_frame(reason)), None))
+            }
+        }
+    });
+    futures_util::StreamExt::chain(stream::iter([Ok(opening)]), events)
+}
+
+fn end_frame(reason: EndReason) -> Bytes {
+    let name = reason.name();
+    format!("event: end\ndata: {{\"reason\":\"{name}\"}}\n\n").into()
+}
+
+fn count_end(reason: EndReason) {
+    metrics::counter!("polls_live_ends_total", "reason" => reason.name()).increment(1);
+}
