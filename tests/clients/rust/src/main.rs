@@ -43,12 +43,12 @@ fn problem<T>(answer: Result<ResponseValue<T>, Error<Problem>>) -> Problem {
     }
 }
 
-fn password_grant(username: &str, password: &str) -> PasswordGrant {
-    PasswordGrant {
+fn password_grant(username: &str, password: &str) -> Outcome<PasswordGrant> {
+    Ok(PasswordGrant {
         grant_type: PasswordGrantGrantType::Password,
-        username: username.to_owned(),
-        password: password.to_owned(),
-    }
+        username: username.parse()?,
+        password: password.parse()?,
+    })
 }
 
 async fn register(anyone: &Client, name: &str, phone: Option<&str>) -> Outcome<Client> {
@@ -63,11 +63,11 @@ async fn register(anyone: &Client, name: &str, phone: Option<&str>) -> Outcome<C
     };
     anyone.create_user().body(new).send().await?;
 
-    let grant = password_grant(phone.unwrap_or(&email), password);
+    let grant = password_grant(phone.unwrap_or(&email), password)?;
     let tokens = anyone.issue_token().body(grant).send().await?;
     let grant = RefreshTokenGrant {
         grant_type: RefreshTokenGrantGrantType::RefreshToken,
-        refresh_token: tokens.refresh_token.clone(),
+        refresh_token: tokens.refresh_token.parse()?,
     };
     signed_in(&*anyone.issue_token().body(grant).send().await?)
 }
@@ -267,7 +267,7 @@ async fn signing_in(anyone: &Client, ada: &Client) -> Outcome {
     );
 
     loop {
-        let wrong = password_grant("ada@example.org", "wrong");
+        let wrong = password_grant("ada@example.org", "wrong")?;
         let Err(Error::ErrorResponse(failure)) = anyone.issue_token().body(wrong).send().await
         else {
             panic!("no answer to a wrong password");
