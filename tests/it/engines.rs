@@ -12,14 +12,17 @@ use crate::support::engine::SERVER;
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Tests whose subject is not the database, or that start servers of their own.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 11] = [
+    "breaking::",
     "engines::",
     "outages::",
     "deploy::",
     "openapi::",
+    "readme::",
     "tidy::",
-    "schema::",
+    "support::",
     "require::",
+    "page::",
     "a_full_disk",
 ];
 

@@ -11,6 +11,7 @@
 mod accounts;
 mod ballots;
 mod boundaries;
+mod breaking;
 mod choices;
 mod commands;
 mod crashes;
@@ -29,7 +30,7 @@ mod parity;
 mod processes;
 mod questions;
 mod races;
-mod schema;
+mod readme;
 mod share;
 mod story;
 mod support;
