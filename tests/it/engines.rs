@@ -12,10 +12,12 @@ use crate::support::engine::SERVER;
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Tests whose subject is not the database, or that start servers of their own.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 10] = [
     "engines::",
     "outages::",
     "deploy::",
+    "page::",
+    "web::",
     "openapi::",
     "tidy::",
     "schema::",
