@@ -466,6 +466,12 @@ fn wrong_forms_are_named() {
         ("accounts.default_region", "XX", "There is no such choice."),
         ("accounts.password_memory", "much", "This is not a size."),
         ("http.max_body", "-1", "This is not a size."),
+        ("web.root", "/no/such/folder", "There is no such folder."),
+        (
+            "web.embed_origins",
+            "capacitor://localhost",
+            "Only http:// and https:// pages",
+        ),
         (
             "cors.origins",
             "app.example.org",

@@ -17,12 +17,12 @@ const ELSEWHERE: [&str; 11] = [
     "engines::",
     "outages::",
     "deploy::",
+    "page::",
+    "web::",
     "openapi::",
     "readme::",
     "tidy::",
     "support::",
-    "require::",
-    "page::",
     "a_full_disk",
 ];
 

@@ -1,7 +1,7 @@
 // Calls to the public API, and nothing but the public API.
 
 import { backOff, pause } from "./dom.js";
-import { forget, retryAfter, token, Unreachable } from "./session.js";
+import { retryAfter, token, Unreachable } from "./session.js";
 
 export { Unreachable };
 
@@ -59,10 +59,13 @@ export async function api(method, path, { body, signal, revision, repeatable = m
   }
 }
 
-/** Sends one request with whatever token there is, and once more with a new one if need be. */
+/** How many tokens may be refused in a row: on a slow way, one may be too old on arrival. */
+const REFUSALS = 4;
+
+/** Sends one request with whatever token there is, and again with a new one if need be. */
 export async function send(method, path, { headers = {}, body, signal } = {}) {
   let refused;
-  for (;;) {
+  for (let attempt = 1; ; attempt++) {
     const bearer = await token(refused);
     const all = bearer ? { ...headers, Authorization: `Bearer ${bearer}` } : headers;
     let answer;
@@ -72,12 +75,8 @@ export async function send(method, path, { headers = {}, body, signal } = {}) {
       signal?.throwIfAborted();
       throw error instanceof TypeError ? new Unreachable() : error;
     }
-    if (answer.status !== 401 || !bearer) return answer;
-    if (refused) {
-      // A new token that is refused as well is of an account that may not come in any more.
-      forget();
-      return answer;
-    }
+    // Whose session is over gets no new token, and then goes on as nobody.
+    if (answer.status !== 401 || !bearer || attempt === REFUSALS) return answer;
     refused = bearer;
   }
 }

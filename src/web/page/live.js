@@ -8,7 +8,8 @@ import { backOff, pause } from "./dom.js";
 const OFTEN = 1500;
 const SELDOM = 10_000;
 
-/** The server says something every 15 seconds; a stream that is silent for longer is dead. */
+/** The server begins with an event and says something every 15 seconds: else the stream is dead. */
+const FIRST = 5000;
 const SILENCE = 40_000;
 
 /** After what there is nothing more to follow, by the server's words. */
@@ -47,10 +48,13 @@ export async function follow(id, { results, state, ended, signal }) {
       if (signal.aborted) return;
       if (ENDS[error.code]) return ended(ENDS[error.code]);
       if (error instanceof Problem && ![429, 502, 503, 504].includes(error.status)) throw error;
-      if (error instanceof Unreachable) connectionIs(false);
+      // That a stream breaks may have other reasons.
+      if (error instanceof Unreachable && read === poll) connectionIs(false);
       after = error.after ?? 0;
     }
     state("waiting");
+    // Some proxies let single answers through, but no streams.
+    read = read === stream && attempt >= 2 ? poll : stream;
     await pause(Math.max(after * 1000, backOff(attempt)), signal).catch(() => {});
   }
 }
@@ -65,11 +69,11 @@ async function stream(path, outer, tell) {
   const silence = new AbortController();
   const signal = AbortSignal.any([outer, silence.signal]);
   let timer;
-  const heard = () => {
+  const expect = (within) => {
     clearTimeout(timer);
-    timer = setTimeout(() => silence.abort(new Unreachable()), SILENCE);
+    timer = setTimeout(() => silence.abort(new Unreachable()), within);
   };
-  heard();
+  expect(FIRST);
   try {
     const headers = { Accept: "text/event-stream" };
     if (seen.has(path)) headers["Last-Event-ID"] = seen.get(path);
@@ -80,8 +84,7 @@ async function stream(path, outer, tell) {
       if ([404, 405, 406, 501].includes(answer.status)) return NO_STREAM;
       throw why;
     }
-    tell("live");
-    for await (const { type, data, id } of events(answer.body, heard)) {
+    for await (const { type, data, id } of events(answer.body, () => expect(SILENCE))) {
       if (id !== undefined) seen.set(path, id);
       if (type === "results") tell("live", JSON.parse(data));
       if (type === "end") return ENDS[JSON.parse(data).reason];

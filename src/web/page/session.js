@@ -67,9 +67,18 @@ export async function token(refused) {
   return refreshing;
 }
 
+/** How long the next tab waits: what one tab stores, others read only a moment later. */
+const SETTLING = 200;
+
 /** One tab at a time. Where the browser has no locks, the server forgives a token used twice. */
 function exclusively(work) {
-  return navigator.locks ? navigator.locks.request("polls.refresh", work) : work();
+  if (!navigator.locks) return work();
+  return new Promise((resolve, reject) => {
+    navigator.locks.request("polls.refresh", async () => {
+      await work().then(resolve, reject);
+      await new Promise((settled) => setTimeout(settled, SETTLING));
+    });
+  });
 }
 
 async function refresh() {
