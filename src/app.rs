@@ -358,5 +358,7 @@ fn greet(app: &App, listener: &Listener) {
         println!("  Swagger UI  {address}/docs");
     }
     println!("  OpenAPI     {address}/openapi.json");
-    println!("  Database    {}", app.config.database.url);
+    let hosts = app.config.database.urls();
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    println!("  Database    {}", hosts.join(", "));
 }

@@ -548,6 +548,36 @@ fn contradictions_name_both_sides() {
             ],
             "Nobody is named whose password this is: database.user is null (from default). Set it.",
         ),
+        (
+            &[
+                ("database.url", "postgres://h/polls"),
+                ("database.urls", "postgres://a/polls,postgres://b/polls"),
+            ],
+            "Only one of them can be used: database.url is postgres://h/polls",
+        ),
+        (
+            &[("database.urls", "postgres://a/polls,mysql://b/polls")],
+            "These are not hosts of one database",
+        ),
+        (
+            &[("database.urls", "postgres://a/polls,postgres://b/other")],
+            "These are not hosts of one database",
+        ),
+        (
+            &[("database.urls", "sqlite:polls.db")],
+            "An SQLite file has no hosts. Use database.url.",
+        ),
+        (
+            &[
+                ("database.urls", "postgres://a/polls,postgres://me@b/polls"),
+                ("database.user", "me"),
+            ],
+            "The account is in the URL already: database.urls is",
+        ),
+        (
+            &[("database.tls", "require")],
+            "An SQLite file is not on the network: database.url is sqlite:polls.db",
+        ),
     ] {
         let problem = problem(settings);
         assert!(problem.message.starts_with(message), "{problem}");
@@ -560,6 +590,35 @@ fn contradictions_name_both_sides() {
     assert_eq!(misread.0.len(), 1, "{misread}");
     let socket = set(&[("server.path", "/run/x")]).unwrap();
     assert!(socket.config.server.path.is_some());
+}
+
+#[test]
+fn hosts_are_listed_and_their_passwords_never_shown() {
+    let urls = "postgres://me:hunter2@a/polls, postgres://me:hunter2@b/polls";
+    for file in [
+        format!("database: {{urls: '{urls}'}}"),
+        format!("database: {{urls: [{urls}]}}"),
+    ] {
+        let loaded = load_with(&file, &[]).unwrap();
+        let hosts: Vec<String> = loaded
+            .config
+            .database
+            .urls()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let expected = ["a", "b"].map(|host| format!("postgres://me:********@{host}/polls"));
+        assert_eq!(hosts, expected);
+        let setting = loaded
+            .settings
+            .iter()
+            .find(|setting| setting.key == "database.urls");
+        let shown = format!("{setting:?}");
+        assert!(
+            shown.contains("@a/polls") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
 }
 
 #[test]
