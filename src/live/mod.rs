@@ -1,7 +1,7 @@
 //! Live results: everyone who watches a question sees its numbers move.
 //!
 //! Each process has one [`Hub`]. However many watch a question there, it is read once for each
-//! change, and at most four times a second: a [channel](channel) reads and renders it, and its
+//! change, and at most four times a second: a channel reads and renders it, and its
 //! watchers take the latest state from there when they can. Nothing is queued for anybody, so a
 //! slow reader misses states in between and costs no memory.
 //!

@@ -2,7 +2,7 @@
 //!
 //! The page itself, in `page/`, uses nothing but the public API. What is done here is to serve it:
 //! one shell for all addresses, in which the scripts show what belongs there. Instead of it, a
-//! [folder](folder) of the operator's may be served.
+//! folder of the operator's may be served.
 
 mod assets;
 mod folder;
