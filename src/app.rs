@@ -277,9 +277,11 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
     );
     background.spawn(done.clone().run_until_cancelled_owned(hub.clone().keep()));
     let end_of_streams = {
-        let (hub, stop) = (hub.clone(), stop.clone());
+        let (hub, stop, delay) = (hub.clone(), stop.clone(), app.config.http.shutdown_delay);
         async move {
             stop.cancelled().await;
+            // When the listener closes, so that who comes back comes to another process.
+            tokio::time::sleep(delay).await;
             hub.stop();
         }
     };

@@ -45,6 +45,7 @@
 //! - [`web`]: the page for people, which uses nothing but the API.
 //! - [`app`]: the whole wiring, once.
 //! - [`cli`]: the commands. [`seed`]: sample data. [`telemetry`]: logs.
+//! - [`load`]: the load tester, which stands on HTTP alone.
 //!
 //! # What holds it together
 //!
@@ -71,6 +72,7 @@ pub mod db;
 pub mod failure;
 pub mod http;
 pub mod live;
+pub mod load;
 pub mod questions;
 pub mod seed;
 pub mod share;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sea_orm::{EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
 use uuid::Uuid;
 
@@ -145,16 +146,25 @@ pub struct Amount {
     pub questions: u32,
     /// 2 to 100 for each question.
     pub choices: u32,
+    /// At most one for each user and question.
+    pub ballots: u64,
 }
 
 /// How many rows go into one transaction.
 const BATCH: u32 = 500;
 
-/// Makes users who share one password, and questions that they ask in turn. Gives the password.
+/// How many questions are made at once, and how many ballots are cast: those that are under way
+/// together share commits.
+const QUESTIONS_AT_ONCE: usize = 16;
+const BALLOTS_AT_ONCE: usize = 2000;
+
+/// Makes users who share one password, questions that they ask in turn, and ballots of theirs on
+/// these questions, evenly spread. Gives the password.
 pub async fn bulk(
     db: &Db,
     clock: &Clock,
     authority: &Authority,
+    ballot_box: &BallotBox,
     amount: Amount,
 ) -> Result<String, Failure> {
     let password = password();
@@ -181,7 +191,8 @@ pub async fn bulk(
         })
         .await?;
     }
-    for (index, author) in (0..amount.questions).zip(authors.iter().cycle()) {
+    let asked = (0..amount.questions).zip(authors.iter().cycle());
+    let asked = stream::iter(asked.map(async |(index, author)| {
         let draft = draft(
             format!("Sample question {index}: which one?"),
             None,
@@ -190,9 +201,42 @@ pub async fn bulk(
                 .collect(),
             1,
         );
-        questions::create(db, clock, *author, draft).await?;
+        questions::create(db, clock, *author, draft).await
+    }));
+    let asked: Vec<Uuid> = asked
+        .buffer_unordered(QUESTIONS_AT_ONCE)
+        .try_collect()
+        .await?;
+    if amount.ballots > 0 {
+        vote(db, ballot_box, &asked, &authors, amount.ballots).await?;
     }
     Ok(password)
+}
+
+/// Casts so many ballots, each user's on each question at most once.
+async fn vote(
+    db: &Db,
+    ballot_box: &BallotBox,
+    questions: &[Uuid],
+    users: &[Uuid],
+    ballots: u64,
+) -> Result<(), Failure> {
+    let choices = stream::iter(questions.iter().map(async |question| {
+        let choices = choices::of(db.read(), *question).await?;
+        Ok::<_, Failure>(choices.iter().map(|choice| choice.id).collect::<Vec<_>>())
+    }));
+    let choices: Vec<Vec<Uuid>> = choices.buffered(QUESTIONS_AT_ONCE).try_collect().await?;
+    let pairs = users.iter().enumerate().flat_map(|(number, user)| {
+        let papers = questions.iter().zip(&choices);
+        papers.map(move |(question, choices)| (*user, *question, choices[number % choices.len()]))
+    });
+    let pairs = pairs.take(usize::try_from(ballots).unwrap_or(usize::MAX));
+    stream::iter(pairs.map(Ok))
+        .try_for_each_concurrent(BALLOTS_AT_ONCE, async |(user, question, choice)| {
+            ballots::cast(ballot_box, user, question, [choice].into()).await?;
+            Ok(())
+        })
+        .await
 }
 
 fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {

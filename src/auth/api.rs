@@ -8,8 +8,11 @@ use poem::web::{Data, Json};
 use poem::{IntoResponse, Request, RequestBody, Response, Route, get, handler};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{ParsePayload, Payload};
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
-use poem_openapi::types::{Example, Type};
+use poem_openapi::registry::{
+    MetaDiscriminatorObject, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef,
+    Registry,
+};
+use poem_openapi::types::{Example, ToJSON as _, Type as _};
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, impl_apirequest_for_payload};
 use serde::Serialize;
 use serde_json::json;
@@ -56,13 +59,17 @@ impl AuthApi {
     /// good for one use. Used again within a short while, because an answer was lost, it still
     /// gets tokens; used again later, it ends the session. Failures of the grant are answered as
     /// RFC 6749, section 5.2, says, with the same words whether the account, the password or the
-    /// token is wrong. Too many failed attempts are 429.
+    /// token is wrong. Too many failed attempts are 429. Other parameters, such as `client_id` and
+    /// `scope`, are ignored.
     #[oai(path = "/auth/token", method = "post", operation_id = "issueToken", tag = Tag::Auth)]
     async fn issue_token(
         &self,
         request: &Request,
         form: TokenForm,
     ) -> Result<TokenReply, Refused<IssueToken>> {
+        if request.uri().query().is_some_and(|query| !query.is_empty()) {
+            return Ok(TokenReply::invalid("Parameters belong in the body."));
+        }
         let Ok(mut form) = form.0 else {
             return Ok(TokenReply::invalid("A parameter is given twice."));
         };
@@ -128,14 +135,14 @@ impl AuthApi {
         limit: Query<u32>,
         /// `meta.next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Answered<Sessions>, Refused<ListSessions>> {
+    ) -> Result<Answered<SessionPage>, Refused<ListSessions>> {
         let scope = format!("sessions of {}", signed_in.caller.id);
         let after = cursor
             .0
             .map(|text| Cursor::decode(&text, &scope))
             .transpose()?;
         let (sessions, next) = self.authority.sessions(&signed_in, after, limit.0).await?;
-        let page = Sessions {
+        let page = SessionPage {
             data: sessions
                 .into_iter()
                 .map(|row| Session::of(row, &signed_in))
@@ -151,14 +158,14 @@ impl AuthApi {
     ///
     /// Ends one session of this account, be it this one. Its tokens stop working at once on this
     /// process and within a second on others.
-    #[oai(path = "/auth/sessions/:id", method = "delete", operation_id = "endSession", tag = Tag::Auth)]
+    #[oai(path = "/auth/sessions/:session_id", method = "delete", operation_id = "endSession", tag = Tag::Auth)]
     async fn end_session(
         &self,
         signed_in: SignedIn,
         /// The session's id.
-        id: Path<Uuid>,
+        session_id: Path<Uuid>,
     ) -> Result<Done, Refused<EndSession>> {
-        self.authority.end_session(&signed_in, id.0).await?;
+        self.authority.end_session(&signed_in, session_id.0).await?;
         Ok(Done)
     }
 
@@ -176,36 +183,97 @@ fn default_limit() -> u32 {
     DEFAULT_LIMIT
 }
 
-/// A grant. Other parameters, such as `client_id` and `scope`, are ignored.
-#[derive(Object)]
-#[oai(example, skip_serializing_if_is_none)]
-struct TokenRequest {
-    /// How to sign in.
-    grant_type: GrantType,
-    /// With `password`: the email address or phone number.
-    username: Option<String>,
-    /// With `password`.
-    password: Option<String>,
-    /// With `refresh_token`: the refresh token of the last answer.
-    refresh_token: Option<String>,
+/// One of the grants, told apart by `grant_type`. poem's own unions name their parts otherwise.
+struct TokenRequest;
+
+impl TokenRequest {
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference("TokenRequest".to_owned())
+    }
+
+    fn register(registry: &mut Registry) {
+        PasswordGrant::register(registry);
+        RefreshTokenGrant::register(registry);
+        let parts = [
+            ("password", PasswordGrant::schema_ref()),
+            ("refresh_token", RefreshTokenGrant::schema_ref()),
+        ];
+        let name = |part: &MetaSchemaRef| match part {
+            MetaSchemaRef::Reference(name) => format!("#/components/schemas/{name}"),
+            MetaSchemaRef::Inline(_) => String::new(),
+        };
+        let mapping = parts
+            .iter()
+            .map(|(value, part)| ((*value).to_owned(), name(part)));
+        let discriminator = MetaDiscriminatorObject {
+            property_name: "grant_type",
+            mapping: mapping.collect(),
+        };
+        registry.create_schema::<TokenRequest, _>("TokenRequest".to_owned(), |_| MetaSchema {
+            description: Some("What tokens are got for."),
+            one_of: parts.map(|(_, part)| part).into(),
+            discriminator: Some(discriminator),
+            example: PasswordGrant::example().to_json(),
+            ..MetaSchema::ANY
+        });
+    }
 }
 
-impl Example for TokenRequest {
+/// Signs in.
+#[derive(Object)]
+#[oai(example)]
+struct PasswordGrant {
+    /// `password`.
+    grant_type: PasswordGrantType,
+    /// The email address or phone number.
+    #[oai(validator(min_length = 1))]
+    username: String,
+    /// The account's password.
+    #[oai(validator(min_length = 1))]
+    password: String,
+}
+
+impl Example for PasswordGrant {
     fn example() -> Self {
-        TokenRequest {
-            grant_type: GrantType::Password,
-            username: Some("luxi@qq.com".into()),
-            password: Some("correct horse battery staple".into()),
-            refresh_token: None,
+        PasswordGrant {
+            grant_type: PasswordGrantType::Password,
+            username: "luxi@qq.com".into(),
+            password: "correct horse battery staple".into(),
         }
     }
 }
 
-/// What tokens are got for.
+/// Goes on being signed in.
+#[derive(Object)]
+#[oai(example)]
+struct RefreshTokenGrant {
+    /// `refresh_token`.
+    grant_type: RefreshTokenGrantType,
+    /// The refresh token of the last answer.
+    #[oai(validator(min_length = 1))]
+    refresh_token: String,
+}
+
+impl Example for RefreshTokenGrant {
+    fn example() -> Self {
+        RefreshTokenGrant {
+            grant_type: RefreshTokenGrantType::RefreshToken,
+            refresh_token: "8xLOxBtZp8-0Qn2bM3v5Cw1dE6fG7hJ9kL4mN0pR2sT".into(),
+        }
+    }
+}
+
+/// The type of a grant by password.
 #[derive(Enum)]
 #[oai(rename_all = "snake_case")]
-enum GrantType {
+enum PasswordGrantType {
     Password,
+}
+
+/// The type of a grant by refresh token.
+#[derive(Enum)]
+#[oai(rename_all = "snake_case")]
+enum RefreshTokenGrantType {
     RefreshToken,
 }
 
@@ -214,6 +282,7 @@ enum GrantType {
 #[oai(example, skip_serializing_if_is_none)]
 struct RevocationRequest {
     /// An access token or a refresh token.
+    #[oai(validator(min_length = 1))]
     token: String,
     /// Not needed, and ignored.
     token_type_hint: Option<String>,
@@ -419,15 +488,15 @@ impl ApiResponse for Revoked {
 /// A page of sessions.
 #[derive(Object, Serialize)]
 #[oai(example)]
-struct Sessions {
+struct SessionPage {
     /// The sessions of this page, newest first.
     data: Vec<Session>,
     meta: PageMeta,
 }
 
-impl Example for Sessions {
+impl Example for SessionPage {
     fn example() -> Self {
-        Sessions {
+        SessionPage {
             data: vec![Session::example()],
             meta: PageMeta { next_cursor: None },
         }

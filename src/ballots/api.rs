@@ -49,7 +49,7 @@ pub struct Ballot {
 
 /// A ballot to be cast.
 #[derive(Debug, Object, Deserialize, Validate)]
-#[oai(deny_unknown_fields, example)]
+#[oai(rename = "BallotInput", deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct NewBallot {
     /// The choices that you vote for: a set of `min_choices` to `max_choices` of the question's.

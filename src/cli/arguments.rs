@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{Flag, Sources};
+use crate::load;
 
 /// A polls and voting API server.
 ///
@@ -74,7 +75,8 @@ pub enum Command {
     /// once. With options: that many of each instead, to try the server under load.
     #[command(after_long_help = "Examples:
   polls seed
-  polls seed --users 20000 --questions 50 --choices 4")]
+  polls seed --users 20000 --questions 50 --choices 4
+  polls seed --users 1000 --questions 100 --ballots 100000")]
     Seed(Seed),
 
     /// Write the OpenAPI document
@@ -116,6 +118,24 @@ pub enum Command {
   polls recount
   polls recount --check                       only compare; exit code 1 if they differ")]
     Recount(Recount),
+
+    /// Load a server with requests, and measure it
+    ///
+    /// The scenarios get and post-file go to any HTTP server; the others to the API of polls, and
+    /// make there what they need. `vote` checks at the end that every acknowledged ballot counts.
+    #[command(after_long_help = "Examples:
+  polls load http://127.0.0.1:8080/healthz
+  polls load http://127.0.0.1:8080 read -c 256 -d 30s
+  polls load http://127.0.0.1:8080 vote --users 500
+  polls load http://127.0.0.1:8080 vote --tokens tokens.txt --questions 1000
+  polls load http://127.0.0.1:8080 mixed --rate 2000 --rounds 3 --pause 5s
+  polls load http://127.0.0.1:9000/upload post-file --file photo.jpg --json
+
+The server limits registrations; start it with --set limits.enabled=false for a load test, or make
+users and their tokens beforehand: polls seed --users 10000; polls token --all > tokens.txt
+
+Exit codes: 1 where nothing was measured, no request succeeded, or a ballot does not count.")]
+    Load(Box<load::Options>),
 }
 
 /// Where the server listens.
@@ -172,6 +192,10 @@ pub struct Seed {
     #[arg(long, value_name = "K", requires = "questions", default_value_t = 4,
           value_parser = clap::value_parser!(u32).range(2..=100))]
     pub choices: u32,
+
+    /// How many ballots those users cast on those questions, at most one each on each
+    #[arg(long, value_name = "B", requires = "questions", default_value_t = 0)]
+    pub ballots: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -433,15 +457,17 @@ mod tests {
             C::Seed(Seed {
                 users: None,
                 questions: None,
-                choices: 4
+                choices: 4,
+                ballots: 0
             })
         ));
         assert!(matches!(
-            command("polls seed --users 20 --questions 5 --choices 2"),
+            command("polls seed --users 20 --questions 5 --choices 2 --ballots 90"),
             C::Seed(Seed {
                 users: Some(20),
                 questions: Some(5),
-                choices: 2
+                choices: 2,
+                ballots: 90
             })
         ));
         assert!(matches!(
@@ -482,6 +508,15 @@ mod tests {
             command("polls recount --check"),
             C::Recount(Recount { check: true })
         ));
+        let C::Load(load) = command("polls load http://x vote -c 8 -n 9 --rate 0.5") else {
+            panic!("another command");
+        };
+        assert_eq!(load.scenario, load::Scenario::Vote);
+        assert_eq!(
+            (load.clients, load.count, load.rate),
+            (8, Some(9), Some(0.5))
+        );
+        assert_eq!(load.round(), None);
     }
 
     #[test]
@@ -541,8 +576,14 @@ mod tests {
             "polls openapi --check --output x",
             "polls seed --questions 3",
             "polls seed --users 3 --questions 3 --choices 1",
+            "polls seed --users 3 --ballots 3",
             "polls migrate",
             "polls vote",
+            "polls load",
+            "polls load http://x --rate 0",
+            "polls load http://x --http2 --no-keep-alive",
+            "polls load http://x sign-in --login a@b.c",
+            "polls load http://x post-file",
         ] {
             assert!(read(line).is_err(), "{line}");
         }

@@ -48,11 +48,18 @@ pub async fn seed(config: Config, arguments: Seed) -> Outcome {
                 users,
                 questions,
                 choices: arguments.choices,
+                // Nobody votes twice on a question.
+                ballots: arguments
+                    .ballots
+                    .min(u64::from(users) * u64::from(questions)),
             };
-            seed::bulk(&app.db, &app.clock, &app.authority, amount)
+            seed::bulk(&app.db, &app.clock, &app.authority, &app.ballot_box, amount)
                 .await
                 .map(|password| {
-                    println!("{users} users and {questions} questions were made.");
+                    println!(
+                        "{users} users, {questions} questions and {} ballots were made.",
+                        amount.ballots
+                    );
                     println!("Every one of these users has the password {password}");
                 })
         }

@@ -19,6 +19,7 @@ pub use password::read_password;
 
 use crate::app;
 use crate::config::Loaded;
+use crate::load;
 
 /// Does what was asked for.
 ///
@@ -41,6 +42,7 @@ pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error +
         Command::Keys(KeysCommand::Rotate) => commands::rotate_keys(config).await,
         Command::Token(arguments) => commands::token(config.clone(), arguments).await,
         Command::Recount(arguments) => commands::recount(config, arguments).await,
+        Command::Load(options) => load::run(*options).await,
     }
 }
 

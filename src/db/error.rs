@@ -23,8 +23,8 @@ fn is_transient(error: &sqlx::Error) -> bool {
     if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
         return matches!(
             error.number(),
-            // Lock timeout, deadlock (of a cluster, too), changed since it was read.
-            1205 | 1213 | 1020
+            // Lock timeout, deadlock (of a cluster, too), changed since it was read, taken back.
+            1205 | 1213 | 1020 | 1305
             // Too many connections, shutting down, interrupted, killed, not ready in its cluster.
             | 1040 | 1053 | 1317 | 1927 | 1047
             // Statement timeout, of MariaDB and of MySQL.

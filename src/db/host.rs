@@ -62,15 +62,28 @@ impl Host {
         }
     }
 
-    /// Connections to share; the first is made when it is needed.
-    pub fn pool(&self, config: &config::Database, flavour: Flavour) -> DatabaseConnection {
+    /// Connections to share, for reading and for writing; the first is made when it is needed.
+    pub fn pools(
+        &self,
+        config: &config::Database,
+        flavour: Flavour,
+    ) -> (DatabaseConnection, DatabaseConnection) {
         let limit = Some(config.statement_timeout);
-        match &self.driver {
+        let both = match &self.driver {
             Driver::Postgres(options) => shared_postgres(pool_options(config), options, limit),
             Driver::MySql(options) => {
-                shared_mysql(pool_options(config), options, flavour.session(limit))
+                let session = flavour.session(limit);
+                if flavour == (Flavour::MariaDb { galera: true }) {
+                    let writing = format!("{session}, SESSION autocommit = 0");
+                    return (
+                        shared_mysql(pool_options(config), options, session),
+                        shared_mysql(pool_options(config), options, writing),
+                    );
+                }
+                shared_mysql(pool_options(config), options, session)
             }
-        }
+        };
+        (both.clone(), both)
     }
 
     /// One connection, which is kept until it is closed, and whose statements may take any time.

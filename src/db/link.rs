@@ -40,7 +40,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How long connections that are still in use may keep the program from its end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// The connections to share: for reading and for writing, which on a server are the same.
+/// The connections to share: for reading and for writing, which may be the same.
 #[derive(Debug, Clone)]
 pub(super) struct Pools {
     pub reader: DatabaseConnection,
@@ -50,6 +50,12 @@ pub(super) struct Pools {
 }
 
 impl Pools {
+    /// Whether other nodes write, too.
+    pub fn on_cluster(&self) -> bool {
+        let flavour = self.host.as_ref().map(|(_, flavour)| *flavour);
+        flavour == Some(Flavour::MariaDb { galera: true })
+    }
+
     /// Lets the connections go, after their work is done or has taken too long.
     async fn close(self) {
         for pool in [self.reader, self.writer] {
@@ -244,10 +250,10 @@ struct Found {
 
 impl Found {
     fn pools(&self, config: &config::Database) -> Pools {
-        let pool = self.host.pool(config, self.flavour);
+        let (reader, writer) = self.host.pools(config, self.flavour);
         Pools {
-            reader: pool.clone(),
-            writer: pool,
+            reader,
+            writer,
             host: Some((self.host.clone(), self.flavour)),
         }
     }

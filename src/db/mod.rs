@@ -46,6 +46,15 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// How long a commit may take. A primary whose standby has gone keeps it waiting for ever.
 const COMMIT: Duration = Duration::from_secs(5);
 
+/// Marks a transaction on a cluster, and makes sure that it is still the same one.
+///
+/// A Galera node may take a transaction back between two statements, and not every answer of its
+/// protocol has room to say so: the statements that follow would be a transaction of their own,
+/// without what the first ones have checked. (Writers there have autocommit off, or each of them
+/// would be committed at once.)
+const MARK: &str = "SAVEPOINT begun";
+const MARK_HOLDS: &str = "RELEASE SAVEPOINT begun";
+
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 256;
 
@@ -94,6 +103,10 @@ impl Db {
         let (outcome, transaction) = hold.begin_and(verb).await??;
         match outcome {
             Ok(value) => {
+                if hold.pools.on_cluster() {
+                    hold.unless_lost(transaction.execute_unprepared(MARK_HOLDS))
+                        .await??;
+                }
                 let committed = hold.unless_lost(timeout(COMMIT, transaction.commit()));
                 match committed.await {
                     Ok(Ok(Ok(()))) => Ok(value),
@@ -137,7 +150,7 @@ impl Hold {
     where
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let writer = self.pools.writer.clone();
+        let (writer, on_cluster) = (self.pools.writer.clone(), self.pools.on_cluster());
         self.unless_lost(async move {
             // SQLite takes its write lock at once: a transaction that reads first and then writes
             // would fail where it has to wait.
@@ -146,6 +159,9 @@ impl Hold {
                 ..TransactionOptions::default()
             };
             let transaction = Transaction(Arc::new(writer.begin_with_options(options).await?));
+            if on_cluster {
+                transaction.execute_unprepared(MARK).await?;
+            }
             let outcome = verb(transaction.clone()).await;
             let transaction = Arc::into_inner(transaction.0)
                 .ok_or_else(|| Failure::internal("a transaction was kept beyond its end"))?;
@@ -279,7 +295,10 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.0.query_one_raw(statement).await
+        // The driver stops at the first row, and never sees when an error follows: that a Galera
+        // node has taken the transaction back. What comes then would be committed by itself.
+        let rows = self.0.query_all_raw(statement).await?;
+        Ok(rows.into_iter().next())
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {

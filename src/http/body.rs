@@ -17,6 +17,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
+use super::exact::Object;
 use crate::failure::{Code, Failure, FieldError};
 
 /// A JSON body of type `T`, whose limits have been checked.
@@ -158,7 +159,7 @@ pub fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Failure>
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value: T = match serde_path_to_error::deserialize(&mut json) {
+    let Object(value) = match serde_path_to_error::deserialize(&mut json) {
         Ok(value) => value,
         Err(error) => return Err(refuse(&error, bytes)),
     };

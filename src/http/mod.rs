@@ -10,6 +10,7 @@ pub mod body_limit;
 pub mod client;
 pub mod conditional;
 pub mod cors;
+pub mod exact;
 pub mod metrics;
 pub mod page;
 pub mod patch;
@@ -237,14 +238,17 @@ impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
                 return Some(with(problem::render(&failure), ALLOW, route.allow.clone()));
             };
             if route.in_api {
-                if let Some(Err(failure)) = request.uri().query().map(|q| operation.check_query(q))
-                {
+                let query = request.uri().query().filter(|_| !operation.checks_query);
+                if let Some(Err(failure)) = query.map(|query| operation.check_query(query)) {
                     return Some(problem::render(&failure));
                 }
                 if !negotiate::accepts(headers, &operation.produces) {
                     let failure = problem::from_status(StatusCode::NOT_ACCEPTABLE);
                     return Some(problem::render(&failure));
                 }
+            }
+            if !operation.takes_body {
+                return None;
             }
         }
         match headers.get(CONTENT_ENCODING) {
@@ -274,6 +278,9 @@ impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
         id: &RequestId,
     ) -> Response {
         let operation = route.and_then(|route| route.operation(request.method()));
+        if !operation.is_some_and(|operation| operation.takes_body) {
+            drop(request.take_body());
+        }
         let max_body = operation.and_then(|operation| operation.max_body);
         let max_body = max_body.unwrap_or(self.max_body);
         let verdict = match body_limit::bound(&mut request, max_body, self.body_timeout) {

@@ -19,8 +19,12 @@ pub struct Operation {
     pub path: String,
     /// The names of the query parameters; enforced within the API only.
     pub query: Vec<String>,
+    /// Whether the handler does that, since its 400 has a form of its own.
+    pub checks_query: bool,
     /// The media types of successful answers; with none, any `Accept` will do.
     pub produces: Vec<String>,
+    /// Whether it takes a request body. One that is sent in vain is not read.
+    pub takes_body: bool,
     /// The largest request body in bytes, where it is not the configured one.
     pub max_body: Option<u64>,
 }
@@ -31,7 +35,9 @@ impl Operation {
             method,
             path: path.into(),
             query: Vec::new(),
+            checks_query: false,
             produces: Vec::new(),
+            takes_body: false,
             max_body: None,
         }
     }

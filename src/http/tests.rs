@@ -177,7 +177,8 @@ impl House {
 }
 
 fn routes() -> Routes {
-    let json = |method, path: &str| Operation {
+    let json = |method: Method, path: &str| Operation {
+        takes_body: method == Method::POST,
         produces: vec!["application/json".into()],
         ..Operation::new(method, path)
     };

@@ -18,6 +18,7 @@ use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError};
 use crate::http::body::{Body, Unchecked};
 use crate::http::conditional::IfMatch;
+use crate::http::exact;
 use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
 use crate::http::patch::Patch;
 use crate::http::refused::{Refused, failures};
@@ -33,7 +34,7 @@ pub struct UsersApi {
 }
 
 failures! {
-    Register: Forbidden, AccountTaken, InvalidFields, RateLimited;
+    CreateUser: Forbidden, AccountTaken, InvalidFields, RateLimited;
     GetMe: Unauthenticated;
     UpdateMe: Unauthenticated, AccountTaken, Stale, InvalidFields;
     DeleteMe: Unauthenticated, LastAdmin, Stale;
@@ -64,12 +65,12 @@ impl UsersApi {
     /// Makes an account. Names need not be unique; email addresses and phone numbers must, however
     /// they are written. Signing in is a separate call. How many accounts one address may register
     /// is limited.
-    #[oai(path = "/users", method = "post", operation_id = "register", tag = Tag::Users)]
-    async fn register(
+    #[oai(path = "/users", method = "post", operation_id = "createUser", tag = Tag::Users)]
+    async fn create_user(
         &self,
         request: &Request,
         body: Unchecked<NewUser>,
-    ) -> Result<Created<Account>, Refused<Register>> {
+    ) -> Result<Created<Account>, Refused<CreateUser>> {
         let new = body.check(|new| self.phone_mistake(new.phone.as_ref()))?;
         let region = self.authority.region();
         let new = Registration {
@@ -102,7 +103,7 @@ impl UsersApi {
         /// Change it only if its entity tag still names this revision.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
-        body: Unchecked<UserChange>,
+        body: Unchecked<AccountPatch>,
     ) -> Result<Changed<Account>, Refused<UpdateMe>> {
         let change = body.check(|change| self.phone_mistake(change.phone.value()))?;
         let region = self.authority.region();
@@ -174,14 +175,14 @@ impl UsersApi {
     /// Get an account
     ///
     /// Its public part: id and name. Admins see all of it.
-    #[oai(path = "/users/:id", method = "get", operation_id = "getUser", tag = Tag::Users)]
+    #[oai(path = "/users/:user_id", method = "get", operation_id = "getUser", tag = Tag::Users)]
     async fn get_user(
         &self,
         signed_in: MaybeSignedIn,
         /// The account's id.
-        id: Path<Uuid>,
+        user_id: Path<Uuid>,
     ) -> Result<Fetched<User>, Refused<GetUser>> {
-        let account = super::get(self.authority.db().read(), id.0).await?;
+        let account = super::get(self.authority.db().read(), user_id.0).await?;
         let revision = account.revision;
         let sees_all = signed_in
             .0
@@ -207,13 +208,13 @@ impl UsersApi {
         limit: Query<u32>,
         /// `meta.next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Answered<Accounts>, Refused<ListUsers>> {
+    ) -> Result<Answered<AccountPage>, Refused<ListUsers>> {
         let after = cursor
             .0
             .map(|text| Cursor::decode(&text, LIST))
             .transpose()?;
         let (accounts, next) = super::list(self.authority.db().read(), after, limit.0).await?;
-        let page = Accounts {
+        let page = AccountPage {
             data: accounts.into_iter().map(Account::of).collect(),
             meta: PageMeta {
                 next_cursor: next.map(|next| next.encode(LIST)),
@@ -227,23 +228,26 @@ impl UsersApi {
     /// Admins only. A disabled account is signed out everywhere and cannot sign in. A new role
     /// makes the account's access tokens invalid; refreshing gets ones with the new role. At least
     /// one active admin must remain.
-    #[oai(path = "/users/:id", method = "patch", operation_id = "updateUser", tag = Tag::Users)]
+    #[oai(path = "/users/:user_id", method = "patch", operation_id = "updateUser", tag = Tag::Users)]
     async fn update_user(
         &self,
         _admin: Admin,
         /// The account's id.
-        id: Path<Uuid>,
+        user_id: Path<Uuid>,
         /// Change it only if its entity tag still names this revision.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
-        body: Body<StandingChange>,
+        body: Body<UserPatch>,
     ) -> Result<Changed<Account>, Refused<UpdateUser>> {
         let change = Standing {
             role: body.0.role.map(Role::into),
             disabled: body.0.disabled,
         };
         let if_match = IfMatch::new(if_match.0);
-        let account = self.authority.set_standing(id.0, change, &if_match).await?;
+        let account = self
+            .authority
+            .set_standing(user_id.0, change, &if_match)
+            .await?;
         Ok(Changed::new(rendered(account)?))
     }
 }
@@ -267,7 +271,12 @@ fn rendered(account: Model) -> Result<Rendered, Failure> {
 
 /// What it takes to register.
 #[derive(Object, Deserialize, Validate)]
-#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
+#[oai(
+    rename = "UserInput",
+    deny_unknown_fields,
+    example,
+    skip_serializing_if_is_none
+)]
 #[serde(deny_unknown_fields)]
 struct NewUser {
     /// What others see.
@@ -305,7 +314,7 @@ impl Example for NewUser {
 #[derive(Object, Deserialize, Validate)]
 #[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
-struct UserChange {
+struct AccountPatch {
     /// What others see.
     #[oai(validator(min_length = 1, max_length = 40))]
     #[serde(default, deserialize_with = "text::normalised_if_present")]
@@ -322,9 +331,9 @@ struct UserChange {
     phone: Patch<String>,
 }
 
-impl Example for UserChange {
+impl Example for AccountPatch {
     fn example() -> Self {
-        UserChange {
+        AccountPatch {
             name: Some("Lucy".into()),
             email: None,
             phone: Patch::Set("+8616666666661".into()),
@@ -360,17 +369,17 @@ impl Example for PasswordChange {
 #[derive(Object, Deserialize, Validate)]
 #[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
-struct StandingChange {
-    #[serde(default, deserialize_with = "present")]
+struct UserPatch {
+    #[serde(default, deserialize_with = "exact::word_if_present")]
     role: Option<Role>,
     /// Whether it is kept from signing in.
     #[serde(default, deserialize_with = "present")]
     disabled: Option<bool>,
 }
 
-impl Example for StandingChange {
+impl Example for UserPatch {
     fn example() -> Self {
-        StandingChange {
+        UserPatch {
             role: Some(Role::Admin),
             disabled: None,
         }
@@ -469,15 +478,15 @@ impl Example for Account {
 /// A page of accounts.
 #[derive(Object, Serialize)]
 #[oai(example)]
-struct Accounts {
+struct AccountPage {
     /// The accounts of this page, newest first.
     data: Vec<Account>,
     meta: PageMeta,
 }
 
-impl Example for Accounts {
+impl Example for AccountPage {
     fn example() -> Self {
-        Accounts {
+        AccountPage {
             data: vec![Account::example()],
             meta: PageMeta { next_cursor: None },
         }

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Map, Value, json};
 
-use crate::schema::resolve;
 use crate::support::app::send;
+use crate::support::schema::resolve;
 use crate::support::{Answer, PASSWORD, Question, TestApp, User};
 
 /// The keywords of a schema that are limits.
@@ -110,12 +110,12 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("createQuestion", "/min_choices",           "maximum", 100),
     ("createQuestion", "/question_text",         "minLength", 1),
     ("createQuestion", "/question_text",         "maxLength", 200),
-    ("register",       "/email",                 "maxLength", 254),
-    ("register",       "/name",                  "minLength", 1),
-    ("register",       "/name",                  "maxLength", 40),
-    ("register",       "/password",              "minLength", 8),
-    ("register",       "/password",              "maxLength", 128),
-    ("register",       "/phone",                 "maxLength", 32),
+    ("createUser",     "/email",                 "maxLength", 254),
+    ("createUser",     "/name",                  "minLength", 1),
+    ("createUser",     "/name",                  "maxLength", 40),
+    ("createUser",     "/password",              "minLength", 8),
+    ("createUser",     "/password",              "maxLength", 128),
+    ("createUser",     "/phone",                 "maxLength", 32),
     ("updateChoice",   "/choice_text",           "minLength", 1),
     ("updateChoice",   "/choice_text",           "maxLength", 200),
     ("updateChoice",   "/position",              "minimum", 0),
@@ -219,7 +219,7 @@ fn template(operation: &str, limit: &Limit) -> Value {
         .map(|number| json!({"choice_text": number.to_string()}))
         .collect();
     match operation {
-        "register" => json!({"name": "n", "email": "n@example.org", "password": PASSWORD}),
+        "createUser" => json!({"name": "n", "email": "n@example.org", "password": PASSWORD}),
         "changePassword" => json!({"current_password": PASSWORD, "new_password": PASSWORD}),
         "createQuestion" if limit.pointer == "/choices" => json!({"question_text": "?"}),
         "createQuestion" => json!({"question_text": "?", "choices": choices, "max_choices": 100}),
@@ -322,6 +322,57 @@ async fn every_limit_of_a_body_holds_on_both_sides() {
         for limit in &operation.limits {
             check(&operation, limit).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_an_object_and_no_list_of_its_fields() {
+    let app = TestApp::start().await;
+    let admin = app.admin("root").await;
+    let question = admin.ask(&["a", "b"], json!({})).await;
+    for operation in operations(&polls::app::document()) {
+        let path = operation.path.replace("{question_id}", &question.id);
+        let path = path
+            .replace("{choice_id}", &question.choices[0])
+            .replace("{user_id}", &admin.id);
+        for body in [json!([]), json!(["a", "b", "c", "d"]), json!(null)] {
+            let request = admin.request(operation.method.clone(), &path);
+            let refused = send(request.json(&body)).await;
+            refused.fields(&[("", "type")]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn objects_and_words_within_a_body_are_what_they_are() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let asking = |more: Value| {
+        let mut body = json!({"question_text": "?", "choices": [
+            {"choice_text": "a"}, {"choice_text": "b"},
+        ]});
+        put_all(&mut body, &more);
+        user.post("/questions", body)
+    };
+    let listed = asking(json!({"choices": [["a"], ["b"]]})).await;
+    listed.fields(&[("/choices/0", "type")]);
+    let wrapped = asking(json!({"results_visibility": {"author": null}})).await;
+    wrapped.fields(&[("/results_visibility", "type")]);
+    let unknown = asking(json!({"results_visibility": "nobody"})).await;
+    unknown.fields(&[("/results_visibility", "choice")]);
+
+    let question = user.ask(&["a", "b"], json!({})).await;
+    let patch = json!({"results_visibility": {"author": null}});
+    let patched = user.patch(&question.path, patch).await;
+    patched.fields(&[("/results_visibility", "type")]);
+    let admin = app.admin("root").await;
+    let role = json!({"role": {"admin": null}});
+    let promoted = admin.patch(&format!("/users/{}", user.id), role).await;
+    promoted.fields(&[("/role", "type")]);
+}
+
+fn put_all(body: &mut Value, more: &Value) {
+    for (name, value) in more.as_object().into_iter().flatten() {
+        body[name] = value.clone();
     }
 }
 

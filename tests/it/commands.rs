@@ -119,6 +119,8 @@ async fn seed_makes_any_amount() {
         "3",
         "--choices",
         "5",
+        "--ballots",
+        "4001",
     ];
     let printed = polls(folder.path(), &arguments).done();
     println!("{users} users in {:?}", begun.elapsed());
@@ -138,6 +140,13 @@ async fn seed_makes_any_amount() {
             .iter()
             .all(|question| question["choices"].as_array().unwrap().len() == 5)
     );
+    let counts = questions
+        .iter()
+        .map(|question| question["ballot_count"].as_i64());
+    let mut counts: Vec<i64> = counts.map(|count| count.expect("a count")).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [1333, 1334, 1334]);
+    polls(folder.path(), &["recount", "--check"]).done();
     // Any of them signs in, and has a token.
     for line in [tokens.lines().next(), tokens.lines().last()] {
         let (id, token) = line.and_then(|line| line.split_once(' ')).expect("a token");
@@ -462,6 +471,7 @@ fn every_command_has_help() {
         "keys rotate",
         "token",
         "recount",
+        "load",
     ];
     for command in commands {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();

@@ -12,16 +12,17 @@ use crate::support::engine::SERVER;
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Tests whose subject is not the database, or that start servers of their own.
-const ELSEWHERE: [&str; 10] = [
+const ELSEWHERE: [&str; 11] = [
+    "breaking::",
     "engines::",
     "outages::",
     "deploy::",
     "page::",
     "web::",
     "openapi::",
+    "readme::",
     "tidy::",
-    "schema::",
-    "require::",
+    "support::",
     "a_full_disk",
 ];
 

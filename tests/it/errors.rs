@@ -235,14 +235,14 @@ async fn a_stalled_body() -> Answer {
         .write_all(header.as_bytes())
         .await
         .expect("it is sent");
-    read_to_end(stream).await
+    read_to_end(stream, Method::POST, "/api/v1/users").await
 }
 
 /// The answer on a connection that the server closes after it.
-async fn read_to_end(mut stream: TcpStream) -> Answer {
+async fn read_to_end(mut stream: TcpStream, method: Method, path: &str) -> Answer {
     let mut raw = Vec::new();
     stream.read_to_end(&mut raw).await.expect("it is read");
-    Answer::parse("a request by hand", &raw)
+    Answer::parse(method, path, &raw)
 }
 
 /// One ballot is being counted, which the lock prevents; one waits; there is no room for a third.
@@ -300,7 +300,7 @@ async fn readiness_while_stopping() -> Answer {
     send(app.outside(Method::GET, "/readyz")).await.expect(200);
     let asking = async {
         stream.write_all(b"\r\n").await.expect("it is sent");
-        read_to_end(stream).await
+        read_to_end(stream, Method::GET, "/readyz").await
     };
     let ((), answer) = tokio::join!(app.shut_down(), asking);
     answer

@@ -23,7 +23,7 @@ async fn get_routes(user: &User) -> Vec<String> {
     let filled = gets.map(|(path, _)| {
         let path = path
             .replace("{question_id}", &question.id)
-            .replace("{id}", &user.id);
+            .replace("{user_id}", &user.id);
         format!(
             "/api/v1{}",
             path.replace("{choice_id}", &question.choices[0])
@@ -336,6 +336,26 @@ async fn a_body_has_at_most_64_kib() {
     post(64 * 1024).await.problem("invalid_fields");
     for size in [64 * 1024 + 1, 1024 * 1024] {
         post(size).await.problem("payload_too_large").expect(413);
+    }
+    app.get("/questions").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_body_that_a_call_does_not_take_changes_nothing() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let question = user.ask(&["a", "b"], json!({})).await;
+    let large = vec![b' '; 1024 * 1024];
+    for (method, path) in [
+        (Method::GET, "/questions"),
+        (Method::POST, question.under("close").as_str()),
+    ] {
+        for (coding, body) in [("identity", large.clone()), ("gzip", b"{}".to_vec())] {
+            let request = user
+                .request(method.clone(), path)
+                .header("content-type", "text/plain")
+                .header("content-encoding", coding);
+            send(request.body(body)).await.expect(200);
+        }
     }
     app.get("/questions").await.expect(200);
 }

@@ -22,7 +22,7 @@ const TABLE: [Row; 33] = [
     ("listSessions",     [401, 401, 200, 200, 200]),
     ("endSession",       [401, 401, 404, 204, 404]),
     ("endAllSessions",   [401, 401, 204, 204, 204]),
-    ("register",         [201, 201, 201, 201, 201]),
+    ("createUser",       [201, 201, 201, 201, 201]),
     ("listUsers",        [401, 401, 403, 403, 200]),
     ("getUser",          [200, 401, 200, 200, 200]),
     ("updateUser",       [401, 401, 403, 403, 200]),
@@ -140,15 +140,12 @@ impl People {
                 choices: vec![String::new()],
             },
         };
-        let id = match operation.id.as_str() {
-            // A token that has become useless is not needed any more to name its session.
-            "endSession" => session_id(&self.author.access_token),
-            _ => self.author.id.clone(),
-        };
         let path = operation.path.replace("{question_id}", &question.id);
         let path = path
             .replace("{choice_id}", &question.choices[0])
-            .replace("{id}", &id);
+            .replace("{user_id}", &self.author.id)
+            // A token that has become useless is not needed any more to name its session.
+            .replace("{session_id}", &session_id(&self.author.access_token));
         let request = self.app.request(operation.method.clone(), &path);
         match body_of(&operation.id, &question, number) {
             Some(Content::Json(body)) => request.json(&body),
@@ -171,7 +168,7 @@ enum Content {
 fn body_of(operation: &str, question: &Question, number: usize) -> Option<Content> {
     let body = match operation {
         "issueToken" | "revokeToken" => return Some(Content::Form),
-        "register" => {
+        "createUser" => {
             json!({"name": "n", "email": format!("{number}@example.com"), "password": PASSWORD})
         }
         "updateUser" => json!({"disabled": true}),

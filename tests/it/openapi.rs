@@ -1,16 +1,12 @@
 //! The OpenAPI document: sound, complete, and the one that is checked in.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-use polls::app::Apis;
 use polls::failure::Code;
-use polls::http::spec;
 use serde_json::{Map, Value, json};
 
-use crate::schema::{complaints, resolve};
-
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| spec::document::<Apis>().unwrap());
+use crate::support::contract::DOCUMENT;
+use crate::support::schema::{complaints, resolve};
 
 /// Each operation with its method and path.
 fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Value)> {
@@ -242,6 +238,8 @@ fn statuses_are_those_that_a_call_of_its_kind_has() {
         let answers_something = fields(&operation["responses"])
             .any(|(status, answer)| status.starts_with('2') && answer.get("content").is_some());
 
+        let succeeds = fields(&operation["responses"]).any(|(status, _)| status.starts_with('2'));
+        assert!(succeeds || has("101"), "{id}: no success");
         for status in ["400", "500", "503"] {
             assert!(has(status), "{id}: {status}");
         }
@@ -281,6 +279,45 @@ fn statuses_are_those_that_a_call_of_its_kind_has() {
             assert_eq!(header("Retry-After"), waits, "{id}: {status}");
             assert_eq!(header("Location"), status == "201", "{id}: {status}");
         }
+    }
+}
+
+#[test]
+fn no_type_is_called_like_the_constructor_of_another() {
+    let schemas = DOCUMENT["components"]["schemas"].as_object().unwrap();
+    for name in schemas.keys() {
+        // Go's `NewQuestion()` makes a `Question`.
+        let of = name.strip_prefix("New").unwrap_or_default();
+        assert!(!schemas.contains_key(of), "{name}");
+    }
+}
+
+#[test]
+fn links_lead_to_operations_with_the_parameters_that_they_fill() {
+    let mut linked = BTreeSet::new();
+    for (_, _, operation) in operations() {
+        let id = text(operation, "operationId");
+        for (status, response) in fields(&operation["responses"]) {
+            for (name, link) in fields(&response["links"]) {
+                let target = text(link, "operationId");
+                assert_eq!(name, target, "{id}: {status}");
+                let (_, path, found) = operations()
+                    .find(|(_, _, other)| text(other, "operationId") == target)
+                    .unwrap_or_else(|| panic!("{id} links to {target}, which is nowhere"));
+                let mut parameters = found["parameters"].as_array().into_iter().flatten();
+                for (parameter, _) in fields(&link["parameters"]) {
+                    assert!(
+                        parameters.any(|known| known["name"] == parameter.as_str()),
+                        "{id} to {target}: {parameter}"
+                    );
+                }
+                linked.insert(path);
+            }
+        }
+    }
+    for (_, path, operation) in operations().filter(|(_, path, _)| path.contains('{')) {
+        let id = text(operation, "operationId");
+        assert!(linked.contains(path), "nothing links to {id}");
     }
 }
 

@@ -448,3 +448,21 @@ fn header(token: &str) -> Value {
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded);
     serde_json::from_slice(&bytes.expect("base64url")).expect("JSON")
 }
+
+#[tokio::test]
+async fn tokens_are_asked_for_in_the_body_alone() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let form = [
+        ("grant_type", "password"),
+        ("username", user.email.as_str()),
+        ("password", PASSWORD),
+    ];
+    for query in ["?grant_type=password", "?scope=", "?x"] {
+        let refused = app
+            .form(&format!("/auth/token{query}"), &form)
+            .await
+            .expect(400);
+        assert_eq!(refused.json["error"], "invalid_request");
+    }
+    app.form("/auth/token?", &form).await.expect(200);
+}

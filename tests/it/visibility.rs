@@ -201,7 +201,7 @@ impl World {
                 continue;
             }
             if !template.contains("{question_id}") {
-                paths.push(template.replace("{id}", &self.author.id));
+                paths.push(template.replace("{user_id}", &self.author.id));
                 continue;
             }
             for question in &self.questions {

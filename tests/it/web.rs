@@ -34,7 +34,7 @@ async fn raw(app: &TestApp, path: &str) -> Answer {
         .expect("it is sent");
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).await.expect("an answer");
-    Answer::parse(path, &answer)
+    Answer::parse(Method::GET, path, &answer)
 }
 
 fn text(answer: &Answer) -> String {

@@ -68,6 +68,10 @@ pub(super) fn servers() -> Value {
 /// The headers that answers refer to, by component name.
 pub(super) fn headers() -> Value {
     json!({
+        "AcceptEncoding": {
+            "description": "`identity`, where the body came with a content encoding.",
+            "schema": {"type": "string", "enum": ["identity"]},
+        },
         "ETag": {
             "description": "Names this state of the resource, for `If-None-Match` and `If-Match`.",
             "required": true,
@@ -111,7 +115,8 @@ pub(super) fn headers() -> Value {
 
 /// The component in [`headers`] for a header's name.
 pub(super) fn header_component(name: &str) -> Option<&'static str> {
-    const COMPONENTS: [(&str, &str); 7] = [
+    const COMPONENTS: [(&str, &str); 8] = [
+        ("Accept-Encoding", "AcceptEncoding"),
         ("ETag", "ETag"),
         ("Location", "Location"),
         ("RateLimit", "RateLimit"),

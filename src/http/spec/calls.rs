@@ -74,7 +74,8 @@ pub(super) fn finish(
         }
         operation.insert("requestBody".to_owned(), body);
     }
-    let answers = finish_answers(&answers, &codes, schemas, shared);
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let answers = finish_answers(id, &answers, &codes, schemas, shared);
     operation.insert("responses".to_owned(), answers);
     operation.extend(raw);
     Value::Object(operation)
@@ -127,8 +128,11 @@ fn codes(
     answers: &Map<String, Value>,
 ) -> Vec<Code> {
     let mut codes = responses::listed_codes(answers);
-    // Unknown query parameters are refused everywhere.
-    codes.extend([Code::MalformedRequest, Code::Internal, Code::Overloaded]);
+    codes.extend([Code::Internal, Code::Overloaded]);
+    if !answers_400_itself(answers) {
+        // Unknown query parameters are refused everywhere.
+        codes.push(Code::MalformedRequest);
+    }
     if access != Access::Anyone {
         codes.push(Code::Unauthenticated);
     }
@@ -157,6 +161,12 @@ fn codes(
     codes
 }
 
+/// Whether the operation has a 400 of its own, whatever is malformed.
+pub(super) fn answers_400_itself(answers: &Map<String, Value>) -> bool {
+    let own = answers.get("400");
+    own.is_some_and(|own| own.get("$ref").is_none() && !responses::is_problem(own))
+}
+
 fn has_content(answer: &Value) -> bool {
     answer["content"]
         .as_object()
@@ -164,6 +174,7 @@ fn has_content(answer: &Value) -> bool {
 }
 
 fn finish_answers(
+    operation: &str,
     raw: &Map<String, Value>,
     codes: &[Code],
     schemas: &Map<String, Value>,
@@ -176,12 +187,8 @@ fn finish_answers(
         .map(|(status, answer)| (status, responses::plain(status, answer, schemas)))
         .collect();
     for codes in codes.chunk_by(|one, other| one.status() == other.status()) {
-        let status = codes[0].status();
-        let answer = match answers.remove(&status) {
-            Some(plain) => responses::either(plain, codes),
-            None => responses::problem(codes, shared),
-        };
-        answers.insert(status, answer);
+        let answer = || responses::problem(operation, codes, shared);
+        answers.entry(codes[0].status()).or_insert_with(answer);
     }
     answers
         .into_iter()

@@ -6,6 +6,7 @@
 mod about;
 mod calls;
 mod file;
+mod links;
 mod responses;
 mod schemas;
 mod site;
@@ -62,9 +63,11 @@ impl<T: OpenApi> OpenApi for Described<T> {
 /// - Says what the API is, and where.
 /// - Gives each operation its security, every status that it can answer with, and what is written
 ///   about each; shares what is the same.
-/// - Mends schemas: defaults and descriptions beside references, no `default: null`, whole
-///   numbers, formats that OpenAPI has, request bodies without other fields, examples without
-///   needless nulls, problems with an enum of codes.
+/// - Gives each problem a type with the codes that it may have.
+/// - Links operations to those that go on with what they answer.
+/// - Mends schemas: defaults and descriptions beside references, constants where they are used, no
+///   `default: null`, whole numbers, formats that OpenAPI has, request bodies without other fields
+///   and without defaults, examples without needless nulls, problems with an enum of codes.
 ///
 /// # Errors
 ///
@@ -75,6 +78,7 @@ pub fn finish(text: &str) -> Result<Value, Flaw> {
     let paths = take(&mut raw["paths"], "paths")?;
 
     schemas::mend_named(&mut schemas);
+    schemas::inline_constants(&mut schemas);
     schemas::close_objects(&mut schemas, &json_bodies(&paths));
     if let Some(code) = schemas
         .get_mut("Problem")
@@ -84,7 +88,7 @@ pub fn finish(text: &str) -> Result<Value, Flaw> {
         schemas.insert("ProblemCode".to_owned(), about::problem_code());
     }
 
-    let mut shared = Shared::new();
+    let mut shared = Shared::default();
     let mut finished = Map::new();
     for (path, methods) in paths {
         let Value::Object(methods) = methods else {
@@ -100,10 +104,12 @@ pub fn finish(text: &str) -> Result<Value, Flaw> {
         }
         finished.insert(path, Value::Object(operations));
     }
+    links::add(&mut finished);
+    schemas.extend(shared.schemas);
     let tags = tags(&raw["tags"], &finished);
     let mut components = json!({
         "schemas": schemas,
-        "responses": shared,
+        "responses": shared.responses,
         "parameters": about::parameters(),
         "headers": about::headers(),
     });
@@ -126,9 +132,12 @@ pub fn operations(document: &Value) -> Vec<Operation> {
     for (path, methods) in document["paths"].as_object().into_iter().flatten() {
         for (method, operation) in methods.as_object().into_iter().flatten() {
             if let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) {
+                let answers = operation["responses"].as_object();
                 operations.push(Operation {
+                    checks_query: answers.is_some_and(calls::answers_400_itself),
                     query: query(operation),
                     produces: produces(operation),
+                    takes_body: operation.get("requestBody").is_some(),
                     ..Operation::new(method, format!("{API}{path}"))
                 });
             }

@@ -10,8 +10,13 @@ use crate::failure::Code;
 /// The media type of problems.
 const PROBLEM: &str = "application/problem+json";
 
-/// Answers that many calls share, by component name.
-pub(super) type Shared = BTreeMap<String, Value>;
+/// What calls share, by component name.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub responses: BTreeMap<String, Value>,
+    /// The type of each kind of problem.
+    pub schemas: BTreeMap<String, Value>,
+}
 
 /// The codes that poem's part of the document lists: see `http::refused::responses`.
 pub(super) fn listed_codes(responses: &Map<String, Value>) -> Vec<Code> {
@@ -63,42 +68,88 @@ pub(super) fn plain(status: u16, raw: &Value, schemas: &Map<String, Value>) -> V
     response
 }
 
-/// An answer with one of `codes`, which have the same status. With a single code it is shared.
-pub(super) fn problem(codes: &[Code], shared: &mut Shared) -> Value {
-    match codes {
-        [code] => {
-            let name = pascal(code.name());
+/// An answer of `operation` with one of `codes`, which have the same status. What is the same for
+/// many operations is shared.
+pub(super) fn problem(operation: &str, codes: &[Code], shared: &mut Shared) -> Value {
+    let common = match codes {
+        [code] => Some(pascal(code.name())),
+        // Every change that can be lost has these two.
+        [Code::Overloaded, Code::OutcomeUnknown] => Some("Unavailable".to_owned()),
+        _ => None,
+    };
+    match common {
+        Some(name) => {
             let target = format!("#/components/responses/{name}");
-            shared.entry(name).or_insert_with(|| describe(codes));
+            let schema = problem_type(&name, codes, shared);
+            let response = shared.responses.entry(name);
+            response.or_insert_with(|| describe(codes, schema));
             json!({"$ref": target})
         }
-        codes => describe(codes),
+        None => {
+            let (first, rest) = operation.split_at(operation.len().min(1));
+            let reason = match codes.first().map(|code| code.status()) {
+                Some(403) => "Forbidden",
+                Some(409) => "Conflict",
+                Some(503) => "Unavailable",
+                _ => "Failure",
+            };
+            let name = format!("{}{rest}{reason}", first.to_ascii_uppercase());
+            let schema = problem_type(&name, codes, shared);
+            describe(codes, schema)
+        }
     }
 }
 
-/// An answer that is either a `plain` one or a problem.
-pub(super) fn either(plain: Value, codes: &[Code]) -> Value {
-    let problem = describe(codes);
-    let texts = [&plain, &problem].map(|part| part["description"].as_str().unwrap_or_default());
-    let mut response = problem.clone();
-    response["description"] = json!(texts.join("\n\n"));
-    let mut content = plain["content"].clone();
-    content[PROBLEM] = problem["content"][PROBLEM].clone();
-    response["content"] = content;
-    response
+/// A reference to the type of problems that have one of `codes`, which clients can switch on.
+fn problem_type(name: &str, codes: &[Code], shared: &mut Shared) -> Value {
+    let name = format!("{name}Problem");
+    let target = format!("#/components/schemas/{name}");
+    shared.schemas.entry(name).or_insert_with(|| {
+        let names: Vec<_> = codes.iter().map(|code| code.name()).collect();
+        let mut own = json!({
+            "type": "object",
+            "required": ["code"],
+            "properties": {
+                "code": {"type": "string", "description": "Which it is.", "enum": names},
+            },
+        });
+        if let [Code::InvalidFields] = codes {
+            own["required"] = json!(["code", "errors"]);
+            own["properties"]["errors"] = json!({
+                "type": "array",
+                "description": "Field by field: all of them at once.",
+                "items": {"$ref": "#/components/schemas/ProblemField"},
+            });
+        }
+        json!({
+            "description": list(codes),
+            "allOf": [{"$ref": "#/components/schemas/Problem"}, own],
+        })
+    });
+    json!({"$ref": target})
 }
 
-fn describe(codes: &[Code]) -> Value {
+/// The codes with their titles, as Markdown.
+fn list(codes: &[Code]) -> String {
+    let line = |code: &Code| format!("`{}`: {}.", code.name(), code.title());
+    match codes {
+        [code] => line(code),
+        codes => {
+            let lines = codes.iter().map(|code| format!("- {}", line(code)));
+            lines.collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+fn describe(codes: &[Code], schema: Value) -> Value {
     let description = match codes {
         [code] => format!("`{}`: {}", code.name(), code.explanation()),
-        codes => {
-            let line = |code: &Code| format!("- `{}`: {}.", code.name(), code.title());
-            codes.iter().map(line).collect::<Vec<_>>().join("\n")
-        }
+        codes => list(codes),
     };
     let mut headers = Map::new();
     match codes.first().map(|code| code.status()) {
         Some(401) => insert_header(&mut headers, "WWW-Authenticate"),
+        Some(415) => insert_header(&mut headers, "Accept-Encoding"),
         Some(429) => {
             for name in ["Retry-After", "RateLimit", "RateLimit-Policy"] {
                 insert_header(&mut headers, name);
@@ -120,7 +171,7 @@ fn describe(codes: &[Code]) -> Value {
         "headers": headers,
         "content": {
             PROBLEM: {
-                "schema": {"$ref": "#/components/schemas/Problem"},
+                "schema": schema,
                 "examples": examples,
             },
         },
@@ -190,28 +241,36 @@ mod tests {
 
     #[test]
     fn a_status_with_one_code_is_shared_and_one_with_more_lists_them() {
-        let mut shared = Shared::new();
-        let one = problem(&[Code::NotFound], &mut shared);
+        let mut shared = Shared::default();
+        let one = problem("getThing", &[Code::NotFound], &mut shared);
         assert_eq!(one, json!({"$ref": "#/components/responses/NotFound"}));
         assert!(
-            shared["NotFound"]["description"]
+            shared.responses["NotFound"]["description"]
                 .as_str()
                 .unwrap()
                 .contains("nothing here")
         );
-        let two = problem(&[Code::VotingClosed, Code::AlreadyVoted], &mut shared);
+        let codes = [Code::VotingClosed, Code::AlreadyVoted];
+        let two = problem("castBallot", &codes, &mut shared);
         let text = two["description"].as_str().unwrap();
         assert_eq!(
             text,
             "- `voting_closed`: Voting has closed.\n- `already_voted`: You have already voted."
         );
-        assert_eq!(shared.len(), 1);
+        assert_eq!(shared.responses.len(), 1);
+        assert_eq!(
+            shared.schemas["CastBallotConflictProblem"]["allOf"][1]["properties"]["code"]["enum"],
+            json!(["voting_closed", "already_voted"])
+        );
+        let lost = [Code::Overloaded, Code::OutcomeUnknown];
+        let lost = problem("putThing", &lost, &mut shared);
+        assert_eq!(lost, json!({"$ref": "#/components/responses/Unavailable"}));
     }
 
     #[test]
     fn waits_and_challenges_come_with_their_headers() {
         let names = |code: Code| {
-            let response = describe(&[code]);
+            let response = describe(&[code], json!({}));
             let headers = response["headers"].as_object().unwrap();
             headers.keys().cloned().collect::<Vec<_>>().join(" ")
         };

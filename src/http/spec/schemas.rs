@@ -15,6 +15,7 @@ pub(super) fn mend(schema: &mut Value) {
             }
         }
         name_known_format(schema);
+        name_descending_orders(schema);
         if let Some(Value::String(text)) = schema.get_mut("description") {
             *text = unwrap_lines(text);
         }
@@ -39,7 +40,31 @@ pub(super) fn mend_named(schemas: &mut Map<String, Value>) {
     }
 }
 
-/// Says that the objects below a request body have no other fields.
+/// Writes enums of one value where they are used. Generators that merge alternatives into one, as
+/// forms need it, would else take the type of the last for that of all.
+pub(super) fn inline_constants(schemas: &mut Map<String, Value>) {
+    let is_constant = |schema: &Value| schema["enum"].as_array().is_some_and(|all| all.len() == 1);
+    let (constants, mut rest): (Map<_, _>, Map<_, _>) = std::mem::take(schemas)
+        .into_iter()
+        .partition(|(_, schema)| is_constant(schema));
+    for schema in rest.values_mut() {
+        visit(schema, &mut |schema| {
+            let target = match schema.get("allOf").and_then(Value::as_array) {
+                Some(all) if all.len() == 1 => all[0]["$ref"].as_str(),
+                _ => schema.get("$ref").and_then(Value::as_str),
+            };
+            let name = target.and_then(|target| target.rsplit('/').next());
+            if let Some(Value::Object(constant)) = name.and_then(|name| constants.get(name)) {
+                let own = std::mem::replace(schema, constant.clone());
+                schema.extend(own.into_iter().filter(|(key, _)| key == "description"));
+            }
+        });
+    }
+    *schemas = rest;
+}
+
+/// Says that the objects below a request body have no other fields. What holds where a field is
+/// absent stands in its description alone: some generators make a field with a default required.
 pub(super) fn close_objects(schemas: &mut Map<String, Value>, bodies: &[Value]) {
     let mut names = BTreeSet::new();
     let mut next: Vec<String> = bodies.iter().flat_map(references).collect();
@@ -52,6 +77,7 @@ pub(super) fn close_objects(schemas: &mut Map<String, Value>, bodies: &[Value]) 
     }
     for name in names {
         visit(&mut schemas[&name], &mut |schema| {
+            schema.shift_remove("default");
             if schema.get("type") == Some(&json!("object")) {
                 schema.insert("additionalProperties".to_owned(), Value::Bool(false));
             }
@@ -152,6 +178,24 @@ fn name_known_format(schema: &mut Map<String, Value>) {
     schema.entry("minimum").or_insert(0.into());
 }
 
+/// `-created_at` is no identifier, and without the sign it is the name of another order. This
+/// extension is what most generators take names from.
+fn name_descending_orders(schema: &mut Map<String, Value>) {
+    let Some(Value::Array(values)) = schema.get("enum") else {
+        return;
+    };
+    let names = values.iter().filter_map(Value::as_str);
+    let names: Vec<_> = names
+        .map(|name| match name.strip_prefix('-') {
+            Some(name) => format!("{}_DESC", name.to_uppercase()),
+            None => name.to_uppercase(),
+        })
+        .collect();
+    if names.iter().any(|name| name.ends_with("_DESC")) {
+        schema.insert("x-enum-varnames".to_owned(), names.into());
+    }
+}
+
 /// Makes one line of each paragraph: the source's width is nothing that a reader of the document
 /// should see.
 pub(super) fn unwrap_lines(text: &str) -> String {
@@ -239,6 +283,43 @@ mod tests {
     }
 
     #[test]
+    fn a_constant_stands_where_it_is_used() {
+        let mut schemas = named(json!({
+            "Kind": {"type": "string", "description": "A kind.", "enum": ["a"]},
+            "Pair": {"type": "string", "enum": ["a", "b"]},
+            "Thing": {"properties": {
+                "plain": {"$ref": "#/x/Kind"},
+                "described": {"allOf": [{"$ref": "#/x/Kind"}, {"description": "Ours."}]},
+                "other": {"$ref": "#/x/Pair"},
+            }},
+        }));
+        inline_constants(&mut schemas);
+        let names: Vec<_> = schemas.keys().collect();
+        assert_eq!(names, ["Pair", "Thing"]);
+        assert_eq!(
+            schemas["Thing"]["properties"],
+            json!({
+                "plain": {"type": "string", "description": "A kind.", "enum": ["a"]},
+                "described": {"type": "string", "description": "Ours.", "enum": ["a"]},
+                "other": {"$ref": "#/x/Pair"},
+            })
+        );
+    }
+
+    #[test]
+    fn descending_orders_have_names() {
+        assert_eq!(
+            mended(json!({"enum": ["-created_at", "closes_at"]})),
+            json!({
+                "enum": ["-created_at", "closes_at"],
+                "x-enum-varnames": ["CREATED_AT_DESC", "CLOSES_AT"],
+            })
+        );
+        let plain = json!({"enum": ["a", 1]});
+        assert_eq!(mended(plain.clone()), plain);
+    }
+
+    #[test]
     fn a_property_may_be_named_like_a_keyword() {
         let schema = json!({"properties": {"default": {"type": "string"}, "allOf": {}}});
         assert_eq!(mended(schema.clone()), schema);
@@ -277,12 +358,18 @@ mod tests {
     #[test]
     fn bodies_are_closed_all_the_way_down() {
         let mut schemas = named(json!({
-            "New": {"type": "object", "properties": {"of": {"items": {"$ref": "#/x/Part"}}}},
+            "New": {"type": "object", "properties": {
+                "of": {"items": {"$ref": "#/x/Part"}}, "size": {"type": "integer", "default": 1},
+            }},
             "Part": {"type": "object"},
             "Other": {"type": "object"},
         }));
         close_objects(&mut schemas, &[json!({"$ref": "#/x/New"})]);
         let closed = |name: &str| schemas[name].get("additionalProperties").is_some();
         assert!(closed("New") && closed("Part") && !closed("Other"));
+        assert_eq!(
+            schemas["New"]["properties"]["size"],
+            json!({"type": "integer"})
+        );
     }
 }

@@ -109,13 +109,16 @@ fn security_is_said_of_each_call() {
 }
 
 #[test]
-fn a_status_with_two_forms_has_both() {
+fn a_call_with_a_400_of_its_own_has_no_other() {
     let document = finished();
     let refused = &document["paths"]["/token"]["post"]["responses"]["400"];
     let forms: Vec<_> = refused["content"].as_object().unwrap().keys().collect();
-    assert_eq!(forms, ["application/json", "application/problem+json"]);
-    let text = refused["description"].as_str().unwrap();
-    assert!(text.starts_with("A form.\n\n`malformed_request`: "));
+    assert_eq!(forms, ["application/json"]);
+    let checks: Vec<_> = operations(&document)
+        .iter()
+        .map(|row| row.checks_query)
+        .collect();
+    assert_eq!(checks, [false, false, true]);
 }
 
 #[test]

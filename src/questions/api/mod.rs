@@ -40,6 +40,7 @@ pub struct QuestionsApi {
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, Enum)]
+#[oai(rename = "QuestionSort")]
 pub enum Sort {
     /// Newest first.
     #[oai(rename = "-created_at")]

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use crate::clock::Time;
+use crate::http::exact;
 use crate::http::page::PageMeta;
 use crate::http::patch::Patch;
 use crate::questions::{self, Draft, entity};
@@ -107,7 +108,7 @@ pub struct ChoiceList {
 /// - `after_close`: everyone once it is closed.
 /// - `author`: nobody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize, Deserialize)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "ResultsVisibility", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Visibility {
     Always,
@@ -118,7 +119,7 @@ pub enum Visibility {
 
 /// Whether ballots are taken: not yet (`scheduled`), now (`open`), or no more (`closed`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "QuestionStatus", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Scheduled,
@@ -128,7 +129,7 @@ pub enum Status {
 
 /// A question to be asked.
 #[derive(Debug, Clone, Object, Deserialize, Validate)]
-#[oai(deny_unknown_fields, example)]
+#[oai(rename = "QuestionInput", deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "enough_choices", skip_on_field_errors = false))]
 pub struct NewQuestion {
@@ -144,9 +145,10 @@ pub struct NewQuestion {
     pub description: Option<String>,
     /// 2 to 100 choices with different texts, in their order.
     #[oai(validator(min_items = 2, max_items = 100))]
+    #[serde(deserialize_with = "exact::objects")]
     #[validate(nested)]
     pub choices: Vec<ChoiceText>,
-    /// How many choices a ballot names at least.
+    /// How many choices a ballot names at least; 1 where absent.
     #[oai(
         default = "one",
         validator(minimum(value = "1"), maximum(value = "100"))
@@ -154,7 +156,7 @@ pub struct NewQuestion {
     #[serde(default = "one")]
     #[validate(range(min = 1, max = 100))]
     pub min_choices: i32,
-    /// How many choices a ballot names at most; not more than there are.
+    /// How many choices a ballot names at most; not more than there are, and 1 where absent.
     #[oai(
         default = "one",
         validator(minimum(value = "1"), maximum(value = "100"))
@@ -162,13 +164,13 @@ pub struct NewQuestion {
     #[serde(default = "one")]
     #[validate(range(min = 1, max = 100))]
     pub max_choices: i32,
-    /// Whether a ballot may be changed or withdrawn.
+    /// Whether a ballot may be changed or withdrawn; true where absent.
     #[oai(default = "yes")]
     #[serde(default = "yes")]
     pub allow_change: bool,
-    /// Who may see the numbers.
+    /// Who may see the numbers; `always` where absent.
     #[oai(default = "always")]
-    #[serde(default = "always")]
+    #[serde(default = "always", deserialize_with = "exact::word")]
     pub results_visibility: Visibility,
     /// From when ballots are taken.
     #[serde(default, deserialize_with = "present")]
@@ -230,7 +232,7 @@ pub struct QuestionPatch {
     #[serde(default, deserialize_with = "present")]
     pub allow_change: Option<bool>,
     /// Who may see the numbers; only while nobody has voted.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "exact::word_if_present")]
     pub results_visibility: Option<Visibility>,
     /// From when ballots are taken; only while nobody has voted. Null means from the start.
     #[serde(default)]
@@ -242,7 +244,7 @@ pub struct QuestionPatch {
 
 /// A choice to be added.
 #[derive(Debug, Object, Deserialize, Validate)]
-#[oai(deny_unknown_fields, example)]
+#[oai(rename = "ChoiceInput", deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct NewChoice {
     /// What people can choose; unlike the others.

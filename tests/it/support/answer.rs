@@ -1,8 +1,12 @@
 //! An answer, and what tests ask of it.
 
-use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+
+use super::contract;
 
 /// An answer, read to its end.
 #[derive(Debug, Clone)]
@@ -10,22 +14,42 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub bytes: bytes::Bytes,
-    /// Null where the body is not JSON.
+    /// Decompressed; null where the body is not JSON.
     pub json: Value,
     request: String,
 }
 
 impl Answer {
-    /// Reads the response to `request`.
-    pub async fn read(request: String, response: reqwest::Response) -> reqwest::Result<Answer> {
+    /// Reads the response to a request, and holds it against the OpenAPI document.
+    pub async fn read(
+        (method, path): (Method, String),
+        response: reqwest::Response,
+    ) -> reqwest::Result<Answer> {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await?;
-        Ok(Answer::of(&request, status, headers, bytes))
+        let coding = headers.get(CONTENT_ENCODING).cloned();
+        let plain = plain(&bytes, coding.as_ref().map(HeaderValue::as_bytes)).await;
+        let mut answer = Answer::unheld((&method, &path), status, headers, bytes);
+        answer.json = serde_json::from_slice(&plain).unwrap_or(Value::Null);
+        contract::hold(&method, &path, &answer);
+        Ok(answer)
     }
 
-    /// An answer that was read already.
+    /// An answer that was read already, held against the OpenAPI document.
+    #[track_caller]
     pub fn of(
-        request: &str,
+        (method, path): (Method, &str),
+        status: StatusCode,
+        headers: HeaderMap,
+        bytes: bytes::Bytes,
+    ) -> Answer {
+        let answer = Answer::unheld((&method, path), status, headers, bytes);
+        contract::hold(&method, path, &answer);
+        answer
+    }
+
+    fn unheld(
+        (method, path): (&Method, &str),
         status: StatusCode,
         headers: HeaderMap,
         bytes: bytes::Bytes,
@@ -35,12 +59,21 @@ impl Answer {
             headers,
             json: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
             bytes,
-            request: request.to_owned(),
+            request: format!("{method} {path}"),
         }
     }
 
-    /// Reads what came over a socket, of which the body goes on to the end.
-    pub fn parse(request: &str, raw: &[u8]) -> Answer {
+    /// Reads what came over a socket, and holds it against the OpenAPI document.
+    #[track_caller]
+    pub fn parse(method: Method, path: &str, raw: &[u8]) -> Answer {
+        let mut answer = Answer::of_bytes(raw);
+        answer.request = format!("{method} {path}");
+        contract::hold(&method, path, &answer);
+        answer
+    }
+
+    /// An answer as it is on the wire, of which the body goes on to the end.
+    pub fn of_bytes(raw: &[u8]) -> Answer {
         let end = raw
             .windows(4)
             .position(|window| window == b"\r\n\r\n")
@@ -68,7 +101,7 @@ impl Answer {
                 .collect(),
             json: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
             bytes,
-            request: request.to_owned(),
+            request: String::new(),
         }
     }
 
@@ -162,4 +195,18 @@ impl Answer {
         text.unwrap_or_else(|| panic!("{}: no {key} in {}", self.request, self.json))
             .to_owned()
     }
+}
+
+/// A body without its content encoding.
+async fn plain(bytes: &[u8], coding: Option<&[u8]>) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let read = match coding {
+        Some(b"gzip") => GzipDecoder::new(bytes).read_to_end(&mut plain).await,
+        Some(b"br") => BrotliDecoder::new(bytes).read_to_end(&mut plain).await,
+        Some(b"zstd") => ZstdDecoder::new(bytes).read_to_end(&mut plain).await,
+        _ => return bytes.to_vec(),
+    };
+    // HEAD tells of an encoding and sends nothing.
+    assert!(read.is_ok() || bytes.is_empty(), "{read:?}");
+    plain
 }

@@ -353,8 +353,8 @@ pub async fn send(request: RequestBuilder) -> Answer {
 pub async fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
     let (client, request) = request.build_split();
     let request = request?;
-    let name = format!("{} {}", request.method(), request.url().path());
-    Answer::read(name, client.execute(request).await?).await
+    let call = (request.method().clone(), request.url().path().to_owned());
+    Answer::read(call, client.execute(request).await?).await
 }
 
 /// A client that follows no redirects and waits for no proxy.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -151,7 +151,8 @@ impl Events {
     pub async fn open(request: RequestBuilder) -> Events {
         let response = request.send().await.expect("an answer");
         if response.status() != 200 {
-            let refused = Answer::read("watch".to_owned(), response).await;
+            let call = (Method::GET, response.url().path().to_owned());
+            let refused = Answer::read(call, response).await;
             panic!("{:?}", refused.expect("an answer"));
         }
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -240,7 +241,7 @@ impl Socket {
                 let (head, body) = response.into_parts();
                 let bytes: bytes::Bytes = body.unwrap_or_default().into();
                 Err(Answer::of(
-                    "open a socket",
+                    (Method::GET, &format!("/api/v1{path}")),
                     head.status,
                     head.headers,
                     bytes,

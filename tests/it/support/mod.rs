@@ -5,6 +5,7 @@ use std::time::Duration;
 mod answer;
 pub mod app;
 pub mod browser;
+pub mod contract;
 pub mod crowd;
 pub mod database;
 pub mod engine;
@@ -13,6 +14,7 @@ pub mod nginx;
 pub mod process;
 pub mod redis;
 pub mod require;
+pub mod schema;
 pub mod stub;
 
 pub use answer::Answer;

@@ -1,5 +1,10 @@
 //! Whether a value is what a schema of the OpenAPI document says: the keywords that the document
-//! uses, and a complaint about any other.
+//! uses, and a panic at any other.
+//!
+//! Objects have no fields but those that their schema names. The document leaves answers open, so
+//! that clients bear with new fields; a field that a test sees must be written down all the same.
+
+use std::collections::BTreeSet;
 
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -48,19 +53,23 @@ impl Check<'_> {
             }
             return;
         }
+        if let Some(fields) = value.as_object()
+            && let Some(known) = fields_of(self.document, schema)
+        {
+            for name in fields.keys().filter(|name| !known.contains(name.as_str())) {
+                self.complain(at, format_args!("`{name}` is not a field"));
+            }
+        }
+        self.rules(rules, value, at);
+    }
+
+    fn rules(&mut self, rules: &Map<String, Value>, value: &Value, at: &str) {
         for (keyword, rule) in rules {
-            self.keyword(keyword, rule, rules, value, at);
+            self.keyword(keyword, rule, value, at);
         }
     }
 
-    fn keyword(
-        &mut self,
-        keyword: &str,
-        rule: &Value,
-        rules: &Map<String, Value>,
-        value: &Value,
-        at: &str,
-    ) {
+    fn keyword(&mut self, keyword: &str, rule: &Value, value: &Value, at: &str) {
         let fine = match keyword {
             "type" => is_of_type(value, rule),
             "enum" => rule.as_array().is_some_and(|values| values.contains(value)),
@@ -99,20 +108,6 @@ impl Check<'_> {
                 }
                 true
             }
-            "additionalProperties" => {
-                let known = &rules["properties"];
-                for name in value
-                    .as_object()
-                    .into_iter()
-                    .flatten()
-                    .map(|(name, _)| name)
-                {
-                    if known.get(name).is_none() {
-                        self.complain(at, format_args!("`{name}` is not a field"));
-                    }
-                }
-                true
-            }
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
                     self.schema(rule, item, &format!("{at}/{index}"));
@@ -121,21 +116,45 @@ impl Check<'_> {
             }
             "allOf" => {
                 for part in rule.as_array().into_iter().flatten() {
-                    self.schema(part, value, at);
+                    // Which fields there may be, all parts say together.
+                    if let Value::Object(rules) = resolve(self.document, part) {
+                        self.rules(rules, value, at);
+                    }
                 }
                 true
             }
             "oneOf" => {
+                let parts = rule.as_array().into_iter().flatten();
                 let fits = |part: &&Value| complaints(self.document, part, value).is_empty();
-                rule.as_array().into_iter().flatten().filter(fits).count() == 1
+                parts.filter(fits).count() == 1
             }
-            "title" | "description" | "default" | "example" | "nullable" | "discriminator" => true,
+            "additionalProperties"
+            | "default"
+            | "description"
+            | "discriminator"
+            | "example"
+            | "nullable"
+            | "title"
+            | "x-enum-varnames" => true,
             _ => panic!("the keyword `{keyword}` is not one that this document uses"),
         };
         if !fine {
             self.complain(at, format_args!("{value} against {keyword} {rule}"));
         }
     }
+}
+
+/// The fields that an object may have, `None` where the schema says nothing about fields.
+fn fields_of<'a>(document: &'a Value, schema: &'a Value) -> Option<BTreeSet<&'a str>> {
+    let schema = resolve(document, schema);
+    let own = schema["properties"].as_object();
+    let own = own.map(|own| own.keys().map(String::as_str).collect());
+    let parts = schema["allOf"].as_array().into_iter().flatten();
+    let parts = parts.filter_map(|part| fields_of(document, part));
+    own.into_iter().chain(parts).reduce(|mut all, more| {
+        all.extend(more);
+        all
+    })
 }
 
 fn is_of_type(value: &Value, kind: &Value) -> bool {
@@ -222,4 +241,34 @@ fn each_rule_is_held() {
         complaints(&document, &schema, &serde_json::json!({})).len(),
         1
     );
+}
+
+#[test]
+fn parts_are_taken_together_and_alternatives_apart() {
+    let document = serde_json::json!({
+        "pet": {
+            "type": "object", "required": ["kind"],
+            "properties": {"kind": {"enum": ["cat", "dog"]}},
+        },
+        "cat": {"allOf": [
+            {"$ref": "#/pet"},
+            {"required": ["lives"], "properties": {
+                "kind": {"enum": ["cat"]}, "lives": {"type": "integer"},
+            }},
+        ]},
+        "dog": {"type": "object", "properties": {"kind": {"enum": ["dog"]}}},
+        "any": {"oneOf": [{"$ref": "#/cat"}, {"$ref": "#/dog"}]},
+    });
+    let fits = |schema: &str, text: &str| {
+        let value = serde_json::from_str(text).unwrap();
+        complaints(&document, &document[schema], &value).is_empty()
+    };
+    for schema in ["cat", "any"] {
+        assert!(fits(schema, r#"{"kind": "cat", "lives": 9}"#), "{schema}");
+        assert!(!fits(schema, r#"{"kind": "cat"}"#), "{schema}");
+        assert!(!fits(schema, r#"{"kind": "cat", "lives": 9, "x": 1}"#));
+        assert!(!fits(schema, r#"{"kind": "dog", "lives": 9}"#), "{schema}");
+    }
+    assert!(fits("any", r#"{"kind": "dog"}"#));
+    assert!(!fits("any", r#"{"kind": "bird"}"#));
 }

@@ -1,0 +1,256 @@
+//! The load tester: many clients at once, and what they met.
+//!
+//! It stands on HTTP alone and uses no other part of the program, so it can load any server.
+//! `prepare` makes a `plan` of the `options`; each `client` sends what the plan has, when
+//! the `pace` lets it; `figures` become a `report`.
+
+mod api;
+mod ballots;
+mod client;
+mod figures;
+mod mistake;
+mod options;
+mod pace;
+mod plan;
+mod prepare;
+mod progress;
+mod report;
+mod target;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use client::{Round, Sheet};
+use figures::Figures;
+pub use mistake::Mistake;
+pub use options::{Options, Scenario};
+use pace::Pace;
+use plan::{Plan, Progress};
+use progress::Bar;
+use report::{Report, Section};
+use target::Target;
+
+/// Loads a server as the options say, and prints what came of it.
+///
+/// # Errors
+/// [`Mistake`] where nothing could be measured, where no request succeeded, and where the server's
+/// count of ballots differs from what it acknowledged; in the latter two the report is printed all
+/// the same.
+pub async fn run(options: Options) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let target = Target::find(&options).await?;
+    let plan = Arc::new(prepare::prepare(&options, &target).await?);
+    let measured = measure(&options, &target, &plan).await?;
+    let verdict = match plan.ballots() {
+        Some(ballots) => Some(ballots.verdict(&prepare::counted(&target, ballots).await?)),
+        None => None,
+    };
+    let report = measured.report(&options, &plan, verdict);
+    let mut out = io::stdout().lock();
+    if options.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        report.print(&mut out)?;
+    }
+    if let Some(verdict) = report.ballots.filter(|verdict| !verdict.agrees) {
+        return Err(Mistake::Miscounted(verdict.differences.join("\n")).into());
+    }
+    if report.total.requests == 0 {
+        return Err(Mistake::NothingSucceeded.into());
+    }
+    Ok(())
+}
+
+/// What was measured in each round: the time it took, and figures for each part of the plan.
+struct Measured {
+    rounds: Vec<(f64, Vec<Figures>)>,
+    exhausted: bool,
+}
+
+impl Measured {
+    fn report(&self, options: &Options, plan: &Plan, ballots: Option<ballots::Verdict>) -> Report {
+        let mut parts = vec![Figures::default(); plan.parts.len()];
+        let mut seconds = 0.0;
+        let mut rounds = Vec::new();
+        for (round_seconds, figures) in &self.rounds {
+            seconds += round_seconds;
+            for (part, figures) in parts.iter_mut().zip(figures) {
+                part.add(figures);
+            }
+            rounds.push(Section::new(&sum(figures), *round_seconds));
+        }
+        let sections = plan
+            .parts
+            .iter()
+            .zip(&parts)
+            .filter(|_| parts.len() > 1)
+            .map(|(part, figures)| (part.name, Section::new(figures, seconds)));
+        Report {
+            url: options.url.clone(),
+            scenario: options.scenario.name(),
+            clients: options.clients,
+            protocol: if options.http2 { "HTTP/2" } else { "HTTP/1.1" },
+            keep_alive: !options.no_keep_alive,
+            asked_rate: options.rate,
+            total: Section::new(&sum(&parts), seconds),
+            parts: sections.collect::<BTreeMap<_, _>>(),
+            rounds,
+            ballots,
+            exhausted: self.exhausted,
+        }
+    }
+}
+
+fn sum(parts: &[Figures]) -> Figures {
+    let mut sum = Figures::default();
+    for part in parts {
+        sum.add(part);
+    }
+    sum
+}
+
+/// Runs the rounds. Ctrl-C ends the round that runs, and no other is begun; a second one does not
+/// wait for the answers.
+async fn measure(
+    options: &Options,
+    target: &Target,
+    plan: &Arc<Plan>,
+) -> Result<Measured, Mistake> {
+    let clients = options.clients as usize;
+    let mut progress = plan.begin(clients);
+    let mut measured = Measured {
+        rounds: Vec::new(),
+        exhausted: false,
+    };
+    for number in 1..=options.rounds {
+        if number > 1 {
+            tokio::time::sleep(options.pause).await;
+        }
+        let round = Arc::new(Round {
+            target: target.clone(),
+            plan: plan.clone(),
+            pace: Pace::new(clients, options.round(), options.count, options.rate),
+            timeout: options.timeout,
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        });
+        let bar = Bar::of_round(options.json, number, options.rounds);
+        let threads = options.threads.map_or_else(cores, |count| count as usize);
+        let (all, interrupted) = {
+            let mut working = std::pin::pin!(work(&round, progress, threads.min(clients)));
+            let mut interrupted = false;
+            let outcome = loop {
+                tokio::select! {
+                    outcome = &mut working => break outcome,
+                    () = bar.follow(&round, options.round(), options.count) => {}
+                    // Where signals cannot be had, the round takes its time.
+                    Ok(()) = tokio::signal::ctrl_c() => {
+                        if std::mem::replace(&mut interrupted, true) {
+                            return Err(Mistake::Interrupted);
+                        }
+                        round.pace.stop();
+                    }
+                }
+            };
+            (outcome?, interrupted)
+        };
+        drop(bar);
+        measured.rounds.push((all.seconds, all.figures));
+        progress = all.progress;
+        measured.exhausted = all.exhausted && !interrupted;
+        if interrupted || measured.exhausted {
+            break;
+        }
+    }
+    Ok(measured)
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What a round's threads bring home.
+struct Work {
+    seconds: f64,
+    figures: Vec<Figures>,
+    progress: Vec<Progress>,
+    exhausted: bool,
+}
+
+/// Shares the clients out to threads, each with a runtime of its own, and waits for all.
+async fn work(
+    round: &Arc<Round>,
+    progress: Vec<Progress>,
+    threads: usize,
+) -> Result<Work, Mistake> {
+    let clients = progress.len();
+    let mut shares: Vec<Vec<Progress>> = (0..threads).map(|_| Vec::new()).collect();
+    for (client, progress) in progress.into_iter().enumerate() {
+        shares[client % threads].push(progress);
+    }
+    let pacer = {
+        let round = round.clone();
+        thread::Builder::new().spawn(move || round.pace.run(clients))
+    };
+    let pacer = pacer.map_err(Mistake::Thread)?;
+    let mut done = Vec::new();
+    for share in shares {
+        let round = round.clone();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let body = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let outcome = runtime.map(|runtime| runtime.block_on(serve(&round, share)));
+            // Whoever waits for it is there until all have told.
+            drop(tell.send(outcome));
+        };
+        thread::Builder::new()
+            .spawn(body)
+            .map_err(Mistake::Thread)?;
+        done.push(told);
+    }
+    let mut figures = vec![Figures::default(); round.plan.parts.len()];
+    let mut all = Vec::new();
+    for told in done {
+        let outcome = told.await.map_err(io::Error::other).flatten();
+        let (sheet, share) = outcome.map_err(Mistake::Thread)?;
+        for (sum, figures) in figures.iter_mut().zip(&sheet) {
+            sum.add(figures);
+        }
+        all.extend(share);
+    }
+    round.pace.stop();
+    drop(pacer.join());
+    let start = round.pace.start();
+    let end = all.iter().map(|(_, _, end)| *end).max();
+    let seconds = end.map_or(0.0, |end| {
+        end.saturating_duration_since(start).as_secs_f64()
+    });
+    let exhausted = all.iter().any(|(_, exhausted, _)| *exhausted);
+    all.sort_by_key(|(progress, _, _)| progress.client());
+    Ok(Work {
+        seconds,
+        figures,
+        progress: all.into_iter().map(|(progress, _, _)| progress).collect(),
+        exhausted,
+    })
+}
+
+type Share = Vec<(Progress, bool, Instant)>;
+
+/// The clients of one thread.
+async fn serve(round: &Arc<Round>, share: Vec<Progress>) -> (Vec<Figures>, Share) {
+    let sheet: Arc<Sheet> = Arc::new(Mutex::new(vec![Figures::default(); round.plan.parts.len()]));
+    let mut clients = tokio::task::JoinSet::new();
+    for progress in share {
+        let (round, sheet) = (round.clone(), sheet.clone());
+        clients.spawn(async move { round.client(progress, &sheet).await });
+    }
+    let share = clients.join_all().await;
+    let figures = std::mem::take(&mut *sheet.lock().unwrap_or_else(PoisonError::into_inner));
+    (figures, share)
+}

@@ -1,0 +1,303 @@
+//! From the options to the requests: users who are signed in, questions that are there.
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http::Method;
+use http::header::CONTENT_TYPE;
+use serde_json::json;
+
+use super::api::{self, Api, Login, User};
+use super::ballots::{Ballots, Counted, Paper};
+use super::mistake::Mistake;
+use super::options::{Options, Scenario, read};
+use super::plan::{Part, Plan, Requests};
+use super::progress::Bar;
+use super::target::{Target, Template};
+
+/// How many calls prepare at once.
+const AT_ONCE: usize = 16;
+
+/// How many accounts take turns in signing in, where their email addresses must be asked for.
+const LOGINS: usize = 1000;
+
+/// Makes what the scenario needs, and its requests.
+pub async fn prepare(options: &Options, target: &Target) -> Result<Plan, Mistake> {
+    let scene = Scene { options, target };
+    Ok(match options.scenario {
+        Scenario::Get => Plan::of(scene.get()?),
+        Scenario::PostFile => Plan::of(scene.post_file()?),
+        Scenario::Read => Plan::of(scene.reads("read", "", &scene.to_read().await?)?),
+        Scenario::Results => {
+            Plan::of(scene.reads("results", "/results", &scene.to_read().await?)?)
+        }
+        Scenario::List => Plan::of(scene.list()?),
+        Scenario::Vote => {
+            let users = scene.users().await?;
+            let ballots = scene.ballots(&users, options.revote).await?;
+            Plan::of(part("ballots", Requests::Ballots(ballots)))
+        }
+        Scenario::SignIn if !options.logins.is_empty() => Plan::of(scene.sign_ins(&[]).await?),
+        Scenario::SignIn => {
+            let users = scene.users().await?;
+            Plan::of(scene.sign_ins(&users).await?)
+        }
+        Scenario::Mixed => {
+            let users = scene.users().await?;
+            // The other kinds go on when everybody has voted, and so do the ballots.
+            let ballots = scene.ballots(&users, true).await?;
+            let questions: Vec<String> = ballots
+                .papers
+                .iter()
+                .map(|paper| paper.id.clone())
+                .collect();
+            Plan::mixed(vec![
+                (scene.reads("read", "", &questions)?, 100),
+                (scene.reads("results", "/results", &questions)?, 10),
+                (part("ballots", Requests::Ballots(ballots)), 5),
+                (scene.sign_ins(&users).await?, 1),
+            ])
+        }
+    })
+}
+
+/// The numbers of the questions that were voted on, as the server tells them now.
+pub async fn counted(target: &Target, ballots: &Ballots) -> Result<Vec<Counted>, Mistake> {
+    let reader = ballots.voters.first().map(|authorization| User {
+        login: None,
+        authorization: authorization.clone(),
+    });
+    let reader = reader.as_ref();
+    let ids = ballots.papers.iter().map(|paper| paper.id.as_str());
+    let questions = ids.map(|id| async move {
+        let question = Api::new(target).question(id, reader).await?;
+        question.counted.ok_or_else(|| hidden(id))
+    });
+    stream::iter(questions)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+fn hidden(id: &str) -> Mistake {
+    Mistake::Options(format!(
+        "the results of question {id} are hidden, so nobody can check whether every ballot counts"
+    ))
+}
+
+fn part(name: &'static str, requests: Requests) -> Part {
+    Part { name, requests }
+}
+
+struct Scene<'a> {
+    options: &'a Options,
+    target: &'a Target,
+}
+
+impl Scene<'_> {
+    fn get(&self) -> Result<Part, Mistake> {
+        let method = self.options.method.clone().unwrap_or(Method::GET);
+        let body = self.options.body()?;
+        let template = self.target.template(method, self.target.path(), body)?;
+        Ok(part("get", Requests::InTurn(vec![template])))
+    }
+
+    fn post_file(&self) -> Result<Part, Mistake> {
+        // clap sees to it that there is one.
+        let path = self.options.file.clone().unwrap_or_default();
+        let content = read(&path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let boundary = uuid::Uuid::from_u128(rand::random()).simple().to_string();
+        let quoted = |text: &str| text.replace('"', "%22").replace(['\r', '\n'], " ");
+        let mut body = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"; filename=\"{}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n",
+            quoted(&self.options.field),
+            quoted(&name)
+        )
+        .into_bytes();
+        body.extend_from_slice(&content);
+        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        let method = self.options.method.clone().unwrap_or(Method::POST);
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        let path = self.target.path();
+        let mut template = self.target.template(method, path, Bytes::from(body))?;
+        let content_type = content_type.try_into();
+        template.headers.insert(
+            CONTENT_TYPE,
+            content_type.unwrap_or(http::HeaderValue::from_static("multipart/form-data")),
+        );
+        Ok(part("post-file", Requests::InTurn(vec![template])))
+    }
+
+    fn list(&self) -> Result<Part, Mistake> {
+        let path = format!("/questions?limit={}", self.options.limit);
+        let template = self.template(Method::GET, &path, Bytes::new())?;
+        Ok(part("list", Requests::InTurn(vec![template])))
+    }
+
+    fn reads(&self, name: &'static str, below: &str, ids: &[String]) -> Result<Part, Mistake> {
+        let template = |id| {
+            let path = format!("/questions/{id}{below}");
+            self.template(Method::GET, &path, Bytes::new())
+        };
+        let templates: Result<_, _> = ids.iter().map(template).collect();
+        Ok(part(name, Requests::InTurn(templates?)))
+    }
+
+    async fn sign_ins(&self, users: &[User]) -> Result<Part, Mistake> {
+        let lacks = "to sign in, the users of --tokens need --password";
+        let lacks = || Mistake::Options(lacks.to_owned());
+        let password = || self.options.password.clone().ok_or_else(lacks);
+        let named = self.options.logins.iter().map(|email| {
+            let (email, password) = (email.clone(), password()?);
+            Ok(Login { email, password })
+        });
+        let mut logins = named.collect::<Result<Vec<_>, Mistake>>()?;
+        if logins.is_empty() {
+            let of_users = users.iter().take(LOGINS).map(|user| async move {
+                match &user.login {
+                    Some(login) => Ok(login.clone()),
+                    None => Ok(Login {
+                        password: password()?,
+                        email: Api::new(self.target).email(user).await?,
+                    }),
+                }
+            });
+            let of_users = stream::iter(of_users).buffered(AT_ONCE);
+            logins = of_users.try_collect().await?;
+        }
+        let template = |login| {
+            let body = api::sign_in_form(login);
+            let mut template = self.template(Method::POST, "/auth/token", body)?;
+            template.headers.insert(CONTENT_TYPE, api::FORM);
+            Ok(template)
+        };
+        let templates: Result<_, Mistake> = logins.iter().map(template).collect();
+        Ok(part("sign-in", Requests::InTurn(templates?)))
+    }
+
+    /// Users who can send something: from a file, or registered now.
+    async fn users(&self) -> Result<Vec<User>, Mistake> {
+        let clients = self.options.clients as usize;
+        let Some(path) = &self.options.tokens else {
+            let count = self.options.users.map_or(clients, |count| count as usize);
+            enough(count, clients, self.options)?;
+            let bar = Bar::new(self.options.json, count as u64, "users signed in");
+            // A lane has a connection of its own.
+            let lanes = (0..AT_ONCE.min(count)).map(|lane| {
+                let bar = &bar;
+                async move {
+                    let mut api = Api::new(self.target);
+                    let mut users = Vec::new();
+                    for _ in (lane..count).step_by(AT_ONCE) {
+                        users.push(api.register().await?);
+                        bar.advance();
+                    }
+                    Ok::<_, Mistake>(users)
+                }
+            });
+            let users = stream::iter(lanes).buffer_unordered(AT_ONCE);
+            return Ok(users.try_collect::<Vec<_>>().await?.concat());
+        };
+        let file = read(path)?;
+        let tokens = String::from_utf8_lossy(&file);
+        // The last word: `polls token` writes the user's id before it.
+        let tokens = tokens
+            .lines()
+            .filter_map(|line| line.split_whitespace().last());
+        let user = |token| {
+            Ok(User {
+                login: None,
+                authorization: api::bearer(token)?,
+            })
+        };
+        let users: Vec<User> = tokens.map(user).collect::<Result<_, Mistake>>()?;
+        enough(users.len(), clients, self.options)?;
+        Ok(users)
+    }
+
+    /// The questions to read: those named, else the newest.
+    async fn to_read(&self) -> Result<Vec<String>, Mistake> {
+        if !self.options.question.is_empty() {
+            return Ok(self
+                .options
+                .question
+                .iter()
+                .map(ToString::to_string)
+                .collect());
+        }
+        let newest = Api::new(self.target)
+            .newest(self.options.questions as usize)
+            .await?;
+        if newest.is_empty() {
+            let none = "the server has no question yet; `polls seed` makes some";
+            return Err(Mistake::Options(none.to_owned()));
+        }
+        Ok(newest)
+    }
+
+    /// The questions to vote on, those named, else new ones; and the users who do.
+    async fn ballots(&self, users: &[User], revote: bool) -> Result<Ballots, Mistake> {
+        let author = users.first();
+        let mut papers = Vec::new();
+        if self.options.question.is_empty() {
+            let mut api = Api::new(self.target);
+            for number in 1..=self.options.questions {
+                if let Some(author) = author {
+                    papers.push(self.paper(api.ask(author, number).await?)?);
+                }
+            }
+        } else {
+            let questions = self.options.question.iter().map(|id| async move {
+                let mut api = Api::new(self.target);
+                api.question(&id.to_string(), author).await
+            });
+            let questions: Vec<_> = stream::iter(questions)
+                .buffered(AT_ONCE)
+                .try_collect()
+                .await?;
+            for question in questions {
+                papers.push(self.paper(question)?);
+            }
+        }
+        Ok(Ballots {
+            papers,
+            voters: users
+                .iter()
+                .map(|user| user.authorization.clone())
+                .collect(),
+            revote,
+        })
+    }
+
+    fn paper(&self, question: api::Question) -> Result<Paper, Mistake> {
+        let count = question.choices.len();
+        let bodies = (0..count).map(|first| {
+            let marks = (first..first + question.min_choices).map(|mark| mark % count);
+            let ids: Vec<&String> = marks.map(|mark| &question.choices[mark]).collect();
+            Bytes::from(json!({"choice_ids": ids}).to_string())
+        });
+        let bodies = bodies.collect();
+        let path = format!("/questions/{}/ballot", question.id);
+        let mut template = self.template(Method::PUT, &path, Bytes::new())?;
+        template.headers.insert(CONTENT_TYPE, api::JSON);
+        let before = question.counted.ok_or_else(|| hidden(&question.id))?;
+        let marks = question.min_choices;
+        Ok(Paper::new(question.id, template, bodies, marks, before))
+    }
+
+    fn template(&self, method: Method, path: &str, body: Bytes) -> Result<Template, Mistake> {
+        let base = api::base(self.target.path());
+        self.target.template(method, &format!("{base}{path}"), body)
+    }
+}
+
+/// A user waits for an answer before asking for more, so each client needs one.
+fn enough(users: usize, clients: usize, options: &Options) -> Result<(), Mistake> {
+    if users >= clients || options.scenario == Scenario::SignIn && users > 0 {
+        return Ok(());
+    }
+    Err(Mistake::Options(format!(
+        "{users} users are too few for {clients} clients, each of which needs one of its own"
+    )))
+}

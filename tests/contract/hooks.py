@@ -1,0 +1,351 @@
+"""What schemathesis has to know about polls: who calls, what exists, and what no schema can say.
+
+It generates requests from openapi/polls.json and checks the answers. Here it gets an account of
+the role that it plays; here valid requests get something to talk of now and then, such as a
+password that is right; and here is argued, code by code, why a request that the schema allows
+may be refused all the same. Whatever is refused for another reason fails.
+"""
+
+import atexit
+import collections
+import functools
+import itertools
+import json
+import os
+import subprocess
+import threading
+import urllib.parse
+
+import requests
+import schemathesis
+from schemathesis.core.failures import Failure
+from schemathesis.specs.openapi import checks
+
+URL = os.environ["POLLS_URL"]
+ROLE = os.environ["ROLE"]
+PASSWORD = "correct horse battery"
+
+# --- who calls
+
+
+class Account:
+    """Somebody who has registered and signed in."""
+
+    numbers = itertools.count()
+    lock = threading.Lock()
+
+    def __init__(self, role):
+        with Account.lock:
+            self.email = f"{role}{next(Account.numbers)}@{ROLE}.example.org"
+        new = {"name": role, "email": self.email, "password": PASSWORD}
+        self.id = answered(requests.post(f"{URL}/users", json=new))["id"]
+        if role == "admin":
+            # As an operator does it.
+            command = [os.environ["POLLS"], "user", "promote", self.email]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        self.sign_in()
+
+    def sign_in(self):
+        form = {"grant_type": "password", "username": self.email, "password": PASSWORD}
+        tokens = answered(requests.post(f"{URL}/auth/token", data=form))
+        self.refresh_token = tokens["refresh_token"]
+        self.headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+
+    def works(self):
+        me = requests.get(f"{URL}/users/me", headers=self.headers)
+        return me.ok and (me.json()["role"] == "admin") == (ROLE == "admin")
+
+    def asks(self, **more):
+        choices = [{"choice_text": text} for text in ("tea", "coffee", "water")]
+        new = {"question_text": "Which?", "choices": choices, **more}
+        return answered(requests.post(f"{URL}/questions", json=new, headers=self.headers))
+
+
+def answered(response):
+    assert response.ok, f"{response.request.url}: {response.status_code} {response.text}"
+    return response.json()
+
+
+# These end the account or its sessions. Each call has an account of its own.
+ENDING = {"deleteMe", "endAllSessions", "endSession", "changePassword"}
+
+
+@schemathesis.auth(refresh_interval=1)
+class Bearer:
+    """The token of the role's account; of a new one where the old one has come to an end."""
+
+    account = None
+
+    def get(self, case, context):
+        if ROLE == "anonymous":
+            return None
+        if not (Bearer.account and Bearer.account.works()):
+            Bearer.account = Account(ROLE)
+        return Bearer.account
+
+    def set(self, case, account, context):
+        if account is None:
+            return
+        if operation(case) in ENDING:
+            account = Account(ROLE)
+        case.headers = {**(case.headers or {}), **account.headers}
+
+
+# --- what exists
+
+
+@functools.cache
+def somebody():
+    """An author whose questions anybody may come upon."""
+    return Account("user")
+
+
+def operation(case):
+    return case.operation.definition.raw.get("operationId")
+
+
+def is_positive(case):
+    return case.meta is not None and case.meta.generation.mode.is_positive
+
+
+turns = collections.Counter()
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Every other valid request of some operations is about something that exists."""
+    name = operation(case)
+    ground = GROUND.get(name)
+    if ground is None or not is_positive(case):
+        return
+    turns[name] += 1
+    if turns[name] % 2:
+        ground(case)
+
+
+def bearer(case):
+    """The headers of the account that the case is sent by."""
+    authorization = (case.headers or {}).get("Authorization")
+    return {"Authorization": authorization} if authorization else {}
+
+
+# Questions are asked in turn with each of these.
+KINDS = itertools.cycle([
+    {},
+    {"results_visibility": "after_vote", "max_choices": 2},
+    {"allow_change": False},
+    {"results_visibility": "author"},
+    {"opens_at": "2100-01-01T00:00:00Z"},
+    {"closed": True},
+])
+
+
+def question(case):
+    """A question of the caller's, or of somebody's where the role asks none."""
+    author = Bearer.account if ROLE in ("author", "admin") and Bearer.account else somebody()
+    kind = dict(next(KINDS))
+    closed = kind.pop("closed", False)
+    asked = author.asks(**kind)
+    if closed:
+        requests.post(f"{URL}/questions/{asked['id']}/close", headers=author.headers)
+    case.path_parameters["question_id"] = asked["id"]
+    if "If-Match" in (case.headers or {}):
+        case.headers["If-Match"] = f'"{asked["revision"] + closed}"'
+    return asked
+
+
+def ground_new_user(case):
+    if isinstance(case.body, dict):
+        case.body["email"] = f"{next(Account.numbers)}@new.{ROLE}.example.org"
+        case.body.pop("phone", None)
+
+
+def ground_token(case):
+    account = somebody()
+    if not isinstance(case.body, dict):
+        return
+    if case.body.get("grant_type") == "password":
+        case.body.update(username=account.email, password=PASSWORD)
+    else:
+        # Each is good for one use.
+        account.sign_in()
+        case.body.update(refresh_token=account.refresh_token)
+
+
+def ground_password(case):
+    if isinstance(case.body, dict):
+        case.body["current_password"] = PASSWORD
+
+
+def ground_session(case):
+    sessions = requests.get(f"{URL}/auth/sessions", headers=bearer(case))
+    if sessions.ok:
+        case.path_parameters["session_id"] = sessions.json()["data"][0]["id"]
+
+
+def ground_ballot(case):
+    """Sometimes it is not the first one."""
+    chosen = [choice["id"] for choice in question(case)["choices"]]
+    if turns["castBallot"] % 4 == 0:
+        cast(case, chosen[1])
+    case.body = {"choice_ids": chosen[:1]}
+
+
+def ground_cast(case):
+    cast(case, question(case)["choices"][0]["id"])
+
+
+def cast(case, choice_id):
+    address = f"{URL}/questions/{case.path_parameters['question_id']}/ballot"
+    requests.put(address, json={"choice_ids": [choice_id]}, headers=bearer(case))
+
+
+def ground_deleted(case):
+    question(case)
+    address = f"{URL}/questions/{case.path_parameters['question_id']}"
+    requests.delete(address, headers=bearer(case))
+
+
+def ground_choice(case):
+    case.path_parameters["choice_id"] = question(case)["choices"][0]["id"]
+
+
+def ground_user(case):
+    case.path_parameters["user_id"] = Account("user").id
+    if "If-Match" in (case.headers or {}):
+        case.headers["If-Match"] = '"1"'
+
+
+GROUND = {
+    "issueToken": ground_token,
+    "createUser": ground_new_user,
+    "changePassword": ground_password,
+    "endSession": ground_session,
+    "getUser": ground_user,
+    "updateUser": ground_user,
+    "castBallot": ground_ballot,
+    "getBallot": ground_cast,
+    "withdrawBallot": ground_cast,
+    "getResults": question,
+    "getQuestion": question,
+    "updateQuestion": question,
+    "closeQuestion": question,
+    "reopenQuestion": question,
+    "deleteQuestion": question,
+    "restoreQuestion": ground_deleted,
+    "listChoices": question,
+    "addChoice": question,
+    "getChoice": ground_choice,
+    "updateChoice": ground_choice,
+    "deleteChoice": ground_choice,
+}
+
+# --- what no schema can say
+
+# Codes of problems, and why a request that fits the schema may get them.
+REFUSALS = {
+    "unauthenticated": "the role is nobody, or asks for what only the signed-in have",
+    "forbidden": "the question is somebody else's, or the call is for admins",
+    "results_hidden": "the author hides them",
+    "not_found": "the id fits its format, but nothing has it",
+    "account_taken": "somebody has this email address or phone number",
+    "voting_not_open": "the question opens later",
+    "voting_closed": "the question is closed",
+    "already_voted": "ballots on it cannot be changed",
+    "ballot_final": "ballots on it cannot be withdrawn",
+    "has_ballots": "somebody has voted on it",
+    "last_admin": "there would be none left",
+    "stale": "`If-Match` names another revision",
+}
+
+# Codes of fields in `invalid_fields`, and why a value that fits its schema may get them.
+FIELDS = {
+    "choice": "the id is none of this question's choices",
+    "control_character": "text has no control characters; patterns for that are not portable",
+    "email": "an address needs more than the pattern says",
+    "length": "counted after white space around it is gone",
+    "order": "it closes before it opens",
+    "past": "the time is over",
+    "phone": "no pattern knows the world's numbering plans",
+    "range": "there are fewer choices than that",
+    "rule": "it depends on another field",
+    "unique": "another choice has the same text",
+    "wrong": "the password is not the account's",
+}
+
+
+class Unargued(Failure):
+    """A valid request was refused for a reason that is not among those above."""
+
+    __slots__ = ()
+
+
+def repeats_a_parameter(case, response):
+    """RFC 6749, section 3.2, forbids it in forms, of parameters that nobody knows too."""
+    if case.media_type != "application/x-www-form-urlencoded":
+        return False
+    body = response.request.body or ""
+    text = body.decode() if isinstance(body, bytes) else body
+    names = [name for name, _ in urllib.parse.parse_qsl(text, keep_blank_values=True)]
+    return len(set(names)) < len(names)
+
+
+@schemathesis.check
+def valid_requests_are_refused_for_a_reason(context, response, case):
+    """In place of positive_data_acceptance, which knows statuses only."""
+    if not is_positive(case) or response.status_code < 400:
+        return
+    problem = response.json()
+    if response.status_code == 400 and repeats_a_parameter(case, response):
+        return
+    if operation(case) == "issueToken" and response.status_code == 400:
+        reason = problem["error"] == "invalid_grant"
+    elif problem["code"] == "invalid_fields":
+        reason = all(field["code"] in FIELDS for field in problem["errors"])
+    elif problem["code"] == "malformed_request":
+        # Cursors are opaque, and what is made up is refused.
+        reason = "cursor" in (case.query or {}) and "cursor" in problem["detail"]
+    else:
+        reason = problem["code"] in REFUSALS
+    if not reason:
+        raise Unargued(
+            operation=case.operation.label,
+            title="A valid request was refused",
+            message=f"{response.status_code}: {problem}",
+        )
+
+
+@schemathesis.check
+def what_is_deleted_is_gone(context, response, case):
+    """use_after_free, but for questions: the author and admins still see them, to restore them."""
+    try:
+        checks.use_after_free(context, response, case)
+    except checks.UseAfterFree as failure:
+        deleted = failure.free.split("?")[0].split("/")
+        if deleted[-2] != "questions":
+            raise
+
+
+@schemathesis.check
+def what_is_created_is_there(context, response, case):
+    """ensure_resource_availability, but for ballots: a new question has none of the caller's."""
+    if operation(case) not in ("getBallot", "withdrawBallot"):
+        checks.ensure_resource_availability(context, response, case)
+
+
+# --- what came of it
+
+statuses = collections.defaultdict(collections.Counter)
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    # Changed methods and the like are not this operation.
+    if response.request.method == case.operation.method.upper():
+        statuses[operation(case)][response.status_code] += 1
+
+
+@atexit.register
+def report():
+    with open(os.environ["STATUSES"], "w") as file:
+        json.dump(statuses, file)
