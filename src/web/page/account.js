@@ -16,7 +16,7 @@ export async function account({ signal, go, again }) {
       buttons(
         h("a", { href: "/questions?whose=mine", class: "button" }, t("myQuestions")),
         me.role === "admin" && h("a", { href: "/admin", class: "button" }, t("admin")),
-        h("button", { type: "button", onclick: signOut }, t("signOut"))),
+        action(t("signOut"), signOut)),
       profile(me, again),
       password(me),
       await sessions(signal),

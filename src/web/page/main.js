@@ -148,7 +148,7 @@ function frame() {
   fill(document.querySelector(".bottom"),
     h("button", { type: "button", class: "quiet", id: "language", lang: tagOf(other()), onclick: switchLanguage }, nameOf(other())),
     offers.includes("docs") && h("a", { href: "/docs", "data-outside": true }, t("api")),
-    isSignedIn() && h("button", { type: "button", class: "quiet", id: "sign-out", onclick: leave }, t("signOut")));
+    isSignedIn() && h("button", { type: "button", class: "quiet", id: "sign-out", onclick: signOut }, t("signOut")));
 }
 
 async function switchLanguage() {
@@ -156,11 +156,6 @@ async function switchLanguage() {
   choose(other());
   await show({ drafts });
   document.getElementById("language").focus({ preventScroll: true });
-}
-
-function leave() {
-  // What happens next is the same as in the other tabs.
-  signOut();
 }
 
 // Links within the page are followed without loading it anew.

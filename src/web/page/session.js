@@ -111,7 +111,7 @@ async function grant(fields) {
   const body = await answer.json().catch(() => ({}));
   if (answer.ok) return body;
   if (answer.status === 429) return { error: "rate_limited", after: retryAfter(answer) };
-  return { error: body.error ?? "invalid_request", detail: body.error_description ?? body.detail };
+  return { error: body.error ?? "invalid_request" };
 }
 
 /** The seconds after which the server wants to be asked again. */

@@ -370,7 +370,6 @@ const zh = {
 
 /** The server explains its problems in English; these are the same in Chinese. */
 const problems = {
-  malformed_request: "请求格式有误。",
   unauthenticated: "请先登录。",
   forbidden: "您没有权限执行此操作。",
   results_hidden: "结果暂不可见。",
@@ -382,7 +381,6 @@ const problems = {
   ballot_final: "本问题不允许撤回投票。",
   has_ballots: "已有人投票,无法再修改此项。",
   last_admin: "至少需要保留一名管理员。",
-  payload_too_large: "提交的内容过大。",
   invalid_fields: "部分内容填写有误。",
   internal: "服务器出错了。",
   overloaded: "服务器繁忙,请稍后再试。",
