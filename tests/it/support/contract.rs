@@ -16,7 +16,7 @@ use super::schema::{complaints, resolve};
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(polls::app::document);
 
 /// Headers that belong to HTTP rather than to a call. Any answer may have them.
-const OF_HTTP: [&str; 13] = [
+const OF_HTTP: [&str; 14] = [
     "cache-control",
     "connection",
     "content-encoding",
@@ -29,6 +29,7 @@ const OF_HTTP: [&str; 13] = [
     "vary",
     "x-accel-buffering",
     "x-content-type-options",
+    "content-security-policy",
     "x-request-id",
 ];
 
@@ -155,6 +156,10 @@ fn body(document: &Value, method: &Method, response: &Value, answer: &Answer) ->
     if media == "text/event-stream" {
         // Its schema is that of an event.
         return Vec::new();
+    }
+    if !media.ends_with("json") {
+        let text = json!(String::from_utf8_lossy(&answer.bytes));
+        return complaints(document, &declared["schema"], &text);
     }
     complaints(document, &declared["schema"], &answer.json)
 }
