@@ -62,6 +62,10 @@ pub struct Options {
     #[arg(long, conflicts_with = "no_keep_alive")]
     pub http2: bool,
 
+    /// Where another process of the same server listens; connections are spread over all of them
+    #[arg(long, value_name = "URL", conflicts_with = "unix_socket")]
+    pub also: Vec<String>,
+
     /// Connect to this unix socket, whatever the URL's host
     #[arg(long, value_name = "SOCKET")]
     pub unix_socket: Option<PathBuf>,

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
@@ -22,7 +24,10 @@ use super::options::Options;
 /// A server, and how to speak with it.
 #[derive(Debug, Clone)]
 pub struct Target {
-    peer: Peer,
+    /// Its processes, never none; connections are spread over them.
+    peers: Vec<Peer>,
+    /// How many connections there have been. Clones share it.
+    connections: Arc<AtomicUsize>,
     authority: String,
     /// The URL's path and query.
     path: String,
@@ -57,59 +62,35 @@ impl Template {
 }
 
 impl Target {
-    /// Reads the URL, finds its host, and sees whether somebody answers there.
+    /// Reads the URLs, finds their hosts, and sees whether somebody answers there.
     pub async fn find(options: &Options) -> Result<Target, Mistake> {
-        let wrong = |reason: &str| Mistake::Url {
-            url: options.url.clone(),
-            reason: reason.to_owned(),
-        };
-        let url = Url::parse(&options.url).map_err(|error| match error {
-            url::ParseError::RelativeUrlWithoutBase => {
-                wrong("it must begin with http://, as in http://127.0.0.1:8080")
+        let place = Place::of(&options.url)?;
+        let others = options.also.iter().map(|url| Place::of_process(url));
+        let others = others.collect::<Result<Vec<Place>, Mistake>>()?;
+        let mut peers = Vec::new();
+        if let Some(path) = &options.unix_socket {
+            let peer = Peer::Unix(path.clone());
+            let stream = peer.stream().await;
+            stream.map_err(|source| Mistake::Connect {
+                address: path.display().to_string(),
+                source,
+            })?;
+            peers.push(peer);
+        } else {
+            peers.push(place.find().await?);
+            for other in others {
+                peers.push(other.find().await?);
             }
-            error => wrong(&error.to_string()),
-        })?;
-        match url.scheme() {
-            "http" => {}
-            "https" => return Err(wrong("TLS is not spoken; load the server behind the proxy")),
-            _ => return Err(wrong("it must begin with http://")),
         }
-        let host = url.host_str().ok_or_else(|| wrong("it has no host"))?;
-        let port = url.port_or_known_default().unwrap_or(80);
-        let authority = match url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        };
-        let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-        let mut target = Target {
-            peer: Peer::Unix(PathBuf::new()),
-            authority,
-            path,
+        Ok(Target {
+            peers,
+            connections: Arc::default(),
+            authority: place.authority,
+            path: place.path,
             http2: options.http2,
             keep_alive: !options.no_keep_alive,
             headers: options.headers.clone(),
-        };
-        let nobody = |address: String| move |source| Mistake::Connect { address, source };
-        if let Some(path) = &options.unix_socket {
-            target.peer = Peer::Unix(path.clone());
-            let stream = target.stream().await;
-            stream.map_err(nobody(path.display().to_string()))?;
-            return Ok(target);
-        }
-        // Without the brackets of an IPv6 address.
-        let name = host.trim_start_matches('[').trim_end_matches(']');
-        let address = format!("{host}:{port}");
-        let found = lookup_host((name, port)).await;
-        let found = found.map_err(nobody(address.clone()))?;
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        for candidate in found {
-            target.peer = Peer::Tcp(candidate);
-            match target.stream().await {
-                Ok(_) => return Ok(target),
-                Err(error) => last = error,
-            }
-        }
-        Err(nobody(address)(last))
+        })
     }
 
     /// The path and query of the URL.
@@ -170,9 +151,10 @@ impl Target {
         self.keep_alive
     }
 
-    /// A new connection.
+    /// A new connection, to each process in turn.
     pub async fn connect(&self) -> Result<Connection, io::Error> {
-        let io = TokioIo::new(self.stream().await?);
+        let turn = self.connections.fetch_add(1, Ordering::Relaxed) % self.peers.len();
+        let io = TokioIo::new(self.peers[turn].stream().await?);
         let (sender, driver) = if self.http2 {
             let (sender, connection) = http2::handshake(TokioExecutor::new(), io)
                 .await
@@ -187,9 +169,11 @@ impl Target {
         };
         Ok(Connection { sender, driver })
     }
+}
 
+impl Peer {
     async fn stream(&self) -> io::Result<Either<TcpStream, UnixStream>> {
-        match &self.peer {
+        match self {
             Peer::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
@@ -197,6 +181,77 @@ impl Target {
             }
             Peer::Unix(path) => Ok(Either::Right(UnixStream::connect(path).await?)),
         }
+    }
+}
+
+/// What a URL says.
+struct Place {
+    host: String,
+    port: u16,
+    authority: String,
+    /// With the query.
+    path: String,
+}
+
+impl Place {
+    fn of(text: &str) -> Result<Place, Mistake> {
+        let wrong = |reason: &str| Mistake::Url {
+            url: text.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let url = Url::parse(text).map_err(|error| match error {
+            url::ParseError::RelativeUrlWithoutBase => {
+                wrong("it must begin with http://, as in http://127.0.0.1:8080")
+            }
+            error => wrong(&error.to_string()),
+        })?;
+        match url.scheme() {
+            "http" => {}
+            "https" => return Err(wrong("TLS is not spoken; load the server behind the proxy")),
+            _ => return Err(wrong("it must begin with http://")),
+        }
+        let host = url.host_str().ok_or_else(|| wrong("it has no host"))?;
+        Ok(Place {
+            host: host.to_owned(),
+            port: url.port_or_known_default().unwrap_or(80),
+            authority: match url.port() {
+                Some(port) => format!("{host}:{port}"),
+                None => host.to_owned(),
+            },
+            path: url[url::Position::BeforePath..url::Position::AfterQuery].to_owned(),
+        })
+    }
+
+    /// Another process, which is asked for the same path as the first.
+    fn of_process(text: &str) -> Result<Place, Mistake> {
+        let place = Place::of(text)?;
+        if place.path != "/" {
+            return Err(Mistake::Url {
+                url: text.to_owned(),
+                reason: "it must have no path: that of the first URL is asked for".to_owned(),
+            });
+        }
+        Ok(place)
+    }
+
+    /// The first of the host's addresses where somebody answers.
+    async fn find(&self) -> Result<Peer, Mistake> {
+        let nobody = |source| Mistake::Connect {
+            address: format!("{}:{}", self.host, self.port),
+            source,
+        };
+        // Without the brackets of an IPv6 address.
+        let name = self.host.trim_start_matches('[').trim_end_matches(']');
+        let found = lookup_host((name, self.port)).await.map_err(nobody)?;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in found {
+            let peer = Peer::Tcp(address);
+            match peer.stream().await {
+                Ok(_) => return Ok(peer),
+                Err(error) => last = error,
+            }
+        }
+        Err(nobody(last))
     }
 }
 

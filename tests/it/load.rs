@@ -510,6 +510,22 @@ async fn connections_are_kept_or_not() {
 }
 
 #[tokio::test]
+async fn connections_are_spread_over_processes() {
+    let (one, other) = (
+        Stub::of_statuses(|_| 200).await,
+        Stub::of_statuses(|_| 200).await,
+    );
+    let common = ["-c", "4", "-n", "40", "--also", &other.address];
+    report(&[&[one.address.as_str()], &common[..]].concat()).await;
+    let opened = [one, other].map(|stub| stub.connections.load(Ordering::Relaxed));
+    // With one more each to see whether anybody answers.
+    assert_eq!(opened, [3, 3]);
+    let error = load(&["http://localhost", "--also", "http://localhost/page"]);
+    let error = error.await.fails(1);
+    assert!(error.contains("no path"), "{error}");
+}
+
+#[tokio::test]
 async fn requests_are_sent_as_asked() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("body.txt");
