@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import chart, conformance, growth
+from . import chart, conformance, growth, together
 from .contenders import ALL, Data, Hello, Polls, build_polls, build_rust, password_hash
 from .engines import ENGINES
 from .figures import Results, figures, show
@@ -35,6 +35,8 @@ def main():
     try:
         if options.growth:
             growth.run(options, folder, say)
+        elif options.together:
+            together.run(options, folder, say)
         else:
             compare(options, folder)
     finally:
@@ -63,6 +65,8 @@ def read_options():
     )
     parser.add_argument("--quick", action="store_true", help="one brief round of everything")
     parser.add_argument("--growth", action="store_true", help="how cost grows, instead of the peers")
+    parser.add_argument("--together", action="store_true",
+                        help="several processes of one database, and a cluster")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement; default 4")
     parser.add_argument("--engines", type=names(ENGINES), default=list(ENGINES), metavar="A,B")

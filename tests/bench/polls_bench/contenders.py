@@ -105,8 +105,8 @@ class Polls(Contender):
         self.folder = folder / f"polls-{engine.name}"
         self.folder.mkdir(exist_ok=True)
         self.users = users
-        url = engine.database(database)
-        self.flags = ["--set", f"database.url={url}"]
+        self.url = engine.database(database)
+        self.flags = ["--set", f"database.url={self.url}"]
         amount = ["--users", users, "--questions", questions, "--choices", CHOICES]
         self.password = self.run("seed", *amount).split()[-1]
         self.tokens = self.folder / "tokens"
@@ -115,12 +115,17 @@ class Polls(Contender):
         lines = self.tokens.read_text().splitlines()[:SIGNERS]
         signers.write_text("\n".join(lines) + "\n")
         self.sign_in_options = ["--tokens", signers, "--password", self.password]
-        port = free_port()
-        self.address = f"http://127.0.0.1:{port}"
-        serve = [POLLS, "--port", port, *self.flags, "--set", "log.access=false"]
-        self.process = Process("polls", serve, self.folder / "log", cwd=self.folder)
-        self.process.wait_for_page(f"{self.address}/readyz")
+        self.address, self.process = self.serve(self.url)
         self.questions = questions_at(self.address, questions)
+
+    def serve(self, url):
+        """Starts a process on a database; gives its address, too."""
+        port = free_port()
+        flags = ["--port", port, "--set", f"database.url={url}", "--set", "log.access=false"]
+        process = Process("polls", [POLLS, *flags], self.folder / f"log-{port}", cwd=self.folder)
+        address = f"http://127.0.0.1:{port}"
+        process.wait_for_page(f"{address}/readyz")
+        return address, process
 
     def run(self, *words):
         return done([POLLS, *self.flags, *words], cwd=self.folder)
@@ -205,17 +210,22 @@ class Peer(Contender):
         self.url = engine.database(self.name)
         engine.fill(self.url, data.tables())
         self.choice_of = {row[1]: row[0] for row in data.choices}
-        port = free_port()
-        self.address = f"http://127.0.0.1:{port}"
-        env = {
-            "DATABASE_URL": self.url, "DATABASE": self.url.removeprefix("sqlite:"),
-            "JWT_SECRET": SECRET, "PORT": str(port),
-        }
-        log = folder / f"{self.name}-{engine.name}.log"
-        self.process = Process(self.name, self.command(port), log, env, cwd=self.home())
-        self.process.wait_for_page(f"{self.address}/healthz")
+        self.address, self.process = self.serve(self.url)
         logins = [f"--login=user{number}@example.org" for number in range(SIGNERS)]
         self.sign_in_options = [*logins, "--password", PASSWORD]
+
+    def serve(self, url):
+        """Starts the service on a database; gives its address, too."""
+        port = free_port()
+        env = {
+            "DATABASE_URL": url, "DATABASE": url.removeprefix("sqlite:"),
+            "JWT_SECRET": SECRET, "PORT": str(port),
+        }
+        log = self.folder / f"{self.name}-{port}.log"
+        process = Process(self.name, self.command(port), log, env, cwd=self.home())
+        address = f"http://127.0.0.1:{port}"
+        process.wait_for_page(f"{address}/healthz")
+        return address, process
 
     def home(self):
         return PEERS / self.name

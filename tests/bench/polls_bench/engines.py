@@ -19,7 +19,14 @@ def owned_folder(path):
     return path
 
 
-class Sqlite:
+class Engine:
+    """A database server; `nodes` gives a database's URL on each of its nodes."""
+
+    def nodes(self, url):
+        return [url]
+
+
+class Sqlite(Engine):
     name, title = "sqlite", "SQLite"
     types = {"id": "text", "id64": "text", "text": "text", "time": "text", "end": ""}
 
@@ -46,7 +53,7 @@ class Sqlite:
         connection.close()
 
 
-class Postgres:
+class Postgres(Engine):
     name, title = "postgres", "PostgreSQL"
     types = {"id": "uuid", "id64": "char(64)", "text": "text", "time": "timestamptz", "end": ""}
 
@@ -97,7 +104,7 @@ class Postgres:
         self.run(url, "VACUUM ANALYZE")
 
 
-class MariaDb:
+class MariaDb(Engine):
     name, title = "mariadb", "MariaDB"
     types = {
         "id": "char(36) CHARACTER SET ascii", "id64": "char(64) CHARACTER SET ascii",
@@ -106,39 +113,46 @@ class MariaDb:
     }
 
     def __init__(self, folder):
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port, self.processes = folder, free_port(), []
         places = [shutil.which("mariadbd"), "/usr/sbin/mariadbd", "/usr/libexec/mariadbd"]
         self.program = next((place for place in places if place and Path(place).exists()), None)
         if not self.program:
             stop_with("MariaDB is not installed (apt-get install mariadb-server)")
 
     def __enter__(self):
-        data = owned_folder(self.folder / "mariadb")
+        self.start(self.port)
+        return self
+
+    def start(self, port, *flags):
+        data = owned_folder(self.folder / f"mariadb-{port}")
         install = [
             "mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal",
             "--skip-test-db", f"--datadir={data}",
         ]
         done(as_nobody(install), cwd="/")
         command = [
-            self.program, "--no-defaults", f"--datadir={data}", f"--port={self.port}",
+            self.program, "--no-defaults", f"--datadir={data}", f"--port={port}",
             f"--socket={data}/socket", "--bind-address=127.0.0.1", "--max-connections=600",
-            "--innodb-buffer-pool-size=1G",
+            "--innodb-buffer-pool-size=1G", *flags,
         ]
-        self.process = Process("MariaDB", as_nobody(command), self.folder / "mariadb.log", cwd="/")
-        probe = [*self.client, "-e", "SELECT 1"]
-        self.process.wait_until(
+        log = self.folder / f"mariadb-{port}.log"
+        process = Process("MariaDB", as_nobody(command), log, cwd="/")
+        self.processes.append(process)
+        probe = [*self.client_at(port), "-e", "SELECT 1"]
+        process.wait_until(
             lambda: subprocess.run(probe, capture_output=True, check=False).returncode == 0
         )
-        return self
 
     def __exit__(self, *_):
-        self.process.stop()
+        for process in self.processes:
+            process.stop()
+
+    def client_at(self, port):
+        return ["mariadb", "--no-defaults", "--local-infile=1", "-h127.0.0.1", f"-P{port}", "-uroot"]
 
     @property
     def client(self):
-        return [
-            "mariadb", "--no-defaults", "--local-infile=1", "-h127.0.0.1", f"-P{self.port}", "-uroot",
-        ]
+        return self.client_at(self.port)
 
     def database(self, name):
         done([*self.client, "-e", f"CREATE DATABASE {name}"])
@@ -159,4 +173,37 @@ class MariaDb:
             path.unlink()
 
 
+class Galera(MariaDb):
+    """Three nodes on one machine, which share its cores and its disk."""
+
+    name, title = "galera", "MariaDB Galera, three nodes"
+    library = Path("/usr/lib/galera/libgalera_smm.so")
+
+    def __enter__(self):
+        if not self.library.exists() or not shutil.which("rsync"):
+            stop_with("Galera is not installed (apt-get install galera-4 rsync)")
+        self.ports = [self.port, free_port(), free_port()]
+        peers = []
+        for port in self.ports:
+            own, transfer, increment = free_port(), free_port(), free_port()
+            options = (
+                f"gmcast.listen_addr=tcp://127.0.0.1:{own};base_host=127.0.0.1;base_port={own};"
+                f"ist.recv_addr=127.0.0.1:{increment}"
+            )
+            self.start(
+                port, "--wsrep-on=ON", f"--wsrep-provider={self.library}",
+                "--wsrep-cluster-name=bench", f"--wsrep-cluster-address=gcomm://{','.join(peers)}",
+                "--wsrep-node-address=127.0.0.1", "--wsrep-sst-method=rsync",
+                f"--wsrep-sst-receive-address=127.0.0.1:{transfer}",
+                f"--wsrep-provider-options={options}", "--binlog-format=ROW",
+                "--innodb-autoinc-lock-mode=2",
+            )
+            peers.append(f"127.0.0.1:{own}")
+        return self
+
+    def nodes(self, url):
+        return [url.replace(f":{self.port}/", f":{port}/") for port in self.ports]
+
+
 ENGINES = {engine.name: engine for engine in (Sqlite, Postgres, MariaDb)}
+CLUSTERS = {**ENGINES, Galera.name: Galera}
