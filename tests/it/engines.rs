@@ -12,8 +12,9 @@ use crate::support::engine::SERVER;
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Tests whose subject is not the database, or that start servers of their own.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
     "breaking::",
+    "cors::",
     "engines::",
     "outages::",
     "deploy::",

@@ -14,6 +14,7 @@ mod boundaries;
 mod breaking;
 mod choices;
 mod commands;
+mod cors;
 mod crashes;
 mod deploy;
 mod engines;
