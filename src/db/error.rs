@@ -68,6 +68,16 @@ fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether a Galera node lost its cluster while it committed: the others may have it all the same.
+fn is_half_committed(error: &sqlx::Error) -> bool {
+    const ERROR_DURING_COMMIT: u16 = 1180;
+    let sqlx::Error::Database(error) = error else {
+        return false;
+    };
+    let error = error.try_downcast_ref::<MySqlDatabaseError>();
+    error.is_some_and(|error| error.number() == ERROR_DURING_COMMIT)
+}
+
 /// Whether connecting may succeed later, unlike with a wrong password.
 pub(super) fn may_pass(error: &sqlx::Error) -> bool {
     match error {
@@ -93,9 +103,10 @@ pub(super) fn may_be_tried_again(failure: &Failure) -> bool {
     failure.code != Code::OutcomeUnknown && db_error(failure).is_some_and(is_temporary)
 }
 
-/// An error of the commit itself. Where the connection died, nobody knows what became of it.
+/// An error of the commit itself. Where the connection died, or a node its cluster, nobody knows
+/// what became of it.
 pub(super) fn at_commit(error: DbErr) -> Failure {
-    if sqlx_error(&error).is_some_and(is_lost) {
+    if sqlx_error(&error).is_some_and(|error| is_lost(error) || is_half_committed(error)) {
         return unknown("The connection to the database was lost during the commit.")
             .caused_by(error);
     }

@@ -192,20 +192,17 @@ impl Link {
     pub async fn here(&self) -> Result<Hold, Away> {
         let mut state = self.state.subscribe();
         loop {
-            let since = match &*state.borrow_and_update() {
-                State::Here(pools) => {
-                    let pools = pools.clone();
-                    break Ok(pools);
-                }
-                State::Away(since) => *since,
-                State::Closed => break Err(Away),
+            let now = state.borrow_and_update().clone();
+            let since = match now {
+                State::Here(pools) => return Ok(Hold { pools, state }),
+                State::Away(since) => since,
+                State::Closed => return Err(Away),
             };
             tokio::select! {
                 changed = state.changed() => changed.map_err(|_| Away)?,
-                () = sleep_until(since + self.patience) => break Err(Away),
+                () = sleep_until(since + self.patience) => return Err(Away),
             }
         }
-        .map(|pools| Hold { pools, state })
     }
 
     /// The pools, where the database is not away.
