@@ -12,12 +12,13 @@ use crate::support::engine::SERVER;
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Tests whose subject is not the database, or that start servers of their own.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
     "breaking::",
     "cors::",
     "engines::",
     "outages::",
     "deploy::",
+    "encryption::",
     "page::",
     "web::",
     "openapi::",

@@ -17,6 +17,7 @@ mod commands;
 mod cors;
 mod crashes;
 mod deploy;
+mod encryption;
 mod engines;
 mod errors;
 mod http;

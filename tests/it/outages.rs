@@ -11,25 +11,52 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::support::app::{Question, client, send, try_send};
 use crate::support::crowd::{Tally, all_at_once, crowd};
 use crate::support::database::{
-    Cluster, Database, GALERA, Kind, MARIADB, POSTGRES, promote, spare, standby_of,
+    Cluster, Database, GALERA, Kind, MARIADB, POSTGRES, promote, spare_of, standby_of,
 };
-use crate::support::{Server, User, amount, polls};
+use crate::support::patroni::Patroni;
+use crate::support::{Server, User, amount, engine, eventually, polls};
 
 /// One at a time: the machine has enough to do.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+type Turn = MutexGuard<'static, ()>;
 
 /// After how long a client sends again what was refused.
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// For how long a client does so.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A server with an empty database for polls, unless the test is to be skipped.
+async fn database(kind: &Kind) -> Option<(Turn, Database)> {
+    let program = kind.installed()?;
+    let turn = TURN.lock().await;
+    let database = Database::start(kind, &program);
+    database.run("CREATE DATABASE polls");
+    Some((turn, database))
+}
+
+/// The same on three nodes, and for each of them the list of hosts that begins with it.
+async fn cluster() -> Option<(Turn, Cluster, [Vec<String>; 3])> {
+    let program = GALERA.installed()?;
+    let turn = TURN.lock().await;
+    let cluster = Cluster::start(&program, 3);
+    cluster.nodes[0].run("CREATE DATABASE polls");
+    cluster.wait();
+    let hosts = |first: usize| {
+        let nodes = (0..3).map(|number| &cluster.nodes[(first + number) % 3]);
+        nodes.map(|node| node.url("polls")).collect()
+    };
+    let hosts = [hosts(0), hosts(1), hosts(2)];
+    Some((turn, cluster, hosts))
+}
 
 /// Server processes of one database, and people who vote there.
 struct House {
@@ -129,6 +156,14 @@ impl House {
     async fn question(&self) -> Question {
         self.voters[0].ask(&["a", "b", "c"], json!({})).await
     }
+
+    /// Waits until every server says that it is ready, or that it is not.
+    async fn all_say(&self, ready: bool) {
+        let expected = if ready { 200 } else { 503 };
+        for server in &self.servers {
+            eventually(async || probe(server, "/readyz").await == expected).await;
+        }
+    }
 }
 
 /// Casts a ballot, and sends it again until it is acknowledged.
@@ -182,14 +217,17 @@ fn report(what: &str, mut gaps: Vec<Duration>) {
     println!("{what}: longest gap in service {longest:?}, median of the rounds {median:?}");
 }
 
+/// The status of a path beside the API.
+async fn probe(server: &Server, path: &str) -> u16 {
+    let answer = send(client().get(format!("{}{path}", server.address))).await;
+    answer.status.as_u16()
+}
+
 /// Kills the database under load, again and again.
 async fn killed_under_load(kind: &Kind) {
-    let Some(program) = kind.installed() else {
+    let Some((_turn, mut database)) = database(kind).await else {
         return;
     };
-    let _turn = TURN.lock().await;
-    let mut database = Database::start(kind, &program);
-    database.run("CREATE DATABASE polls");
     let hosts = vec![database.url("polls")];
     let house = House::start(&[hosts.clone(), hosts], amount(400, 4_000));
     let mut gaps = Vec::new();
@@ -218,13 +256,10 @@ async fn nothing_is_lost_when_mariadb_is_killed() {
 /// A primary dies, and its standby takes over.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_a_standby_is_promoted() {
-    let Some(program) = POSTGRES.installed() else {
+    let Some((_turn, mut primary)) = database(&POSTGRES).await else {
         return;
     };
-    let _turn = TURN.lock().await;
-    let mut primary = Database::start(&POSTGRES, &program);
-    primary.run("CREATE DATABASE polls");
-    let mut standby = standby_of(&primary, spare(&program));
+    let mut standby = standby_of(&primary, spare_of(&primary));
     let hosts = vec![primary.url("polls"), standby.url("polls")];
     let house = House::start(&[hosts.clone(), hosts], amount(400, 4_000));
     let mut gaps = Vec::new();
@@ -245,21 +280,54 @@ async fn nothing_is_lost_when_a_standby_is_promoted() {
     report("promotion of the standby", gaps);
 }
 
+/// Patroni hands over, and then the primary's machine is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_patroni_promotes_another() {
+    let _turn = TURN.lock().await;
+    let Some(mut patroni) = Patroni::start() else {
+        return;
+    };
+    engine::run(
+        &patroni.nodes[patroni.wait()].address,
+        "CREATE DATABASE polls",
+    )
+    .expect("it is new");
+    let hosts: Vec<String> = patroni
+        .nodes
+        .iter()
+        .map(|it| format!("{}/polls", it.address))
+        .collect();
+    let house = House::start(&[hosts.clone(), hosts], amount(400, 4_000));
+    let (mut handed_over, mut lost) = (Vec::new(), Vec::new());
+    for _ in 0..amount(1, 10) {
+        let question = house.question().await;
+        let storm = house.storm(&question);
+        storm.under_way.notified().await;
+        patroni.switch_over();
+        handed_over.push(storm.over().await);
+        house.check(&question).await;
+
+        let primary = patroni.wait();
+        let question = house.question().await;
+        let storm = house.storm(&question);
+        storm.under_way.notified().await;
+        patroni.nodes[primary].kill();
+        lost.push(storm.over().await);
+        house.check(&question).await;
+        patroni.nodes[primary].start();
+        patroni.wait();
+    }
+    report("switch-over by Patroni", handed_over);
+    report("fail-over by Patroni", lost);
+}
+
 /// Each process prefers another node.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_a_galera_node_is_killed() {
-    let Some(program) = GALERA.installed() else {
+    let Some((_turn, mut cluster, hosts)) = cluster().await else {
         return;
     };
-    let _turn = TURN.lock().await;
-    let mut cluster = Cluster::start(&program, 3);
-    cluster.nodes[0].run("CREATE DATABASE polls");
-    cluster.wait();
-    let hosts = |first: usize| {
-        let nodes = (0..3).map(|number| &cluster.nodes[(first + number) % 3]);
-        nodes.map(|node| node.url("polls")).collect::<Vec<String>>()
-    };
-    let house = House::start(&[hosts(0), hosts(1), hosts(2)], amount(400, 4_000));
+    let house = House::start(&hosts, amount(400, 4_000));
     let mut gaps = Vec::new();
     for round in 0..amount(2, 10) {
         let question = house.question().await;
@@ -275,68 +343,101 @@ async fn nothing_is_lost_when_a_galera_node_is_killed() {
     report("loss of a Galera node", gaps);
 }
 
-/// The database says nothing any more, without closing its connections.
-async fn stalled(kind: &Kind) {
-    let Some(program) = kind.installed() else {
+/// The database takes no more writes for a while, as after a switch-over by hand.
+async fn demoted(kind: &Kind, read_only: &[&str], writable: &[&str]) {
+    let Some((_turn, database)) = database(kind).await else {
         return;
     };
-    let _turn = TURN.lock().await;
-    let database = Database::start(kind, &program);
-    database.run("CREATE DATABASE polls");
+    let hosts = vec![database.url("polls")];
+    let house = House::start(&[hosts.clone(), hosts], amount(400, 4_000));
+    let question = house.question().await;
+    let storm = house.storm(&question);
+    storm.under_way.notified().await;
+    for statement in read_only {
+        database.run(statement);
+    }
+    house.all_say(false).await;
+    for statement in writable {
+        database.run(statement);
+    }
+    house.all_say(true).await;
+    report("without writes", vec![storm.over().await]);
+    house.check(&question).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_postgresql_is_read_only() {
+    const RELOAD: &str = "SELECT pg_reload_conf()::text";
+    let read_only = "ALTER SYSTEM SET default_transaction_read_only = on";
+    let writable = "ALTER SYSTEM RESET default_transaction_read_only";
+    demoted(&POSTGRES, &[read_only, RELOAD], &[writable, RELOAD]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_mariadb_is_read_only() {
+    let (read_only, writable) = ("SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0");
+    demoted(&MARIADB, &[read_only], &[writable]).await;
+}
+
+/// Two of three nodes stall: the third has no majority, and must not go on alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_a_galera_node_is_left_alone() {
+    let Some((_turn, cluster, hosts)) = cluster().await else {
+        return;
+    };
+    let house = House::start(&hosts, amount(400, 4_000));
+    let question = house.question().await;
+    let storm = house.storm(&question);
+    storm.under_way.notified().await;
+    let others = &cluster.nodes[..2];
+    others.iter().for_each(Database::stall);
+    house.all_say(false).await;
+    others.iter().for_each(Database::go_on);
+    report("a node left alone", vec![storm.over().await]);
+    cluster.wait();
+    house.all_say(true).await;
+    house.check(&question).await;
+}
+
+/// The database says nothing any more, without closing its connections.
+async fn stalled(kind: &Kind) {
+    let Some((_turn, database)) = database(kind).await else {
+        return;
+    };
     let house = House::start(&[vec![database.url("polls")]], 30);
     let (question, server) = (house.question().await, &house.servers[0]);
-    let client = client();
-    let probe = async |path: &str| {
-        let answer = send(client.get(format!("{}{path}", server.address))).await;
-        answer.status.as_u16()
-    };
-    let timed = async |what: &str, answer: &mut dyn FnMut() -> Asked| {
-        let begun = Instant::now();
-        let (status, code) = answer().await.expect("no panic");
-        println!("{}: {what} {status} after {:?}", kind.name, begun.elapsed());
-        (status, code)
-    };
-    assert_eq!(
-        (probe("/healthz").await, probe("/readyz").await),
-        (200, 200)
-    );
+    house.all_say(true).await;
 
     database.stall();
     // Some meet a connection that was open, some ask for a new one, some hand in ballots.
     let waiting: Vec<_> = (0..house.voters.len())
         .map(|turn| ask(&house.voters[turn], &question, turn))
         .collect();
-    assert_eq!(probe("/healthz").await, 200);
-    let mut refused = BTreeMap::<String, u32>::new();
+    assert_eq!(probe(server, "/healthz").await, 200);
+    let mut refused = BTreeMap::<String, Vec<Duration>>::new();
     for answer in waiting {
-        let (status, code) = answer.await.expect("no panic");
+        let (status, code, waited) = answer.await.expect("no panic");
         assert_eq!(status, 503, "{code}");
-        *refused.entry(code).or_default() += 1;
+        refused.entry(code).or_default().push(waited);
     }
-    println!("{}: refused {refused:?}", kind.name);
-    assert!(
-        refused
-            .keys()
-            .all(|code| code == "overloaded" || code == "outcome_unknown"),
-        "{refused:?}"
-    );
-    assert_eq!(
-        (probe("/healthz").await, probe("/readyz").await),
-        (200, 503)
-    );
+    for (code, waited) in refused {
+        assert!(code == "overloaded" || code == "outcome_unknown", "{code}");
+        let (count, longest) = (waited.len(), waited.iter().max());
+        println!("{}: {count} {code}, after {longest:?} at most", kind.name);
+    }
+    assert_eq!(probe(server, "/healthz").await, 200);
+    assert_eq!(probe(server, "/readyz").await, 503);
     // Who comes now is refused without waiting for the database.
     for turn in 0..3 {
-        let mut again = || ask(&house.voters[turn], &question, turn);
-        let (status, code) = timed("while it is away", &mut again).await;
+        let again = ask(&house.voters[turn], &question, turn).await;
+        let (status, code, waited) = again.expect("no panic");
         assert_eq!((status, &*code), (503, "overloaded"));
+        println!("{}: refused after {waited:?} while it is away", kind.name);
     }
 
     database.go_on();
     let back = Instant::now();
-    while probe("/readyz").await != 200 {
-        assert!(back.elapsed() < PATIENCE, "it does not come back");
-        sleep(AGAIN).await;
-    }
+    house.all_say(true).await;
     println!("{}: ready {:?} after it went on", kind.name, back.elapsed());
     for (turn, voter) in house.voters.iter().enumerate() {
         let answer = voter.vote(&question, &[turn % 3]).await;
@@ -345,10 +446,9 @@ async fn stalled(kind: &Kind) {
     house.check(&question).await;
 }
 
-type Asked = JoinHandle<(u16, String)>;
-
-/// A request that reads, registers or votes, in turn: its status and problem.
-fn ask(voter: &User, question: &Question, turn: usize) -> Asked {
+/// A request that reads, registers or votes, in turn: its status and problem, and how long it
+/// took.
+fn ask(voter: &User, question: &Question, turn: usize) -> JoinHandle<(u16, String, Duration)> {
     let request = match turn % 3 {
         0 => voter.request(reqwest::Method::GET, &question.path),
         1 => voter.ballot(question, &[turn % 3]),
@@ -360,12 +460,13 @@ fn ask(voter: &User, question: &Question, turn: usize) -> Asked {
         }
     };
     tokio::spawn(async move {
+        let begun = Instant::now();
         let answer = send(request).await;
         let code = match &answer.json["code"] {
             Value::String(code) => code.clone(),
             other => other.to_string(),
         };
-        (answer.status.as_u16(), code)
+        (answer.status.as_u16(), code, begun.elapsed())
     })
 }
 

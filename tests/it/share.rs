@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use polls::clock::Clock;
@@ -15,9 +14,10 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::support::app::{PASSWORD, client, send};
+use crate::support::certificate::Certificate;
 use crate::support::crowd::{CHEAP_PASSWORDS, all_at_once};
 use crate::support::redis::Redis;
-use crate::support::{Answer, Server, User, engine, eventually, require};
+use crate::support::{Answer, Server, User, engine, eventually};
 
 /// Servers of one database, which share through Redis where there is one.
 struct House {
@@ -243,26 +243,18 @@ async fn a_password_opens_redis_and_is_never_shown() {
 
 #[tokio::test]
 async fn redis_is_spoken_to_over_tls_by_a_certificate_that_is_trusted() {
-    let program = require::program("openssl");
-    let Some(openssl) = require::installed("redis", "openssl", program) else {
+    let Some(certificate) = Certificate::of_localhost("redis") else {
         return;
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = |name: &str| folder.path().join(name).display().to_string();
-    let (key, certificate) = (file("key.pem"), file("certificate.pem"));
-    let made = Command::new(openssl)
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
-        .args(["ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj"])
-        .args(["/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", &key, "-out", &certificate])
-        .output();
-    assert!(made.expect("openssl runs").status.success());
+    let Certificate {
+        key, certificate, ..
+    } = &certificate;
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = free.local_addr().expect("its address").port().to_string();
     drop(free);
     let tls = ["--tls-port", &port, "--tls-auth-clients", "no"];
-    let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let files = ["--tls-cert-file", certificate, "--tls-key-file", key];
     let Some(_redis) = Redis::with(&[&tls[..], &files[..]].concat()) else {
         return;
     };
@@ -273,7 +265,7 @@ async fn redis_is_spoken_to_over_tls_by_a_certificate_that_is_trusted() {
         let connected = server.metric("polls_share_redis_up").await == 1.0;
         (connected, server.log())
     };
-    let (trusted, log) = connected(&[("SSL_CERT_FILE", &certificate)]).await;
+    let (trusted, log) = connected(&[("SSL_CERT_FILE", certificate)]).await;
     assert!(trusted, "{log}");
     let (trusted, log) = connected(&[]).await;
     assert!(!trusted && log.contains("certificate"), "{log}");

@@ -125,6 +125,15 @@ pub fn as_nobody(program: &Path) -> Command {
     command
 }
 
+/// Lets the servers of [`as_nobody`] own a file or folder.
+pub fn give_to_nobody(path: &Path) {
+    if is_root() {
+        let mut chown = Command::new("chown");
+        let status = chown.arg("nobody:nogroup").arg(path).status();
+        assert!(status.expect("chown is there").success());
+    }
+}
+
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
@@ -149,7 +158,13 @@ pub struct Database {
 impl Database {
     /// Starts a server, and waits until it takes statements.
     pub fn start(kind: &Kind, server: &Path) -> Database {
+        Database::start_with(kind, server, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_with(kind: &Kind, server: &Path, arguments: &[String]) -> Database {
         let mut database = Database::prepare(kind, server);
+        database.arguments.extend_from_slice(arguments);
         let prepared = (kind.prepare)(server, &database.data()).output();
         let prepared = prepared.expect("it can be prepared");
         assert!(prepared.status.success(), "{prepared:?}");
@@ -187,11 +202,7 @@ impl Database {
         let _ = fs::remove_dir_all(&data);
         fs::create_dir(&data).expect("its data");
         fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).expect("its mode");
-        if is_root() {
-            let mut chown = Command::new("chown");
-            let status = chown.arg("nobody:nogroup").arg(&data).status();
-            assert!(status.expect("chown is there").success());
-        }
+        give_to_nobody(&data);
     }
 
     /// Starts it again, and waits until it takes statements.
@@ -258,13 +269,7 @@ impl Database {
 
     fn signal(&self, signal: &str) {
         let id = self.child.as_ref().expect("it is running").id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        let children = children.expect("Linux tells its children");
-        let mut kill = Command::new("kill");
-        kill.arg(format!("-{signal}")).arg(id.to_string());
-        kill.args(children.split_whitespace());
-        // A child may have ended by itself meanwhile.
-        let _ = kill.stderr(Stdio::null()).status().expect("kill is there");
+        signal_with_children(id, signal);
     }
 }
 
@@ -275,6 +280,17 @@ impl Drop for Database {
             let _ = child.wait();
         }
     }
+}
+
+/// Sends a signal to a process and its children.
+pub fn signal_with_children(id: u32, signal: &str) {
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    let children = children.expect("Linux tells its children");
+    let mut kill = Command::new("kill");
+    kill.arg(format!("-{signal}")).arg(id.to_string());
+    kill.args(children.split_whitespace());
+    // A child may have ended by itself meanwhile.
+    let _ = kill.stderr(Stdio::null()).status().expect("kill is there");
 }
 
 /// A PostgreSQL server that follows `primary`, which from now on acknowledges no commit before
@@ -298,9 +314,9 @@ pub fn standby_of(primary: &Database, mut standby: Database) -> Database {
     standby
 }
 
-/// A PostgreSQL server for [`standby_of`].
-pub fn spare(server: &Path) -> Database {
-    Database::prepare(&POSTGRES, server)
+/// A PostgreSQL server for [`standby_of`], of the same version.
+pub fn spare_of(primary: &Database) -> Database {
+    Database::prepare(&POSTGRES, &primary.program)
 }
 
 /// Makes a standby the primary.
@@ -381,7 +397,8 @@ impl Cluster {
     }
 }
 
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
+/// Waits until it is so, and fails when it does not come about.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < PATIENCE, "{what}: waited in vain");
