@@ -268,10 +268,10 @@ async fn nothing_is_lost_when_a_standby_is_promoted() {
         let storm = house.storm(&question);
         storm.under_way.notified().await;
         primary.kill();
-        promote(&standby);
-        // Its own standby comes later: until then it must not wait for one.
+        // Its own standby comes later: until then no commit is to wait for one.
         standby.run("ALTER SYSTEM RESET synchronous_standby_names");
         standby.run("SELECT pg_reload_conf()::text");
+        promote(&standby);
         gaps.push(storm.over().await);
         house.check(&question).await;
         (primary, standby) = (standby, primary);
