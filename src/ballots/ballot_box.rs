@@ -167,11 +167,13 @@ impl Counter {
                 Box::pin(self.count(rest)).await;
             }
             Err(failure) => {
-                tracing::error!(
-                    ballots = batch.len(),
-                    cause = ?failure.source,
-                    "ballots could not be counted",
-                );
+                if let Some(cause) = &failure.source {
+                    tracing::error!(
+                        ballots = batch.len(),
+                        ?cause,
+                        "ballots could not be counted"
+                    );
+                }
                 for envelope in batch {
                     let _ = envelope.waiter.send(Err(failure.again()));
                 }

@@ -121,6 +121,10 @@ pub(super) fn unknown(detail: &'static str) -> Failure {
 impl From<DbErr> for Failure {
     /// No connection to be had, or too many conflicts: overloaded. Anything else is our fault.
     fn from(error: DbErr) -> Failure {
+        if Away::is_told_by(&error) {
+            // It is logged when it goes, and not again by each who asks for it.
+            return Failure::overloaded("The database cannot be reached now.");
+        }
         let unavailable = matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_))
             || is_temporary(&error)
             || matches!(sqlx_error(&error), Some(sqlx::Error::PoolTimedOut));

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use metrics::gauge;
-use sea_orm::{ConnAcquireErr, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnAcquireErr, DatabaseConnection, DbBackend, DbErr, RuntimeErr};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -91,9 +91,18 @@ pub(super) struct Link {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Away;
 
+const AWAY: &str = "the database is away";
+
+impl Away {
+    /// Whether this is what an error tells.
+    pub fn is_told_by(error: &DbErr) -> bool {
+        matches!(error, DbErr::Conn(RuntimeErr::Internal(told)) if told == AWAY)
+    }
+}
+
 impl From<Away> for DbErr {
     fn from(_: Away) -> DbErr {
-        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
+        DbErr::Conn(RuntimeErr::Internal(AWAY.to_owned()))
     }
 }
 
@@ -304,7 +313,7 @@ impl Watcher {
             let (error, heard) = watch(&mut found).await;
             up.set(0);
             let host = &found.host.name;
-            tracing::error!(%host, %error, "the database is away");
+            tracing::error!(%host, %error, "{AWAY}");
             self.enter(State::Away(heard));
             found = loop {
                 match find(&self.hosts).await {

@@ -1,6 +1,8 @@
 //! PostgreSQL under Patroni: two nodes and the etcd in which they agree, thrown away afterwards.
 
 use std::fs;
+use std::io::{self, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -11,7 +13,7 @@ use tempfile::TempDir;
 use super::database::{
     POSTGRES, as_nobody, free_port, give_to_nobody, signal_with_children, wait_until,
 };
-use super::{engine, require};
+use super::require;
 
 /// Two nodes, of which one is the primary and the other its synchronous standby.
 pub struct Patroni {
@@ -26,6 +28,8 @@ pub struct Node {
     /// Its address without a database.
     pub address: String,
     name: String,
+    /// The port at which Patroni tells about it.
+    api: u16,
     program: PathBuf,
     folder: PathBuf,
     patroni: Option<Child>,
@@ -45,15 +49,16 @@ impl Patroni {
         let (port, peer) = (free_port(), free_port());
         let etcd = start_etcd(&etcd, &own(folder.path(), "etcd"), port, peer);
         let nodes = (0..2).map(|number| {
-            let (name, port) = (format!("node{number}"), free_port());
+            let (name, port, api) = (format!("node{number}"), free_port(), free_port());
             let home = own(folder.path(), &name);
             let programs = postgres.parent().expect("its folder");
-            let config = configuration(&name, &home, programs, port, free_port(), etcd.0);
+            let config = configuration(&name, &home, programs, port, api, etcd.0);
             // JSON is YAML.
             fs::write(home.join("patroni.yml"), config.to_string()).expect("its configuration");
             Node {
                 address: format!("postgres://polls@127.0.0.1:{port}"),
                 name,
+                api,
                 program: patroni.clone(),
                 folder: home,
                 patroni: None,
@@ -71,21 +76,13 @@ impl Patroni {
         Some(cluster)
     }
 
-    /// The number of the primary that has its standby in step, where there is one.
-    fn primary(&self) -> Option<usize> {
-        let in_step = "SELECT pid::text FROM pg_stat_replication WHERE sync_state = 'sync'";
-        self.nodes.iter().position(|node| {
-            let found = engine::run(&node.address, in_step);
-            found.is_ok_and(|found| !found.is_empty())
-        })
-    }
-
-    /// Waits until there is a primary with its standby in step; gives its number.
+    /// Waits until there is a primary, and a standby that Patroni would promote; gives the number
+    /// of the former.
     pub fn wait(&self) -> usize {
         let mut primary = None;
         wait_until("a primary and its standby", || {
-            primary = self.primary();
-            primary.is_some()
+            primary = self.nodes.iter().position(|node| node.is("/primary"));
+            primary.is_some() && self.nodes.iter().any(|node| node.is("/sync"))
         });
         primary.expect("it was found")
     }
@@ -121,6 +118,17 @@ impl Node {
             .stderr(log)
             .spawn();
         self.patroni = Some(child.expect("it starts"));
+    }
+
+    /// Whether Patroni says so: each of its pages is there for nodes that play that part.
+    fn is(&self, page: &str) -> bool {
+        let ask = || {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.api))?;
+            write!(stream, "GET {page} HTTP/1.0\r\n\r\n")?;
+            io::read_to_string(stream)
+        };
+        let answer = ask();
+        answer.is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
     }
 
     /// Ends all of it at once, as when the machine is gone.
