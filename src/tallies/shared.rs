@@ -2,12 +2,15 @@
 //!
 //! Every answer was read after its request came in, so nothing is ever stale and nothing has to
 //! be invalidated, on any number of processes; and a hot question costs the database a handful
-//! of queries however many ask for it.
+//! of queries however many ask for it. Where many different things are asked for, those that
+//! wait share a query, too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use metrics::{Counter, counter};
 use tokio::sync::oneshot;
@@ -16,6 +19,7 @@ use crate::failure::Failure;
 
 type Answer<V> = Result<V, Failure>;
 type Waiters<V> = Vec<oneshot::Sender<Answer<V>>>;
+type Load<K, V> = dyn Fn(Vec<K>) -> BoxFuture<'static, Answer<Vec<V>>> + Send + Sync;
 
 /// A reader whose queries are shared. Clones share them too.
 pub struct SharedReader<K, V> {
@@ -23,11 +27,29 @@ pub struct SharedReader<K, V> {
 }
 
 struct Inner<K, V> {
-    load: Box<dyn Fn(K) -> BoxFuture<'static, Answer<V>> + Send + Sync>,
-    /// For each key that a query is running for: who waits for the next one.
-    next: Mutex<HashMap<K, Waiters<V>>>,
+    load: Box<Load<K, V>>,
+    most: Most,
+    state: Mutex<State<K, V>>,
     reads: Counter,
     queries: Counter,
+}
+
+/// What limits a reader.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// How many queries run at once. More of them would be smaller.
+    pub queries: usize,
+    /// How many keys a query has.
+    pub keys: usize,
+}
+
+struct State<K, V> {
+    /// Who waits for the next query for a key: of those that are in the queue, and of those that
+    /// a query is running for.
+    waiters: HashMap<K, Waiters<V>>,
+    /// Keys for which no query is running.
+    queue: VecDeque<K>,
+    running: usize,
 }
 
 impl<K, V> Clone for SharedReader<K, V> {
@@ -43,14 +65,24 @@ where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     V: Clone + Send + 'static,
 {
-    /// A reader of what `load` loads. `name` labels its metrics.
-    pub fn new<F>(name: &'static str, load: impl Fn(K) -> F + Send + Sync + 'static) -> Self
+    /// A reader of what `load` loads, for several keys at once and in their order. `name` labels
+    /// its metrics.
+    pub fn new<F>(
+        name: &'static str,
+        most: Most,
+        load: impl Fn(Vec<K>) -> F + Send + Sync + 'static,
+    ) -> Self
     where
-        F: Future<Output = Answer<V>> + Send + 'static,
+        F: Future<Output = Answer<Vec<V>>> + Send + 'static,
     {
         let inner = Inner {
-            load: Box::new(move |key| Box::pin(load(key))),
-            next: Mutex::default(),
+            load: Box::new(move |keys| Box::pin(load(keys))),
+            most,
+            state: Mutex::new(State {
+                waiters: HashMap::new(),
+                queue: VecDeque::new(),
+                running: 0,
+            }),
             reads: counter!("polls_shared_reads_total", "reader" => name),
             queries: counter!("polls_shared_queries_total", "reader" => name),
         };
@@ -62,22 +94,12 @@ where
     /// The value of `key`, by a query that begins after this call.
     pub async fn read(&self, key: K) -> Answer<V> {
         self.inner.reads.increment(1);
-        let (sender, receiver) = oneshot::channel();
-        let leads = match self.inner.waiting().entry(key.clone()) {
-            std::collections::hash_map::Entry::Occupied(mut next) => {
-                next.get_mut().push(sender);
-                None
-            }
-            std::collections::hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(Vec::new());
-                Some(sender)
-            }
-        };
-        if let Some(sender) = leads {
+        let (waiter, answer) = oneshot::channel();
+        if self.inner.state().wait(key, waiter, self.inner.most) {
             // In a task of its own: the others must not depend on this caller's patience.
-            tokio::spawn(self.inner.clone().serve(key, vec![sender]));
+            tokio::spawn(self.inner.clone().serve());
         }
-        receiver
+        answer
             .await
             .unwrap_or_else(|_| Err(Failure::internal("a shared read was dropped")))
     }
@@ -88,62 +110,92 @@ where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     V: Clone + Send + 'static,
 {
-    /// Queries for the waiters, and again for those who came meanwhile, until nobody did.
-    async fn serve(self: Arc<Self>, key: K, mut waiters: Waiters<V>) {
-        let mut cleanup = Cleanup {
-            inner: &self,
-            key: &key,
-            done: false,
-        };
+    /// Queries for those who wait, and again for those who came meanwhile, until nobody did.
+    async fn serve(self: Arc<Self>) {
         loop {
+            let Some((keys, waiters)) = self.state().next(self.most) else {
+                return;
+            };
             self.queries.increment(1);
-            let answer = (self.load)(key.clone()).await;
-            let last = waiters.pop();
-            for waiter in waiters.drain(..) {
-                let copy = match &answer {
-                    Ok(value) => Ok(value.clone()),
-                    Err(failure) => Err(failure.again()),
-                };
-                // A waiter that has gone away needs no answer.
-                let _ = waiter.send(copy);
-            }
-            if let Some(waiter) = last {
-                let _ = waiter.send(answer);
-            }
-            let mut waiting = self.waiting();
-            match waiting.get_mut(&key) {
-                Some(next) if !next.is_empty() => waiters = std::mem::take(next),
-                _ => {
-                    waiting.remove(&key);
-                    cleanup.done = true;
-                    return;
+            let loading = AssertUnwindSafe(async { (self.load)(keys.clone()).await });
+            let answers = loading
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(Failure::internal("a shared read panicked")));
+            self.state().ended(keys);
+            match answers {
+                Ok(values) => {
+                    for (waiters, value) in waiters.into_iter().zip(values) {
+                        answer(waiters, value);
+                    }
+                }
+                Err(failure) => {
+                    for waiter in waiters.into_iter().flatten() {
+                        // A waiter that has gone away needs no answer.
+                        let _ = waiter.send(Err(failure.again()));
+                    }
                 }
             }
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<K, Waiters<V>>> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State<K, V>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Forgets the key when a query panics, so that the next caller starts another.
-struct Cleanup<'a, K: Eq + Hash, V> {
-    inner: &'a Inner<K, V>,
-    key: &'a K,
-    done: bool,
+impl<K: Eq + Hash + Clone, V> State<K, V> {
+    /// Adds a waiter. Tells whether somebody must begin to serve.
+    fn wait(&mut self, key: K, waiter: oneshot::Sender<Answer<V>>, most: Most) -> bool {
+        if let Some(waiters) = self.waiters.get_mut(&key) {
+            waiters.push(waiter);
+            return false;
+        }
+        self.waiters.insert(key.clone(), vec![waiter]);
+        self.queue.push_back(key);
+        let begins = self.running < most.queries;
+        self.running += usize::from(begins);
+        begins
+    }
+
+    /// The next keys to ask for, and who waits for each; none where there is nothing to do.
+    fn next(&mut self, most: Most) -> Option<(Vec<K>, Vec<Waiters<V>>)> {
+        if self.queue.is_empty() {
+            self.running -= 1;
+            return None;
+        }
+        let keys: Vec<K> = self
+            .queue
+            .drain(..most.keys.min(self.queue.len()))
+            .collect();
+        let waiters = keys.iter().map(|key| {
+            let waiters = self.waiters.get_mut(key);
+            waiters.map(std::mem::take).unwrap_or_default()
+        });
+        let waiters = waiters.collect();
+        Some((keys, waiters))
+    }
+
+    /// Their query has ended: those who came for them meanwhile are in the next one.
+    fn ended(&mut self, keys: Vec<K>) {
+        for key in keys {
+            if self.waiters.get(&key).is_some_and(|next| !next.is_empty()) {
+                self.queue.push_back(key);
+            } else {
+                self.waiters.remove(&key);
+            }
+        }
+    }
 }
 
-impl<K: Eq + Hash, V> Drop for Cleanup<'_, K, V> {
-    fn drop(&mut self) {
-        if !self.done {
-            let mut waiting = self
-                .inner
-                .next
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            waiting.remove(self.key);
-        }
+fn answer<V: Clone>(mut waiters: Waiters<V>, value: V) {
+    let last = waiters.pop();
+    for waiter in waiters {
+        // A waiter that has gone away needs no answer.
+        let _ = waiter.send(Ok(value.clone()));
+    }
+    if let Some(waiter) = last {
+        let _ = waiter.send(Ok(value));
     }
 }
 
@@ -155,17 +207,22 @@ mod tests {
 
     use super::*;
 
+    const ALONE: Most = Most {
+        queries: 4,
+        keys: 1,
+    };
+
     #[tokio::test]
     async fn who_comes_during_a_query_shares_the_next() {
         let (queries, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
-        let reader = SharedReader::new("test", {
+        let reader = SharedReader::new("test", ALONE, {
             let (queries, gate) = (queries.clone(), gate.clone());
-            move |_: u8| {
+            move |_: Vec<u8>| {
                 let (queries, gate) = (queries.clone(), gate.clone());
                 async move {
                     let number = queries.fetch_add(1, Ordering::SeqCst);
                     gate.acquire().await.map_err(Failure::internal)?.forget();
-                    Ok(number)
+                    Ok(vec![number])
                 }
             }
         });
@@ -180,7 +237,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let later: Vec<_> = (0..10).map(|_| read()).collect();
-        while reader.inner.waiting().get(&1).map_or(0, Vec::len) < 10 {
+        while reader.inner.state().waiters.get(&1).map_or(0, Vec::len) < 10 {
             tokio::task::yield_now().await;
         }
         gate.add_permits(2);
@@ -192,10 +249,58 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn those_who_wait_for_different_things_share_a_query() {
+        let most = Most {
+            queries: 4,
+            keys: 8,
+        };
+        let (sizes, gate) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(Semaphore::new(0)),
+        );
+        let reader = SharedReader::new("test", most, {
+            let (sizes, gate) = (sizes.clone(), gate.clone());
+            move |keys: Vec<usize>| {
+                sizes.lock().unwrap().push(keys.len());
+                let gate = gate.clone();
+                async move {
+                    gate.acquire().await.map_err(Failure::internal)?.forget();
+                    Ok(keys.iter().map(|key| key * 10).collect())
+                }
+            }
+        });
+        let read = |key| {
+            let reader = reader.clone();
+            tokio::spawn(async move { (key, reader.read(key).await.unwrap()) })
+        };
+        let mut reads = Vec::new();
+        for key in 0..most.queries {
+            reads.push(read(key));
+            while sizes.lock().unwrap().len() <= key {
+                tokio::task::yield_now().await;
+            }
+        }
+        reads.extend((most.queries..most.queries + 10).map(read));
+        while reader.inner.state().queue.len() < 10 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(most.queries + 2);
+        for read in reads {
+            let (key, value) = read.await.unwrap();
+            assert_eq!(value, key * 10);
+        }
+        let mut sizes = sizes.lock().unwrap().clone();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [1, 1, 1, 1, 2, 8]);
+        let state = reader.inner.state();
+        assert_eq!((state.running, state.waiters.len()), (0, 0));
+    }
+
+    #[tokio::test]
     async fn a_panic_fails_its_waiters_and_nobody_else() {
-        let reader = SharedReader::new("test", |fail: bool| async move {
-            assert!(!fail, "as the test wants it");
-            Ok(())
+        let reader = SharedReader::new("test", ALONE, |keys: Vec<bool>| async move {
+            assert!(!keys[0], "as the test wants it");
+            Ok(vec![()])
         });
         assert!(reader.read(true).await.is_err());
         assert!(reader.read(true).await.is_err());

@@ -1,12 +1,13 @@
 //! What is shown of a poll: read once for all who ask, and rendered once.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::objects::Results;
-use super::shared::SharedReader;
+use super::shared::{Most, SharedReader};
 use super::{Poll, are_visible, depends_on_ballot, picture, poll, results};
 use crate::ballots;
 use crate::clock::{Clock, Time};
@@ -19,6 +20,18 @@ use crate::questions;
 use crate::questions::api::objects::Question;
 use crate::questions::list::{self, Filter};
 use crate::users::Caller;
+
+/// Of questions. Four queries keep a database busy.
+const QUESTIONS: Most = Most {
+    queries: 4,
+    keys: 64,
+};
+
+/// Of pages, none of which is to wait for another.
+const PAGES: Most = Most {
+    queries: usize::MAX,
+    keys: 1,
+};
 
 /// A poll as it was at one moment, and the answers made from it.
 #[derive(Debug)]
@@ -129,16 +142,27 @@ impl Views {
     pub fn new(db: Db, clock: Clock) -> Views {
         let one = {
             let (db, clock) = (db.clone(), clock.clone());
-            SharedReader::new("question", move |id| {
+            SharedReader::new("question", QUESTIONS, move |ids| {
                 let (db, clock) = (db.clone(), clock.clone());
-                async move { Ok(read(&db, &clock, &[id]).await?.pop()) }
+                async move {
+                    let views = read(&db, &clock, &ids).await?;
+                    let views = views.into_iter().map(|view| (view.poll.question.id, view));
+                    let mut views: HashMap<Uuid, Arc<View>> = views.collect();
+                    Ok(ids.iter().map(|id| views.remove(id)).collect())
+                }
             })
         };
         let pages = {
             let db = db.clone();
-            SharedReader::new("questions", move |key| {
+            SharedReader::new("questions", PAGES, move |keys: Vec<PageKey>| {
                 let (db, clock) = (db.clone(), clock.clone());
-                async move { Ok(Arc::new(page(&db, &clock, &key).await?)) }
+                async move {
+                    let mut pages = Vec::with_capacity(keys.len());
+                    for key in &keys {
+                        pages.push(Arc::new(page(&db, &clock, key).await?));
+                    }
+                    Ok(pages)
+                }
             })
         };
         Views { db, one, pages }
