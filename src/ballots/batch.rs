@@ -47,10 +47,16 @@ pub(super) async fn count(
     slot: i32,
     ops: &[Op],
 ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
-    let questions: BTreeSet<Uuid> = ops.iter().map(|op| op.question).collect();
-    let questions = &db::ids(questions);
+    // Ballots are nearly always first ones. So they are counted as such where a slot is taken
+    // anyhow, and what comes of it otherwise is put right in the end.
+    let mut expected: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for op in ops {
+        let cast = matches!(op.act, Act::Cast(_));
+        *expected.entry(op.question).or_default() += i64::from(cast);
+    }
+    let expected = &expected;
     db.write(|transaction| async move {
-        let state = State::read(&transaction, questions, slot).await?;
+        let state = State::read(&transaction, expected, slot).await?;
         // The time is taken once the slots are held: whoever seals the question waits for us.
         Batch {
             transaction: &transaction,
@@ -58,7 +64,7 @@ pub(super) async fn count(
             slot,
             now: clock.now(),
         }
-        .count(ops)
+        .count(ops, expected)
         .await
     })
     .await
@@ -71,8 +77,17 @@ struct State {
 }
 
 impl State {
-    /// Takes a slot of each question, and then reads what it is now.
-    async fn read(transaction: &Transaction, ids: &Rows, slot: i32) -> Result<State, DbErr> {
+    /// Takes a slot of each question, with the number of ballots that are expected to be new, and
+    /// then reads what it is now.
+    async fn read(
+        transaction: &Transaction,
+        expected: &BTreeMap<Uuid, i64>,
+        slot: i32,
+    ) -> Result<State, DbErr> {
+        let mut ids = Rows::new();
+        for (question, ballots) in expected {
+            ids.push(&[*question], &[*ballots]);
+        }
         let rows = db::rows(transaction, "r", &[Column::Id("id")]);
         let questions = format!("SELECT * FROM questions WHERE id IN (SELECT id FROM {rows})");
         let choices = format!("SELECT * FROM choices WHERE question_id IN (SELECT id FROM {rows})");
@@ -86,7 +101,7 @@ impl State {
             ),
         );
         let mut script = Script::default();
-        slot::take(transaction, &mut script, ids, slot);
+        slot::take(transaction, &mut script, &ids, slot);
         script.then(sql, [ids.to_value(), ids.to_value()]);
         let rows = script.rows(transaction).await?;
         let row = rows
@@ -156,7 +171,11 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    async fn count(&self, ops: &[Op]) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
+    async fn count(
+        &self,
+        ops: &[Op],
+        expected: &BTreeMap<Uuid, i64>,
+    ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
         let mut outcomes: HashMap<Key, Result<Outcome, Failure>> = HashMap::new();
         let mut first = BTreeMap::new();
         let mut known = BTreeMap::new();
@@ -176,6 +195,11 @@ impl Batch<'_> {
         }
 
         let mut changes = Changes::default();
+        for (question, ballots) in expected {
+            if self.state.questions.contains_key(question) {
+                changes.ballots.insert(*question, -ballots);
+            }
+        }
         let mut existing = self.insert_ballots(first.keys().copied()).await?;
         for (key, (chosen, act)) in first {
             let outcome = match existing.remove(&key) {
@@ -336,7 +360,7 @@ impl Batch<'_> {
                 "r",
                 &[Column::Id("choice_id"), Column::Integer("votes")]
             ),
-            adding = db::adding(db, "choice_shards", "choice_id, shard", "votes"),
+            adding = db::adding(db, "choice_shards", "choice_id, shard", &["votes"]),
         );
         let turnout = format!(
             "INSERT INTO question_shards (question_id, shard, seq, ballots) \
@@ -347,7 +371,7 @@ impl Batch<'_> {
                 "r",
                 &[Column::Id("question_id"), Column::Integer("ballots")]
             ),
-            adding = db::adding(db, "question_shards", "question_id, shard", "ballots"),
+            adding = db::adding(db, "question_shards", "question_id, shard", &["ballots"]),
         );
         let touch = db::set(db, "ballots", "updated_at", &KEY);
         let mut script = Script::default();
@@ -388,7 +412,7 @@ struct Changes {
     marked: Rows,
     /// By choice, in one order for everyone, so that two batches cannot wait for each other.
     votes: BTreeMap<Uuid, i64>,
-    /// By question.
+    /// By question: what the number that was expected is wrong by.
     ballots: BTreeMap<Uuid, i64>,
 }
 

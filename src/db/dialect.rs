@@ -85,17 +85,21 @@ pub async fn lock_rows<const N: usize>(
     Ok(locked)
 }
 
-/// The end of an INSERT … SELECT: where a row with these keys is there already, the new value of
-/// `column` is added to it.
-pub fn adding(db: &impl ConnectionTrait, table: &str, keys: &str, column: &str) -> String {
-    match db.get_database_backend() {
-        DbBackend::MySql => {
-            format!("ON DUPLICATE KEY UPDATE {column} = {table}.{column} + VALUES({column})")
-        }
-        _ => format!(
-            "ON CONFLICT ({keys}) DO UPDATE SET {column} = {table}.{column} + excluded.{column}"
+/// The end of an INSERT … SELECT: where a row with these keys is there already, the new values of
+/// `columns` are added to it.
+pub fn adding(db: &impl ConnectionTrait, table: &str, keys: &str, columns: &[&str]) -> String {
+    let (head, new) = match db.get_database_backend() {
+        DbBackend::MySql => ("ON DUPLICATE KEY UPDATE".to_owned(), ["VALUES(", ")"]),
+        _ => (
+            format!("ON CONFLICT ({keys}) DO UPDATE SET"),
+            ["excluded.", ""],
         ),
-    }
+    };
+    let [before, after] = new;
+    let sums = columns
+        .iter()
+        .map(|column| format!("{column} = {table}.{column} + {before}{column}{after}"));
+    format!("{head} {}", sums.collect::<Vec<_>>().join(", "))
 }
 
 /// Runs an INSERT … SELECT that leaves alone the rows whose `keys` are there already, but keeps

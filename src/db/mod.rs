@@ -273,7 +273,7 @@ impl Transaction {
     ///
     /// Locks of rows are their node's alone, but of two writes of one row only one is committed.
     pub async fn exclude(&self, name: &str) -> Result<(), DbErr> {
-        let adding = adding(self, "locks", "name", "taken");
+        let adding = adding(self, "locks", "name", &["taken"]);
         let sql = format!("INSERT INTO locks (name, taken) VALUES (?, 1) {adding}");
         let taking = statement(self, &sql, [name.into()]);
         self.execute_raw(taking).await.map(drop)

@@ -30,13 +30,24 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Takes one slot of each of the questions, in the order of their ids as everyone does.
+/// Takes one slot of each of the questions, in the order of their ids as everyone does, and adds
+/// to the ballots that are counted there. The rows are ids with such numbers.
 pub fn take(db: &impl ConnectionTrait, script: &mut Script, questions: &Rows, slot: i32) {
     let sql = format!(
         "INSERT INTO question_shards (question_id, shard, seq, ballots) \
-         SELECT id, ?, 1, 0 FROM questions WHERE id IN (SELECT id FROM {}) ORDER BY id {}",
-        db::rows(db, "r", &[db::Column::Id("id")]),
-        db::adding(db, "question_shards", "question_id, shard", "seq"),
+         SELECT q.id, ?, 1, r.ballots FROM {} JOIN questions q ON q.id = r.id WHERE true \
+         ORDER BY q.id {}",
+        db::rows(
+            db,
+            "r",
+            &[db::Column::Id("id"), db::Column::Integer("ballots")]
+        ),
+        db::adding(
+            db,
+            "question_shards",
+            "question_id, shard",
+            &["seq", "ballots"]
+        ),
     );
     script.then(sql, [slot.into(), questions.to_value()]);
 }
