@@ -499,6 +499,7 @@ async fn every_process_sees_the_ballots_of_every_other(redis: Option<&Redis>) {
     let servers = servers(folder.path(), 4, redis);
     let voters = crowd(folder.path(), &servers[0], 8);
     let more = json!({"results_visibility": "after_vote"});
+    let mut longest = Duration::ZERO;
     for way in WAYS {
         let question = voters[0].ask(&["a", "b"], more.clone()).await;
         voters[0].vote(&question, &[0]).await.expect(201);
@@ -513,9 +514,11 @@ async fn every_process_sees_the_ballots_of_every_other(redis: Option<&Redis>) {
         for (index, server) in servers.iter().enumerate() {
             let voter = voters[index + 2].at(&server.address);
             voter.vote(&question, &[1]).await.expect(201);
+            let acknowledged = Instant::now();
             for stream in &mut streams {
                 stream.until(index as i64 + 3).await;
             }
+            longest = longest.max(acknowledged.elapsed());
         }
         // What one process does ends the streams of all.
         let ends = join_all(streams.into_iter().map(Stream::rest));
@@ -531,6 +534,7 @@ async fn every_process_sees_the_ballots_of_every_other(redis: Option<&Redis>) {
             "{ends:?}"
         );
     }
+    println!("every process showed a ballot within {longest:?}");
 }
 
 #[tokio::test]
