@@ -209,3 +209,30 @@ impl fmt::Display for Missed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_counts_from_the_latest_ballot_in_an_event() {
+        let question = Question {
+            before: 5,
+            acknowledged: Arc::default(),
+            sights: Mutex::default(),
+        };
+        let moments = [1, 2].map(|ballots| {
+            question.acknowledged.note();
+            question.acknowledged.at(ballots).unwrap()
+        });
+        let later = Duration::from_millis(10);
+        for (ballots, moment) in [(6, moments[0]), (7, moments[1])] {
+            assert_eq!(question.lag(ballots, moment + later), later);
+        }
+        // What was there before, and what is still to be acknowledged.
+        for ballots in [5, 8] {
+            assert_eq!(question.lag(ballots, moments[1] + later), Duration::ZERO);
+        }
+        assert_eq!(question.acknowledged.last(), Some(moments[1]));
+    }
+}

@@ -295,7 +295,7 @@ impl Verdict {
 pub(super) fn words(kind: &str) -> &'static str {
     match kind {
         "connect" => "no connection could be opened",
-        "descriptors" => "no file descriptor was left (ulimit -n)",
+        "descriptors" => "no file descriptor was left: ulimit -n",
         "closed" => "the connection ended before the answer",
         "timeout" => "no answer within the time allowed",
         "unsent" => "all clients were waiting until its time was over",
