@@ -127,8 +127,8 @@ fn explain(unopened: &BTreeMap<Unopened, u32>, count: u32) -> String {
     if met(&full.map(Error::Status)) {
         let _ = write!(
             text,
-            "\nStart the server with --set live.max_streams={count} \
-             --set live.max_streams_per_address={count} and more http.max_connections than that."
+            "\nStart the server with --set live.max_streams_per_address={count}; live.max_streams \
+             must be at least as many, and http.max_connections more."
         );
     }
     if met(&[Error::Timeout]) {

@@ -435,9 +435,10 @@ async fn every_watcher_sees_every_ballot() {
     assert!(of("received_mb") > of("events") * 100.0 / 1e6, "{report}");
     let rate = of("events_per_watcher_and_second") * 20.0;
     assert!((rate / of("events_per_second") - 1.0).abs() < 1e-6);
-    // They arrive after the ballots in them were cast, and within the time that it took.
+    // Nothing lags for longer than it all took; the histogram has three digits.
     let rising = ["min", "p50", "p95", "p99", "max"].map(|name| of(&format!("lag_ms/{name}")));
-    assert!(rising.is_sorted() && rising[4] > 0.0, "{report}");
+    assert!(rising.is_sorted(), "{report}");
+    assert!(rising[4] <= of("seconds") * 1e3 * 1.01, "{report}");
     assert!((0.0..=of("seconds") * 1e3).contains(&of("last_watcher_ms")));
 
     let printed = load(&[&app.address, "watch", "-c", "2", "--voters", "1"]).await;
