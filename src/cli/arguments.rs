@@ -122,19 +122,22 @@ pub enum Command {
     /// Load a server with requests, and measure it
     ///
     /// The scenarios get and post-file go to any HTTP server; the others to the API of polls, and
-    /// make there what they need. `vote` checks at the end that every acknowledged ballot counts.
+    /// make there what they need. `vote` checks at the end that every acknowledged ballot counts,
+    /// `watch` also that everybody who watches has seen it.
     #[command(after_long_help = "Examples:
   polls load http://127.0.0.1:8080/healthz
   polls load http://127.0.0.1:8080 read -c 256 -d 30s
   polls load http://127.0.0.1:8080 vote --users 500
   polls load http://127.0.0.1:8080 vote --tokens tokens.txt --questions 1000
+  polls load http://127.0.0.1:8080 watch -c 500 --users 3000 --rate 200
   polls load http://127.0.0.1:8080 mixed --rate 2000 --rounds 3 --pause 5s
   polls load http://127.0.0.1:9000/upload post-file --file photo.jpg --json
 
 The server limits registrations; start it with --set limits.enabled=false for a load test, or make
 users and their tokens beforehand: polls seed --users 10000; polls token --all > tokens.txt
 
-Exit codes: 1 where nothing was measured, no request succeeded, or a ballot does not count.")]
+Exit codes: 1 where nothing was measured, no request succeeded, a ballot does not count, or somebody
+who watches has not seen it.")]
     Load(Box<load::Options>),
 }
 

@@ -182,10 +182,7 @@ impl Api {
         if status.is_success() {
             return Ok(answer);
         }
-        let told = ["detail", "error_description"]
-            .iter()
-            .find_map(|key| answer[key].as_str());
-        let mut detail = told.unwrap_or("no reason given").to_owned();
+        let mut detail = told(&answer).unwrap_or("no reason given").to_owned();
         if status == StatusCode::TOO_MANY_REQUESTS {
             detail.push_str(
                 "\nStart the server with --set limits.enabled=false for a load test, or make the \
@@ -227,6 +224,13 @@ impl Api {
         let body = body.map_err(io::Error::other)?;
         Ok((status, body.to_bytes()))
     }
+}
+
+/// The reason that an answer gives for a refusal.
+pub fn told(answer: &Value) -> Option<&str> {
+    ["detail", "error_description"]
+        .iter()
+        .find_map(|key| answer[key].as_str())
 }
 
 /// What a user sends as `Authorization`.

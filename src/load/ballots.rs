@@ -1,5 +1,6 @@
 //! Ballots by many users, and the account of what became of each.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
+use super::acknowledged::Acknowledged;
 use super::target::Template;
 
 /// A question to vote on.
@@ -82,6 +84,8 @@ pub struct Ballots {
     pub voters: Vec<HeaderValue>,
     /// Whether users change their ballots once all have voted.
     pub revote: bool,
+    /// When each was acknowledged, where others watch the first question.
+    pub acknowledged: Option<Arc<Acknowledged>>,
 }
 
 /// A client's share of the users: no user is ever waited for by two clients.
@@ -103,6 +107,11 @@ pub struct Cast {
 }
 
 impl Ballots {
+    /// The question that others watch.
+    pub fn watched(&self) -> Option<(&Paper, &Arc<Acknowledged>)> {
+        self.papers.first().zip(self.acknowledged.as_ref())
+    }
+
     /// The share of a client.
     pub fn booth(&self, client: usize, clients: usize) -> Booth {
         Booth {
@@ -153,6 +162,9 @@ impl Ballots {
         match status {
             Some(StatusCode::CREATED) => {
                 add(&account.stored);
+                if let Some(acknowledged) = &self.acknowledged {
+                    acknowledged.note();
+                }
                 paper.count(cast.choice, 1);
             }
             Some(StatusCode::OK) => match booth.known(cast.slot) {

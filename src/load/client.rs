@@ -61,7 +61,8 @@ impl Round {
                 Ok((_, length)) => Ok(length),
                 Err(error) => Err(error),
             };
-            let sent_at_all = !matches!(outcome, Err(Error::Connect | Error::Unsent));
+            let unconnected = outcome.is_err_and(Error::is_connecting);
+            let sent_at_all = !unconnected && outcome != Err(Error::Unsent);
             if sent_at_all {
                 self.plan.note(&mut progress, sent, status);
             }
@@ -85,7 +86,7 @@ impl Round {
             if status.is_none() && sent_at_all {
                 connection = None;
             }
-            if outcome == Err(Error::Connect) {
+            if unconnected {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
                 now = Instant::now();
             }
@@ -130,7 +131,7 @@ impl Round {
         request: Request<Full<Bytes>>,
     ) -> Result<http::Response<hyper::body::Incoming>, Error> {
         let new: io::Result<Connection> = self.target.connect().await;
-        let open = connection.insert(new.map_err(|_| Error::Connect)?);
+        let open = connection.insert(new.map_err(|error| Error::connecting(&error))?);
         let outcome = open.send(request).await;
         outcome.map_err(|lost| Error::of(&lost.error))
     }

@@ -1,6 +1,7 @@
 //! What is measured: latencies, bytes, errors.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -86,6 +87,10 @@ fn millis(nanos: f64) -> f64 {
     nanos / 1e6
 }
 
+/// What systems say where the process or the whole system has too many files open.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
 /// Why a request has no answer of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Error {
@@ -93,11 +98,13 @@ pub enum Error {
     Status(StatusCode),
     /// No connection could be opened.
     Connect,
+    /// No connection could be opened for want of file descriptors.
+    Descriptors,
     /// The connection ended before the answer.
     Closed,
     /// There was no answer within the time allowed.
     Timeout,
-    /// The answer was not HTTP.
+    /// The answer was not HTTP, or had something else than the API of polls has.
     Protocol,
     /// It was due, but all clients were waiting until its time was over.
     Unsent,
@@ -109,11 +116,25 @@ impl Error {
         match self {
             Error::Status(status) => status.as_u16().to_string(),
             Error::Connect => "connect".to_owned(),
+            Error::Descriptors => "descriptors".to_owned(),
             Error::Closed => "closed".to_owned(),
             Error::Timeout => "timeout".to_owned(),
             Error::Protocol => "protocol".to_owned(),
             Error::Unsent => "unsent".to_owned(),
         }
+    }
+
+    /// Of a connection that could not be opened.
+    pub fn connecting(error: &io::Error) -> Error {
+        match error.raw_os_error() {
+            Some(EMFILE | ENFILE) => Error::Descriptors,
+            _ => Error::Connect,
+        }
+    }
+
+    /// Whether the server has seen nothing of the request, for want of a connection.
+    pub fn is_connecting(self) -> bool {
+        matches!(self, Error::Connect | Error::Descriptors)
     }
 
     pub fn of(error: &hyper::Error) -> Error {

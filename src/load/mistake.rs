@@ -34,6 +34,12 @@ pub enum Mistake {
     #[error("{call} was answered with something else than the API of polls has")]
     Unexpected { call: String },
 
+    #[error("{0}")]
+    Unwatched(String),
+
+    #[error("the results did not reach everybody who watched them:\n{0}")]
+    Missed(String),
+
     #[error("no request succeeded")]
     NothingSucceeded,
 

@@ -2,11 +2,14 @@
 //!
 //! It stands on HTTP alone and uses no other part of the program, so it can load any server.
 //! `prepare` makes a `plan` of the `options`; each `client` sends what the plan has, when
-//! the `pace` lets it; `figures` become a `report`.
+//! the `pace` lets it; `figures` become a `report`. Where results are watched meanwhile, `watchers`
+//! read the `events` of a `stream` each.
 
+mod acknowledged;
 mod api;
 mod ballots;
 mod client;
+mod events;
 mod figures;
 mod mistake;
 mod options;
@@ -15,7 +18,9 @@ mod plan;
 mod prepare;
 mod progress;
 mod report;
+mod stream;
 mod target;
+mod watchers;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -31,24 +36,33 @@ pub use options::{Options, Scenario};
 use pace::Pace;
 use plan::{Plan, Progress};
 use progress::Bar;
-use report::{Report, Section};
+use report::{Report, Section, WatchFigures};
 use target::Target;
+use watchers::{Watched, Watchers};
 
 /// Loads a server as the options say, and prints what came of it.
 ///
 /// # Errors
-/// [`Mistake`] where nothing could be measured, where no request succeeded, and where the server's
-/// count of ballots differs from what it acknowledged; in the latter two the report is printed all
-/// the same.
+/// [`Mistake`] where nothing could be measured, where no request succeeded, where the server's
+/// count of ballots differs from what it acknowledged, and where a watcher has not seen all of them;
+/// in the latter three the report is printed all the same.
 pub async fn run(options: Options) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let target = Target::find(&options).await?;
     let plan = Arc::new(prepare::prepare(&options, &target).await?);
+    let watchers = Watchers::open(&options, &target, &plan).await?;
     let measured = measure(&options, &target, &plan).await?;
-    let verdict = match plan.ballots() {
-        Some(ballots) => Some(ballots.verdict(&prepare::counted(&target, ballots).await?)),
-        None => None,
-    };
-    let report = measured.report(&options, &plan, verdict);
+    let (mut verdict, mut watched) = (None, None);
+    if let Some(ballots) = plan.ballots() {
+        let counted = prepare::counted(&target, ballots).await?;
+        verdict = Some(ballots.verdict(&counted));
+        if let (Some(watchers), [counted]) = (watchers, &counted[..]) {
+            watched = tokio::select! {
+                watched = watchers.see(counted.ballots, options.timeout) => Some(watched),
+                Ok(()) = tokio::signal::ctrl_c() => return Err(Mistake::Interrupted.into()),
+            };
+        }
+    }
+    let report = measured.report(&options, &plan, verdict, watched.as_ref());
     let mut out = io::stdout().lock();
     if options.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
@@ -61,6 +75,9 @@ pub async fn run(options: Options) -> Result<(), Box<dyn std::error::Error + Sen
     if report.total.requests == 0 {
         return Err(Mistake::NothingSucceeded.into());
     }
+    if let Some(watched) = watched.filter(|watched| !watched.missed.is_empty()) {
+        return Err(Mistake::Missed(watched.explain()).into());
+    }
     Ok(())
 }
 
@@ -71,7 +88,13 @@ struct Measured {
 }
 
 impl Measured {
-    fn report(&self, options: &Options, plan: &Plan, ballots: Option<ballots::Verdict>) -> Report {
+    fn report(
+        &self,
+        options: &Options,
+        plan: &Plan,
+        ballots: Option<ballots::Verdict>,
+        watched: Option<&Watched>,
+    ) -> Report {
         let mut parts = vec![Figures::default(); plan.parts.len()];
         let mut seconds = 0.0;
         let mut rounds = Vec::new();
@@ -99,6 +122,7 @@ impl Measured {
             parts: sections.collect::<BTreeMap<_, _>>(),
             rounds,
             ballots,
+            watched: watched.map(|watched| WatchFigures::new(watched, options.voters)),
             exhausted: self.exhausted,
         }
     }
@@ -119,7 +143,7 @@ async fn measure(
     target: &Target,
     plan: &Arc<Plan>,
 ) -> Result<Measured, Mistake> {
-    let clients = options.clients as usize;
+    let clients = options.senders() as usize;
     let mut progress = plan.begin(clients);
     let mut measured = Measured {
         rounds: Vec::new(),
@@ -196,15 +220,20 @@ async fn work(
         thread::Builder::new().spawn(move || round.pace.run(clients))
     };
     let pacer = pacer.map_err(Mistake::Thread)?;
+    // All of them first: clients that wait for others take the file descriptors of a runtime.
+    let runtime = |_| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+    };
+    let runtimes = (0..threads).map(runtime).collect::<io::Result<Vec<_>>>();
     let mut done = Vec::new();
-    for share in shares {
+    for (share, runtime) in shares.into_iter().zip(runtimes.map_err(Mistake::Thread)?) {
         let round = round.clone();
         let (tell, told) = tokio::sync::oneshot::channel();
         let body = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            let outcome = runtime.map(|runtime| runtime.block_on(serve(&round, share)));
+            let outcome = runtime.block_on(serve(&round, share));
+            drop(runtime);
             // Whoever waits for it is there until all have told.
             drop(tell.send(outcome));
         };
@@ -216,8 +245,10 @@ async fn work(
     let mut figures = vec![Figures::default(); round.plan.parts.len()];
     let mut all = Vec::new();
     for told in done {
-        let outcome = told.await.map_err(io::Error::other).flatten();
-        let (sheet, share) = outcome.map_err(Mistake::Thread)?;
+        let (sheet, share) = told
+            .await
+            .map_err(io::Error::other)
+            .map_err(Mistake::Thread)?;
         for (sum, figures) in figures.iter_mut().zip(&sheet) {
             sum.add(figures);
         }

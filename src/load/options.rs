@@ -20,7 +20,7 @@ pub struct Options {
     #[arg(value_enum, default_value_t = Scenario::Get, hide_default_value = true)]
     pub scenario: Scenario,
 
-    /// How many clients there are at once, each on its own connection
+    /// How many clients there are at once, each on its own connection; in watch, those who watch
     #[arg(short, long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub clients: u32,
@@ -131,10 +131,15 @@ pub struct Options {
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub limit: u32,
 
-    /// How many users to register and sign in; default: one for each client
+    /// How many users to register and sign in; default: one for each client that sends requests
     #[arg(long, value_name = "N", conflicts_with = "tokens", help_heading = POLLS,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub users: Option<u32>,
+
+    /// How many vote, each on its own connection, while others watch
+    #[arg(long, value_name = "N", default_value_t = 16, help_heading = POLLS,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub voters: u32,
 
     /// Users' access tokens, as `polls token --all` prints them
     #[arg(long, value_name = "FILE", help_heading = POLLS)]
@@ -169,6 +174,8 @@ pub enum Scenario {
     List,
     /// Ballots, each of another user; at the end acknowledged must equal counted
     Vote,
+    /// Ballots on one question by --voters, while all clients watch its results live
+    Watch,
     /// Sign-ins with email address and password
     SignIn,
     /// 100 reads, 10 results, 5 ballots and 1 sign-in
@@ -186,6 +193,7 @@ impl Scenario {
             Scenario::Results => "results",
             Scenario::List => "list",
             Scenario::Vote => "vote",
+            Scenario::Watch => "watch",
             Scenario::SignIn => "sign-in",
             Scenario::Mixed => "mixed",
             Scenario::PostFile => "post-file",
@@ -199,6 +207,14 @@ impl Scenario {
 }
 
 impl Options {
+    /// How many clients send requests.
+    pub fn senders(&self) -> u32 {
+        match self.scenario {
+            Scenario::Watch => self.voters,
+            _ => self.clients,
+        }
+    }
+
     /// How long a round takes, where it is not over earlier for its count.
     pub fn round(&self) -> Option<Duration> {
         self.duration.or(match self.count {

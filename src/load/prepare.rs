@@ -1,5 +1,7 @@
 //! From the options to the requests: users who are signed in, questions that are there.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
@@ -31,7 +33,8 @@ pub async fn prepare(options: &Options, target: &Target) -> Result<Plan, Mistake
             Plan::of(scene.reads("results", "/results", &scene.to_read().await?)?)
         }
         Scenario::List => Plan::of(scene.list()?),
-        Scenario::Vote => {
+        Scenario::Vote | Scenario::Watch => {
+            scene.one_question_to_watch()?;
             let users = scene.users().await?;
             let ballots = scene.ballots(&users, options.revote).await?;
             Plan::of(part("ballots", Requests::Ballots(ballots)))
@@ -178,7 +181,7 @@ impl Scene<'_> {
 
     /// Users who can send something: from a file, or registered now.
     async fn users(&self) -> Result<Vec<User>, Mistake> {
-        let clients = self.options.clients as usize;
+        let clients = self.options.senders() as usize;
         let Some(path) = &self.options.tokens else {
             let count = self.options.users.map_or(clients, |count| count as usize);
             enough(count, clients, self.options)?;
@@ -236,6 +239,23 @@ impl Scene<'_> {
         Ok(newest)
     }
 
+    /// Those who watch see how many ballots there are: on one question, and only ever more.
+    fn one_question_to_watch(&self) -> Result<(), Mistake> {
+        let Options {
+            scenario,
+            question,
+            questions,
+            revote,
+            ..
+        } = self.options;
+        let fits = question.len() <= 1 && *questions == 1 && !revote;
+        if fits || *scenario != Scenario::Watch {
+            return Ok(());
+        }
+        let told = "watch has one question, and only new ballots: no --revote";
+        Err(Mistake::Options(told.to_owned()))
+    }
+
     /// The questions to vote on, those named, else new ones; and the users who do.
     async fn ballots(&self, users: &[User], revote: bool) -> Result<Ballots, Mistake> {
         let author = users.first();
@@ -267,6 +287,7 @@ impl Scene<'_> {
                 .map(|user| user.authorization.clone())
                 .collect(),
             revote,
+            acknowledged: (self.options.scenario == Scenario::Watch).then(Arc::default),
         })
     }
 

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http::{Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Either, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -36,7 +37,17 @@ async fn report(arguments: &[&str]) -> Value {
     serde_json::from_str(&printed).expect("JSON")
 }
 
-/// A server that answers as the test says, and counts its connections.
+/// Runs it with so many file descriptors only.
+async fn load_with_descriptors(most: u32, arguments: &[&str]) -> Run {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n {most}; exec \"$0\" load \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_polls")]);
+    command.env_clear().args(arguments);
+    let run = tokio::task::spawn_blocking(move || Run::of(&mut command, ""));
+    run.await.expect("it runs")
+}
+
+/// A server that answers as the test says, and counts its connections. What is live never ends.
 struct Stub {
     address: String,
     connections: Arc<AtomicUsize>,
@@ -63,8 +74,12 @@ impl Stub {
                         let (parts, body) = request.into_parts();
                         let body = body.collect().await.expect("a body").to_bytes();
                         let body = String::from_utf8_lossy(&body).into_owned();
-                        let (status, body) = answer((parts, body)).await;
-                        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+                        let (status, body) = answer((parts.clone(), body)).await;
+                        let is_live = parts.uri.path().ends_with("/live");
+                        let mut response = Response::new(match body.as_str() {
+                            Some(text) if is_live => Either::Left(unending(text)),
+                            _ => Either::Right(Full::new(Bytes::from(body.to_string()))),
+                        });
                         *response.status_mut() = StatusCode::from_u16(status).expect("a status");
                         Ok::<_, Infallible>(response)
                     }
@@ -93,6 +108,12 @@ impl Stub {
         })
         .await
     }
+}
+
+/// A body that begins with this, and goes on for ever.
+fn unending(text: &str) -> impl hyper::body::Body<Data = Bytes, Error = Infallible> + use<> {
+    let begin = Frame::data(Bytes::copy_from_slice(text.as_bytes()));
+    StreamBody::new(stream::iter([Ok(begin)]).chain(stream::pending()))
 }
 
 fn count(report: &Value, pointer: &str) -> u64 {
@@ -311,13 +332,23 @@ async fn mixed_keeps_its_shares_and_signs_in() {
 /// A server with one question that takes ballots, and says of the third what `counted` makes of
 /// the numbers: ballots, and votes of the first choice.
 async fn counts(counted: fn(i64) -> (i64, i64)) -> Stub {
-    let cast = AtomicUsize::new(0);
+    counts_and_tells(counted, &[]).await
+}
+
+/// The same, with what it tells those who watch, one after the other.
+async fn counts_and_tells(counted: fn(i64) -> (i64, i64), told: &'static [&str]) -> Stub {
+    let (cast, watchers) = (AtomicUsize::new(0), AtomicUsize::new(0));
     Stub::start(move |(parts, _)| {
+        let watches = parts.uri.path().ends_with("/live");
+        let watcher = watchers.fetch_add(usize::from(watches), Ordering::Relaxed);
         let is_ballot = parts.method == http::Method::PUT;
         let before = cast.fetch_add(usize::from(is_ballot), Ordering::Relaxed) as i64;
         async move {
             if is_ballot {
                 return (201, json!({}));
+            }
+            if watches {
+                return (200, json!(told[watcher]));
             }
             let (ballots, votes) = counted(before);
             let choice = |votes| json!({"id": format!("choice of {votes}"), "votes": votes});
@@ -372,6 +403,144 @@ async fn a_server_that_miscounts_is_found_out() {
     assert!(
         shifts.contains("choice 1: 2 votes were acknowledged, 1 were counted"),
         "{shifts}"
+    );
+}
+
+#[tokio::test]
+async fn every_watcher_sees_every_ballot() {
+    let (app, ada) = TestApp::with_user("ada").await;
+    let question = ada.ask(&["a", "b"], json!({})).await;
+    ada.vote(&question, &[0]).await.expect(201);
+    let arguments = [
+        &app.address,
+        "watch",
+        "-c",
+        "20",
+        "--voters",
+        "3",
+        "--users",
+        "30",
+        "--question",
+        &question.id,
+    ];
+    let report = report(&arguments).await;
+    assert_eq!(count(&report, "/requests"), 30, "{report}");
+    assert_eq!(count(&report, "/ballots/counted"), 30, "{report}");
+    assert_eq!(count(&report, "/clients"), 20, "{report}");
+    assert_eq!(count(&report, "/watched/voters"), 3, "{report}");
+    assert_eq!(report["watched"]["missed"], json!({}), "{report}");
+    let of = |name: &str| number(&report, &format!("/watched/{name}"));
+    // Each has had its first event before, so that the ballots came in at least another.
+    assert!(of("events") >= 20.0, "{report}");
+    assert!(of("received_mb") > of("events") * 100.0 / 1e6, "{report}");
+    let rate = of("events_per_watcher_and_second") * 20.0;
+    assert!((rate / of("events_per_second") - 1.0).abs() < 1e-6);
+    // Nothing lags for longer than it all took; the histogram has three digits.
+    let rising = ["min", "p50", "p95", "p99", "max"].map(|name| of(&format!("lag_ms/{name}")));
+    assert!(rising.is_sorted(), "{report}");
+    assert!(rising[4] <= of("seconds") * 1e3 * 1.01, "{report}");
+    assert!((0.0..=of("seconds") * 1e3).contains(&of("last_watcher_ms")));
+
+    let printed = load(&[&app.address, "watch", "-c", "2", "--voters", "1"]).await;
+    let printed = printed.done();
+    for words in ["2 watchers, 1 voters", "2: each saw all ballots", "Lag"] {
+        assert!(printed.contains(words), "{words} is not in {printed}");
+    }
+}
+
+#[tokio::test]
+async fn watchers_are_spread_over_processes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let half = ["--set", "live.max_streams=5"];
+    let arguments = [&half[..], &CHEAP_PASSWORDS].concat();
+    let start = || Server::start(folder.path(), &arguments);
+    let (one, other) = (start(), start());
+    let watch = ["watch", "-c", "10", "--voters", "2", "--users", "20"];
+    let also = ["--also", &other.address];
+    let report = report(&[&[&one.address[..]], &watch[..], &also].concat()).await;
+    assert_eq!(count(&report, "/ballots/counted"), 20, "{report}");
+    assert_eq!(report["watched"]["missed"], json!({}), "{report}");
+}
+
+#[tokio::test]
+async fn who_misses_ballots_is_found_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokens = folder.path().join("tokens");
+    fs::write(&tokens, "t1\nt2\nt3\nt4\n").expect("a file");
+    let tokens = tokens.display().to_string();
+    let stub = counts_and_tells(
+        |ballots| (ballots, ballots / 2 + ballots % 2),
+        &[
+            "event: results\ndata: {\"ballot_count\":0}\n\n\
+             event: results\ndata: {\"ballot_count\":4}\n\n",
+            "event: results\ndata: {\"ballot_count\":0}\n\n\
+             event: results\ndata: {\"ballot_count\":3}\n\n",
+            "event: results\ndata: {\"ballot_count\":0}\n\n\
+             event: end\ndata: {\"reason\":\"deleted\"}\n\n",
+        ],
+    )
+    .await;
+    let run = load(&[
+        &stub.address,
+        "watch",
+        "-c",
+        "3",
+        "--voters",
+        "2",
+        "--question",
+        "00000000-0000-7000-8000-000000000000",
+        "--tokens",
+        &tokens,
+        "--timeout",
+        "2s",
+    ])
+    .await;
+    assert!(
+        run.stdout.contains("as many as were acknowledged"),
+        "{run:?}"
+    );
+    assert!(
+        run.stdout.contains("3: 2 DID NOT SEE ALL BALLOTS"),
+        "{run:?}"
+    );
+    let error = run.fails(1);
+    for words in [
+        "1 of 3 watchers: not all ballots within the time allowed",
+        "1 of 3 watchers: the server ended the stream: deleted",
+    ] {
+        assert!(error.contains(words), "{words} is not in {error}");
+    }
+}
+
+#[tokio::test]
+async fn who_gets_no_stream_is_told_why() {
+    let app = TestApp::with(&[("live.max_streams_per_address", "2")]).await;
+    let watch = [&app.address, "watch", "--voters", "1", "-c"];
+    let error = load(&[&watch[..], &["5"]].concat()).await.fails(1);
+    for words in [
+        "3 of 5 watchers got no stream",
+        "3  status 503",
+        "--set live.max_streams_per_address=5",
+    ] {
+        assert!(error.contains(words), "{words} is not in {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_want_of_file_descriptors_is_told() {
+    let app = TestApp::start().await;
+    let watch = [&app.address, "watch", "--voters", "1", "-c", "100"];
+    let error = load_with_descriptors(60, &watch).await.fails(1);
+    for words in ["no file descriptor was left", "`ulimit -n 1100`"] {
+        assert!(error.contains(words), "{words} is not in {error}");
+    }
+    let health = format!("{}/healthz", app.address);
+    let arguments = [&health, "get", "-c", "100", "-n", "300", "--json"];
+    let printed = load_with_descriptors(60, &arguments).await.done();
+    let report: Value = serde_json::from_str(&printed).expect("JSON");
+    assert!(
+        count(&report, "/errors_by_kind/descriptors") > 0,
+        "{report}"
     );
 }
 
@@ -605,13 +774,14 @@ async fn mistakes_are_named() {
     let app = TestApp::with(&[("limits.enabled", "true")]).await;
     let url = &app.address;
     let missing = Path::new("/nowhere/tokens").display().to_string();
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 10] = [
         (&["127.0.0.1:80"], 1, "must begin with http://"),
         (&["ftp://127.0.0.1"], 1, "must begin with http://"),
         (&["https://127.0.0.1"], 1, "TLS"),
         (&["http://127.0.0.1:1"], 1, "nobody answers at 127.0.0.1:1"),
         (&[url, "read"], 1, "`polls seed` makes some"),
         (&[url, "vote", "-c", "5", "--users", "3"], 1, "too few"),
+        (&[url, "watch", "--revote"], 1, "only new ballots"),
         (&[url, "vote", "--tokens", &missing], 1, "/nowhere/tokens"),
         (&[url, "post-file"], 2, "--file"),
         (&[url, "--rate", "0"], 2, "--rate"),

@@ -1,18 +1,22 @@
 //! What is told at the end.
 
+mod watched;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::ballots::Verdict;
-use super::figures::Figures;
+use super::figures::{Figures, Latencies};
+pub use watched::WatchFigures;
 
 /// All that a run found out. Times are milliseconds where the name says so.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub url: String,
     pub scenario: &'static str,
+    /// In watch, those who watch.
     pub clients: u32,
     pub protocol: &'static str,
     pub keep_alive: bool,
@@ -28,6 +32,9 @@ pub struct Report {
     /// Of a scenario with ballots.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ballots: Option<Verdict>,
+    /// Of those who watched meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watched: Option<WatchFigures>,
     /// All users had voted before the round was over.
     pub exhausted: bool,
 }
@@ -93,17 +100,7 @@ impl Section {
             requests: latencies.count(),
             seconds,
             requests_per_second: per_second(latencies.count() as f64),
-            latency_ms: LatencyFigures {
-                min: latencies.min(),
-                max: latencies.max(),
-                mean: latencies.mean(),
-                deviation: latencies.deviation(),
-                top_90: latencies.percentile(90.0),
-                p50: latencies.percentile(50.0),
-                p95: latencies.percentile(95.0),
-                p99: latencies.percentile(99.0),
-                p99_9: latencies.percentile(99.9),
-            },
+            latency_ms: LatencyFigures::new(latencies),
             received_mb: received,
             received_mb_per_second: per_second(received),
             sent_mb: sent,
@@ -120,11 +117,31 @@ impl Section {
     }
 }
 
+impl LatencyFigures {
+    fn new(latencies: &Latencies) -> LatencyFigures {
+        LatencyFigures {
+            min: latencies.min(),
+            max: latencies.max(),
+            mean: latencies.mean(),
+            deviation: latencies.deviation(),
+            top_90: latencies.percentile(90.0),
+            p50: latencies.percentile(50.0),
+            p95: latencies.percentile(95.0),
+            p99: latencies.percentile(99.0),
+            p99_9: latencies.percentile(99.9),
+        }
+    }
+}
+
 impl Report {
     /// For a person.
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let Report { url, scenario, .. } = self;
-        let mut how = format!("{} clients, {}", self.clients, self.protocol);
+        let who = match &self.watched {
+            Some(watched) => format!("{} watchers, {} voters", self.clients, watched.voters),
+            None => format!("{} clients", self.clients),
+        };
+        let mut how = format!("{who}, {}", self.protocol);
         if !self.keep_alive {
             how.push_str(", a connection for each request");
         }
@@ -150,11 +167,19 @@ impl Report {
             writeln!(out)?;
             verdict.print(out)?;
         }
+        if let Some(watched) = &self.watched {
+            writeln!(out)?;
+            watched.print(out)?;
+        }
         if self.exhausted {
+            let more = match &self.watched {
+                Some(_) => "users",
+                None => "users\nor questions, or --revote",
+            };
             writeln!(
                 out,
                 "\nEvery user has voted on every question, and so the round was over early: give \
-                 more users\nor questions, or --revote."
+                 more {more}."
             )?;
         }
         Ok(())
@@ -216,7 +241,7 @@ impl Section {
                 writeln!(out, "  status {status}  {count}")?;
             }
             for (kind, count) in &self.errors_by_kind {
-                writeln!(out, "  {:10}  {count}  ({})", kind, words(kind))?;
+                writeln!(out, "  {:11}  {count}  ({})", kind, words(kind))?;
             }
         }
         Ok(())
@@ -266,13 +291,15 @@ impl Verdict {
     }
 }
 
-fn words(kind: &str) -> &'static str {
+/// What a kind of error means.
+pub(super) fn words(kind: &str) -> &'static str {
     match kind {
         "connect" => "no connection could be opened",
+        "descriptors" => "no file descriptor was left: ulimit -n",
         "closed" => "the connection ended before the answer",
         "timeout" => "no answer within the time allowed",
         "unsent" => "all clients were waiting until its time was over",
-        _ => "the answer was not HTTP",
+        _ => "the answer was not understood",
     }
 }
 
