@@ -3,6 +3,7 @@
 mod arguments;
 #[expect(clippy::print_stdout, reason = "where commands answer")]
 mod commands;
+mod descriptors;
 mod explain;
 mod password;
 mod ready;
@@ -27,6 +28,7 @@ use crate::load;
 /// Whatever keeps a command from being done; the message is for the operator.
 pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error + Send + Sync>> {
     let config = &loaded.config;
+    descriptors::raise_limit();
     match command {
         Command::Serve(_) => app::serve(config.clone()).await,
         Command::Ready(arguments) => {

@@ -438,3 +438,16 @@ async fn a_sign_out_is_felt_in_the_other_process() {
     }
     println!("felt after {:?}", begun.elapsed());
 }
+
+#[test]
+fn a_server_has_as_many_file_descriptors_as_the_system_allows() {
+    let folder = folder();
+    let first = "ulimit -Hn 3000; ulimit -Sn 200";
+    let server = Server::start_in_shell(folder.path(), first, &CHEAP_PASSWORDS);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).expect("its limits");
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let numbers = files.expect("it is there").split_whitespace().skip(3);
+    assert_eq!(numbers.take(2).collect::<Vec<_>>(), ["3000", "3000"]);
+}

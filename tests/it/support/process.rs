@@ -38,13 +38,18 @@ impl Server {
         Server::run(command.arg("serve").args(arguments))
     }
 
+    /// Like [`Server::start`], from a shell that does something first.
+    pub fn start_in_shell(folder: &Path, first: &str, arguments: &[&str]) -> Server {
+        let mut shell = Command::new("sh");
+        let script = format!("{first}; exec \"$0\" serve --port 0 \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_polls")]);
+        Server::run(shell.args(arguments).current_dir(folder))
+    }
+
     /// Like [`Server::start`], but a file that may not grow any more gives it an error, as a full
     /// disk does, instead of a signal.
     pub fn start_on_small_disk(folder: &Path, arguments: &[&str]) -> Server {
-        let mut shell = Command::new("sh");
-        let script = "trap '' XFSZ; exec \"$0\" serve --port 0 \"$@\"";
-        shell.args(["-c", script, env!("CARGO_BIN_EXE_polls")]);
-        Server::run(shell.args(arguments).current_dir(folder))
+        Server::start_in_shell(folder, "trap '' XFSZ", arguments)
     }
 
     /// How large a file of the server may grow, in bytes; nothing lifts the limit.
