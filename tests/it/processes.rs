@@ -442,7 +442,7 @@ async fn a_sign_out_is_felt_in_the_other_process() {
 #[test]
 fn a_server_has_as_many_file_descriptors_as_the_system_allows() {
     let folder = folder();
-    let first = "ulimit -Hn 3000; ulimit -Sn 200";
+    let first = "ulimit -Sn 200; ulimit -Hn 3000";
     let server = Server::start_in_shell(folder.path(), first, &CHEAP_PASSWORDS);
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).expect("its limits");
     let files = limits
