@@ -127,11 +127,12 @@ class MariaDb(Engine):
         data = owned_folder(self.folder / f"mariadb-{port}")
         install = [
             "mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal",
-            "--skip-test-db", f"--datadir={data}",
+            "--skip-test-db", f"--datadir={data}", f"--tmpdir={data}",
         ]
         done(as_nobody(install), cwd="/")
         command = [
-            self.program, "--no-defaults", f"--datadir={data}", f"--port={port}",
+            # Its own tmpdir: servers that start delete the temporary tables of others there.
+            self.program, "--no-defaults", f"--datadir={data}", f"--tmpdir={data}", f"--port={port}",
             f"--socket={data}/socket", "--bind-address=127.0.0.1", "--max-connections=600",
             "--innodb-buffer-pool-size=1G", *flags,
         ]

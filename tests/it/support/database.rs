@@ -81,12 +81,15 @@ pub const MARIADB: Kind = Kind {
         command.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
         command.args(["--skip-test-db", "--skip-log-bin"]);
         command.arg(format!("--datadir={}", data.display()));
+        command.arg(tmpdir(data));
         command
     },
     arguments: |data, port| {
+        let tmpdir = tmpdir(data);
         let data = data.display();
         let mut arguments = vec!["--no-defaults".to_owned(), format!("--datadir={data}")];
         arguments.extend([format!("--port={port}"), format!("--socket={data}/socket")]);
+        arguments.push(tmpdir);
         let rest = [
             "--bind-address=127.0.0.1",
             "--max-connections=600",
@@ -100,6 +103,12 @@ pub const MARIADB: Kind = Kind {
     },
     address: "mariadb://root@127.0.0.1",
 };
+
+/// A folder of its own for temporary tables: a MariaDB server that starts deletes what others
+/// have in the same one, and they crash.
+fn tmpdir(data: &Path) -> String {
+    format!("--tmpdir={}", data.display())
+}
 
 /// A MariaDB server that is one node of a cluster.
 pub const GALERA: Kind = Kind {
