@@ -46,13 +46,13 @@ impl Patroni {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(folder.path(), open).expect("its mode");
-        let (port, peer) = (free_port(), free_port());
-        let etcd = start_etcd(&etcd, &own(folder.path(), "etcd"), port, peer);
+        let etcd_port = free_port();
+        let etcd = start_etcd(&etcd, &own(folder.path(), "etcd"), etcd_port, free_port());
         let nodes = (0..2).map(|number| {
             let (name, port, api) = (format!("node{number}"), free_port(), free_port());
             let home = own(folder.path(), &name);
             let programs = postgres.parent().expect("its folder");
-            let config = configuration(&name, &home, programs, port, api, etcd.0);
+            let config = configuration(&name, &home, programs, port, api, etcd_port);
             // JSON is YAML.
             fs::write(home.join("patroni.yml"), config.to_string()).expect("its configuration");
             Node {
@@ -66,7 +66,7 @@ impl Patroni {
         });
         let mut cluster = Patroni {
             nodes: nodes.collect(),
-            etcd: etcd.1,
+            etcd,
             _folder: folder,
         };
         for node in &mut cluster.nodes {
@@ -158,8 +158,8 @@ fn own(parent: &Path, name: &str) -> PathBuf {
     folder
 }
 
-/// Gives its port for clients, and its process.
-fn start_etcd(program: &Path, folder: &Path, port: u16, peer: u16) -> (u16, Child) {
+/// Starts it with a port for clients and another for its peers, of which it has none.
+fn start_etcd(program: &Path, folder: &Path, port: u16, peer: u16) -> Child {
     let log = fs::File::create(folder.join("log")).expect("its log");
     let (clients, peers) = (
         format!("http://127.0.0.1:{port}"),
@@ -176,7 +176,7 @@ fn start_etcd(program: &Path, folder: &Path, port: u16, peer: u16) -> (u16, Chil
         .stdout(Stdio::null())
         .stderr(log)
         .spawn();
-    (port, child.expect("it starts"))
+    child.expect("it starts")
 }
 
 fn configuration(
