@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -36,8 +36,8 @@ impl Hasher {
         let (passes, lanes) = (config.password_iterations, config.password_parallelism);
         let params = Params::new(kibibytes, passes, lanes, None)
             .map_err(|error| BadParameters(error.to_string()))?;
+        let decoy = decoy(&params).map_err(|error| BadParameters(error.to_string()))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let decoy = hash(&argon2, "").map_err(|error| BadParameters(error.to_string()))?;
         let workers = match config.password_workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers as usize,
@@ -104,6 +104,19 @@ impl Turn {
     }
 }
 
+/// What looks like a hash and is that of no password. Nothing is hashed for it: that would take its
+/// memory before anybody has signed in.
+fn decoy(params: &Params) -> argon2::password_hash::Result<String> {
+    let decoy = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params)?,
+        salt: Some(Salt::new(&rand::random::<[u8; 16]>())?),
+        hash: Some(Output::new(&rand::random::<[u8; Params::DEFAULT_OUTPUT_LEN]>())?),
+    };
+    Ok(decoy.to_string())
+}
+
 fn hash(argon2: &Argon2<'_>, password: &str) -> argon2::password_hash::Result<String> {
     Ok(argon2.hash_password(password.as_bytes())?.to_string())
 }
@@ -139,7 +152,12 @@ mod tests {
                 .unwrap();
             assert_eq!(found, matches, "{password:?}");
         }
-        // The decoy's own password opens nothing.
+        // The decoy costs the same, and nothing opens it.
+        let parts = |hash: &str| hash.split('$').map(str::to_owned).collect::<Vec<_>>();
+        let (decoy, hash) = (parts(&hasher.decoy), parts(&hash));
+        assert_eq!(decoy[..4], hash[..4]);
+        let lengths = |parts: &[String]| parts.iter().map(String::len).collect::<Vec<_>>();
+        assert_eq!(lengths(&decoy), lengths(&hash));
         let turn = hasher.turn().await.unwrap();
         assert!(!turn.verify(String::new(), None).await.unwrap().0);
     }
