@@ -207,8 +207,19 @@ pub async fn bulk(
         .buffer_unordered(QUESTIONS_AT_ONCE)
         .try_collect()
         .await?;
+    if !asked.is_empty() {
+        let tables = ["users", "questions", "choices", "search_terms"];
+        db.analyze(&tables).await?;
+    }
     if amount.ballots > 0 {
         vote(db, ballot_box, &asked, &authors, amount.ballots).await?;
+        let tables = [
+            "ballots",
+            "ballot_marks",
+            "question_shards",
+            "choice_shards",
+        ];
+        db.analyze(&tables).await?;
     }
     Ok(password)
 }

@@ -89,8 +89,14 @@ impl State {
             ids.push(&[*question], &[*ballots]);
         }
         let rows = db::rows(transaction, "r", &[Column::Id("id")]);
-        let questions = format!("SELECT * FROM questions WHERE id IN (SELECT id FROM {rows})");
-        let choices = format!("SELECT * FROM choices WHERE question_id IN (SELECT id FROM {rows})");
+        let questions = format!(
+            "SELECT * FROM questions WHERE {}",
+            db::among(transaction, "id", &rows)
+        );
+        let choices = format!(
+            "SELECT question_id, id FROM choices WHERE {}",
+            db::among(transaction, "question_id", &rows)
+        );
         let sql = format!(
             "SELECT {}, {}",
             db::documents(transaction, &COLUMNS, &questions),

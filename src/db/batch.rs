@@ -63,6 +63,16 @@ pub fn rows(db: &impl ConnectionTrait, alias: &str, columns: &[Column]) -> Strin
     format!("(SELECT {} FROM {source}) AS {alias}", fields.join(", "))
 }
 
+/// A condition: `column` is one of the ids in `rows`.
+pub fn among(db: &impl ConnectionTrait, column: &str, rows: &str) -> String {
+    match db.get_database_backend() {
+        // PostgreSQL takes a parameter for a hundred rows, and reads a table of a few thousand
+        // from end to end rather than look up so many. An array is taken for ten.
+        DbBackend::Postgres => format!("{column} = ANY(ARRAY(SELECT id FROM {rows}))"),
+        _ => format!("{column} IN (SELECT id FROM {rows})"),
+    }
+}
+
 fn json_table(columns: &[Column]) -> String {
     let columns: Vec<String> = columns
         .iter()

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use crate::failure::Failure;
 use link::{Hold, Link};
 
-pub use batch::{Column, Rows, documents, ids, read_documents, rows};
+pub use batch::{Column, Rows, among, documents, ids, read_documents, rows};
 pub use connect::ConnectError;
 pub use dialect::{adding, delete, insert_missing, integer, lock, lock_rows, set, statement};
 pub use error::is_unique_violation;
@@ -123,6 +123,18 @@ impl Db {
                 Err(failure)
             }
         }
+    }
+
+    /// Tells the planner what is in these tables now, as after loading much. By itself it learns
+    /// that a minute later, or has no need to.
+    ///
+    /// Never of an empty table: PostgreSQL would go on reading it from end to end as it grows.
+    pub async fn analyze(&self, tables: &[&str]) -> Result<(), DbErr> {
+        if self.reader.0.engine == DbBackend::Postgres {
+            let sql = format!("ANALYZE {}", tables.join(", "));
+            self.reader.execute_unprepared(&sql).await?;
+        }
+        Ok(())
     }
 
     /// Whether the database answers. Unlike other calls, this one does not wait for it.

@@ -35,8 +35,8 @@ impl ActiveModelBehavior for ActiveModel {}
 pub fn take(db: &impl ConnectionTrait, script: &mut Script, questions: &Rows, slot: i32) {
     let sql = format!(
         "INSERT INTO question_shards (question_id, shard, seq, ballots) \
-         SELECT q.id, ?, 1, r.ballots FROM {} JOIN questions q ON q.id = r.id WHERE true \
-         ORDER BY q.id {}",
+         SELECT r.id, ?, 1, r.ballots FROM {} \
+         WHERE r.id = (SELECT q.id FROM questions q WHERE q.id = r.id) ORDER BY r.id {}",
         db::rows(
             db,
             "r",

@@ -47,13 +47,15 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
            COALESCE((SELECT SUM(s.seq) FROM question_shards s WHERE s.question_id = q.id), 0) \
              AS version \
          FROM questions q JOIN users u ON u.id = q.author_id \
-         WHERE q.id IN (SELECT id FROM {rows})"
+         WHERE {}",
+        db::among(db, "q.id", &rows)
     );
     let choices = format!(
         "SELECT c.*, \
            COALESCE((SELECT SUM(s.votes) FROM choice_shards s WHERE s.choice_id = c.id), 0) \
              AS votes \
-         FROM choices c WHERE c.question_id IN (SELECT id FROM {rows})"
+         FROM choices c WHERE {}",
+        db::among(db, "c.question_id", &rows)
     );
     let sql = format!(
         "SELECT {}, {}",
@@ -89,9 +91,9 @@ pub async fn versions(
 ) -> Result<HashMap<Uuid, i64>, DbErr> {
     let sql = format!(
         "SELECT s.question_id, {} AS version FROM question_shards s \
-         WHERE s.question_id IN (SELECT id FROM {}) GROUP BY s.question_id",
+         WHERE {} GROUP BY s.question_id",
         db::integer(db, "SUM(s.seq)"),
-        db::rows(db, "r", &[Column::Id("id")]),
+        db::among(db, "s.question_id", &db::rows(db, "r", &[Column::Id("id")])),
     );
     let wanted = db::ids(ids.iter().copied()).to_value();
     let rows = db.query_all_raw(db::statement(db, &sql, [wanted])).await?;
