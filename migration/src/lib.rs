@@ -12,6 +12,7 @@ mod m0004_ballots;
 mod m0005_tallies;
 mod m0006_limits;
 mod m0007_locks;
+mod m0008_search;
 mod table;
 
 /// Brings a database's schema up, down, or tells where it stands.
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_tallies::Migration),
             Box::new(m0006_limits::Migration),
             Box::new(m0007_locks::Migration),
+            Box::new(m0008_search::Migration),
         ]
     }
 }

@@ -105,7 +105,7 @@ pub async fn create(db: &Db, clock: &Clock, author: Uuid, draft: Draft) -> Resul
         choice::Entity::insert_many(rows)
             .exec_without_returning(&transaction)
             .await?;
-        store_terms(&transaction, question.id, terms).await
+        store_terms(&transaction, question.id, created_at, terms).await
     })
     .await?;
     Ok(question.id)
@@ -154,7 +154,7 @@ pub async fn update(
         }
         if after.question_text != before.question_text {
             let terms = search::terms(&after.question_text);
-            store_terms(&transaction, id, &terms).await?;
+            store_terms(&transaction, id, before.created_at, &terms).await?;
         }
         save(&transaction, after, now).await
     })
@@ -351,6 +351,7 @@ fn contradictions_of_change(
 async fn store_terms(
     transaction: &Transaction,
     question: Uuid,
+    created_at: Time,
     terms: &std::collections::BTreeSet<String>,
 ) -> Result<(), Failure> {
     term::Entity::delete_many()
@@ -362,6 +363,7 @@ async fn store_terms(
     }
     let rows = terms.iter().map(|term| term::ActiveModel {
         term: Set(term.clone()),
+        created_at: Set(created_at),
         question_id: Set(question),
     });
     term::Entity::insert_many(rows)

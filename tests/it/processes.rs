@@ -125,6 +125,16 @@ async fn migrations_go_up_and_down_and_up_again() {
         (count(&down, "applied "), count(&down, "pending ")),
         (steps - 1, 1)
     );
+    run(&["migrate", "up"]);
+    let server = Server::start(folder.path(), &[]);
+    let search = format!("{}/api/v1/questions?q=good", server.address);
+    let found = send(client().get(search)).await.expect(200);
+    assert_eq!(
+        found.json["data"][0]["question_text"],
+        "What makes a good poll?"
+    );
+    drop(server);
+
     let all = steps.to_string();
     assert_eq!(
         count(&run(&["migrate", "down", "--steps", &all]), "pending "),

@@ -686,6 +686,31 @@ async fn all_words_must_match_in_chinese_and_in_english() {
 }
 
 #[tokio::test]
+async fn a_search_has_pages_in_every_order() {
+    let (_app, author) = TestApp::with_user("lucy").await;
+    let mut found = Vec::new();
+    for (text, matches) in [
+        ("Red wine?", true),
+        ("White wine?", false),
+        ("A wine as red as this?", true),
+        ("Red bread?", false),
+        ("Wine, red or rosé?", true),
+    ] {
+        let question = ask(&author, text).await;
+        if matches {
+            found.push(question.id);
+        }
+    }
+    for sort in ["created_at", "closes_at", "-created_at"] {
+        if sort == "-created_at" {
+            found.reverse();
+        }
+        let path = format!("/questions?limit=1&q=red+wine&sort={sort}");
+        assert_eq!(all_ids(&author, &path).await, found, "{sort}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_list_does_not_know_is_refused() {
     let (app, author) = TestApp::with_user("lucy").await;
     for _ in 0..2 {
