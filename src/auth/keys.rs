@@ -11,6 +11,7 @@ use sea_orm::{
     EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::key::{self, BadKey, Key};
@@ -21,7 +22,8 @@ use crate::config;
 use crate::db::{Db, MigrateError};
 use crate::failure::Failure;
 
-/// How often at most a token with an unknown key makes the process look for new ones.
+/// How often at most tokens with unknown keys make the process look for new ones. Until then they
+/// wait: they may have been signed with a key that is newer than the last look.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long after a rotation other processes may still sign with the old key.
@@ -58,7 +60,7 @@ pub struct Keys {
     db: Db,
     clock: Clock,
     ring: ArcSwap<Ring>,
-    last_look: Mutex<Time>,
+    last_look: Mutex<Instant>,
 }
 
 struct Ring {
@@ -91,7 +93,7 @@ impl Keys {
             .await?;
         Ok(Keys {
             ring: ArcSwap::from_pointee(Ring::read(&rows)?),
-            last_look: Mutex::new(now),
+            last_look: Mutex::new(Instant::now()),
             db,
             clock,
         })
@@ -107,10 +109,14 @@ impl Keys {
         if let Some(key) = self.ring.load().by_id.get(&id) {
             return Ok(Some(key.clone()));
         }
+        let asked = Instant::now();
         let mut last_look = self.last_look.lock().await;
-        if self.clock.now().since(*last_look) >= LOOK_INTERVAL {
+        // All who have asked before a look share it.
+        if *last_look < asked {
+            sleep_until(*last_look + LOOK_INTERVAL).await;
+            let began = Instant::now();
             self.refresh().await?;
-            *last_look = self.clock.now();
+            *last_look = began;
         }
         Ok(self.ring.load().by_id.get(&id).cloned())
     }
