@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::app::send;
 use crate::support::crowd::{CHEAP_PASSWORDS, all_at_once, crowd};
-use crate::support::live::{Event, Events, Socket, Stream, WAYS, Way, watch};
+use crate::support::live::{Event, Events, Socket, Stream, WAYS, Way, no_watch, watch};
 use crate::support::redis::Redis;
 use crate::support::{Question, Server, TestApp, User, amount, eventually};
 
@@ -22,7 +22,7 @@ async fn open(app: &TestApp, way: Way, question: &Question, who: Option<&User>) 
 
 /// Expects that the results are refused, in both ways.
 async fn refused(app: &TestApp, question: &Question, who: Option<&User>, problem: &str) {
-    send(watch(&app.address, question, who))
+    send(no_watch(&app.address, question, who))
         .await
         .problem(problem);
     let mut socket = Socket::open(&app.address, question).await;
@@ -75,6 +75,23 @@ async fn a_watcher_sees_the_results_at_once_and_after_each_change() {
         let fourth = stream.event().await;
         assert_eq!(fourth.data["choices"][2]["choice_text"], "c");
     }
+}
+
+#[tokio::test]
+async fn ballots_of_the_own_process_need_no_polling() {
+    const POLL: Duration = Duration::from_secs(10);
+    let app = TestApp::with(&[("live.poll_interval", "10s")]).await;
+    let author = app.user("lucy").await;
+    let question = author.ask(&["a", "b"], json!({})).await;
+    let mut stream = open(&app, Way::Events, &question, None).await;
+    stream.event().await;
+    let begun = Instant::now();
+    for turn in 1..=5 {
+        author.vote(&question, &[turn % 2]).await;
+        let event = stream.event().await;
+        assert_eq!(event.data["choices"][turn % 2]["votes"], 1);
+    }
+    assert!(begun.elapsed() < POLL * 4, "it was polled each time");
 }
 
 #[tokio::test]
@@ -179,15 +196,18 @@ async fn a_deletion_is_the_end_for_everyone() {
     let (app, author) = TestApp::with_user("lucy").await;
     for way in WAYS {
         let question = author.ask(&["a", "b"], json!({})).await;
-        let streams = [
+        let mut streams = [
             open(&app, way, &question, None).await,
             open(&app, way, &question, Some(&author)).await,
         ];
+        for stream in &mut streams {
+            assert_eq!(stream.event().await.ballots(), 0);
+        }
         author.delete(&question.path).await.expect(204);
         for stream in streams {
             assert_eq!(stream.rest().await.1, "deleted");
         }
-        send(watch(&app.address, &question, None))
+        send(no_watch(&app.address, &question, None))
             .await
             .problem("not_found");
         let refused = Socket::try_open(&app.address, &question, &[]).await;
@@ -294,7 +314,7 @@ async fn only_who_may_read_the_results_may_watch_them() {
         path: format!("/questions/{}", author.id),
         choices: Vec::new(),
     };
-    send(watch(&app.address, &nowhere, None))
+    send(no_watch(&app.address, &nowhere, None))
         .await
         .problem("not_found");
 }
@@ -487,7 +507,8 @@ fn servers(folder: &Path, count: usize, redis: Option<&Redis>) -> Vec<Server> {
     let url = redis.map(|redis| format!("share.redis_url={}", redis.url()));
     let mut arguments = CHEAP_PASSWORDS.to_vec();
     if let Some(url) = &url {
-        arguments.extend(["--set", url]);
+        // What they tell each other has to do: the database is asked every hundred seconds.
+        arguments.extend(["--set", url, "--set", "live.poll_interval=10s"]);
     }
     (0..count)
         .map(|_| Server::start(folder, &arguments))
@@ -587,7 +608,7 @@ async fn so_many_may_watch_and_no_more() {
             open(&app, Way::Events, &question, None).await,
             open(&app, Way::Socket, &question, None).await,
         ];
-        let refused = send(watch(&app.address, &question, None)).await;
+        let refused = send(no_watch(&app.address, &question, None)).await;
         let refused = refused.expect(503).problem("overloaded");
         assert_eq!(refused.json["detail"], detail);
         assert_eq!(refused.header("retry-after"), "1");

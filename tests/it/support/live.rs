@@ -91,12 +91,16 @@ impl Stream {
         }
     }
 
-    /// The next event; nothing when the stream is over.
+    /// The next event; nothing when the stream is over. Heartbeats are no reason to wait longer.
     pub async fn next(&mut self) -> Option<Event> {
-        match self {
-            Stream::Events(events) => events.next().await,
-            Stream::Socket(socket) => socket.next().await,
-        }
+        let next = async {
+            match self {
+                Stream::Events(events) => events.next().await,
+                Stream::Socket(socket) => socket.next().await,
+            }
+        };
+        let next = tokio::time::timeout(PATIENCE, next).await;
+        next.expect("an event comes")
     }
 
     /// The next event, which has to come.
@@ -139,6 +143,11 @@ pub fn watch(address: &str, question: &Question, who: Option<&User>) -> RequestB
         Some(user) => request.bearer_auth(&user.access_token),
         None => request,
     }
+}
+
+/// The same where a refusal is expected: a stream that is opened all the same would not end.
+pub fn no_watch(address: &str, question: &Question, who: Option<&User>) -> RequestBuilder {
+    watch(address, question, who).timeout(PATIENCE)
 }
 
 /// A stream of Server-Sent Events.
@@ -289,7 +298,9 @@ impl Socket {
 
     /// Waits for the end; the code and reason with which the server closes.
     pub async fn close(mut self) -> (u16, String) {
-        while self.message().await.is_some() {}
+        let closing = async { while self.message().await.is_some() {} };
+        let closed = tokio::time::timeout(PATIENCE, closing).await;
+        closed.expect("it is closed");
         self.closed.expect("it is closed properly")
     }
 }
