@@ -112,7 +112,9 @@ fn decoy(params: &Params) -> argon2::password_hash::Result<String> {
         version: Some(Version::V0x13.into()),
         params: ParamsString::try_from(params)?,
         salt: Some(Salt::new(&rand::random::<[u8; 16]>())?),
-        hash: Some(Output::new(&rand::random::<[u8; Params::DEFAULT_OUTPUT_LEN]>())?),
+        hash: Some(Output::new(&rand::random::<
+            [u8; Params::DEFAULT_OUTPUT_LEN],
+        >())?),
     };
     Ok(decoy.to_string())
 }
