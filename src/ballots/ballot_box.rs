@@ -130,11 +130,13 @@ impl Counter {
                 if envelopes.recv_many(&mut arrived, self.batch).await == 0 {
                     return;
                 }
-            } else {
-                // Those that wait for an earlier ballot of the same voter take no room in the batch.
-                let room = self.queue.saturating_sub(waiting.len()).min(self.batch);
-                arrived.extend(std::iter::from_fn(|| envelopes.try_recv().ok()).take(room));
+                // Ballots that have arrived come first, so that they are in this batch, too.
+                tokio::task::yield_now().await;
             }
+            // Those that wait for an earlier ballot of the same voter take no room in the batch.
+            let room = self.queue.saturating_sub(waiting.len() + arrived.len());
+            let more = std::iter::from_fn(|| envelopes.try_recv().ok());
+            arrived.extend(more.take(room.min(self.batch)));
             waiting.extend(arrived.drain(..));
             self.queued.set((envelopes.len() + waiting.len()) as f64);
             self.count(next_batch(&mut waiting, self.batch)).await;

@@ -113,6 +113,8 @@ where
     /// Queries for those who wait, and again for those who came meanwhile, until nobody did.
     async fn serve(self: Arc<Self>) {
         loop {
+            // Requests that have arrived come first, so that they are in this query, too.
+            tokio::task::yield_now().await;
             let Some((keys, waiters)) = self.state().next(self.most) else {
                 return;
             };
