@@ -68,16 +68,6 @@ fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether a Galera node lost its cluster while it committed: the others may have it all the same.
-fn is_half_committed(error: &sqlx::Error) -> bool {
-    const ERROR_DURING_COMMIT: u16 = 1180;
-    let sqlx::Error::Database(error) = error else {
-        return false;
-    };
-    let error = error.try_downcast_ref::<MySqlDatabaseError>();
-    error.is_some_and(|error| error.number() == ERROR_DURING_COMMIT)
-}
-
 /// Whether connecting may succeed later, unlike with a wrong password.
 pub(super) fn may_pass(error: &sqlx::Error) -> bool {
     match error {
@@ -103,14 +93,14 @@ pub(super) fn may_be_tried_again(failure: &Failure) -> bool {
     failure.code != Code::OutcomeUnknown && db_error(failure).is_some_and(is_temporary)
 }
 
-/// An error of the commit itself. Where the connection died, or a node its cluster, nobody knows
-/// what became of it.
+/// An error of the commit itself. That of a conflict says that nothing was committed. After any
+/// other nobody knows: the connection may have died, a Galera node may have lost the others, which
+/// have it, or a disk may not say what it has kept.
 pub(super) fn at_commit(error: DbErr) -> Failure {
-    if sqlx_error(&error).is_some_and(|error| is_lost(error) || is_half_committed(error)) {
-        return unknown("The connection to the database was lost during the commit.")
-            .caused_by(error);
+    if sqlx_error(&error).is_some_and(|error| is_transient(error) && !is_lost(error)) {
+        return Failure::from(error);
     }
-    Failure::from(error)
+    unknown("The database failed during the commit.").caused_by(error)
 }
 
 /// Something may have been committed or not.
@@ -177,7 +167,7 @@ mod tests {
         assert_eq!(Failure::from(died()).code, Code::Overloaded);
         assert!(may_be_tried_again(&Failure::from(died())));
         let mistake = || execution(sqlx::Error::RowNotFound);
-        assert_eq!(at_commit(mistake()).code, Code::Internal);
+        assert_eq!(at_commit(mistake()).code, Code::OutcomeUnknown);
         assert_eq!(Failure::from(mistake()).code, Code::Internal);
         assert!(!may_be_tried_again(&Failure::from(mistake())));
     }

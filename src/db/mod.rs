@@ -75,7 +75,7 @@ impl Db {
     ///
     /// Begins anew, a bounded number of times, when the transaction loses against another one, or
     /// its connection before the commit: `verb` must do nothing that a rollback does not undo. A
-    /// connection that is lost during the commit gives [`Code::OutcomeUnknown`](crate::failure::Code::OutcomeUnknown).
+    /// commit that fails in another way gives [`Code::OutcomeUnknown`](crate::failure::Code::OutcomeUnknown).
     ///
     /// Written `db.write(|transaction| async move { … })`; what the block uses from outside must
     /// be a reference or `Copy`. (An async closure would read better, but the compiler cannot yet
