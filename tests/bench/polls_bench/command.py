@@ -79,6 +79,8 @@ def read_options():
     parser.add_argument("--users", type=int, default=400_000,
                         help="voters of polls: more than ballots in one measurement")
     parser.add_argument("--peer-users", type=int, default=100_000, help="voters of each peer")
+    parser.add_argument("--parts", type=names(growth.PARTS), default=growth.PARTS, metavar="A,B",
+                        help="with --growth: what grows; " + ", ".join(growth.PARTS))
     parser.add_argument("--largest", type=int, default=10_000_000,
                         help="with --growth: how many ballots at most; a tenth as many questions")
     parser.add_argument("--data", help="where the databases are meanwhile; default: the system's temporary folder")

@@ -8,14 +8,14 @@ from . import chart
 from .contenders import Polls, questions_at
 from .engines import ENGINES
 from .measure import TITLES, load
-from .processes import stop_with
 
+PARTS = ["clients", "choices", "questions", "ballots"]
 CLIENTS = [1, 4, 16, 64, 256, 1024]
 CHOICES = [2, 5, 10, 20, 50, 100]
 AT = 64
 
-# Voters of their own in each step, so that nobody votes twice.
-VOTERS = 100_000
+# More than vote in one measurement. Each has a question of its own.
+VOTERS = 250_000
 
 # A word that every question has, and one that few have.
 SEARCHES = {"search, common word": "sample", "search, rare word": "7"}
@@ -93,9 +93,11 @@ def powers(first, last):
 
 
 def run(options, folder, say):
-    outcome = []
+    file = options.output / "growth.json"
+    # What was measured before stays, but for what is measured again.
+    series = json.loads(file.read_text())["series"] if file.exists() else []
     for name in options.engines:
-        for part in ("clients", "choices", "questions", "ballots"):
+        for part in options.parts:
             here = folder / f"{name}-{part}"
             here.mkdir(mode=0o755)
             with contextlib.ExitStack() as running:
@@ -108,21 +110,20 @@ def run(options, folder, say):
                 say("recount")
                 polls.check()
             shutil.rmtree(here, ignore_errors=True)
-            outcome += [
+            found = [
                 {"engine": name, "grows": grows, "workload": workload, "points": points}
                 for (grows, workload), points in grower.series.items()
             ]
-    if not outcome:
-        stop_with("nothing was measured")
-    (options.output / "growth.json").write_text(json.dumps({"series": outcome}, indent=2) + "\n")
-    for grows in dict.fromkeys(series["grows"] for series in outcome):
-        for workload in dict.fromkeys(one["workload"] for one in outcome if one["grows"] == grows):
-            draw(options.output, outcome, grows, workload)
-    show(outcome)
+            show(found)
+            series = [one for one in series if (one["engine"], one["grows"]) != (name, part)] + found
+            file.write_text(json.dumps({"series": series}, indent=2) + "\n")
+    for grows in dict.fromkeys(one["grows"] for one in series):
+        for workload in dict.fromkeys(one["workload"] for one in series if one["grows"] == grows):
+            draw(options.output, series, grows, workload)
 
 
-def draw(folder, outcome, grows, workload):
-    found = [one for one in outcome if (one["grows"], one["workload"]) == (grows, workload)]
+def draw(folder, series, grows, workload):
+    found = [one for one in series if (one["grows"], one["workload"]) == (grows, workload)]
     title = f"{TITLES.get(workload, workload)} per second, as {grows} grow"
     lines = [
         (ENGINES[one["engine"]].title, [(point["x"], point["rate"]) for point in one["points"]])
@@ -132,8 +133,8 @@ def draw(folder, outcome, grows, workload):
     (folder / f"growth-{grows}-{name}.svg").write_text(chart.lines(title, grows, lines))
 
 
-def show(outcome):
-    for one in outcome:
+def show(series):
+    for one in series:
         points = one["points"]
         print(f"\n{ENGINES[one['engine']].title}: {one['workload']}, as {one['grows']} grow")
         for point in points:
