@@ -89,14 +89,10 @@ impl State {
             ids.push(&[*question], &[*ballots]);
         }
         let rows = db::rows(transaction, "r", &[Column::Id("id")]);
-        let questions = format!(
-            "SELECT * FROM questions WHERE {}",
-            db::among(transaction, "id", &rows)
-        );
-        let choices = format!(
-            "SELECT question_id, id FROM choices WHERE {}",
-            db::among(transaction, "question_id", &rows)
-        );
+        let among = |table, column| db::among(transaction, table, column, &rows);
+        let questions = format!("SELECT q.* {}", among("questions q", "q.id"));
+        let choices = among("choices c", "c.question_id");
+        let choices = format!("SELECT c.question_id, c.id {choices}");
         let sql = format!(
             "SELECT {}, {}",
             db::documents(transaction, &COLUMNS, &questions),

@@ -63,13 +63,17 @@ pub fn rows(db: &impl ConnectionTrait, alias: &str, columns: &[Column]) -> Strin
     format!("(SELECT {} FROM {source}) AS {alias}", fields.join(", "))
 }
 
-/// A condition: `column` is one of the ids in `rows`.
-pub fn among(db: &impl ConnectionTrait, column: &str, rows: &str) -> String {
+/// From a table those of its rows whose `column` is one of the ids in `rows`, which are called `r`
+/// and each there once: `SELECT c.id {}`. They are looked up, whatever the planner thinks.
+pub fn among(db: &impl ConnectionTrait, table: &str, column: &str, rows: &str) -> String {
     match db.get_database_backend() {
-        // PostgreSQL takes a parameter for a hundred rows, and reads a table of a few thousand
-        // from end to end rather than look up so many. An array is taken for ten.
-        DbBackend::Postgres => format!("{column} = ANY(ARRAY(SELECT id FROM {rows}))"),
-        _ => format!("{column} IN (SELECT id FROM {rows})"),
+        // A parameter is taken for a hundred rows, for which a table of a few thousand is rather
+        // read from end to end. An array is taken for ten.
+        DbBackend::Postgres => {
+            format!("FROM {table} WHERE {column} = ANY(ARRAY(SELECT id FROM {rows}))")
+        }
+        DbBackend::MySql => format!("FROM {rows} STRAIGHT_JOIN {table} ON {column} = r.id"),
+        _ => format!("FROM {table} WHERE {column} IN (SELECT id FROM {rows})"),
     }
 }
 

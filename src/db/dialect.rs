@@ -57,9 +57,9 @@ pub async fn lock_rows<const N: usize>(
     ids: &[&'static str; N],
     wanted: Vec<[Uuid; N]>,
 ) -> Result<Vec<[Uuid; N]>, DbErr> {
-    let lock = match db.get_database_backend() {
-        DbBackend::Postgres => "FOR NO KEY UPDATE OF t",
-        DbBackend::MySql => "FOR UPDATE",
+    let (join, lock) = match db.get_database_backend() {
+        DbBackend::Postgres => ("JOIN", "FOR NO KEY UPDATE OF t"),
+        DbBackend::MySql => ("STRAIGHT_JOIN", "FOR UPDATE"),
         // There is one writer.
         _ => return Ok(wanted),
     };
@@ -69,7 +69,7 @@ pub async fn lock_rows<const N: usize>(
     }
     let own = ids.map(|id| format!("t.{id}")).join(", ");
     let sql = format!(
-        "SELECT {own} FROM {} JOIN {table} t ON {} ORDER BY {own} {lock}",
+        "SELECT {own} FROM {} {join} {table} t ON {} ORDER BY {own} {lock}",
         id_rows(db, ids),
         same("t", ids),
     );
@@ -137,7 +137,10 @@ pub fn delete(db: &impl ConnectionTrait, table: &str, ids: &[&'static str]) -> S
     let rows = id_rows(db, ids);
     match db.get_database_backend() {
         // MariaDB would run a subquery for every row of the table.
-        DbBackend::MySql => format!("DELETE t FROM {table} t JOIN {rows} ON {}", same("t", ids)),
+        DbBackend::MySql => format!(
+            "DELETE t FROM {rows} STRAIGHT_JOIN {table} t ON {}",
+            same("t", ids)
+        ),
         _ => format!("DELETE FROM {table} WHERE {}", listed(ids, &rows)),
     }
 }
@@ -148,7 +151,8 @@ pub fn set(db: &impl ConnectionTrait, table: &str, column: &str, ids: &[&'static
     match db.get_database_backend() {
         // MySQL takes parameters in the order of the text, where the join comes first.
         DbBackend::MySql => format!(
-            "UPDATE (SELECT ? AS value) v, {table} t JOIN {rows} ON {} SET t.{column} = v.value",
+            "UPDATE (SELECT ? AS value) v STRAIGHT_JOIN {rows} STRAIGHT_JOIN {table} t ON {} \
+             SET t.{column} = v.value",
             same("t", ids)
         ),
         _ => format!(

@@ -40,22 +40,23 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
         return Ok(Vec::new());
     }
     let rows = db::rows(db, "r", &[Column::Id("id")]);
+    let among = |table, column| db::among(db, table, column, &rows);
     let questions = format!(
-        "SELECT q.*, u.name AS author_name, \
+        "SELECT q.*, \
+           (SELECT u.name FROM users u WHERE u.id = q.author_id) AS author_name, \
            COALESCE((SELECT SUM(s.ballots) FROM question_shards s WHERE s.question_id = q.id), 0) \
              AS ballot_count, \
            COALESCE((SELECT SUM(s.seq) FROM question_shards s WHERE s.question_id = q.id), 0) \
              AS version \
-         FROM questions q JOIN users u ON u.id = q.author_id \
-         WHERE {}",
-        db::among(db, "q.id", &rows)
+         {}",
+        among("questions q", "q.id")
     );
     let choices = format!(
         "SELECT c.*, \
            COALESCE((SELECT SUM(s.votes) FROM choice_shards s WHERE s.choice_id = c.id), 0) \
              AS votes \
-         FROM choices c WHERE {}",
-        db::among(db, "c.question_id", &rows)
+         {}",
+        among("choices c", "c.question_id")
     );
     let sql = format!(
         "SELECT {}, {}",
@@ -90,10 +91,14 @@ pub async fn versions(
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, i64>, DbErr> {
     let sql = format!(
-        "SELECT s.question_id, {} AS version FROM question_shards s \
-         WHERE {} GROUP BY s.question_id",
+        "SELECT s.question_id, {} AS version {} GROUP BY s.question_id",
         db::integer(db, "SUM(s.seq)"),
-        db::among(db, "s.question_id", &db::rows(db, "r", &[Column::Id("id")])),
+        db::among(
+            db,
+            "question_shards s",
+            "s.question_id",
+            &db::rows(db, "r", &[Column::Id("id")])
+        ),
     );
     let wanted = db::ids(ids.iter().copied()).to_value();
     let rows = db.query_all_raw(db::statement(db, &sql, [wanted])).await?;
