@@ -294,8 +294,10 @@ mod tests {
         let mut sizes = sizes.lock().unwrap().clone();
         sizes.sort_unstable();
         assert_eq!(sizes, [1, 1, 1, 1, 2, 8]);
-        let state = reader.inner.state();
-        assert_eq!((state.running, state.waiters.len()), (0, 0));
+        while reader.inner.state().running > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(reader.inner.state().waiters.len(), 0);
     }
 
     #[tokio::test]
