@@ -117,7 +117,16 @@ impl Db {
                     }
                 }
             }
-            Err(failure) => {
+            Err(mut failure) => {
+                // What fails in a transaction that was taken back means nothing: its first
+                // statements are missing.
+                if hold.pools.on_cluster() {
+                    let holds = hold.unless_lost(transaction.execute_unprepared(MARK_HOLDS));
+                    match holds.await? {
+                        Err(error) if error::is_temporary(&error) => failure = error.into(),
+                        _ => {}
+                    }
+                }
                 // The verb's failure says more than that of a rollback on a dead connection.
                 let _ = hold.unless_lost(transaction.rollback()).await;
                 Err(failure)
