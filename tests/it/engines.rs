@@ -2,14 +2,10 @@
 
 use std::fs;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 use crate::parity::{self, TRANSCRIPT};
-use crate::support::database::{Cluster, Database, GALERA, Kind, MARIADB, POSTGRES};
+use crate::support::database::{Cluster, Database, GALERA, Kind, MARIADB, POSTGRES, TURN};
 use crate::support::engine::SERVER;
-
-/// One at a time: the machine has enough to do.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// Tests whose subject is not the database, or that start servers of their own.
 const ELSEWHERE: [&str; 13] = [
@@ -45,7 +41,7 @@ fn run_everything_on(kind: &Kind) {
     let Some(program) = kind.installed() else {
         return;
     };
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = TURN.blocking_lock();
     let server = Database::start(kind, &program);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let answers = folder.path().join("answers");
@@ -78,7 +74,7 @@ fn several_processes_hold_together_on_three_galera_nodes() {
     let Some(program) = GALERA.installed() else {
         return;
     };
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = TURN.blocking_lock();
     let cluster = Cluster::start(&program, 3);
     let nodes: Vec<&str> = cluster.nodes.iter().map(|node| &*node.address).collect();
     run_on(&nodes.join(","), |command| {

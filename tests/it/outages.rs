@@ -18,13 +18,10 @@ use tokio::time::sleep;
 use crate::support::app::{Question, client, send, try_send};
 use crate::support::crowd::{Tally, all_at_once, crowd};
 use crate::support::database::{
-    Cluster, Database, GALERA, Kind, MARIADB, POSTGRES, promote, spare_of, standby_of,
+    Cluster, Database, GALERA, Kind, MARIADB, POSTGRES, TURN, promote, spare_of, standby_of,
 };
 use crate::support::patroni::Patroni;
 use crate::support::{Server, User, amount, engine, eventually, polls};
-
-/// One at a time: the machine has enough to do.
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 type Turn = MutexGuard<'static, ()>;
 

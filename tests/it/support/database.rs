@@ -13,6 +13,9 @@ use tempfile::TempDir;
 use super::engine;
 use super::require::{installed, program};
 
+/// Whole suites and outages take turns: nodes of a cluster that get no time leave each other.
+pub static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// How long a server may take to start. Others may keep the machine busy.
 const PATIENCE: Duration = Duration::from_secs(90);
 
