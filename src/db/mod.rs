@@ -100,13 +100,16 @@ impl Db {
         F: Future<Output = Result<T, Failure>> + Send,
     {
         let mut hold = self.reader.0.here().await?;
-        let (outcome, transaction) = hold.begin_and(verb).await??;
+        let (mut outcome, transaction) = hold.begin_and(verb).await??;
+        if hold.pools.on_cluster() {
+            let holds = hold.unless_lost(transaction.execute_unprepared(MARK_HOLDS));
+            // Neither success nor failure means anything where the first statements are missing.
+            if let Err(error) = holds.await? {
+                outcome = Err(error.into());
+            }
+        }
         match outcome {
             Ok(value) => {
-                if hold.pools.on_cluster() {
-                    hold.unless_lost(transaction.execute_unprepared(MARK_HOLDS))
-                        .await??;
-                }
                 let committed = hold.unless_lost(timeout(COMMIT, transaction.commit()));
                 match committed.await {
                     Ok(Ok(Ok(()))) => Ok(value),
@@ -117,16 +120,7 @@ impl Db {
                     }
                 }
             }
-            Err(mut failure) => {
-                // What fails in a transaction that was taken back means nothing: its first
-                // statements are missing.
-                if hold.pools.on_cluster() {
-                    let holds = hold.unless_lost(transaction.execute_unprepared(MARK_HOLDS));
-                    match holds.await? {
-                        Err(error) if error::is_temporary(&error) => failure = error.into(),
-                        _ => {}
-                    }
-                }
+            Err(failure) => {
                 // The verb's failure says more than that of a rollback on a dead connection.
                 let _ = hold.unless_lost(transaction.rollback()).await;
                 Err(failure)
