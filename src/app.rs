@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Method;
-use poem::{EndpointExt as _, IntoEndpoint as _, Route};
-use poem_openapi::{OpenApiService, Tags};
+use poem::Route;
+use poem_openapi::Tags;
 use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -170,7 +170,7 @@ pub fn document() -> serde_json::Value {
 }
 
 /// The API, as its handlers.
-fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> OpenApiService<Apis, ()> {
+fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
     let App {
         config,
         db,
@@ -180,7 +180,7 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> OpenApiService<
         ballot_box,
         ..
     } = app;
-    let apis = (
+    (
         AuthApi::new(authority.clone()),
         UsersApi::new(authority.clone()),
         QuestionsApi {
@@ -210,8 +210,7 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> OpenApiService<
             cors: Arc::new(Cors::new(&config.cors)),
             tasks,
         },
-    );
-    OpenApiService::new(apis, "polls", env!("CARGO_PKG_VERSION"))
+    )
 }
 
 /// Serves as configured until SIGTERM or SIGINT, then finishes what was begun.
@@ -304,7 +303,7 @@ fn endpoint(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) -> impl poem::Endpoint<Output = poem::Response> + 'static {
-    let service = api(app, views.clone(), hub, tasks.clone());
+    let api = api(app, views.clone(), hub, tasks.clone());
     let document = document();
     let routes = spec::operations(&document)
         .into_iter()
@@ -319,14 +318,14 @@ fn endpoint(
         let db = db.clone();
         async move { ready(&db).await }
     };
-    let router = Route::new()
-        .nest(PREFIX, service)
-        .nest(auth::api::WELL_KNOWN, auth::api::well_known());
+    let router = Route::new().nest(auth::api::WELL_KNOWN, auth::api::well_known());
     let router = spec::mount(router, &document, &app.config.http);
     let router = http::mount(router, check, stop, metrics, !app.config.web.enabled);
-    let router = web::mount(router, &app.config, views).data(app.authority.clone());
-    let router = router.into_endpoint().map_to_response();
-    http::stack(router, &app.config, routes, app.clock.clone(), tasks)
+    let router = web::mount(router, &app.config, views);
+    // In one piece: it is cloned for every request.
+    let authority = Arc::new(app.authority.clone());
+    let site = Arc::new(http::Split::new(api, router, authority));
+    http::stack(site, &app.config, routes, app.clock.clone(), tasks)
 }
 
 /// A question with all the text that it may have is larger than other bodies.

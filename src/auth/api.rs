@@ -1,5 +1,7 @@
 //! Tokens and sessions over HTTP.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, PRAGMA, USER_AGENT};
 use http::{Method, StatusCode};
@@ -568,7 +570,7 @@ pub fn well_known() -> Route {
 
 /// RFC 8414.
 #[handler]
-fn metadata(request: &Request, authority: Data<&Authority>) -> Json<serde_json::Value> {
+fn metadata(request: &Request, authority: Data<&Arc<Authority>>) -> Json<serde_json::Value> {
     let base = match authority.public_url() {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => own_address(request),
@@ -588,7 +590,7 @@ fn metadata(request: &Request, authority: Data<&Authority>) -> Json<serde_json::
 
 /// RFC 7517.
 #[handler]
-fn public_keys(authority: Data<&Authority>) -> Json<JwkSet> {
+fn public_keys(authority: Data<&Arc<Authority>>) -> Json<JwkSet> {
     Json(authority.public_keys())
 }
 
@@ -621,7 +623,10 @@ mod tests {
             // Swagger UI sends this where there is no client id.
             .header("authorization", "Basic Og==")
             .body(form.to_owned());
-        let response = api.data(authority.clone()).get_response(request).await;
+        let response = api
+            .data(Arc::new(authority.clone()))
+            .get_response(request)
+            .await;
         let status = response.status().as_u16();
         let unstored = response.header("cache-control") == Some("no-store");
         let body = response.into_body().into_vec().await.unwrap();
@@ -704,7 +709,7 @@ mod tests {
     #[tokio::test]
     async fn the_metadata_names_its_own_addresses() {
         let (_house, authority) = House::with(&[("auth.algorithm", "ES256")]).await;
-        let routes = well_known().data(authority);
+        let routes = well_known().data(Arc::new(authority));
         let get = async |path: &str| {
             let request = Request::builder()
                 .uri_str(path)

@@ -1,5 +1,7 @@
 //! Who may call a handler, as the type of an argument.
 
+use std::sync::Arc;
+
 use http::header::AUTHORIZATION;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
@@ -96,7 +98,7 @@ async fn signed_in(request: &Request) -> Result<Option<SignedIn>, Failure> {
     if headers.next().is_some() {
         return Err(unfit());
     }
-    let authority = request.data::<Authority>();
+    let authority = request.data::<Arc<Authority>>();
     let authority = authority.ok_or_else(|| Failure::internal("no Authority in the request"))?;
     authority.authenticate(token).await.map(Some)
 }
@@ -172,7 +174,7 @@ mod tests {
             async |name: &str| format!("Bearer {}", sign_in(&authority, name).await.access_token);
         let (user, admin) = (bearer("luxi").await, bearer("nanxi").await);
         let lower = user.replacen("Bearer", "bearer", 1);
-        let doors = OpenApiService::new(Doors, "doors", "1").data(authority.clone());
+        let doors = OpenApiService::new(Doors, "doors", "1").data(Arc::new(authority.clone()));
         let status = async |path: &str, headers: &[&str]| {
             let mut request = Request::builder().uri_str(path);
             for header in headers {

@@ -109,6 +109,11 @@ impl Keys {
         if let Some(key) = self.ring.load().by_id.get(&id) {
             return Ok(Some(key.clone()));
         }
+        // In a box: it is rare, and every request would have room for it.
+        Box::pin(self.look_for(id)).await
+    }
+
+    async fn look_for(&self, id: Uuid) -> Result<Option<Arc<Key>>, Failure> {
         let asked = Instant::now();
         let mut last_look = self.last_look.lock().await;
         // All who have asked before a look share it.

@@ -270,11 +270,12 @@ impl Authority {
         if self.revocations.staleness(self.clock.now()) <= most {
             return Ok(());
         }
+        // In a box: it is rare, and every request would have room for it.
         let caught_up = self
             .revocations
             .refresh_if_older(most, self.db.read(), &self.clock);
         let unknown = "It cannot be told at the moment which tokens were revoked.";
-        match tokio::time::timeout(CATCH_UP, caught_up).await {
+        match Box::pin(tokio::time::timeout(CATCH_UP, caught_up)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Failure::overloaded(unknown).caused_by(error)),
             Err(elapsed) => Err(Failure::overloaded(unknown).caused_by(elapsed)),

@@ -23,6 +23,7 @@ pub mod schema;
 pub mod serve;
 pub mod signals;
 pub mod spec;
+pub mod split;
 pub mod websocket;
 
 mod access;
@@ -37,14 +38,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::header::{
     ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING,
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use hyper::body::Body as _;
-use poem::{Body, Endpoint, Request, Response, Result};
+use poem::endpoint::DynEndpoint;
+use poem::{Body, Endpoint, Request, Response};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -55,7 +58,9 @@ pub use self::request_id::RequestId;
 pub use self::routes::{Operation, Routes};
 pub use self::serve::{Address, Bound, Connection, Listener, serve};
 pub use self::signals::stop_on_signals;
+pub use self::split::Split;
 
+use self::body_limit::Verdict;
 use self::client::TrustedProxies;
 use self::cors::Cors;
 use self::negotiate::Coding;
@@ -103,18 +108,15 @@ where
 }
 
 /// Puts the house around `endpoint`. Requests that change something run on `tasks`.
-pub fn stack<E>(
-    endpoint: E,
+pub fn stack(
+    endpoint: Arc<dyn DynEndpoint<Output = Response>>,
     config: &Config,
     routes: Routes,
     clock: Clock,
     tasks: TaskTracker,
-) -> Stack<E>
-where
-    E: Endpoint<Output = Response> + 'static,
-{
+) -> Stack {
     Stack {
-        inner: Arc::new(endpoint),
+        inner: endpoint,
         routes,
         clock,
         tasks,
@@ -130,8 +132,8 @@ where
 }
 
 /// The outermost endpoint. It never returns an error.
-pub struct Stack<E> {
-    inner: Arc<E>,
+pub struct Stack {
+    inner: Arc<dyn DynEndpoint<Output = Response>>,
     routes: Routes,
     clock: Clock,
     tasks: TaskTracker,
@@ -146,12 +148,12 @@ pub struct Stack<E> {
     access_log: bool,
 }
 
-impl<E: Endpoint<Output = Response> + 'static> Endpoint for Stack<E> {
+impl Endpoint for Stack {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         let id = RequestId::of(request.headers(), &self.clock);
-        Ok(id.clone().scope(self.answer(request, id)).await)
+        id.clone().scope(self.answer(request, id)).map(Ok)
     }
 }
 
@@ -179,7 +181,10 @@ impl Asked {
     }
 }
 
-impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
+/// What a handler comes to; nothing where it panics.
+type Outcome = Option<poem::Result<Response>>;
+
+impl Stack {
     /// Everything that happens to a request, in order.
     async fn answer(&self, mut request: Request, id: RequestId) -> Response {
         let began = Instant::now();
@@ -196,7 +201,10 @@ impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
         let asked = self.note(&request, route);
         let response = match self.answer_without_handler(&request, route) {
             Some(response) => response,
-            None => self.handle(request, route, &id).await,
+            None => match self.handle(request, route, &id) {
+                Ok((handling, verdict)) => answer_of(handling.await, &verdict),
+                Err(failure) => problem::render(&failure),
+            },
         };
         let (response, bytes) = self.finish(response, &asked, &id).await;
 
@@ -270,48 +278,39 @@ impl<E: Endpoint<Output = Response> + 'static> Stack<E> {
         response
     }
 
-    /// Lets the handler answer, whatever it does.
-    async fn handle(
+    /// Hands the request to its handler. While that works nothing else holds the request: there
+    /// may be thousands of them, all waiting.
+    fn handle(
         &self,
         mut request: Request,
         route: Option<&Route>,
         id: &RequestId,
-    ) -> Response {
+    ) -> Result<(impl Future<Output = Outcome> + use<'_>, Verdict), Failure> {
         let operation = route.and_then(|route| route.operation(request.method()));
         if !operation.is_some_and(|operation| operation.takes_body) {
             drop(request.take_body());
         }
         let max_body = operation.and_then(|operation| operation.max_body);
         let max_body = max_body.unwrap_or(self.max_body);
-        let verdict = match body_limit::bound(&mut request, max_body, self.body_timeout) {
-            Ok(verdict) => verdict,
-            Err(fault) => return problem::render(&fault.into()),
-        };
+        let verdict = body_limit::bound(&mut request, max_body, self.body_timeout)?;
         if request.method() == Method::HEAD {
             request.set_method(Method::GET);
         }
-        let outcome = if request.method().is_safe() {
+        if request.method().is_safe() {
             let handled = AssertUnwindSafe(self.inner.call(request));
-            handled.catch_unwind().await.ok()
-        } else if self.tasks.len() >= self.max_tasks {
-            let failure = Failure::overloaded("Too many changes are under way.");
-            return problem::render(&failure);
-        } else {
-            // A client that hangs up must not stop a change halfway.
-            let inner = self.inner.clone();
-            let handled = id.clone().scope(async move { inner.call(request).await });
-            self.tasks.spawn(handled).await.ok()
-        };
-        let failed = match outcome {
-            Some(Ok(response)) if !is_bare_error(&response) => return response,
-            Some(Ok(response)) => problem::from_status(response.status()),
-            Some(Err(error)) => problem::from_error(error),
-            // The panic hook has logged it.
-            None => problem::from_status(StatusCode::INTERNAL_SERVER_ERROR),
-        };
-        let failure = verdict.fault().map_or(failed, Failure::from);
-        problem::log(&failure);
-        problem::render(&failure)
+            return Ok((
+                Either::Left(handled.catch_unwind().map(Result::ok)),
+                verdict,
+            ));
+        }
+        if self.tasks.len() >= self.max_tasks {
+            return Err(Failure::overloaded("Too many changes are under way."));
+        }
+        // A client that hangs up must not stop a change halfway.
+        let inner = self.inner.clone();
+        let handled = id.clone().scope(async move { inner.call(request).await });
+        let handled = self.tasks.spawn(handled).map(Result::ok);
+        Ok((Either::Right(handled), verdict))
     }
 
     /// Adds the headers that every answer has, compresses it, and tells the length of its body.
@@ -372,6 +371,20 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
     response.headers_mut().insert(name, value);
     response
+}
+
+/// What a handler answers, with a form of ours for what the framework or nobody has said.
+fn answer_of(outcome: Outcome, verdict: &Verdict) -> Response {
+    let failed = match outcome {
+        Some(Ok(response)) if !is_bare_error(&response) => return response,
+        Some(Ok(response)) => problem::from_status(response.status()),
+        Some(Err(error)) => problem::from_error(error),
+        // The panic hook has logged it.
+        None => problem::from_status(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let failure = verdict.fault().map_or(failed, Failure::from);
+    problem::log(&failure);
+    problem::render(&failure)
 }
 
 /// Whether the framework made this answer: handlers give their failures a form.

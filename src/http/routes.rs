@@ -142,7 +142,8 @@ impl Routes {
     }
 }
 
-fn is_in_api(path: &str) -> bool {
+/// Whether a path is the API's, be there something or not.
+pub(super) fn is_in_api(path: &str) -> bool {
     let rest = path.strip_prefix(API);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

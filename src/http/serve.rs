@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use http::header::CONNECTION;
 use http_body_util::BodyExt;
@@ -485,11 +486,11 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         }
     }
 
-    async fn answer(
+    fn answer(
         &self,
         request: http::Request<Incoming>,
         peer: RemoteAddr,
-    ) -> http::Response<BoxBody> {
+    ) -> impl Future<Output = http::Response<BoxBody>> {
         let (parts, body) = request.into_parts();
         // An empty body takes no memory this way.
         let body = if body.is_end_stream() {
@@ -499,7 +500,8 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         };
         let parts = RequestParts::from((parts, self.local.clone(), peer, Scheme::HTTP));
         let request = Request::from_parts(parts, body);
-        self.endpoint.get_response(request).await.into()
+        let answer = self.endpoint.call(request);
+        answer.map(|answer| answer.unwrap_or_else(|error| error.into_response()).into())
     }
 }
 

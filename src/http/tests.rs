@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use poem::endpoint::{make, make_sync};
+use poem::endpoint::{ToDynEndpoint, make, make_sync};
 use poem::{Route as Router, get, post, put};
 use reqwest::header::{ETAG, VARY};
 use serde_json::Value;
@@ -109,7 +109,7 @@ impl House {
             .at("/api/v1/ids/:id", put(make_sync(|_| ())));
         let router = mount(router, || async { Ok(()) }, shutdown.clone(), None, true);
         let stack = Stack {
-            inner: Arc::new(router),
+            inner: Arc::new(ToDynEndpoint(router)),
             routes: routes(),
             clock: Clock::default(),
             tasks: tasks.clone(),

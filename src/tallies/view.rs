@@ -203,7 +203,8 @@ impl Views {
             .collect();
         let voted = match caller {
             Some(caller) if !ids.is_empty() => {
-                ballots::on_any_of(self.db.read(), caller.id, ids).await?
+                // In a box: it is rare, and every request would have room for it.
+                Box::pin(ballots::on_any_of(self.db.read(), caller.id, ids)).await?
             }
             _ => Default::default(),
         };

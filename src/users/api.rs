@@ -609,7 +609,9 @@ mod tests {
         for (name, value) in headers {
             request = request.header(name.clone(), *value);
         }
-        let endpoint = api.into_endpoint().data(authority.clone());
+        let endpoint = api
+            .into_endpoint()
+            .data(std::sync::Arc::new(authority.clone()));
         let response = endpoint.get_response(request.body(body.to_string())).await;
         let (parts, body) = response.into_parts();
         let body = body.into_vec().await.unwrap();
