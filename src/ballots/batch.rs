@@ -93,31 +93,22 @@ impl State {
         let questions = format!("SELECT q.* {}", among("questions q", "q.id"));
         let choices = among("choices c", "c.question_id");
         let choices = format!("SELECT c.question_id, c.id {choices}");
-        let sql = format!(
-            "SELECT {}, {}",
-            db::documents(transaction, &COLUMNS, &questions),
-            db::documents(
-                transaction,
-                &[Column::Id("question_id"), Column::Id("id")],
-                &choices
-            ),
-        );
+        let choice = [Column::Id("question_id"), Column::Id("id")];
+        let sources = [(&COLUMNS[..], &*questions), (&choice, &choices)];
+        let sql = db::documents(transaction, &sources);
         let mut script = Script::default();
         slot::take(transaction, &mut script, &ids, slot);
         script.then(sql, [ids.to_value(), ids.to_value()]);
         let rows = script.rows(transaction).await?;
-        let row = rows
-            .first()
-            .ok_or(DbErr::RecordNotFound("the state of the batch".into()))?;
         let mut state = State {
             questions: HashMap::new(),
             choices: HashSet::new(),
         };
-        for document in db::read_documents::<Document>(row, 0)? {
+        for document in db::read_documents::<Document>(&rows, 0)? {
             let question = Question::try_from(document)?;
             state.questions.insert(question.id, question);
         }
-        for choice in db::read_documents::<ChoiceOf>(row, 1)? {
+        for choice in db::read_documents::<ChoiceOf>(&rows, 1)? {
             state.choices.insert((choice.question_id, choice.id));
         }
         Ok(state)

@@ -95,12 +95,10 @@ async fn read(
          JOIN ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id",
         keys = keys_source(db),
     );
-    let sql = format!("SELECT {}", db::documents(db, &MARK, &marks));
+    let sql = db::documents(db, &[(&MARK, &marks)]);
     let statement = db::statement(db, &sql, [rows.to_value()]);
-    let Some(row) = db.query_one_raw(statement).await? else {
-        return Ok(ballots);
-    };
-    for mark in db::read_documents::<Mark>(&row, 0)? {
+    let rows = db.query_all_raw(statement).await?;
+    for mark in db::read_documents::<Mark>(&rows, 0)? {
         ballots
             .entry((mark.question_id, mark.user_id))
             .or_insert_with(|| Ballot {

@@ -92,9 +92,35 @@ fn json_table(columns: &[Column]) -> String {
     format!("JSON_TABLE(?, '$[*]' COLUMNS ({}))", columns.join(", "))
 }
 
-/// An expression: the rows that `source` selects, as one JSON array of objects.
-pub fn documents(db: &impl ConnectionTrait, columns: &[Column], source: &str) -> String {
+/// A statement: what several sources select at one moment, each row a document. The columns of the
+/// first source come first, and so do its parameters. Read by [`read_documents`].
+pub fn documents(db: &impl ConnectionTrait, sources: &[(&[Column], &str)]) -> String {
     let engine = db.get_database_backend();
+    if engine == DbBackend::Sqlite {
+        let arrays = sources.iter().map(|(columns, source)| {
+            let object = object(engine, columns);
+            format!("(SELECT json_group_array({object}) FROM ({source}) AS d)")
+        });
+        return format!("SELECT {}", arrays.collect::<Vec<_>>().join(", "));
+    }
+    // Row by row: MariaDB would write all of a source into a table before it aggregates it.
+    let text = match engine {
+        DbBackend::Postgres => "text",
+        _ => "char",
+    };
+    let parts = sources.iter().enumerate().map(|(part, (columns, source))| {
+        let object = object(engine, columns);
+        let fields = (0..sources.len()).map(|field| match field == part {
+            true => format!("CAST({object} AS {text})"),
+            false => format!("CAST(NULL AS {text})"),
+        });
+        let fields = fields.collect::<Vec<_>>().join(", ");
+        format!("SELECT {fields} FROM ({source}) AS d")
+    });
+    parts.collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+fn object(engine: DbBackend, columns: &[Column]) -> String {
     let fields: Vec<String> = columns
         .iter()
         .map(|column| match column {
@@ -105,27 +131,31 @@ pub fn documents(db: &impl ConnectionTrait, columns: &[Column], source: &str) ->
             Column::Flag(name) => format!("'{name}', CASE WHEN {name} THEN 1 ELSE 0 END"),
         })
         .collect();
-    let fields = fields.join(", ");
-    // Nothing at all aggregates to NULL on the servers.
-    let array = match engine {
-        DbBackend::Postgres => {
-            format!("CAST(COALESCE(json_agg(json_build_object({fields})), '[]') AS text)")
-        }
-        DbBackend::MySql => {
-            format!("CAST(COALESCE(JSON_ARRAYAGG(JSON_OBJECT({fields})), '[]') AS char)")
-        }
-        _ => format!("json_group_array(json_object({fields}))"),
+    let function = match engine {
+        DbBackend::Postgres => "json_build_object",
+        _ => "json_object",
     };
-    format!("(SELECT {array} FROM ({source}) AS d)")
+    format!("{function}({})", fields.join(", "))
 }
 
-/// Reads the [`documents`] in a row's column.
+/// Reads what the source at `part` has selected.
 pub fn read_documents<T: DeserializeOwned>(
-    row: &QueryResult,
-    index: usize,
+    rows: &[QueryResult],
+    part: usize,
 ) -> Result<Vec<T>, DbErr> {
-    let json: String = row.try_get_by_index(index)?;
-    serde_json::from_str(&json).map_err(|error| DbErr::Json(error.to_string()))
+    let invalid = |error: serde_json::Error| DbErr::Json(error.to_string());
+    let mut documents = Vec::new();
+    for row in rows {
+        let json: Option<String> = row.try_get_by_index(part)?;
+        match json.as_deref() {
+            None => {}
+            Some(array) if array.starts_with('[') => {
+                documents.extend(serde_json::from_str::<Vec<T>>(array).map_err(invalid)?);
+            }
+            Some(object) => documents.push(serde_json::from_str(object).map_err(invalid)?),
+        }
+    }
+    Ok(documents)
 }
 
 /// Rows for [`rows`], written as the JSON that it reads.

@@ -58,22 +58,17 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
          {}",
         among("choices c", "c.question_id")
     );
-    let sql = format!(
-        "SELECT {}, {}",
-        db::documents(db, &[&COLUMNS[..], &BESIDE].concat(), &questions),
-        db::documents(db, &CHOICE, &choices),
-    );
+    let question = [&COLUMNS[..], &BESIDE].concat();
+    let sql = db::documents(db, &[(&question, &questions), (&CHOICE, &choices)]);
     let wanted = db::ids(ids.iter().copied()).to_value();
     let statement = db::statement(db, &sql, [wanted.clone(), wanted]);
-    let Some(row) = db.query_one_raw(statement).await? else {
-        return Ok(Vec::new());
-    };
+    let rows = db.query_all_raw(statement).await?;
     let mut polls: HashMap<Uuid, Poll> = HashMap::with_capacity(ids.len());
-    for row in db::read_documents::<QuestionRow>(&row, 0)? {
+    for row in db::read_documents::<QuestionRow>(&rows, 0)? {
         let poll = row.poll()?;
         polls.insert(poll.question.id, poll);
     }
-    for row in db::read_documents::<ChoiceRow>(&row, 1)? {
+    for row in db::read_documents::<ChoiceRow>(&rows, 1)? {
         if let Some(poll) = polls.get_mut(&row.question_id) {
             poll.choices.push(row.choice());
         }
