@@ -77,7 +77,12 @@
 //!   it reads the 21 rows of its page among any number.
 //! - **SQLite's thread is asked rarely**: each statement, and each row of an answer, costs two
 //!   switches of threads. So several statements go together ([`db::Script`]), and many rows come
-//!   back as one ([`db::documents`]).
+//!   back as one ([`db::documents`]). On the servers they come one by one: MariaDB would first
+//!   write them into a table, and reads a question in half of the time without.
+//! - **A request that waits takes little room.** Hundreds wait for a shared query or commit, and
+//!   what each holds has to be in the processor's cache again when it goes on. So a request goes
+//!   to its handler with as little around it as can be ([`http::Split`], `Stack::handle`), and
+//!   what is rarely awaited is in a box: hot reads × 1.1 on SQLite with 64 clients.
 //! - **Answers are rendered once** for all who share a read, compressed ones too.
 //!
 //! # What was tried and dropped
@@ -93,6 +98,8 @@
 //! - An allocator that gives memory back at once (`MIMALLOC_PURGE_DELAY=0`): ballots × 0.7 for
 //!   half of the memory.
 //! - Huge pages for the allocator: 20 MiB more and no ballot more.
+//! - Link-time optimisation of everything at once (`lto = "fat"`): reads × 1.02, ballots × 1.00,
+//!   for a build that takes half as long again.
 
 pub mod app;
 pub mod auth;

@@ -153,7 +153,10 @@ pub struct Amount {
 /// How many rows go into one transaction.
 const BATCH: u32 = 500;
 
-/// How many questions are made at once, and how many ballots are cast: those that are under way
+/// How many questions go into one transaction, with all their choices.
+const QUESTIONS: usize = 50;
+
+/// How many questions are read at once, and how many ballots are cast: those that are under way
 /// together share commits.
 const QUESTIONS_AT_ONCE: usize = 16;
 const BALLOTS_AT_ONCE: usize = 2000;
@@ -191,22 +194,22 @@ pub async fn bulk(
         })
         .await?;
     }
-    let asked = (0..amount.questions).zip(authors.iter().cycle());
-    let asked = stream::iter(asked.map(async |(index, author)| {
-        let draft = draft(
-            format!("Sample question {index}: which one?"),
-            None,
-            (1..=amount.choices)
-                .map(|choice| format!("Choice {choice}"))
-                .collect(),
-            1,
-        );
-        questions::create(db, clock, *author, draft).await
-    }));
-    let asked: Vec<Uuid> = asked
-        .buffer_unordered(QUESTIONS_AT_ONCE)
-        .try_collect()
-        .await?;
+    let mut drafts = (0..amount.questions)
+        .zip(authors.iter().copied().cycle())
+        .map(|(index, author)| {
+            let text = format!("Sample question {index}: which one?");
+            let choices = 1..=amount.choices;
+            let choices = choices.map(|choice| format!("Choice {choice}")).collect();
+            (author, draft(text, None, choices, 1))
+        });
+    let mut asked = Vec::new();
+    loop {
+        let some: Vec<_> = drafts.by_ref().take(QUESTIONS).collect();
+        if some.is_empty() {
+            break;
+        }
+        asked.extend(questions::create_all(db, clock, some).await?);
+    }
     if !asked.is_empty() {
         let tables = ["users", "questions", "choices", "search_terms"];
         db.analyze(&tables).await?;

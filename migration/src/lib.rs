@@ -13,6 +13,7 @@ mod m0005_tallies;
 mod m0006_limits;
 mod m0007_locks;
 mod m0008_search;
+mod m0009_status;
 mod table;
 
 /// Brings a database's schema up, down, or tells where it stands.
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_limits::Migration),
             Box::new(m0007_locks::Migration),
             Box::new(m0008_search::Migration),
+            Box::new(m0009_status::Migration),
         ]
     }
 }

@@ -91,9 +91,10 @@ async fn read(
     let marks = format!(
         "SELECT b.question_id, b.user_id, b.cast_at, b.updated_at, m.choice_id \
          FROM {keys} \
-         JOIN ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id \
-         JOIN ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id",
+         {join} ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id \
+         {join} ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id",
         keys = keys_source(db),
+        join = db::join(db),
     );
     let sql = db::documents(db, &[(&MARK, &marks)]);
     let statement = db::statement(db, &sql, [rows.to_value()]);
@@ -171,8 +172,9 @@ pub async fn voters_among(
     }
     let sql = format!(
         "SELECT b.user_id FROM {} \
-         JOIN ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id",
+         {} ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id",
         keys_source(db),
+        db::join(db),
     );
     let statement = db::statement(db, &sql, [keys.to_value()]);
     let rows = db.query_all_raw(statement).await?;

@@ -1,7 +1,7 @@
 //! Many rows as one value, in both directions.
 //!
-//! As a parameter, so that a batch is the same statement whatever its size. As a result, because
-//! SQLite's driver hands over each row by itself, at the price of two switches of threads.
+//! As a parameter, so that a batch is the same statement whatever its size. As a result on SQLite,
+//! whose driver hands over each row by itself, at the price of two switches of threads.
 
 use std::fmt::Write as _;
 

@@ -2,7 +2,8 @@
 
 use sea_orm::sea_query::LockType;
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, EntityTrait, QuerySelect as _, Select, Statement, Value,
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, JoinType, QuerySelect as _, Select, Statement,
+    Value,
 };
 use uuid::Uuid;
 
@@ -38,6 +39,23 @@ pub fn integer(db: &impl ConnectionTrait, expression: &str) -> String {
     }
 }
 
+/// Joins a large table to what leads to its rows, which is read first. MariaDB might begin with
+/// the table.
+pub fn join_type(db: &impl ConnectionTrait) -> JoinType {
+    match db.get_database_backend() {
+        DbBackend::MySql => JoinType::StraightJoin,
+        _ => JoinType::InnerJoin,
+    }
+}
+
+/// The word for [`join_type`].
+pub fn join(db: &impl ConnectionTrait) -> &'static str {
+    match join_type(db) {
+        JoinType::StraightJoin => "STRAIGHT_JOIN",
+        _ => "JOIN",
+    }
+}
+
 /// The query, keeping what it finds as it is until the transaction ends.
 ///
 /// Others may still refer to those rows: a ballot need not wait for a change of its question.
@@ -57,9 +75,9 @@ pub async fn lock_rows<const N: usize>(
     ids: &[&'static str; N],
     wanted: Vec<[Uuid; N]>,
 ) -> Result<Vec<[Uuid; N]>, DbErr> {
-    let (join, lock) = match db.get_database_backend() {
-        DbBackend::Postgres => ("JOIN", "FOR NO KEY UPDATE OF t"),
-        DbBackend::MySql => ("STRAIGHT_JOIN", "FOR UPDATE"),
+    let lock = match db.get_database_backend() {
+        DbBackend::Postgres => "FOR NO KEY UPDATE OF t",
+        DbBackend::MySql => "FOR UPDATE",
         // There is one writer.
         _ => return Ok(wanted),
     };
@@ -72,6 +90,7 @@ pub async fn lock_rows<const N: usize>(
         "SELECT {own} FROM {} {join} {table} t ON {} ORDER BY {own} {lock}",
         id_rows(db, ids),
         same("t", ids),
+        join = join(db),
     );
     let found = db.query_all_raw(statement(db, &sql, [rows.to_value()]));
     let mut locked = Vec::new();

@@ -13,7 +13,7 @@ use sqlx::{
     PgConnection, Postgres, Row as _,
 };
 
-use super::STATEMENTS;
+use super::{STATEMENT_LEVEL, STATEMENTS};
 use crate::config::{self, DatabaseUrl, Tls};
 
 /// For how long a statement waits for somebody else's lock, in seconds.
@@ -153,6 +153,7 @@ fn pool_options<D: sqlx::Database>(config: &config::Database) -> PoolOptions<D> 
 fn postgres(options: PgConnectOptions, config: &config::Database) -> PgConnectOptions {
     let options = options
         .disable_statement_logging()
+        .log_statements(STATEMENT_LEVEL)
         .statement_cache_capacity(STATEMENTS)
         .application_name("polls");
     let options = match config.tls {
@@ -172,6 +173,7 @@ fn postgres(options: PgConnectOptions, config: &config::Database) -> PgConnectOp
 fn mysql(options: MySqlConnectOptions, config: &config::Database) -> MySqlConnectOptions {
     let options = options
         .disable_statement_logging()
+        .log_statements(STATEMENT_LEVEL)
         .statement_cache_capacity(STATEMENTS);
     let options = match config.tls {
         None => options,

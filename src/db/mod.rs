@@ -29,7 +29,9 @@ use link::{Hold, Link};
 
 pub use batch::{Column, Rows, among, documents, ids, read_documents, rows};
 pub use connect::ConnectError;
-pub use dialect::{adding, delete, insert_missing, integer, lock, lock_rows, set, statement};
+pub use dialect::{
+    adding, delete, insert_missing, integer, join, join_type, lock, lock_rows, set, statement,
+};
 pub use error::is_unique_violation;
 pub use link::NoHost;
 pub use schema::{MigrateError, Step};
@@ -54,6 +56,9 @@ const COMMIT: Duration = Duration::from_secs(5);
 /// would be committed at once.)
 const MARK: &str = "SAVEPOINT begun";
 const MARK_HOLDS: &str = "RELEASE SAVEPOINT begun";
+
+/// Where `log.filter` lets `sqlx` through at this level, each statement is logged, without values.
+const STATEMENT_LEVEL: log::LevelFilter = log::LevelFilter::Debug;
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 256;

@@ -226,15 +226,15 @@ fn large(_: Request) -> Response {
         .body(format!("\"{}\"", "x".repeat(5000)))
 }
 
-async fn length(request: Request) -> Result<String> {
+async fn length(request: Request) -> poem::Result<String> {
     Ok(request.into_body().into_bytes().await?.len().to_string())
 }
 
-fn broken(_: Request) -> Result<()> {
+fn broken(_: Request) -> poem::Result<()> {
     Err(Failure::internal(std::io::Error::other("disk on fire")).into())
 }
 
-fn secret(_: Request) -> Result<()> {
+fn secret(_: Request) -> poem::Result<()> {
     Err(Failure::new(Code::Unauthenticated, "Sign in.").into())
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::Query;
-use sea_orm::{Condition, ExprTrait as _, QueryOrder as _, QuerySelect, Select};
+use sea_orm::sea_query::{Query, SelectStatement};
+use sea_orm::{Condition, ExprTrait as _, JoinType, Order};
 
 use super::{Status, entity, search, term};
 use crate::clock::Time;
@@ -40,61 +40,180 @@ pub async fn keys(
     limit: u64,
     now: Time,
 ) -> Result<Vec<Cursor>, DbErr> {
-    let (query, key, id) = match &filter.words {
-        Some(words) => {
-            let Some((first, others)) = rarest_first(db, search::query(words)).await? else {
-                return Ok(Vec::new());
-            };
-            let query = with_terms(first, others);
-            let key = match filter.sort {
-                Sort::NewestFirst | Sort::OldestFirst => of_term(term::Column::CreatedAt),
-                Sort::ClosesFirst => of_question(entity::Column::ClosesOrder),
-            };
-            (query, key, of_term(term::Column::QuestionId))
-        }
-        None => {
-            let key = match filter.sort {
-                Sort::NewestFirst | Sort::OldestFirst => entity::Column::CreatedAt,
-                Sort::ClosesFirst => entity::Column::ClosesOrder,
-            };
-            let id = of_question(entity::Column::Id);
-            (entity::Entity::find(), of_question(key), id)
-        }
+    let Some(listing) = Listing::of(db, filter, after).await? else {
+        return Ok(Vec::new());
     };
-    let order = match filter.sort {
-        Sort::NewestFirst => sea_orm::Order::Desc,
-        Sort::OldestFirst | Sort::ClosesFirst => sea_orm::Order::Asc,
-    };
-    let mut query = query
-        .select_only()
-        .column_as(key.clone(), "list_key")
-        .column_as(id.clone(), "list_id")
-        .filter(matches(filter, now))
-        .order_by(key.clone(), order.clone())
-        .order_by(id.clone(), order)
-        .limit(limit);
-    if let Some(Cursor {
-        key: last,
-        id: last_id,
-    }) = after
-    {
-        // MySQL finds its place in an index by a column, but not by a row.
-        let beyond = match filter.sort {
-            Sort::NewestFirst => key.clone().lte(last),
-            Sort::OldestFirst | Sort::ClosesFirst => key.clone().gte(last),
-        };
-        let row = Expr::tuple([key, id]);
-        let last = Expr::tuple([Expr::value(last), Expr::value(last_id)]);
-        query = query.filter(beyond).filter(match filter.sort {
-            Sort::NewestFirst => row.lt(last),
-            Sort::OldestFirst | Sort::ClosesFirst => row.gt(last),
-        });
+    let mut keys = Vec::new();
+    for part in parts(filter, now) {
+        keys.extend(listing.keys(db, part, limit).await?);
     }
-    let keys: Vec<(i64, Uuid)> = query.into_tuple().all(db).await?;
+    // A question may be sealed between two parts, and so be in both.
+    keys.sort_unstable();
+    keys.dedup();
+    if filter.sort == Sort::NewestFirst {
+        keys.reverse();
+    }
+    keys.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(keys
         .into_iter()
         .map(|(key, id)| Cursor { key, id })
         .collect())
+}
+
+/// A list but for the status that it asks for.
+struct Listing {
+    query: SelectStatement,
+    /// What it is sorted by.
+    key: Expr,
+    id: Expr,
+    order: Order,
+}
+
+impl Listing {
+    /// None where the list has nothing to look for.
+    async fn of(
+        db: &impl ConnectionTrait,
+        filter: &Filter,
+        after: Option<Cursor>,
+    ) -> Result<Option<Listing>, DbErr> {
+        let (mut query, key, id) = match &filter.words {
+            Some(words) => {
+                let Some((first, others)) = rarest_first(db, search::query(words)).await? else {
+                    return Ok(None);
+                };
+                let key = match filter.sort {
+                    Sort::NewestFirst | Sort::OldestFirst => of_term(term::Column::CreatedAt),
+                    Sort::ClosesFirst => of_question(entity::Column::ClosesOrder),
+                };
+                let id = of_term(term::Column::QuestionId);
+                (with_terms(db::join_type(db), first, others), key, id)
+            }
+            None => {
+                let key = match filter.sort {
+                    Sort::NewestFirst | Sort::OldestFirst => entity::Column::CreatedAt,
+                    Sort::ClosesFirst => entity::Column::ClosesOrder,
+                };
+                let id = of_question(entity::Column::Id);
+                let all = Query::select().from(entity::Entity).take();
+                (all, of_question(key), id)
+            }
+        };
+        query
+            .expr_as(key.clone(), "list_key")
+            .expr_as(id.clone(), "list_id")
+            .and_where(match filter.deleted {
+                true => entity::Column::DeletedAt.is_not_null(),
+                false => entity::Column::DeletedAt.is_null(),
+            });
+        if let Some(author) = filter.author {
+            query.and_where(entity::Column::AuthorId.eq(author));
+        }
+        if let Some(Cursor {
+            key: last,
+            id: last_id,
+        }) = after
+        {
+            // MySQL finds its place in an index by a column, but not by a row.
+            let beyond = match filter.sort {
+                Sort::NewestFirst => key.clone().lte(last),
+                Sort::OldestFirst | Sort::ClosesFirst => key.clone().gte(last),
+            };
+            let row = Expr::tuple([key.clone(), id.clone()]);
+            let last = Expr::tuple([Expr::value(last), Expr::value(last_id)]);
+            query.and_where(beyond).and_where(match filter.sort {
+                Sort::NewestFirst => row.lt(last),
+                Sort::OldestFirst | Sort::ClosesFirst => row.gt(last),
+            });
+        }
+        let order = match filter.sort {
+            Sort::NewestFirst => Order::Desc,
+            Sort::OldestFirst | Sort::ClosesFirst => Order::Asc,
+        };
+        Ok(Some(Listing {
+            query,
+            key,
+            id,
+            order,
+        }))
+    }
+
+    async fn keys(
+        &self,
+        db: &impl ConnectionTrait,
+        part: Part,
+        limit: u64,
+    ) -> Result<Vec<(i64, Uuid)>, DbErr> {
+        let mut query = self.query.clone();
+        match part {
+            Part::InOrder(condition) => query
+                .cond_where(condition)
+                .order_by_expr(self.key.clone(), self.order.clone())
+                .order_by_expr(self.id.clone(), self.order.clone())
+                .limit(limit),
+            Part::Few(condition) => query.cond_where(condition),
+        };
+        let rows = db.query_all(&query).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
+            .collect()
+    }
+}
+
+/// Questions of a list that have an index of their own.
+enum Part {
+    /// As many as the page has room for, in their order.
+    InOrder(Condition),
+    /// All of them. Were they asked for in order, the engine would pass by all others.
+    Few(Condition),
+}
+
+/// What the status that is asked for leaves of a list.
+fn parts(filter: &Filter, now: Time) -> Vec<Part> {
+    use entity::Column::{ClosedAt, ClosesOrder, OpensAt, SealedAt};
+    let Some(status) = filter.status else {
+        return vec![Part::InOrder(Condition::all())];
+    };
+    let ended = Condition::any()
+        .add(ClosedAt.is_not_null())
+        .add(SealedAt.is_not_null())
+        .add(ClosesOrder.lte(now));
+    let condition = match status {
+        Status::Closed => ended,
+        Status::Scheduled => Condition::all().add(ended.not()).add(OpensAt.gt(now)),
+        Status::Open => {
+            let begun = Condition::any()
+                .add(OpensAt.is_null())
+                .add(OpensAt.lte(now));
+            Condition::all().add(ended.not()).add(begun)
+        }
+    };
+    if filter.author.is_some() || filter.words.is_some() {
+        // There are fewer of those than of the status.
+        return vec![Part::InOrder(condition)];
+    }
+    let sealed = |yes: bool| Expr::col((entity::Entity, "is_sealed")).eq(i32::from(yes));
+    match status {
+        // Whatever has ended is sealed within a moment. What is not yet comes first, lest it be
+        // sealed in between.
+        Status::Closed => vec![
+            Part::Few(
+                Condition::all()
+                    .add(SealedAt.is_null())
+                    .add(ClosedAt.is_not_null()),
+            ),
+            Part::Few(
+                Condition::all()
+                    .add(SealedAt.is_null())
+                    .add(ClosesOrder.lte(now)),
+            ),
+            Part::InOrder(Condition::all().add(sealed(true))),
+        ],
+        Status::Open | Status::Scheduled => {
+            vec![Part::InOrder(
+                Condition::all().add(sealed(false)).add(condition),
+            )]
+        }
+    }
 }
 
 fn of_question(column: entity::Column) -> Expr {
@@ -103,35 +222,6 @@ fn of_question(column: entity::Column) -> Expr {
 
 fn of_term(column: term::Column) -> Expr {
     Expr::col((term::Entity, column))
-}
-
-fn matches(filter: &Filter, now: Time) -> Condition {
-    use entity::Column::{AuthorId, ClosedAt, ClosesOrder, DeletedAt, OpensAt, SealedAt};
-    let deleted = if filter.deleted {
-        DeletedAt.is_not_null()
-    } else {
-        DeletedAt.is_null()
-    };
-    let mut all = Condition::all().add(deleted);
-    let ended = Condition::any()
-        .add(ClosedAt.is_not_null())
-        .add(SealedAt.is_not_null())
-        .add(ClosesOrder.lte(now));
-    match filter.status {
-        None => {}
-        Some(Status::Closed) => all = all.add(ended),
-        Some(Status::Scheduled) => all = all.add(ended.not()).add(OpensAt.gt(now)),
-        Some(Status::Open) => {
-            let begun = Condition::any()
-                .add(OpensAt.is_null())
-                .add(OpensAt.lte(now));
-            all = all.add(ended.not()).add(begun);
-        }
-    }
-    if let Some(author) = filter.author {
-        all = all.add(AuthorId.eq(author));
-    }
-    all
 }
 
 /// A second look at the table of terms.
@@ -148,8 +238,10 @@ async fn rarest_first(
 ) -> Result<Option<(String, Vec<String>)>, DbErr> {
     let mut terms: Vec<String> = terms.into_iter().collect();
     if terms.len() > 1 {
+        // In their order, lest PostgreSQL look for a common term without its index.
         let count = format!(
-            "(SELECT COUNT(*) FROM (SELECT 1 FROM search_terms WHERE term = ? LIMIT {COUNTED}) AS t)"
+            "(SELECT COUNT(*) FROM (SELECT 1 FROM search_terms WHERE term = ? \
+             ORDER BY created_at DESC LIMIT {COUNTED}) AS t)"
         );
         let sql = format!("SELECT {}", vec![count; terms.len()].join(", "));
         let values = terms.iter().map(|term| term.as_str().into());
@@ -170,11 +262,14 @@ async fn rarest_first(
 /// A term's questions are stored in the order of their creation. So the engine follows the first
 /// term until the page is full, and looks each question up under the other terms. (By a subquery
 /// for a single value: one for a set would be read as a whole on some engines.)
-fn with_terms(first: String, others: Vec<String>) -> Select<entity::Entity> {
+fn with_terms(join: JoinType, first: String, others: Vec<String>) -> SelectStatement {
     use term::Column::{CreatedAt, QuestionId, Term};
-    let mut found = entity::Entity::find().filter(of_term(Term).eq(first));
     let same = of_term(QuestionId).equals((entity::Entity, entity::Column::Id));
-    QuerySelect::query(&mut found).inner_join(term::Entity, same);
+    let mut found = Query::select()
+        .from(term::Entity)
+        .join(join, entity::Entity, same)
+        .and_where(of_term(Term).eq(first))
+        .take();
     for other in others {
         let there = Query::select()
             .column((OTHER, QuestionId))
@@ -183,7 +278,7 @@ fn with_terms(first: String, others: Vec<String>) -> Select<entity::Entity> {
             .and_where(Expr::col((OTHER, CreatedAt)).equals((term::Entity, CreatedAt)))
             .and_where(Expr::col((OTHER, QuestionId)).equals((term::Entity, QuestionId)))
             .take();
-        found = found.filter(of_term(QuestionId).eq(there));
+        found.and_where(of_term(QuestionId).eq(there));
     }
     found
 }

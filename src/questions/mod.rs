@@ -14,6 +14,8 @@ pub mod search;
 pub mod slot;
 pub mod term;
 
+use std::collections::BTreeSet;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{IntoActiveModel as _, Set};
 
@@ -56,59 +58,99 @@ pub struct Change {
 
 /// Asks a question, with its choices, all or nothing.
 pub async fn create(db: &Db, clock: &Clock, author: Uuid, draft: Draft) -> Result<Uuid, Failure> {
+    let new = New::of(author, draft, clock.now())?;
+    insert(db, clock, std::slice::from_ref(&new)).await?;
+    Ok(new.question.id)
+}
+
+/// Asks several questions at once, each with its author, all or nothing. A statement has no room
+/// for more than about fifty.
+pub async fn create_all(
+    db: &Db,
+    clock: &Clock,
+    drafts: impl IntoIterator<Item = (Uuid, Draft)>,
+) -> Result<Vec<Uuid>, Failure> {
     let now = clock.now();
-    let errors = mistakes(&draft, now);
-    if !errors.is_empty() {
-        return Err(Failure::invalid(errors));
-    }
-    let question = Question {
-        id: now.new_id(),
-        author_id: author,
-        question_text: draft.question_text,
-        description: draft.description,
-        min_choices: draft.min_choices,
-        max_choices: draft.max_choices,
-        allow_change: draft.allow_change,
-        results_visibility: draft.results_visibility,
-        opens_at: draft.opens_at,
-        closes_at: draft.closes_at,
-        closes_order: closes_order(draft.closes_at),
-        closed_at: None,
-        sealed_at: None,
-        deleted_at: None,
-        revision: 1,
-        created_at: now,
-        updated_at: now,
-    };
-    let choices: Vec<choice::Model> = (0..)
-        .zip(draft.choices)
-        .map(|(position, choice_text)| choice::Model {
+    let new = drafts
+        .into_iter()
+        .map(|(author, draft)| New::of(author, draft, now));
+    let new = new.collect::<Result<Vec<New>, Failure>>()?;
+    insert(db, clock, &new).await?;
+    Ok(new.iter().map(|new| new.question.id).collect())
+}
+
+/// A question that is not stored yet.
+struct New {
+    question: Question,
+    choices: Vec<choice::Model>,
+    terms: BTreeSet<String>,
+}
+
+impl New {
+    fn of(author: Uuid, draft: Draft, now: Time) -> Result<New, Failure> {
+        let errors = mistakes(&draft, now);
+        if !errors.is_empty() {
+            return Err(Failure::invalid(errors));
+        }
+        let question = Question {
             id: now.new_id(),
-            question_id: question.id,
-            choice_text,
-            position,
+            author_id: author,
+            question_text: draft.question_text,
+            description: draft.description,
+            min_choices: draft.min_choices,
+            max_choices: draft.max_choices,
+            allow_change: draft.allow_change,
+            results_visibility: draft.results_visibility,
+            opens_at: draft.opens_at,
+            closes_at: draft.closes_at,
+            closes_order: closes_order(draft.closes_at),
+            closed_at: None,
+            sealed_at: None,
+            deleted_at: None,
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        let choices = (0..)
+            .zip(draft.choices)
+            .map(|(position, choice_text)| choice::Model {
+                id: now.new_id(),
+                question_id: question.id,
+                choice_text,
+                position,
+            })
+            .collect();
+        let terms = search::terms(&question.question_text);
+        Ok(New {
+            question,
+            choices,
+            terms,
         })
-        .collect();
-    let terms = search::terms(&question.question_text);
-    let (question, choices, terms) = (&question, &choices, &terms);
+    }
+}
+
+async fn insert(db: &Db, clock: &Clock, new: &[New]) -> Result<(), Failure> {
     db.write(|transaction| async move {
         // The time of writing, so that a page of the newest never misses what is on its way.
-        let (created_at, mut row) = (clock.now(), question.clone());
-        (row.created_at, row.updated_at) = (created_at, created_at);
-        entity::Entity::insert(row.into_active_model())
+        let new: Vec<(&New, Time)> = new.iter().map(|new| (new, clock.now())).collect();
+        let questions = new.iter().map(|&(new, now)| {
+            let mut row = new.question.clone();
+            (row.created_at, row.updated_at) = (now, now);
+            row.into_active_model()
+        });
+        entity::Entity::insert_many(questions)
             .exec_without_returning(&transaction)
             .await?;
-        let rows = choices
+        let choices = new.iter().flat_map(|(new, _)| &new.choices).cloned();
+        choice::Entity::insert_many(choices.map(choice::Model::into_active_model))
+            .exec_without_returning(&transaction)
+            .await?;
+        let terms = new
             .iter()
-            .cloned()
-            .map(choice::Model::into_active_model);
-        choice::Entity::insert_many(rows)
-            .exec_without_returning(&transaction)
-            .await?;
-        store_terms(&transaction, question.id, created_at, terms).await
+            .flat_map(|&(new, now)| terms_of(new.question.id, now, &new.terms));
+        insert_terms(&transaction, terms.collect()).await
     })
-    .await?;
-    Ok(question.id)
+    .await
 }
 
 /// Which fields of a draft contradict each other, or come too late at `now`.
@@ -352,21 +394,36 @@ async fn store_terms(
     transaction: &Transaction,
     question: Uuid,
     created_at: Time,
-    terms: &std::collections::BTreeSet<String>,
+    terms: &BTreeSet<String>,
 ) -> Result<(), Failure> {
     term::Entity::delete_many()
         .filter(term::Column::QuestionId.eq(question))
         .exec(transaction)
         .await?;
-    if terms.is_empty() {
-        return Ok(());
-    }
-    let rows = terms.iter().map(|term| term::ActiveModel {
+    let terms = terms_of(question, created_at, terms);
+    insert_terms(transaction, terms.collect()).await
+}
+
+fn terms_of(
+    question: Uuid,
+    created_at: Time,
+    terms: &BTreeSet<String>,
+) -> impl Iterator<Item = term::ActiveModel> {
+    terms.iter().map(move |term| term::ActiveModel {
         term: Set(term.clone()),
         created_at: Set(created_at),
         question_id: Set(question),
-    });
-    term::Entity::insert_many(rows)
+    })
+}
+
+async fn insert_terms(
+    transaction: &Transaction,
+    terms: Vec<term::ActiveModel>,
+) -> Result<(), Failure> {
+    if terms.is_empty() {
+        return Ok(());
+    }
+    term::Entity::insert_many(terms)
         .exec_without_returning(transaction)
         .await?;
     Ok(())

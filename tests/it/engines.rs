@@ -8,7 +8,7 @@ use crate::support::database::{Cluster, Database, GALERA, Kind, MARIADB, POSTGRE
 use crate::support::engine::SERVER;
 
 /// Tests whose subject is not the database, or that start servers of their own.
-const ELSEWHERE: [&str; 13] = [
+const ELSEWHERE: [&str; 14] = [
     "breaking::",
     "cors::",
     "engines::",
@@ -16,6 +16,7 @@ const ELSEWHERE: [&str; 13] = [
     "deploy::",
     "encryption::",
     "page::",
+    "plans::",
     "web::",
     "openapi::",
     "readme::",

@@ -29,6 +29,7 @@ mod openapi;
 mod outages;
 mod page;
 mod parity;
+mod plans;
 mod processes;
 mod questions;
 mod races;

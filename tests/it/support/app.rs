@@ -330,7 +330,8 @@ impl Question {
         format!("{}/{rest}", self.path)
     }
 
-    fn of(json: &Value) -> Question {
+    /// The question in an answer.
+    pub fn of(json: &Value) -> Question {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let id = text(&json["id"]);
         let choices = json["choices"].as_array().cloned().unwrap_or_default();

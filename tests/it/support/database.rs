@@ -206,6 +206,11 @@ impl Database {
         self.folder.path().join("data")
     }
 
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
         assert!(self.child.is_none(), "it is running");
@@ -225,8 +230,7 @@ impl Database {
             let Err(error) = self.try_run("SELECT 1") else {
                 return;
             };
-            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            assert!(begun.elapsed() < PATIENCE, "{error}\n{}", log());
+            assert!(begun.elapsed() < PATIENCE, "{error}\n{}", self.log());
             let ended = self.child.as_mut().map(Child::try_wait);
             if !matches!(ended, Some(Ok(None))) {
                 // What a killed one has left may be in its way for a moment.
