@@ -501,7 +501,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let parts = RequestParts::from((parts, self.local.clone(), peer, Scheme::HTTP));
         let request = Request::from_parts(parts, body);
         let answer = self.endpoint.call(request);
-        answer.map(|answer| answer.unwrap_or_else(|error| error.into_response()).into())
+        answer.map(|answer| answer.unwrap_or_else(poem::Error::into_response).into())
     }
 }
 
