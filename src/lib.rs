@@ -74,8 +74,8 @@
 //! - **No scan, whatever the planner thinks.** Parameters with many ids made PostgreSQL and MariaDB
 //!   read tables of some thousand rows from end to end; with [`db::among`] a question is read in
 //!   half of the time among a thousand. A search follows its rarest term in the order of the list:
-//!   it reads the 21 rows of its page among any number. So does a list of what is open or closed,
-//!   however few of all questions that are: whether a question is sealed is in an index.
+//!   it reads the 21 rows of its page among any number. So does a list of all that is open or
+//!   closed, however few that are: whether a question is sealed is in an index.
 //! - **SQLite's thread is asked rarely**: each statement, and each row of an answer, costs two
 //!   switches of threads. So several statements go together ([`db::Script`]), and many rows come
 //!   back as one ([`db::documents`]). On the servers they come one by one: MariaDB would first

@@ -153,9 +153,6 @@ pub struct Amount {
 /// How many rows go into one transaction.
 const BATCH: u32 = 500;
 
-/// How many questions go into one transaction, with all their choices.
-const QUESTIONS: usize = 50;
-
 /// How many questions are read at once, and how many ballots are cast: those that are under way
 /// together share commits.
 const QUESTIONS_AT_ONCE: usize = 16;
@@ -204,7 +201,7 @@ pub async fn bulk(
         });
     let mut asked = Vec::new();
     loop {
-        let some: Vec<_> = drafts.by_ref().take(QUESTIONS).collect();
+        let some: Vec<_> = drafts.by_ref().take(questions::MOST_AT_ONCE).collect();
         if some.is_empty() {
             break;
         }

@@ -20,8 +20,7 @@ impl MigrationTrait for Migration {
             DbBackend::Postgres => "STORED",
             _ => "VIRTUAL",
         };
-        // MySQL commits each step by itself: one that was interrupted is gone on with.
-        if !manager.has_column("questions", "is_sealed").await? {
+        if !is_there(manager).await {
             let add = format!(
                 "ALTER TABLE questions ADD COLUMN is_sealed integer \
                  GENERATED ALWAYS AS (CASE WHEN sealed_at IS NULL THEN 0 ELSE 1 END) {kind}"
@@ -50,8 +49,27 @@ impl MigrationTrait for Migration {
                 manager.drop_index(index).await?;
             }
         }
-        let column = "ALTER TABLE questions DROP COLUMN is_sealed";
-        manager.get_connection().execute_unprepared(column).await?;
+        if is_there(manager).await {
+            let column = "ALTER TABLE questions DROP COLUMN is_sealed";
+            manager.get_connection().execute_unprepared(column).await?;
+        }
         Ok(())
+    }
+}
+
+/// Whether a migration that was interrupted has got as far as the column. PostgreSQL takes all of
+/// it back; the others commit each step, and SQLite lists no computed columns.
+async fn is_there(manager: &SchemaManager<'_>) -> bool {
+    let probe = "SELECT is_sealed FROM questions WHERE 1 = 0";
+    match manager.get_database_backend() {
+        DbBackend::Postgres => manager
+            .has_column("questions", "is_sealed")
+            .await
+            .unwrap_or_default(),
+        _ => manager
+            .get_connection()
+            .execute_unprepared(probe)
+            .await
+            .is_ok(),
     }
 }

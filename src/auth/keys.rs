@@ -109,7 +109,7 @@ impl Keys {
         if let Some(key) = self.ring.load().by_id.get(&id) {
             return Ok(Some(key.clone()));
         }
-        // In a box: it is rare, and every request would have room for it.
+        // In a box: it is rare, and every request would need room for it otherwise.
         Box::pin(self.look_for(id)).await
     }
 

@@ -270,7 +270,7 @@ impl Authority {
         if self.revocations.staleness(self.clock.now()) <= most {
             return Ok(());
         }
-        // In a box: it is rare, and every request would have room for it.
+        // In a box: it is rare, and every request would need room for it otherwise.
         let caught_up = self
             .revocations
             .refresh_if_older(most, self.db.read(), &self.clock);

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use super::arguments::{
     Account, Migrate, NewUser, Openapi, Recount, Seed, TokenArguments, UserCommand,
@@ -18,6 +19,9 @@ use crate::db::Db;
 use crate::http::spec;
 use crate::seed;
 use crate::users::{Role, Standing};
+
+/// How long the database may take to count everything.
+const FOR_ALL_BALLOTS: Duration = Duration::from_secs(3600);
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -202,7 +206,10 @@ pub fn openapi(arguments: &Openapi) -> Outcome {
 /// Compares the tallies with the ballots and mends them; an error where they differ and are only
 /// to be compared.
 pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
-    let db = Db::connect(&config.database).await?;
+    let mut database = config.database.clone();
+    // All ballots are counted in one statement.
+    database.statement_timeout = database.statement_timeout.max(FOR_ALL_BALLOTS);
+    let db = Db::connect(&database).await?;
     let differences = recount::check(&db).await?;
     for difference in &differences {
         let of = match difference.choice_id {

@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use super::host::Host;
 use super::link::{Link, NoHost, Pools};
 use super::schema::Lock;
-use super::{Db, Reader, STATEMENT_LEVEL, STATEMENTS, schema};
+use super::{Db, Reader, STATEMENTS, logged, schema};
 use crate::config;
 
 /// How long a statement waits for another process's write transaction.
@@ -106,7 +106,7 @@ fn sqlite(config: &config::Database, path: &std::path::Path, connections: u32) -
         .max_lifetime(config.max_lifetime)
         // A file in this process has no connection that could have died meanwhile.
         .test_before_acquire(false)
-        .sqlx_logging_level(STATEMENT_LEVEL);
+        .sqlx_logging(false);
     let path = path.to_owned();
     options.map_sqlx_sqlite_pool_opts(|pool| {
         pool.after_release(|connection, _| {
@@ -117,7 +117,7 @@ fn sqlite(config: &config::Database, path: &std::path::Path, connections: u32) -
         })
     });
     options.map_sqlx_sqlite_opts(move |sqlite| {
-        sqlite
+        logged(sqlite)
             .filename(&path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)

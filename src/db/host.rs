@@ -13,7 +13,7 @@ use sqlx::{
     PgConnection, Postgres, Row as _,
 };
 
-use super::{STATEMENT_LEVEL, STATEMENTS};
+use super::{STATEMENTS, logged};
 use crate::config::{self, DatabaseUrl, Tls};
 
 /// For how long a statement waits for somebody else's lock, in seconds.
@@ -151,9 +151,7 @@ fn pool_options<D: sqlx::Database>(config: &config::Database) -> PoolOptions<D> 
 }
 
 fn postgres(options: PgConnectOptions, config: &config::Database) -> PgConnectOptions {
-    let options = options
-        .disable_statement_logging()
-        .log_statements(STATEMENT_LEVEL)
+    let options = logged(options)
         .statement_cache_capacity(STATEMENTS)
         .application_name("polls");
     let options = match config.tls {
@@ -171,10 +169,7 @@ fn postgres(options: PgConnectOptions, config: &config::Database) -> PgConnectOp
 }
 
 fn mysql(options: MySqlConnectOptions, config: &config::Database) -> MySqlConnectOptions {
-    let options = options
-        .disable_statement_logging()
-        .log_statements(STATEMENT_LEVEL)
-        .statement_cache_capacity(STATEMENTS);
+    let options = logged(options).statement_cache_capacity(STATEMENTS);
     let options = match config.tls {
         None => options,
         Some(Tls::Disable) => options.ssl_mode(MySqlSslMode::Disabled),

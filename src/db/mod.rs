@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use log::LevelFilter;
 use rand::RngExt as _;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
@@ -56,9 +57,6 @@ const COMMIT: Duration = Duration::from_secs(5);
 /// would be committed at once.)
 const MARK: &str = "SAVEPOINT begun";
 const MARK_HOLDS: &str = "RELEASE SAVEPOINT begun";
-
-/// Where `log.filter` lets `sqlx` through at this level, each statement is logged, without values.
-const STATEMENT_LEVEL: log::LevelFilter = log::LevelFilter::Debug;
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 256;
@@ -159,6 +157,14 @@ impl Db {
     pub async fn close(&self) {
         self.reader.0.close().await;
     }
+}
+
+/// Where `log.filter` lets `sqlx=trace` through, each statement is logged, without its values. A
+/// slow one is no exception: it would show under any filter.
+fn logged<O: sqlx::ConnectOptions>(options: O) -> O {
+    options
+        .log_statements(LevelFilter::Trace)
+        .log_slow_statements(LevelFilter::Off, Duration::MAX)
 }
 
 impl Hold {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt as _};
 use sea_orm::sea_query::{Query, SelectStatement};
 use sea_orm::{Condition, ExprTrait as _, JoinType, Order};
 
@@ -86,7 +87,12 @@ impl Listing {
                     Sort::ClosesFirst => of_question(entity::Column::ClosesOrder),
                 };
                 let id = of_term(term::Column::QuestionId);
-                (with_terms(db::join_type(db), first, others), key, id)
+                let join = match filter.sort {
+                    Sort::NewestFirst | Sort::OldestFirst => db::join_type(db),
+                    // Not the order of the terms.
+                    Sort::ClosesFirst => JoinType::InnerJoin,
+                };
+                (with_terms(join, first, others), key, id)
             }
             None => {
                 let key = match filter.sort {
@@ -145,11 +151,17 @@ impl Listing {
     ) -> Result<Vec<(i64, Uuid)>, DbErr> {
         let mut query = self.query.clone();
         match part {
-            Part::InOrder(condition) => query
-                .cond_where(condition)
-                .order_by_expr(self.key.clone(), self.order.clone())
-                .order_by_expr(self.id.clone(), self.order.clone())
-                .limit(limit),
+            Part::InOrder(condition, index) => {
+                if let Some(index) = index {
+                    // MariaDB alone needs the hint, and reads it.
+                    query.force_index(index, IndexHintScope::All);
+                }
+                query
+                    .cond_where(condition)
+                    .order_by_expr(self.key.clone(), self.order.clone())
+                    .order_by_expr(self.id.clone(), self.order.clone())
+                    .limit(limit)
+            }
             Part::Few(condition) => query.cond_where(condition),
         };
         let rows = db.query_all(&query).await?;
@@ -161,8 +173,8 @@ impl Listing {
 
 /// Questions of a list that have an index of their own.
 enum Part {
-    /// As many as the page has room for, in their order.
-    InOrder(Condition),
+    /// As many as the page has room for, in their order; by the index of this name, if any.
+    InOrder(Condition, Option<&'static str>),
     /// All of them. Were they asked for in order, the engine would pass by all others.
     Few(Condition),
 }
@@ -171,7 +183,7 @@ enum Part {
 fn parts(filter: &Filter, now: Time) -> Vec<Part> {
     use entity::Column::{ClosedAt, ClosesOrder, OpensAt, SealedAt};
     let Some(status) = filter.status else {
-        return vec![Part::InOrder(Condition::all())];
+        return vec![Part::InOrder(Condition::all(), None)];
     };
     let ended = Condition::any()
         .add(ClosedAt.is_not_null())
@@ -188,9 +200,13 @@ fn parts(filter: &Filter, now: Time) -> Vec<Part> {
         }
     };
     if filter.author.is_some() || filter.words.is_some() {
-        // There are fewer of those than of the status.
-        return vec![Part::InOrder(condition)];
+        // They have an index of their own, but none by status, too.
+        return vec![Part::InOrder(condition, None)];
     }
+    let index = match filter.sort {
+        Sort::NewestFirst | Sort::OldestFirst => "questions_status_created",
+        Sort::ClosesFirst => "questions_status_closes",
+    };
     let sealed = |yes: bool| Expr::col((entity::Entity, "is_sealed")).eq(i32::from(yes));
     match status {
         // Whatever has ended is sealed within a moment. What is not yet comes first, lest it be
@@ -206,12 +222,11 @@ fn parts(filter: &Filter, now: Time) -> Vec<Part> {
                     .add(SealedAt.is_null())
                     .add(ClosesOrder.lte(now)),
             ),
-            Part::InOrder(Condition::all().add(sealed(true))),
+            Part::InOrder(Condition::all().add(sealed(true)), Some(index)),
         ],
         Status::Open | Status::Scheduled => {
-            vec![Part::InOrder(
-                Condition::all().add(sealed(false)).add(condition),
-            )]
+            let unsealed = Condition::all().add(sealed(false)).add(condition);
+            vec![Part::InOrder(unsealed, Some(index))]
         }
     }
 }

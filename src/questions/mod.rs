@@ -63,8 +63,10 @@ pub async fn create(db: &Db, clock: &Clock, author: Uuid, draft: Draft) -> Resul
     Ok(new.question.id)
 }
 
-/// Asks several questions at once, each with its author, all or nothing. A statement has no room
-/// for more than about fifty.
+/// How many questions [`create_all`] takes: SQLite's statements have room for 32,766 values.
+pub const MOST_AT_ONCE: usize = 50;
+
+/// Asks up to [`MOST_AT_ONCE`] questions, each with its author, all or nothing.
 pub async fn create_all(
     db: &Db,
     clock: &Clock,

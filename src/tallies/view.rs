@@ -203,7 +203,7 @@ impl Views {
             .collect();
         let voted = match caller {
             Some(caller) if !ids.is_empty() => {
-                // In a box: it is rare, and every request would have room for it.
+                // In a box: it is rare, and every request would need room for it otherwise.
                 Box::pin(ballots::on_any_of(self.db.read(), caller.id, ids)).await?
             }
             _ => Default::default(),
