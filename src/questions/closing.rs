@@ -134,10 +134,24 @@ async fn seal(db: &Db, clock: &Clock, id: Uuid) -> Result<(), Failure> {
     .await
 }
 
-fn has_ended(now: Time) -> Condition {
+/// Whether somebody has closed it or its end has come.
+pub(super) fn has_ended(now: Time) -> Condition {
     Condition::any()
         .add(entity::Column::ClosedAt.is_not_null())
         .add(entity::Column::ClosesOrder.lte(now))
+}
+
+/// What has ended and waits for its seal. One after the other, since each has an index: together
+/// they would read every open question.
+pub(super) fn unsealed(now: Time) -> [Condition; 2] {
+    [
+        entity::Column::ClosedAt.is_not_null(),
+        entity::Column::ClosesOrder.lte(now),
+    ]
+    .map(|ended| {
+        let unsealed = entity::Column::SealedAt.is_null();
+        Condition::all().add(unsealed).add(ended)
+    })
 }
 
 /// Seals the questions whose end has come, every `interval`. Never returns; to be dropped.
@@ -159,16 +173,11 @@ pub async fn keep_sealing(db: Db, clock: Clock, share: Share, interval: Duration
 /// Seals all questions whose end has come; tells which.
 pub async fn seal_due(db: &Db, clock: &Clock) -> Result<Vec<Uuid>, Failure> {
     let mut sealed = Vec::new();
-    // One after the other, since each has an index: together they would read every open question.
-    for ended in [
-        entity::Column::ClosedAt.is_not_null(),
-        entity::Column::ClosesOrder.lte(clock.now()),
-    ] {
+    for unsealed in unsealed(clock.now()) {
         let due: Vec<Uuid> = entity::Entity::find()
             .select_only()
             .column(entity::Column::Id)
-            .filter(entity::Column::SealedAt.is_null())
-            .filter(ended)
+            .filter(unsealed)
             .into_tuple()
             .all(db.read())
             .await?;

@@ -7,7 +7,7 @@ use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementE
 use sea_orm::sea_query::{Query, SelectStatement};
 use sea_orm::{Condition, ExprTrait as _, JoinType, Order};
 
-use super::{Status, entity, search, term};
+use super::{Status, closing, entity, search, term};
 use crate::clock::Time;
 use crate::db;
 use crate::http::page::Cursor;
@@ -181,14 +181,11 @@ enum Part {
 
 /// What the status that is asked for leaves of a list.
 fn parts(filter: &Filter, now: Time) -> Vec<Part> {
-    use entity::Column::{ClosedAt, ClosesOrder, OpensAt, SealedAt};
+    use entity::Column::{OpensAt, SealedAt};
     let Some(status) = filter.status else {
         return vec![Part::InOrder(Condition::all(), None)];
     };
-    let ended = Condition::any()
-        .add(ClosedAt.is_not_null())
-        .add(SealedAt.is_not_null())
-        .add(ClosesOrder.lte(now));
+    let ended = closing::has_ended(now).add(SealedAt.is_not_null());
     let condition = match status {
         Status::Closed => ended,
         Status::Scheduled => Condition::all().add(ended.not()).add(OpensAt.gt(now)),
@@ -211,19 +208,14 @@ fn parts(filter: &Filter, now: Time) -> Vec<Part> {
     match status {
         // Whatever has ended is sealed within a moment. What is not yet comes first, lest it be
         // sealed in between.
-        Status::Closed => vec![
-            Part::Few(
-                Condition::all()
-                    .add(SealedAt.is_null())
-                    .add(ClosedAt.is_not_null()),
-            ),
-            Part::Few(
-                Condition::all()
-                    .add(SealedAt.is_null())
-                    .add(ClosesOrder.lte(now)),
-            ),
-            Part::InOrder(Condition::all().add(sealed(true)), Some(index)),
-        ],
+        Status::Closed => closing::unsealed(now)
+            .into_iter()
+            .map(Part::Few)
+            .chain([Part::InOrder(
+                Condition::all().add(sealed(true)),
+                Some(index),
+            )])
+            .collect(),
         Status::Open | Status::Scheduled => {
             let unsealed = Condition::all().add(sealed(false)).add(condition);
             vec![Part::InOrder(unsealed, Some(index))]

@@ -61,13 +61,7 @@ impl Busy {
         let account = json!({"name": "Ada", "email": "ada@example.org", "password": PASSWORD});
         let call = |path: &str| client().post(format!("{}/api/v1{path}", server.address));
         let id = send(call("/users").json(&account)).await.expect(201);
-        let form = [
-            ("grant_type", "password"),
-            ("username", "ada@example.org"),
-            ("password", PASSWORD),
-        ];
-        let tokens = send(call("/auth/token").form(&form)).await.expect(200);
-        let token = tokens.text("access_token");
+        let token = sign_in(&server).await;
         let user = User::of_token(&id.text("id"), &token, client(), &server.address);
         Busy { server, user }
     }
@@ -114,15 +108,21 @@ impl Busy {
         after(&format!("GET {ballot}"));
         user.delete(&ballot).await.expect(204);
         after(&format!("DELETE {ballot}"));
-        let tokens = [
-            ("grant_type", "password"),
-            ("username", "ada@example.org"),
-            ("password", PASSWORD),
-        ];
-        let path = format!("{}/api/v1/auth/token", self.server.address);
-        send(client().post(path).form(&tokens)).await.expect(200);
+        sign_in(&self.server).await;
         after("POST /auth/token");
     }
+}
+
+/// Signs the user in; gives the access token.
+async fn sign_in(server: &Server) -> String {
+    let form = [
+        ("grant_type", "password"),
+        ("username", "ada@example.org"),
+        ("password", PASSWORD),
+    ];
+    let call = client().post(format!("{}/api/v1/auth/token", server.address));
+    let tokens = send(call.form(&form)).await.expect(200);
+    tokens.text("access_token")
 }
 
 /// The newest are the first in most lists, so that an open question is behind all others.
