@@ -20,7 +20,7 @@ impl MigrationTrait for Migration {
             DbBackend::Postgres => "STORED",
             _ => "VIRTUAL",
         };
-        if !is_there(manager).await {
+        if !is_there(manager).await? {
             let add = format!(
                 "ALTER TABLE questions ADD COLUMN is_sealed integer \
                  GENERATED ALWAYS AS (CASE WHEN sealed_at IS NULL THEN 0 ELSE 1 END) {kind}"
@@ -49,7 +49,7 @@ impl MigrationTrait for Migration {
                 manager.drop_index(index).await?;
             }
         }
-        if is_there(manager).await {
+        if is_there(manager).await? {
             let column = "ALTER TABLE questions DROP COLUMN is_sealed";
             manager.get_connection().execute_unprepared(column).await?;
         }
@@ -57,19 +57,14 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Whether a migration that was interrupted has got as far as the column. PostgreSQL takes all of
-/// it back; the others commit each step, and SQLite lists no computed columns.
-async fn is_there(manager: &SchemaManager<'_>) -> bool {
-    let probe = "SELECT is_sealed FROM questions WHERE 1 = 0";
-    match manager.get_database_backend() {
-        DbBackend::Postgres => manager
-            .has_column("questions", "is_sealed")
-            .await
-            .unwrap_or_default(),
-        _ => manager
-            .get_connection()
-            .execute_unprepared(probe)
-            .await
-            .is_ok(),
+/// Whether a migration that was interrupted has got as far as the column: PostgreSQL takes all of
+/// it back, the others commit each step.
+async fn is_there(manager: &SchemaManager<'_>) -> Result<bool, DbErr> {
+    if manager.get_database_backend() != DbBackend::Sqlite {
+        return manager.has_column("questions", "is_sealed").await;
     }
+    // SQLite lists no computed columns.
+    let probe = "SELECT is_sealed FROM questions WHERE 1 = 0";
+    let probed = manager.get_connection().execute_unprepared(probe).await;
+    Ok(probed.is_ok())
 }
