@@ -402,6 +402,14 @@ async fn a_server_that_restarts_is_waited_for() {
     browser.abandon().await;
 }
 
+/// The page's reads wait until `letReads()`.
+const HOLD_READS: &str = "const fetched = window.fetch; \
+    const held = new Promise((allow) => window.letReads = allow); \
+    window.fetch = async (url, options) => { \
+      if (options.method === 'GET' && !url.endsWith('/live')) await held; \
+      return fetched(url, options); \
+    };";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_can_be_done_with_the_keyboard_alone() {
     let (app, user) = TestApp::with_user("lucy").await;
@@ -432,10 +440,14 @@ async fn everything_can_be_done_with_the_keyboard_alone() {
     browser.tab_to("python").await;
     browser.key(Key::Down).await;
     browser.tab_to("Vote").await;
+    browser.run(HOLD_READS).await;
     browser.key(Key::Enter).await;
     browser.sees_votes("java", "1").await;
     user.get(&question.under("ballot")).await.expect(200);
+    // Whoever has gone on already is not called back when the page is drawn anew.
     browser.tab_to("Share").await;
+    browser.run("letReads()").await;
+    browser.sees("Change my vote").await;
     browser.key(Key::Enter).await;
     browser.sees("Share this question").await;
     browser.key(Key::Escape).await;

@@ -17,7 +17,7 @@ const CHOSEN = "polls.chosen";
 
 const SHARE = "M12 15V4m0 0L8 8m4-4l4 4M5 12v7h14v-7";
 
-/** The largest pause that timers can make. */
+/** The longest that timers can wait. */
 const LONGEST = 2 ** 31 - 1;
 
 export async function question({ id, signal, go, again }) {
@@ -37,12 +37,15 @@ export async function question({ id, signal, go, again }) {
   let shown;
   let following = null;
 
-  /** Draws everything but the numbers anew. */
+  /** Draws all but the numbers anew. */
   function draw() {
     const { question } = state;
     fill(places.meta, badge(question), facts({ ...question, ballot_count: undefined }).map((fact) => h("span", {}, fact)));
     shown = voting({ state, path, go, reread, keep });
+    const here = places.vote.contains(document.activeElement);
     fill(places.vote, shown.content);
+    // Who has gone on is not called back.
+    if (here) places.vote.querySelector(".primary")?.focus();
     shown.show(state.results);
     count();
   }
@@ -71,7 +74,7 @@ export async function question({ id, signal, go, again }) {
     }, results?.is_final ? 0 : ANNOUNCED);
   }
 
-  /** Reads the question again, since its state has changed. */
+  /** Reads the question again: its state has changed. */
   async function reread(ballot) {
     if (ballot !== undefined) state.ballot = ballot;
     const before = state.question.status;
@@ -82,7 +85,7 @@ export async function question({ id, signal, go, again }) {
     watch();
   }
 
-  /** Follows the results until they cannot change any more. */
+  /** Follows the results until they are final. */
   function watch() {
     schedule();
     following?.abort();
@@ -195,7 +198,6 @@ function voting({ state, path, go, reread, keep }) {
         toast(t(ballot ? "changed" : "counted"));
         if (cast.results) keep(cast.results);
         await reread(cast);
-        document.querySelector(".voting .primary")?.focus();
       } catch (error) {
         // The page was behind: it shows how things are, beside what went wrong.
         if (["voting_closed", "voting_not_open", "already_voted"].includes(error.code)) {
