@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::key::{self, Key};
+use super::key::Key;
 use super::keys::Keys;
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
@@ -49,7 +49,7 @@ pub async fn check(
     now: Time,
 ) -> Result<Claims, Failure> {
     let invalid = || Failure::new(Code::Unauthenticated, "The access token is not valid.");
-    let key = keys.find(key::key_id(token).ok_or_else(invalid)?).await?;
+    let key = keys.find(token).await?;
     let claims: Claims = key.and_then(|key| key.open(token)).ok_or_else(invalid)?;
     let ours = claims.iss == parties.issuer && claims.aud == parties.audience;
     if !ours || claims.iat > now.seconds().saturating_add(SKEW) {

@@ -138,6 +138,18 @@ async fn the_key_decides_the_algorithm_and_the_type_is_checked() {
 }
 
 #[tokio::test]
+async fn a_header_may_say_the_same_in_another_way() {
+    let (_house, authority, key, token) = known_key().await;
+    let good = parts(&token);
+    let mut header: Header = serde_json::from_value(good.header.clone()).unwrap();
+    header.typ = Some("application/AT+JWT".to_owned());
+    let signed = |key| jsonwebtoken::encode(&header, &good.claims, key).unwrap();
+    authority.authenticate(&signed(&key)).await.unwrap();
+    let other = EncodingKey::from_secret(b"another secret of thirty-two bytes");
+    invalid(&authority, &signed(&other)).await;
+}
+
+#[tokio::test]
 async fn a_public_key_is_no_shared_secret() {
     let (_house, authority) = House::with(&[("auth.algorithm", "EdDSA")]).await;
     user(&authority, "luxi").await;
