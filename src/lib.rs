@@ -53,8 +53,9 @@
 //!   looks first and then inserts.
 //! - **Votes and ballot count fit together** in every answer, because one statement reads both;
 //!   see [`tallies::poll`].
-//! - **Nothing is cached**, so nothing is stale: a shared read always begins after the request
-//!   that it answers. The one thing held in memory is the [revocation list](auth), polled twice a
+//! - **Nothing is stale**: a shared read always begins after the request that it answers. What the
+//!   read before it has found is used again only where the database says that it is the same
+//!   ([`tallies::shared`]). The one thing held in memory is the [revocation list](auth), polled twice a
 //!   second.
 //! - **Writes outlive their client**: a request that changes something runs in a task of its own.
 //! - **Every failure is a [`Failure`](failure::Failure)**, turned into problem+json in one place.
@@ -84,7 +85,13 @@
 //!   what each holds has to be in the processor's cache again when it goes on. So a request goes
 //!   to its handler with as little around it as can be ([`http::Split`], `Stack::handle`), and
 //!   what is rarely awaited is in a box: hot reads × 1.1 on SQLite with 64 clients.
-//! - **Answers are rendered once** for all who share a read, compressed ones too.
+//! - **What has not changed is not read again.** Where a question is asked for all the time, the
+//!   database tells first whether it is as it was; only what it shows of ballots, text or names
+//!   that have changed is read and rendered anew: hot reads with 64 clients × 1.15 on MariaDB and
+//!   × 1.1 on PostgreSQL, lists × 1.6 and × 1.35, and × 1.27 on SQLite.
+//! - **Answers are rendered once** for all who share a read, compressed ones too: that browsers
+//!   take them compressed cost half of the reads and lists before.
+//! - **A token's header is not decoded** where it is the text that our own tokens begin with.
 //!
 //! # What was tried and dropped
 //!

@@ -212,9 +212,7 @@ impl BallotsApi {
         // Weak, as that of the results, which leaves out when they were read.
         let shown = results.and_then(|results| results.etag).unwrap_or_default();
         let shown = shown.trim_start_matches("W/").trim_matches('"');
-        Ok(Rendered {
-            body: body.into(),
-            etag: Some(format!("W/\"0.{}.{shown}\"", own.updated_at.0)),
-        })
+        let tag = format!("W/\"0.{}.{shown}\"", own.updated_at.0);
+        Ok(Rendered::new(body, Some(tag)))
     }
 }

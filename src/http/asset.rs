@@ -5,9 +5,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use poem::Response;
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
 
-use super::compress;
+use super::compress::{self, Forms};
 use super::conditional::{entity_tag, names};
 use super::negotiate::Coding;
 use crate::failure::Failure;
@@ -17,7 +16,7 @@ pub struct Asset {
     etag: String,
     headers: HeaderMap,
     plain: Bytes,
-    small: [OnceCell<Bytes>; 3],
+    forms: Forms,
 }
 
 impl Asset {
@@ -28,7 +27,7 @@ impl Asset {
             etag: entity_tag(0, &plain),
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media))]),
             plain,
-            small: Default::default(),
+            forms: Forms::default(),
         }
     }
 
@@ -75,7 +74,7 @@ impl Asset {
             return Ok(self.plain.clone());
         };
         let plain = self.plain.clone();
-        let small = self.small[coding as usize].get_or_try_init(|| async move {
+        let small = async move {
             // Some are large enough to keep others waiting.
             let runtime = Handle::current();
             let work = move || runtime.block_on(compress::at_once(coding, plain));
@@ -83,7 +82,7 @@ impl Asset {
                 .await
                 .map_err(Failure::internal)?;
             small.map_err(Failure::internal)
-        });
-        small.await.cloned()
+        };
+        self.forms.form(coding, small).await
     }
 }

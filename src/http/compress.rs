@@ -1,6 +1,7 @@
 //! Smaller answers for clients that ask for them.
 
 use std::io::{self, Cursor};
+use std::sync::Arc;
 
 use async_compression::Level;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
@@ -12,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use poem::{Body, ResponseParts};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::OnceCell;
 
 use super::BoxBody;
 use super::negotiate::Coding;
@@ -21,6 +23,23 @@ const WORTHWHILE: u64 = 1024;
 
 /// Above this many bytes the answer is compressed piece by piece, so that no other waits for it.
 const AT_ONCE: u64 = 256 * 1024;
+
+/// The compressed forms of a body that many are sent, each made when it is first asked for. In the
+/// extensions of an answer it belongs to that.
+#[derive(Debug, Default)]
+pub(super) struct Forms([OnceCell<Bytes>; 3]);
+
+impl Forms {
+    /// The form in `coding`, which one of those who want it makes.
+    pub(super) async fn form<E>(
+        &self,
+        coding: Coding,
+        make: impl Future<Output = Result<Bytes, E>>,
+    ) -> Result<Bytes, E> {
+        let form = self.0[coding as usize].get_or_try_init(|| make);
+        form.await.cloned()
+    }
+}
 
 /// Compresses `body` where it pays, and tells whether the answer depends on `Accept-Encoding`.
 ///
@@ -56,7 +75,12 @@ pub(super) async fn compress(
     let body = if size > AT_ONCE {
         Body::from_async_read(encoder(coding, plain))
     } else {
-        match at_once(coding, plain.clone()).await {
+        let small = at_once(coding, plain.clone());
+        let small = match head.extensions.remove::<Arc<Forms>>() {
+            Some(forms) => forms.form(coding, small).await,
+            None => small.await,
+        };
+        match small {
             Ok(small) => small.into(),
             Err(_) => return (Body::from(plain).into(), true),
         }
@@ -172,6 +196,22 @@ mod tests {
                 assert_eq!(plain.len(), size);
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_many_are_sent_is_compressed_once() {
+        let forms = Arc::new(Forms::default());
+        let forged = async { Ok::<_, io::Error>(Bytes::from_static(b"as kept")) };
+        forms.form(Coding::Zstd, forged).await.unwrap();
+        let answer = |coding| {
+            let mut response = json(2000);
+            response.extensions_mut().insert(forms.clone());
+            compressed(response, Some(coding))
+        };
+        assert_eq!(answer(Coding::Zstd).await.1, b"as kept");
+        let gzip = answer(Coding::Gzip).await.1;
+        assert_eq!(gzip, compressed(json(2000), Some(Coding::Gzip)).await.1);
+        assert!(forms.0[Coding::Gzip as usize].initialized());
     }
 
     #[tokio::test]

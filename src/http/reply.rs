@@ -1,6 +1,7 @@
 //! Answers that succeed: serialised once, typed in the spec.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use poem::http::{HeaderName, StatusCode, header};
@@ -12,6 +13,7 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 use serde::Serialize;
 
+use super::compress::{self, Forms};
 use super::conditional::entity_tag;
 use crate::failure::Failure;
 
@@ -20,13 +22,23 @@ use crate::failure::Failure;
 pub struct Rendered {
     pub body: Bytes,
     pub etag: Option<String>,
+    /// Where the body is sent to many.
+    forms: Option<Arc<Forms>>,
 }
 
 impl Rendered {
+    pub fn new(body: impl Into<Bytes>, etag: Option<String>) -> Rendered {
+        Rendered {
+            body: body.into(),
+            etag,
+            forms: None,
+        }
+    }
+
     /// A body without an entity tag.
     pub fn plain(value: &impl Serialize) -> Result<Rendered, Failure> {
-        let body = serde_json::to_vec(value).map_err(Failure::internal)?.into();
-        Ok(Rendered { body, etag: None })
+        let body = serde_json::to_vec(value).map_err(Failure::internal)?;
+        Ok(Rendered::new(body, None))
     }
 
     /// A body with the entity tag of `revision`.
@@ -34,6 +46,12 @@ impl Rendered {
         let mut rendered = Rendered::plain(value)?;
         rendered.etag = Some(entity_tag(revision, &rendered.body));
         Ok(rendered)
+    }
+
+    /// The same for many clients: what it is compressed to is kept with it.
+    pub fn for_many(self) -> Rendered {
+        let forms = compress::pays(self.body.len() as u64).then(Arc::default);
+        Rendered { forms, ..self }
     }
 
     fn into_response(self, status: StatusCode) -> Response {
@@ -44,6 +62,9 @@ impl Rendered {
         let mut response = Response::builder().status(status).content_type(media);
         if let Some(etag) = self.etag {
             response = response.header(header::ETAG, etag);
+        }
+        if let Some(forms) = self.forms {
+            response = response.extension(forms);
         }
         response.body(self.body)
     }

@@ -34,6 +34,56 @@ pub struct PollChoice {
     pub votes: i64,
 }
 
+/// Changes with everything that is shown of a poll, but for its status, which the clock changes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Stamp {
+    pub id: Uuid,
+    revision: i32,
+    sealed_at: Option<i64>,
+    author_name: Option<String>,
+    version: i64,
+}
+
+impl Poll {
+    /// Its stamp when it was read.
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            id: self.question.id,
+            revision: self.question.revision,
+            sealed_at: self.question.sealed_at.map(|at| at.0),
+            author_name: self.author_name.clone(),
+            version: self.version,
+        }
+    }
+}
+
+/// Reads the stamps of the polls with these ids, in any order.
+pub async fn stamps(
+    db: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<Vec<Stamp>, DbErr> {
+    let sql = format!(
+        "SELECT q.id, q.revision, q.sealed_at, {AUTHOR_NAME}, {VERSION} {}",
+        db::among(
+            db,
+            "questions q",
+            "q.id",
+            &db::rows(db, "r", &[Column::Id("id")])
+        )
+    );
+    let sql = db::documents(db, &[(&STAMP, &sql)]);
+    let wanted = db::ids(ids).to_value();
+    let rows = db.query_all_raw(db::statement(db, &sql, [wanted])).await?;
+    db::read_documents(&rows, 0)
+}
+
+/// Of the question `q`; none where the account was deleted.
+const AUTHOR_NAME: &str = "(SELECT u.name FROM users u WHERE u.id = q.author_id) AS author_name";
+
+/// Of the question `q`; 0 where nobody has touched it yet.
+const VERSION: &str = "COALESCE((SELECT SUM(s.seq) FROM question_shards s \
+    WHERE s.question_id = q.id), 0) AS version";
+
 /// Reads the polls with these ids, in this order; those that don't exist are left out.
 pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, DbErr> {
     if ids.is_empty() {
@@ -43,11 +93,9 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
     let among = |table, column| db::among(db, table, column, &rows);
     let questions = format!(
         "SELECT q.*, \
-           (SELECT u.name FROM users u WHERE u.id = q.author_id) AS author_name, \
            COALESCE((SELECT SUM(s.ballots) FROM question_shards s WHERE s.question_id = q.id), 0) \
              AS ballot_count, \
-           COALESCE((SELECT SUM(s.seq) FROM question_shards s WHERE s.question_id = q.id), 0) \
-             AS version \
+           {AUTHOR_NAME}, {VERSION} \
          {}",
         among("questions q", "q.id")
     );
@@ -101,6 +149,14 @@ pub async fn versions(
         .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
         .collect()
 }
+
+const STAMP: [Column; 5] = [
+    Column::Id("id"),
+    Column::Integer("revision"),
+    Column::Integer("sealed_at"),
+    Column::Text("author_name"),
+    Column::Integer("version"),
+];
 
 const CHOICE: [Column; 5] = [
     Column::Id("question_id"),

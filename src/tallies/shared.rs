@@ -4,6 +4,9 @@
 //! be invalidated, on any number of processes; and a hot question costs the database a handful
 //! of queries however many ask for it. Where many different things are asked for, those that
 //! wait share a query, too.
+//!
+//! Where somebody waits for the next query already, that is told what the last one found, and may
+//! ask no more than whether it still is so. Nothing is kept for longer.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -19,7 +22,16 @@ use crate::failure::Failure;
 
 type Answer<V> = Result<V, Failure>;
 type Waiters<V> = Vec<oneshot::Sender<Answer<V>>>;
-type Load<K, V> = dyn Fn(Vec<K>) -> BoxFuture<'static, Answer<Vec<V>>> + Send + Sync;
+type Next<K, V> = (Vec<Key<K, V>>, Vec<Waiters<V>>);
+type Load<K, V> = dyn Fn(Vec<Key<K, V>>) -> BoxFuture<'static, Answer<Vec<V>>> + Send + Sync;
+
+/// What a query is to find.
+#[derive(Debug, Clone)]
+pub struct Key<K, V> {
+    pub key: K,
+    /// What the last query found, if it has only just ended.
+    pub last: Option<V>,
+}
 
 /// A reader whose queries are shared. Clones share them too.
 pub struct SharedReader<K, V> {
@@ -46,10 +58,16 @@ pub struct Most {
 struct State<K, V> {
     /// Who waits for the next query for a key: of those that are in the queue, and of those that
     /// a query is running for.
-    waiters: HashMap<K, Waiters<V>>,
+    waiting: HashMap<K, Waiting<V>>,
     /// Keys for which no query is running.
     queue: VecDeque<K>,
     running: usize,
+}
+
+/// Those who wait for a key.
+struct Waiting<V> {
+    waiters: Waiters<V>,
+    last: Option<V>,
 }
 
 impl<K, V> Clone for SharedReader<K, V> {
@@ -70,7 +88,7 @@ where
     pub fn new<F>(
         name: &'static str,
         most: Most,
-        load: impl Fn(Vec<K>) -> F + Send + Sync + 'static,
+        load: impl Fn(Vec<Key<K, V>>) -> F + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = Answer<Vec<V>>> + Send + 'static,
@@ -79,7 +97,7 @@ where
             load: Box::new(move |keys| Box::pin(load(keys))),
             most,
             state: Mutex::new(State {
-                waiters: HashMap::new(),
+                waiting: HashMap::new(),
                 queue: VecDeque::new(),
                 running: 0,
             }),
@@ -119,19 +137,22 @@ where
                 return;
             };
             self.queries.increment(1);
-            let loading = AssertUnwindSafe(async { (self.load)(keys.clone()).await });
+            let names: Vec<K> = keys.iter().map(|key| key.key.clone()).collect();
+            let loading = AssertUnwindSafe(async { (self.load)(keys).await });
             let answers = loading
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| Err(Failure::internal("a shared read panicked")));
-            self.state().ended(keys);
             match answers {
                 Ok(values) => {
+                    let found = values.iter().cloned().map(Some);
+                    self.state().ended(names.into_iter().zip(found));
                     for (waiters, value) in waiters.into_iter().zip(values) {
                         answer(waiters, value);
                     }
                 }
                 Err(failure) => {
+                    self.state().ended(names.into_iter().map(|key| (key, None)));
                     for waiter in waiters.into_iter().flatten() {
                         // A waiter that has gone away needs no answer.
                         let _ = waiter.send(Err(failure.again()));
@@ -149,11 +170,15 @@ where
 impl<K: Eq + Hash + Clone, V> State<K, V> {
     /// Adds a waiter. Tells whether somebody must begin to serve.
     fn wait(&mut self, key: K, waiter: oneshot::Sender<Answer<V>>, most: Most) -> bool {
-        if let Some(waiters) = self.waiters.get_mut(&key) {
-            waiters.push(waiter);
+        if let Some(waiting) = self.waiting.get_mut(&key) {
+            waiting.waiters.push(waiter);
             return false;
         }
-        self.waiters.insert(key.clone(), vec![waiter]);
+        let waiting = Waiting {
+            waiters: vec![waiter],
+            last: None,
+        };
+        self.waiting.insert(key.clone(), waiting);
         self.queue.push_back(key);
         let begins = self.running < most.queries;
         self.running += usize::from(begins);
@@ -161,30 +186,31 @@ impl<K: Eq + Hash + Clone, V> State<K, V> {
     }
 
     /// The next keys to ask for, and who waits for each; none where there is nothing to do.
-    fn next(&mut self, most: Most) -> Option<(Vec<K>, Vec<Waiters<V>>)> {
+    fn next(&mut self, most: Most) -> Option<Next<K, V>> {
         if self.queue.is_empty() {
             self.running -= 1;
             return None;
         }
-        let keys: Vec<K> = self
-            .queue
-            .drain(..most.keys.min(self.queue.len()))
-            .collect();
-        let waiters = keys.iter().map(|key| {
-            let waiters = self.waiters.get_mut(key);
-            waiters.map(std::mem::take).unwrap_or_default()
+        let next = self.queue.drain(..most.keys.min(self.queue.len()));
+        let next = next.map(|key| {
+            let waiting = self.waiting.get_mut(&key);
+            let (waiters, last) = waiting.map_or_else(Default::default, |waiting| {
+                (std::mem::take(&mut waiting.waiters), waiting.last.take())
+            });
+            (Key { key, last }, waiters)
         });
-        let waiters = waiters.collect();
-        Some((keys, waiters))
+        Some(next.unzip())
     }
 
-    /// Their query has ended: those who came for them meanwhile are in the next one.
-    fn ended(&mut self, keys: Vec<K>) {
-        for key in keys {
-            if self.waiters.get(&key).is_some_and(|next| !next.is_empty()) {
-                self.queue.push_back(key);
-            } else {
-                self.waiters.remove(&key);
+    /// Their query has ended with what it found: those who came meanwhile are in the next one.
+    fn ended(&mut self, found: impl Iterator<Item = (K, Option<V>)>) {
+        for (key, last) in found {
+            match self.waiting.get_mut(&key) {
+                Some(waiting) if !waiting.waiters.is_empty() => {
+                    waiting.last = last;
+                    self.queue.push_back(key);
+                }
+                _ => drop(self.waiting.remove(&key)),
             }
         }
     }
@@ -219,10 +245,12 @@ mod tests {
         let (queries, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let reader = SharedReader::new("test", ALONE, {
             let (queries, gate) = (queries.clone(), gate.clone());
-            move |_: Vec<u8>| {
+            move |keys: Vec<Key<u8, usize>>| {
                 let (queries, gate) = (queries.clone(), gate.clone());
                 async move {
                     let number = queries.fetch_add(1, Ordering::SeqCst);
+                    // The second is told what the first has found.
+                    assert_eq!(keys[0].last, number.checked_sub(1));
                     gate.acquire().await.map_err(Failure::internal)?.forget();
                     Ok(vec![number])
                 }
@@ -239,7 +267,14 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let later: Vec<_> = (0..10).map(|_| read()).collect();
-        while reader.inner.state().waiters.get(&1).map_or(0, Vec::len) < 10 {
+        while reader
+            .inner
+            .state()
+            .waiting
+            .get(&1)
+            .map_or(0, |waiting| waiting.waiters.len())
+            < 10
+        {
             tokio::task::yield_now().await;
         }
         gate.add_permits(2);
@@ -248,6 +283,8 @@ mod tests {
             assert_eq!(read.await.unwrap(), 1);
         }
         assert_eq!(queries.load(Ordering::SeqCst), 2);
+        // Nobody has waited since, so nothing is kept.
+        assert_eq!(reader.inner.state().waiting.len(), 0);
     }
 
     #[tokio::test]
@@ -262,12 +299,12 @@ mod tests {
         );
         let reader = SharedReader::new("test", most, {
             let (sizes, gate) = (sizes.clone(), gate.clone());
-            move |keys: Vec<usize>| {
+            move |keys: Vec<Key<usize, usize>>| {
                 sizes.lock().unwrap().push(keys.len());
                 let gate = gate.clone();
                 async move {
                     gate.acquire().await.map_err(Failure::internal)?.forget();
-                    Ok(keys.iter().map(|key| key * 10).collect())
+                    Ok(keys.iter().map(|key| key.key * 10).collect())
                 }
             }
         });
@@ -297,13 +334,13 @@ mod tests {
         while reader.inner.state().running > 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(reader.inner.state().waiters.len(), 0);
+        assert_eq!(reader.inner.state().waiting.len(), 0);
     }
 
     #[tokio::test]
     async fn a_panic_fails_its_waiters_and_nobody_else() {
-        let reader = SharedReader::new("test", ALONE, |keys: Vec<bool>| async move {
-            assert!(!keys[0], "as the test wants it");
+        let reader = SharedReader::new("test", ALONE, |keys: Vec<Key<bool, ()>>| async move {
+            assert!(!keys[0].key, "as the test wants it");
             Ok(vec![()])
         });
         assert!(reader.read(true).await.is_err());

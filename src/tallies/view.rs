@@ -7,7 +7,7 @@ use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::objects::Results;
-use super::shared::{Most, SharedReader};
+use super::shared::{Key, Most, SharedReader};
 use super::{Poll, are_visible, depends_on_ballot, picture, poll, results};
 use crate::ballots;
 use crate::clock::{Clock, Time};
@@ -36,33 +36,52 @@ const PAGES: Most = Most {
 /// A poll as it was at one moment, and the answers made from it.
 #[derive(Debug)]
 pub struct View {
-    pub poll: Poll,
-    /// When it was read.
+    pub poll: Arc<Poll>,
+    /// When it was read, or found to be the same still.
     pub now: Time,
+    drawn: Arc<Drawn>,
+    results: OnceLock<Rendered>,
+}
+
+/// The answers that stay the same until the poll changes, or its status.
+#[derive(Debug, Default)]
+struct Drawn {
     with_numbers: OnceLock<Rendered>,
     without_numbers: OnceLock<Rendered>,
-    results: OnceLock<Rendered>,
     picture: OnceLock<Rendered>,
 }
 
 impl View {
     fn new(poll: Poll, now: Time) -> View {
         View {
-            poll,
+            poll: Arc::new(poll),
             now,
-            with_numbers: OnceLock::new(),
-            without_numbers: OnceLock::new(),
+            drawn: Arc::default(),
             results: OnceLock::new(),
-            picture: OnceLock::new(),
+        }
+    }
+
+    /// The same poll at a later moment.
+    fn again(&self, now: Time) -> View {
+        let question = &self.poll.question;
+        let drawn = match question.status(now) == question.status(self.now) {
+            true => self.drawn.clone(),
+            false => Arc::default(),
+        };
+        View {
+            poll: self.poll.clone(),
+            now,
+            drawn,
+            results: OnceLock::new(),
         }
     }
 
     /// The question, with its numbers or without.
     pub fn question(&self, numbers: bool) -> Result<Rendered, Failure> {
         let rendered = if numbers {
-            &self.with_numbers
+            &self.drawn.with_numbers
         } else {
-            &self.without_numbers
+            &self.drawn.without_numbers
         };
         once(rendered, || {
             let question = Question::of(&self.poll, numbers, self.now);
@@ -78,23 +97,18 @@ impl View {
             results.as_of = Time(0);
             let timeless = Rendered::plain(&results)?;
             let tag = entity_tag(self.poll.question.revision, &timeless.body);
-            Ok(Rendered {
-                etag: Some(format!("W/{tag}")),
-                ..rendered
-            })
+            Ok(Rendered::new(rendered.body, Some(format!("W/{tag}"))))
         })
     }
 
     /// The results as a picture, in SVG.
     pub fn picture(&self) -> Result<Rendered, Failure> {
-        once(&self.picture, || {
+        once(&self.drawn.picture, || {
             let question = &self.poll.question;
             let results = results::results(&self.poll, self.now);
             let picture = picture::picture(&question.question_text, &results);
-            Ok(Rendered {
-                etag: Some(entity_tag(question.revision, picture.as_bytes())),
-                body: picture.into(),
-            })
+            let tag = entity_tag(question.revision, picture.as_bytes());
+            Ok(Rendered::new(picture, Some(tag)))
         })
     }
 
@@ -110,7 +124,7 @@ fn once(
     if let Some(rendered) = cell.get() {
         return Ok(rendered.clone());
     }
-    let rendered = render()?;
+    let rendered = render()?.for_many();
     Ok(cell.get_or_init(|| rendered).clone())
 }
 
@@ -128,6 +142,27 @@ pub struct PageView {
     pub views: Vec<Arc<View>>,
     /// The last item, where there are more after it.
     pub last: Option<Cursor>,
+    /// With the numbers that the first who asked may see.
+    rendered: OnceLock<(Vec<bool>, Rendered)>,
+}
+
+impl PageView {
+    /// The page, with the numbers or without as `numbers` has it for each view: as `render` makes
+    /// it, once for those who see the same.
+    pub fn rendered(
+        &self,
+        numbers: Vec<bool>,
+        render: impl FnOnce(&[bool]) -> Result<Rendered, Failure>,
+    ) -> Result<Rendered, Failure> {
+        if let Some((seen, rendered)) = self.rendered.get()
+            && *seen == numbers
+        {
+            return Ok(rendered.clone());
+        }
+        let rendered = render(&numbers)?.for_many();
+        let _ = self.rendered.set((numbers, rendered.clone()));
+        Ok(rendered)
+    }
 }
 
 /// Reads polls, each query shared by all who wait for it.
@@ -142,10 +177,12 @@ impl Views {
     pub fn new(db: Db, clock: Clock) -> Views {
         let one = {
             let (db, clock) = (db.clone(), clock.clone());
-            SharedReader::new("question", QUESTIONS, move |ids| {
+            SharedReader::new("question", QUESTIONS, move |keys| {
                 let (db, clock) = (db.clone(), clock.clone());
                 async move {
-                    let views = read(&db, &clock, &ids).await?;
+                    let ids: Vec<Uuid> = keys.iter().map(|key| key.key).collect();
+                    let last = keys.into_iter().filter_map(|key| key.last.flatten());
+                    let views = read(&db, &clock, &ids, last).await?;
                     let views = views.into_iter().map(|view| (view.poll.question.id, view));
                     let mut views: HashMap<Uuid, Arc<View>> = views.collect();
                     Ok(ids.iter().map(|id| views.remove(id)).collect())
@@ -154,16 +191,20 @@ impl Views {
         };
         let pages = {
             let db = db.clone();
-            SharedReader::new("questions", PAGES, move |keys: Vec<PageKey>| {
-                let (db, clock) = (db.clone(), clock.clone());
-                async move {
-                    let mut pages = Vec::with_capacity(keys.len());
-                    for key in &keys {
-                        pages.push(Arc::new(page(&db, &clock, key).await?));
+            SharedReader::new(
+                "questions",
+                PAGES,
+                move |keys: Vec<Key<PageKey, Arc<PageView>>>| {
+                    let (db, clock) = (db.clone(), clock.clone());
+                    async move {
+                        let mut pages = Vec::with_capacity(keys.len());
+                        for key in keys {
+                            pages.push(Arc::new(page(&db, &clock, key).await?));
+                        }
+                        Ok(pages)
                     }
-                    Ok(pages)
-                }
-            })
+                },
+            )
         };
         Views { db, one, pages }
     }
@@ -234,25 +275,112 @@ pub fn hidden() -> Failure {
     )
 }
 
-async fn read(db: &Db, clock: &Clock, ids: &[Uuid]) -> Result<Vec<Arc<View>>, DbErr> {
-    let polls = poll::read(db.read(), ids).await?;
+/// Reads the polls with these ids, in this order. Those that are still as they were seen `last`
+/// are not read again.
+async fn read(
+    db: &Db,
+    clock: &Clock,
+    ids: &[Uuid],
+    last: impl Iterator<Item = Arc<View>>,
+) -> Result<Vec<Arc<View>>, DbErr> {
+    let mut views = unchanged(db, clock, last).await?;
+    let others = ids.iter().copied().filter(|id| !views.contains_key(id));
+    let polls = poll::read(db.read(), &others.collect::<Vec<_>>()).await?;
     let now = clock.now();
-    Ok(polls
-        .into_iter()
-        .map(|poll| Arc::new(View::new(poll, now)))
-        .collect())
+    for poll in polls {
+        views.insert(poll.question.id, Arc::new(View::new(poll, now)));
+    }
+    Ok(ids.iter().filter_map(|id| views.remove(id)).collect())
 }
 
-async fn page(db: &Db, clock: &Clock, key: &PageKey) -> Result<PageView, DbErr> {
+async fn unchanged(
+    db: &Db,
+    clock: &Clock,
+    last: impl Iterator<Item = Arc<View>>,
+) -> Result<HashMap<Uuid, Arc<View>>, DbErr> {
+    let last: HashMap<Uuid, Arc<View>> = last.map(|view| (view.poll.question.id, view)).collect();
+    if last.is_empty() {
+        return Ok(last);
+    }
+    let stamps = poll::stamps(db.read(), last.keys().copied()).await?;
+    let now = clock.now();
+    let same = stamps.iter().filter_map(|stamp| {
+        let view = last
+            .get(&stamp.id)
+            .filter(|view| view.poll.stamp() == *stamp)?;
+        Some((stamp.id, Arc::new(view.again(now))))
+    });
+    Ok(same.collect())
+}
+
+async fn page(
+    db: &Db,
+    clock: &Clock,
+    wanted: Key<PageKey, Arc<PageView>>,
+) -> Result<PageView, DbErr> {
+    let Key { key, last } = wanted;
     let limit = u64::from(key.limit);
     // One more than asked for tells whether there is another page.
     let mut keys = list::keys(db.read(), &key.filter, key.after, limit + 1, clock.now()).await?;
     let more = keys.len() > key.limit as usize;
     keys.truncate(key.limit as usize);
-    let last = keys.last().copied().filter(|_| more);
     let ids: Vec<Uuid> = keys.iter().map(|key| key.id).collect();
-    let mut views = read(db, clock, &ids).await?;
+    let last_views = last.iter().flat_map(|page| page.views.iter().cloned());
+    let seen = last_views.filter(|view| ids.contains(&view.poll.question.id));
+    let mut views = read(db, clock, &ids, seen).await?;
     // It may have been deleted, or restored, since the keys were read.
     views.retain(|view| view.is_deleted() == key.filter.deleted);
-    Ok(PageView { views, last })
+    let last = keys.last().copied().filter(|_| more);
+    Ok(PageView {
+        views,
+        last,
+        rendered: OnceLock::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::questions::{Question, Visibility};
+
+    #[test]
+    fn what_the_clock_does_not_change_is_drawn_once() {
+        let end = Time(100);
+        let question = Question {
+            id: Uuid::nil(),
+            author_id: Uuid::nil(),
+            question_text: "Which one?".to_owned(),
+            description: None,
+            min_choices: 1,
+            max_choices: 1,
+            allow_change: true,
+            results_visibility: Visibility::Always,
+            opens_at: None,
+            closes_at: Some(end),
+            closes_order: end,
+            closed_at: None,
+            sealed_at: None,
+            deleted_at: None,
+            revision: 1,
+            created_at: Time(0),
+            updated_at: Time(0),
+        };
+        let poll = Poll {
+            question,
+            author_name: None,
+            choices: Vec::new(),
+            ballot_count: 0,
+            version: 0,
+        };
+        let view = View::new(poll, Time(10));
+        let drawn = |view: &View| view.question(true).unwrap().body;
+        let later = view.again(Time(99));
+        assert_eq!(drawn(&later).as_ptr(), drawn(&view).as_ptr());
+        let closed = view.again(end);
+        assert_ne!(drawn(&closed), drawn(&view));
+        // The results tell when they were read.
+        let results = |view: &View| view.results().unwrap();
+        assert_ne!(results(&later).body, results(&view).body);
+        assert_eq!(results(&later).etag, results(&view).etag);
+    }
 }

@@ -34,6 +34,7 @@ mod processes;
 mod questions;
 mod races;
 mod readme;
+mod reads;
 mod share;
 mod story;
 mod support;

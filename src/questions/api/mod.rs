@@ -137,7 +137,8 @@ impl QuestionsApi {
             })
             .await?;
         let visible = self.views.visible(&page.views, caller).await?;
-        Ok(Answered::new(render(&page, &visible, &scope)?))
+        let rendered = page.rendered(visible, |numbers| render(&page, numbers, &scope))?;
+        Ok(Answered::new(rendered))
     }
 
     /// Ask a question
@@ -377,8 +378,5 @@ fn render(page: &PageView, visible: &[bool], scope: &str) -> Result<Rendered, Fa
         body.extend_from_slice(format!("\"next_cursor\":\"{}\"", last.encode(scope)).as_bytes());
     }
     body.extend_from_slice(b"}}");
-    Ok(Rendered {
-        body: body.into(),
-        etag: None,
-    })
+    Ok(Rendered::new(body, None))
 }
