@@ -392,8 +392,8 @@ fn protocol(config: &config::Http) -> auto::Builder<TokioExecutor> {
     let mut protocol = auto::Builder::new(TokioExecutor::new());
     protocol
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
+        // It would make a timer for each request. `Activity` watches over the whole connection.
+        .header_read_timeout(None)
         .max_buf_size(MAX_BUFFER);
     protocol
         .http2()
@@ -462,6 +462,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             tokio::time::sleep(self.linger).await;
         });
         let (mut stopping, mut lulled) = (false, false);
+        let mut patience = self.idle;
         loop {
             tokio::select! {
                 biased;
@@ -473,11 +474,13 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                 }
                 () = abandon.cancelled() => return,
                 () = &mut over, if !stopping => {}
-                () = activity.lull(self.idle) => {
-                    // It was told to end, and its client takes nothing of what it still has to say.
+                () = activity.lull(patience) => {
+                    // It was told to end, and its client neither ends its header nor takes what is
+                    // still to be said.
                     if std::mem::replace(&mut lulled, true) {
                         return;
                     }
+                    patience = self.idle / Activity::PARTS;
                 }
             }
             if !std::mem::replace(&mut stopping, true) {
@@ -511,38 +514,42 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
 struct Activity {
     begun: AtomicU64,
     running: AtomicUsize,
-    /// How often bytes came or went.
-    moved: AtomicU64,
+    /// How often bytes went out. Those that come in are a request, or the half of one: whoever
+    /// sends a header bit by bit does nothing.
+    sent: AtomicU64,
     /// Every answer from now on is the connection's last.
     ending: AtomicBool,
 }
 
 impl Activity {
+    /// In how many parts a lull is watched.
+    const PARTS: u32 = 4;
+
     fn begin(self: &Arc<Self>) -> Busy {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())
     }
 
-    /// Returns once during a whole `span` no request has begun nor run, and no byte has moved.
+    /// Returns once no request has begun nor run, and no byte was sent, during a whole `span` or
+    /// up to a quarter longer.
     async fn lull(&self, span: Duration) {
         let state = || {
-            let (begun, moved) = (&self.begun, &self.moved);
-            (begun.load(Ordering::Relaxed), moved.load(Ordering::Relaxed))
+            let (begun, sent) = (&self.begun, &self.sent);
+            (begun.load(Ordering::Relaxed), sent.load(Ordering::Relaxed))
         };
-        let mut before = state();
-        loop {
-            tokio::time::sleep(span).await;
+        let (mut before, mut quiet) = (state(), 0);
+        while quiet < Self::PARTS {
+            tokio::time::sleep(span / Self::PARTS).await;
             let now = state();
-            if now == before && self.running.load(Ordering::Relaxed) == 0 {
-                return;
-            }
+            let is_quiet = now == before && self.running.load(Ordering::Relaxed) == 0;
+            quiet = if is_quiet { quiet + 1 } else { 0 };
             before = now;
         }
     }
 }
 
-/// A stream that tells when bytes move.
+/// A stream that tells when bytes are sent.
 struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
@@ -551,7 +558,7 @@ struct Watched<S> {
 impl<S> Watched<S> {
     fn note<T>(&self, outcome: &Poll<io::Result<T>>) {
         if matches!(outcome, Poll::Ready(Ok(_))) {
-            self.activity.moved.fetch_add(1, Ordering::Relaxed);
+            self.activity.sent.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -562,9 +569,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.note(&outcome);
-        outcome
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 

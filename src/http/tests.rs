@@ -281,6 +281,32 @@ async fn a_half_sent_header_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_trickling_header_is_not_waited_for() {
+    let mut plan = Plan::default();
+    plan.http.header_timeout = SHORT;
+    let house = House::open(plan).await;
+    let (mut incoming, mut outgoing) = house.connect().await.into_split();
+    let trickle = async {
+        let head = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: ";
+        let mut sent = outgoing.write_all(head).await;
+        while sent.is_ok() {
+            tokio::time::sleep(SHORT / 20).await;
+            sent = outgoing.write_all(b"a").await;
+        }
+    };
+    let mut answer = Vec::new();
+    let closed = async {
+        tokio::select! {
+            _ = incoming.read_to_end(&mut answer) => {}
+            () = trickle => {}
+        }
+    };
+    timeout(LONG, closed)
+        .await
+        .expect("the server closes the connection");
+}
+
+#[tokio::test]
 async fn a_trickling_body_is_a_408() {
     let mut plan = Plan::default();
     plan.http.body_timeout = SHORT;
