@@ -307,7 +307,7 @@ fn endpoint(
     let document = document();
     let routes = spec::operations(&document)
         .into_iter()
-        .map(|operation| with_room(operation, app.config.http.max_body))
+        .map(|operation| prepared(operation, app.config.http.max_body))
         .chain(spec::site_operations(app.config.http.docs))
         .chain(http::operations(metrics.is_some(), !app.config.web.enabled))
         .chain(web::operations(&app.config))
@@ -328,12 +328,14 @@ fn endpoint(
     http::stack(site, &app.config, routes, app.clock.clone(), tasks)
 }
 
-/// A question with all the text that it may have is larger than other bodies.
-fn with_room(operation: Operation, configured: u64) -> Operation {
+/// An operation with what the document does not tell.
+fn prepared(operation: Operation, max_body: u64) -> Operation {
     let asks = operation.method == Method::POST && operation.path == format!("{PREFIX}/questions");
-    let max_body = asks.then(|| configured.max(questions::api::MAX_BODY));
     Operation {
-        max_body,
+        // A question with all the text that it may have is larger than other bodies.
+        max_body: asks.then(|| max_body.max(questions::api::MAX_BODY)),
+        // What is in the ballot box is counted.
+        ends_by_itself: operation.path.ends_with("/ballot"),
         ..operation
     }
 }

@@ -57,7 +57,8 @@
 //!   read before it has found is used again only where the database says that it is the same
 //!   ([`tallies::shared`]). The one thing held in memory is the [revocation list](auth), polled twice a
 //!   second.
-//! - **Writes outlive their client**: a request that changes something runs in a task of its own.
+//! - **Writes outlive their client**: a request that changes something runs in a task of its own,
+//!   but for ballots, which are counted once they are in the box.
 //! - **Every failure is a [`Failure`](failure::Failure)**, turned into problem+json in one place.
 //! - **The spec is made from the types**, finished in [`http::spec`], checked in, and held current
 //!   by a test. The router's knowledge of methods and query parameters comes from it too.

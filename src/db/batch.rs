@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
+use uuid::fmt::Simple;
 
 /// A column of [`rows`] or [`documents`], and its form in JSON.
 #[derive(Debug, Clone, Copy)]
@@ -175,11 +176,13 @@ impl Rows {
     pub fn push(&mut self, ids: &[Uuid], numbers: &[i64]) {
         let mut separator = if self.is_empty() { "[" } else { ",[" };
         for id in ids {
-            // Writing to a String cannot fail.
-            let _ = write!(self.0, "{separator}\"{}\"", id.simple());
+            let mut digits = [0; Simple::LENGTH];
+            let digits: &str = id.simple().encode_lower(&mut digits);
+            self.0.extend([separator, "\"", digits, "\""]);
             separator = ",";
         }
         for number in numbers {
+            // Writing to a String cannot fail.
             let _ = write!(self.0, "{separator}{number}");
             separator = ",";
         }

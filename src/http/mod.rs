@@ -296,7 +296,7 @@ impl Stack {
         if request.method() == Method::HEAD {
             request.set_method(Method::GET);
         }
-        if request.method().is_safe() {
+        if request.method().is_safe() || operation.is_some_and(|it| it.ends_by_itself) {
             let handled = AssertUnwindSafe(self.inner.call(request));
             return Ok((
                 Either::Left(handled.catch_unwind().map(Result::ok)),

@@ -27,6 +27,9 @@ pub struct Operation {
     pub takes_body: bool,
     /// The largest request body in bytes, where it is not the configured one.
     pub max_body: Option<u64>,
+    /// Whether a change that it has begun comes to its end though nobody waits for it. Other
+    /// changes run in a task of their own.
+    pub ends_by_itself: bool,
 }
 
 impl Operation {
@@ -39,6 +42,7 @@ impl Operation {
             produces: Vec::new(),
             takes_body: false,
             max_body: None,
+            ends_by_itself: false,
         }
     }
 

@@ -1,5 +1,10 @@
 //! Ballots: the first, the same again, another, and none any more.
 
+use futures_util::FutureExt as _;
+use polls::ballots::{self, BallotBox};
+use polls::clock::Clock;
+use polls::config::{self, Sources};
+use polls::share::Share;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -239,4 +244,22 @@ async fn a_ballot_that_has_not_changed_is_not_sent_again() {
     again().await.expect(304);
     voter.vote(&question, &[1]).await.expect(200);
     again().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_ballot_in_the_box_is_counted_though_nobody_waits_for_it() {
+    let (app, voter) = TestApp::with_user("lucy").await;
+    let question = voter.ask(&["a", "b"], json!({})).await;
+    let config = config::load(&Sources::default()).unwrap().config;
+    let (db, clock) = (app.db.clone(), Clock::default());
+    let share = Share::open(&config.share, db.clone(), clock.clone()).unwrap();
+    let (ballot_box, counted) = BallotBox::open(db, clock, share, &config.ballots);
+    let id = |text: &str| text.parse().unwrap();
+    let chosen = [id(&question.choices[1])].into();
+    let cast = ballots::cast(&ballot_box, id(&voter.id), id(&question.id), chosen);
+    assert!(cast.now_or_never().is_none());
+    drop(ballot_box);
+    counted.await.unwrap();
+    let ballot = voter.get(&question.under("ballot")).await.expect(200).json;
+    assert_eq!(ballot["choice_ids"], json!([question.choices[1]]));
 }
