@@ -245,7 +245,8 @@ pub struct Live {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     pub max_connections: u32,
-    /// Until a request's header must have arrived; also how long an idle connection is kept.
+    /// Until a request's header must have arrived; also how long an idle connection is kept. Either
+    /// may take a quarter longer.
     #[serde(deserialize_with = "forms::duration")]
     pub header_timeout: Duration,
     /// Until a request's body must have arrived.

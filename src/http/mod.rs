@@ -107,7 +107,8 @@ where
     }
 }
 
-/// Puts the house around `endpoint`. Requests that change something run on `tasks`.
+/// Puts the house around `endpoint`. Requests that change something run on `tasks`, unless their
+/// operation [ends by itself](Operation::ends_by_itself).
 pub fn stack(
     endpoint: Arc<dyn DynEndpoint<Output = Response>>,
     config: &Config,

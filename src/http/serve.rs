@@ -398,7 +398,8 @@ fn protocol(config: &config::Http) -> auto::Builder<TokioExecutor> {
     protocol
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(config.header_timeout)
+        // Later than a lull, which its own PING would end.
+        .keep_alive_interval(config.header_timeout * 2)
         .keep_alive_timeout(config.header_timeout)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD);
@@ -462,7 +463,6 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             tokio::time::sleep(self.linger).await;
         });
         let (mut stopping, mut lulled) = (false, false);
-        let mut patience = self.idle;
         loop {
             tokio::select! {
                 biased;
@@ -474,13 +474,14 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                 }
                 () = abandon.cancelled() => return,
                 () = &mut over, if !stopping => {}
-                () = activity.lull(patience) => {
-                    // It was told to end, and its client neither ends its header nor takes what is
-                    // still to be said.
-                    if std::mem::replace(&mut lulled, true) {
+                () = activity.lull(self.idle) => {
+                    // It never asked for anything; or it was told to end, and its client takes
+                    // nothing of what is still to be said.
+                    if activity.begun.load(Ordering::Relaxed) == 0
+                        || std::mem::replace(&mut lulled, true)
+                    {
                         return;
                     }
-                    patience = self.idle / Activity::PARTS;
                 }
             }
             if !std::mem::replace(&mut stopping, true) {
@@ -522,9 +523,6 @@ struct Activity {
 }
 
 impl Activity {
-    /// In how many parts a lull is watched.
-    const PARTS: u32 = 4;
-
     fn begin(self: &Arc<Self>) -> Busy {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
@@ -539,8 +537,8 @@ impl Activity {
             (begun.load(Ordering::Relaxed), sent.load(Ordering::Relaxed))
         };
         let (mut before, mut quiet) = (state(), 0);
-        while quiet < Self::PARTS {
-            tokio::time::sleep(span / Self::PARTS).await;
+        while quiet < 4 {
+            tokio::time::sleep(span / 4).await;
             let now = state();
             let is_quiet = now == before && self.running.load(Ordering::Relaxed) == 0;
             quiet = if is_quiet { quiet + 1 } else { 0 };

@@ -285,25 +285,31 @@ async fn a_trickling_header_is_not_waited_for() {
     let mut plan = Plan::default();
     plan.http.header_timeout = SHORT;
     let house = House::open(plan).await;
-    let (mut incoming, mut outgoing) = house.connect().await.into_split();
-    let trickle = async {
-        let head = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: ";
-        let mut sent = outgoing.write_all(head).await;
-        while sent.is_ok() {
-            tokio::time::sleep(SHORT / 20).await;
-            sent = outgoing.write_all(b"a").await;
-        }
-    };
-    let mut answer = Vec::new();
-    let closed = async {
-        tokio::select! {
-            _ = incoming.read_to_end(&mut answer) => {}
-            () = trickle => {}
-        }
-    };
-    timeout(LONG, closed)
-        .await
-        .expect("the server closes the connection");
+    let http1 = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: ";
+    // No settings, and the beginning of a frame with 16,383 bytes of headers for stream 1.
+    let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+        \0\0\0\x04\0\0\0\0\0\
+        \0\x3f\xff\x01\x04\0\0\0\x01";
+    for head in [&http1[..], http2] {
+        let (mut incoming, mut outgoing) = house.connect().await.into_split();
+        let trickle = async {
+            let mut sent = outgoing.write_all(head).await;
+            while sent.is_ok() {
+                tokio::time::sleep(SHORT / 20).await;
+                sent = outgoing.write_all(b"a").await;
+            }
+        };
+        let mut answer = Vec::new();
+        let closed = async {
+            tokio::select! {
+                _ = incoming.read_to_end(&mut answer) => {}
+                () = trickle => {}
+            }
+        };
+        timeout(LONG, closed)
+            .await
+            .expect("the server closes the connection");
+    }
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ impl Hub {
             authority,
             views,
             poll_interval: live.poll_interval,
-            // A connection on which nothing moves for longer is closed.
+            // A connection to which nothing is sent for longer is closed.
             heartbeat: live.heartbeat.min(config.http.header_timeout / 2),
             patience: live.patience,
             channels: Mutex::default(),

@@ -10,6 +10,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::iter::repeat;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -145,7 +146,7 @@ where
                 .unwrap_or_else(|_| Err(Failure::internal("a shared read panicked")));
             match answers {
                 Ok(values) => {
-                    let found = values.iter().cloned().map(Some);
+                    let found = values.iter().cloned().map(Some).chain(repeat(None));
                     self.state().ended(names.into_iter().zip(found));
                     for (waiters, value) in waiters.into_iter().zip(values) {
                         answer(waiters, value);

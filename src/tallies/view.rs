@@ -7,6 +7,7 @@ use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::objects::Results;
+use super::poll::Stamp;
 use super::shared::{Key, Most, SharedReader};
 use super::{Poll, are_visible, depends_on_ballot, picture, poll, results};
 use crate::ballots;
@@ -39,6 +40,8 @@ pub struct View {
     pub poll: Arc<Poll>,
     /// When it was read, or found to be the same still.
     pub now: Time,
+    /// Whether the query before found the same.
+    steady: bool,
     drawn: Arc<Drawn>,
     results: OnceLock<Rendered>,
 }
@@ -56,6 +59,7 @@ impl View {
         View {
             poll: Arc::new(poll),
             now,
+            steady: false,
             drawn: Arc::default(),
             results: OnceLock::new(),
         }
@@ -71,6 +75,7 @@ impl View {
         View {
             poll: self.poll.clone(),
             now,
+            steady: true,
             drawn,
             results: OnceLock::new(),
         }
@@ -154,14 +159,16 @@ impl PageView {
         numbers: Vec<bool>,
         render: impl FnOnce(&[bool]) -> Result<Rendered, Failure>,
     ) -> Result<Rendered, Failure> {
-        if let Some((seen, rendered)) = self.rendered.get()
-            && *seen == numbers
-        {
-            return Ok(rendered.clone());
+        match self.rendered.get() {
+            Some((seen, rendered)) if *seen == numbers => Ok(rendered.clone()),
+            Some(_) => render(&numbers),
+            None => {
+                let rendered = render(&numbers)?.for_many();
+                // Somebody else may have been quicker.
+                let _ = self.rendered.set((numbers, rendered.clone()));
+                Ok(rendered)
+            }
         }
-        let rendered = render(&numbers)?.for_many();
-        let _ = self.rendered.set((numbers, rendered.clone()));
-        Ok(rendered)
     }
 }
 
@@ -182,29 +189,23 @@ impl Views {
                 async move {
                     let ids: Vec<Uuid> = keys.iter().map(|key| key.key).collect();
                     let last = keys.into_iter().filter_map(|key| key.last.flatten());
-                    let views = read(&db, &clock, &ids, last).await?;
-                    let views = views.into_iter().map(|view| (view.poll.question.id, view));
-                    let mut views: HashMap<Uuid, Arc<View>> = views.collect();
+                    let mut views = read(&db, &clock, &ids, last).await?;
                     Ok(ids.iter().map(|id| views.remove(id)).collect())
                 }
             })
         };
         let pages = {
             let db = db.clone();
-            SharedReader::new(
-                "questions",
-                PAGES,
-                move |keys: Vec<Key<PageKey, Arc<PageView>>>| {
-                    let (db, clock) = (db.clone(), clock.clone());
-                    async move {
-                        let mut pages = Vec::with_capacity(keys.len());
-                        for key in keys {
-                            pages.push(Arc::new(page(&db, &clock, key).await?));
-                        }
-                        Ok(pages)
+            SharedReader::new("questions", PAGES, move |keys: Vec<Key<PageKey, _>>| {
+                let (db, clock) = (db.clone(), clock.clone());
+                async move {
+                    let mut pages = Vec::with_capacity(keys.len());
+                    for key in keys {
+                        pages.push(Arc::new(page(&db, &clock, key).await?));
                     }
-                },
-            )
+                    Ok(pages)
+                }
+            })
         };
         Views { db, one, pages }
     }
@@ -275,42 +276,41 @@ pub fn hidden() -> Failure {
     )
 }
 
-/// Reads the polls with these ids, in this order. Those that are still as they were seen `last`
-/// are not read again.
+/// Reads the polls with these ids. Of those that have not changed lately, as far as was seen
+/// `last`, the database is asked first whether they still are the same.
 async fn read(
     db: &Db,
     clock: &Clock,
     ids: &[Uuid],
     last: impl Iterator<Item = Arc<View>>,
-) -> Result<Vec<Arc<View>>, DbErr> {
-    let mut views = unchanged(db, clock, last).await?;
+) -> Result<HashMap<Uuid, Arc<View>>, DbErr> {
+    let last: HashMap<Uuid, Arc<View>> = last.map(|view| (view.poll.question.id, view)).collect();
+    let seen = |stamp: Stamp| {
+        last.get(&stamp.id)
+            .filter(|view| view.poll.stamp() == stamp)
+    };
+    let steady = last.iter().filter(|(_, view)| view.steady);
+    let steady: Vec<Uuid> = steady.map(|(id, _)| *id).collect();
+    let mut views = HashMap::with_capacity(ids.len());
+    if !steady.is_empty() {
+        let stamps = poll::stamps(db.read(), steady).await?;
+        let now = clock.now();
+        for view in stamps.into_iter().filter_map(seen) {
+            views.insert(view.poll.question.id, Arc::new(view.again(now)));
+        }
+    }
     let others = ids.iter().copied().filter(|id| !views.contains_key(id));
     let polls = poll::read(db.read(), &others.collect::<Vec<_>>()).await?;
     let now = clock.now();
     for poll in polls {
-        views.insert(poll.question.id, Arc::new(View::new(poll, now)));
+        let id = poll.question.id;
+        let view = match seen(poll.stamp()) {
+            Some(view) => view.again(now),
+            None => View::new(poll, now),
+        };
+        views.insert(id, Arc::new(view));
     }
-    Ok(ids.iter().filter_map(|id| views.remove(id)).collect())
-}
-
-async fn unchanged(
-    db: &Db,
-    clock: &Clock,
-    last: impl Iterator<Item = Arc<View>>,
-) -> Result<HashMap<Uuid, Arc<View>>, DbErr> {
-    let last: HashMap<Uuid, Arc<View>> = last.map(|view| (view.poll.question.id, view)).collect();
-    if last.is_empty() {
-        return Ok(last);
-    }
-    let stamps = poll::stamps(db.read(), last.keys().copied()).await?;
-    let now = clock.now();
-    let same = stamps.iter().filter_map(|stamp| {
-        let view = last
-            .get(&stamp.id)
-            .filter(|view| view.poll.stamp() == *stamp)?;
-        Some((stamp.id, Arc::new(view.again(now))))
-    });
-    Ok(same.collect())
+    Ok(views)
 }
 
 async fn page(
@@ -328,11 +328,12 @@ async fn page(
     let last_views = last.iter().flat_map(|page| page.views.iter().cloned());
     let seen = last_views.filter(|view| ids.contains(&view.poll.question.id));
     let mut views = read(db, clock, &ids, seen).await?;
+    let views = ids.iter().filter_map(|id| views.remove(id));
     // It may have been deleted, or restored, since the keys were read.
-    views.retain(|view| view.is_deleted() == key.filter.deleted);
+    let views = views.filter(|view| view.is_deleted() == key.filter.deleted);
     let last = keys.last().copied().filter(|_| more);
     Ok(PageView {
-        views,
+        views: views.collect(),
         last,
         rendered: OnceLock::new(),
     })
@@ -378,9 +379,25 @@ mod tests {
         assert_eq!(drawn(&later).as_ptr(), drawn(&view).as_ptr());
         let closed = view.again(end);
         assert_ne!(drawn(&closed), drawn(&view));
+        assert!(!view.steady && later.steady);
         // The results tell when they were read.
         let results = |view: &View| view.results().unwrap();
         assert_ne!(results(&later).body, results(&view).body);
         assert_eq!(results(&later).etag, results(&view).etag);
+    }
+    #[test]
+    fn a_page_is_shown_again_only_with_the_same_numbers() {
+        let page = PageView {
+            views: Vec::new(),
+            last: None,
+            rendered: OnceLock::new(),
+        };
+        let shown = |numbers: bool, text: &'static str| {
+            let render = |_: &[bool]| Ok(Rendered::new(text, None));
+            page.rendered(vec![numbers], render).unwrap().body
+        };
+        assert_eq!(shown(true, "with numbers"), "with numbers");
+        assert_eq!(shown(false, "without"), "without");
+        assert_eq!(shown(true, "not rendered again"), "with numbers");
     }
 }

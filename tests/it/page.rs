@@ -454,6 +454,12 @@ async fn everything_can_be_done_with_the_keyboard_alone() {
     browser.sees_no("Share this question").await;
     let back = "return document.activeElement.textContent === 'Share'";
     browser.until("focus where it was", back).await;
+    // Whoever waits finds the same button again.
+    browser.tab_to("Change my vote").await;
+    browser.run("document.activeElement.dataset.old = ''").await;
+    browser.key(Key::Enter).await;
+    let again = "return document.activeElement.matches('.voting .primary:not([data-old])')";
+    browser.until("focus on the new button", again).await;
     browser.close().await;
 }
 

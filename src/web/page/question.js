@@ -42,10 +42,7 @@ export async function question({ id, signal, go, again }) {
     const { question } = state;
     fill(places.meta, badge(question), facts({ ...question, ballot_count: undefined }).map((fact) => h("span", {}, fact)));
     shown = voting({ state, path, go, reread, keep });
-    const here = places.vote.contains(document.activeElement);
     fill(places.vote, shown.content);
-    // Who has gone on is not called back.
-    if (here) places.vote.querySelector(".primary")?.focus();
     shown.show(state.results);
     count();
   }
@@ -198,6 +195,8 @@ function voting({ state, path, go, reread, keep }) {
         toast(t(ballot ? "changed" : "counted"));
         if (cast.results) keep(cast.results);
         await reread(cast);
+        // Who has gone on is not called back.
+        if (document.activeElement === document.body) document.querySelector(".voting .primary")?.focus();
       } catch (error) {
         // The page was behind: it shows how things are, beside what went wrong.
         if (["voting_closed", "voting_not_open", "already_voted"].includes(error.code)) {

@@ -109,6 +109,7 @@ class Polls(Contender):
         self.flags = ["--set", f"database.url={self.url}"]
         amount = ["--users", users, "--questions", questions, "--choices", CHOICES]
         self.password = self.run("seed", *amount).split()[-1]
+        engine.settle(self.url)
         self.tokens = self.folder / "tokens"
         self.tokens.write_text(self.run("token", "--all", "--ttl", "1d"))
         signers = self.folder / "signers"
@@ -209,6 +210,7 @@ class Peer(Contender):
         self.questions = list(reversed(data.question_ids))
         self.url = engine.database(self.name)
         engine.fill(self.url, data.tables())
+        engine.settle(self.url)
         self.choice_of = {row[1]: row[0] for row in data.choices}
         self.address, self.process = self.serve(self.url)
         logins = [f"--login=user{number}@example.org" for number in range(SIGNERS)]

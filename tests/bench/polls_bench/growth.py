@@ -24,8 +24,8 @@ SEARCHES = {"search, common word": "sample", "search, rare word": "7"}
 class Grower:
     """A server on one engine, and what is known of it."""
 
-    def __init__(self, options, polls, say):
-        self.options, self.polls, self.say = options, polls, say
+    def __init__(self, options, engine, polls, say):
+        self.options, self.engine, self.polls, self.say = options, engine, polls, say
         self.seconds = options.seconds
         self.series = {}
 
@@ -70,6 +70,7 @@ class Grower:
         have = 0
         for target in powers(10, self.options.largest // 10):
             self.seed(users=10, questions=target - have)
+            self.engine.settle(self.polls.url)
             have = target
             self.measure("questions", target, AT, ["read", "list", "ballots", *SEARCHES])
 
@@ -81,6 +82,7 @@ class Grower:
             questions = max(1, min(1000, missing // 100))
             users = -(-missing // questions)
             self.seed(users=users, questions=questions, ballots=missing)
+            self.engine.settle(self.polls.url)
             have = target
             self.measure("ballots", target, 256, ["read", "list", "ballots"])
 
@@ -105,7 +107,7 @@ def run(options, folder, say):
                 voters = min(VOTERS, options.users) if part != "clients" else options.users
                 polls = running.enter_context(Polls(engine, here, 20, max(voters, 1024)))
                 polls.engine_title = engine.title
-                grower = Grower(options, polls, say)
+                grower = Grower(options, engine, polls, say)
                 getattr(grower, part)()
                 say("recount")
                 polls.check()
