@@ -40,7 +40,7 @@ pub struct View {
     pub poll: Arc<Poll>,
     /// When it was read, or found to be the same still.
     pub now: Time,
-    /// Whether the query before found the same.
+    /// Whether the query before found nothing else.
     steady: bool,
     drawn: Arc<Drawn>,
     results: OnceLock<Rendered>,
@@ -55,11 +55,11 @@ struct Drawn {
 }
 
 impl View {
-    fn new(poll: Poll, now: Time) -> View {
+    fn new(poll: Poll, now: Time, steady: bool) -> View {
         View {
             poll: Arc::new(poll),
             now,
-            steady: false,
+            steady,
             drawn: Arc::default(),
             results: OnceLock::new(),
         }
@@ -306,7 +306,7 @@ async fn read(
         let id = poll.question.id;
         let view = match seen(poll.stamp()) {
             Some(view) => view.again(now),
-            None => View::new(poll, now),
+            None => View::new(poll, now, !last.contains_key(&id)),
         };
         views.insert(id, Arc::new(view));
     }
@@ -373,7 +373,7 @@ mod tests {
             ballot_count: 0,
             version: 0,
         };
-        let view = View::new(poll, Time(10));
+        let view = View::new(poll, Time(10), false);
         let drawn = |view: &View| view.question(true).unwrap().body;
         let later = view.again(Time(99));
         assert_eq!(drawn(&later).as_ptr(), drawn(&view).as_ptr());
