@@ -75,13 +75,15 @@
 //!   256, ballots × 1.15 and × 1.08.
 //! - **No scan, whatever the planner thinks.** Parameters with many ids made PostgreSQL and MariaDB
 //!   read tables of some thousand rows from end to end; with [`db::among`] a question is read in
-//!   half of the time among a thousand. A search follows its rarest term in the order of the list:
-//!   it reads the 21 rows of its page among any number. So does a list of all that is open or
-//!   closed, however few that are: whether a question is sealed is in an index.
+//!   half of the time among a thousand. A list follows the index of the rarest thing that it asks
+//!   for, be it a word, an author or a status: it passes by a thousand questions at most where one
+//!   of them is rare, and reads the 21 rows of its page where all are common ([`questions::list`]).
 //! - **SQLite's thread is asked rarely**: each statement, and each row of an answer, costs two
 //!   switches of threads. So several statements go together ([`db::Script`]), and many rows come
 //!   back as one ([`db::documents`]). On the servers they come one by one: MariaDB would first
 //!   write them into a table, and reads a question in half of the time without.
+//! - **SQLite has a reader for each core**, and four at least: with ten on two cores it was no
+//!   faster, and took 15 MiB more.
 //! - **A request that waits takes little room.** Hundreds wait for a shared query or commit, and
 //!   what each holds has to be in the processor's cache again when it goes on. So a request goes
 //!   to its handler with as little around it as can be ([`http::Split`], `Stack::handle`), and
@@ -105,12 +107,16 @@
 //! on two cores shared with client and database:
 //!
 //! - Two batches in flight, on slots of their own: ballots/s on MariaDB × 1.05 with 64 clients and
-//!   × 0.96 with 256, on PostgreSQL × 1.00 and × 0.99. The cores are busy already, and smaller
-//!   batches cost more.
+//!   × 0.96 with 256, on PostgreSQL × 1.00 and × 0.99. Smaller batches cost more than is won. Two
+//!   and three boxes, each with its share of the voters, when the server had become cheaper: with
+//!   256 clients × 0.93 and × 0.78 on MariaDB, × 0.95 and × 0.93 on PostgreSQL.
+//! - Fewer foreign keys. A ballot and its mark have four; without one of them ballots on PostgreSQL
+//!   × 1.08, without three × 1.3. They stay.
 //! - Telling PostgreSQL about empty tables (`ANALYZE` right after the migration): ballots over
 //!   1,000 questions × 0.54, as it keeps scanning them while they grow.
 //! - An allocator that gives memory back at once (`MIMALLOC_PURGE_DELAY=0`): ballots × 0.7 for
-//!   half of the memory.
+//!   half of the memory. After 50 ms instead of a second: × 0.95 for 8 MiB.
+//! - The same allocator for SQLite (mimalloc's `override`): 6 MiB more with 256 clients.
 //! - Huge pages for the allocator: 20 MiB more and no ballot more.
 //! - Link-time optimisation of everything at once (`lto = "fat"`): reads × 1.02, ballots × 1.00,
 //!   for a build that takes half as long again.

@@ -14,6 +14,7 @@ mod m0006_limits;
 mod m0007_locks;
 mod m0008_search;
 mod m0009_status;
+mod m0010_opens;
 mod table;
 
 /// Brings a database's schema up, down, or tells where it stands.
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_locks::Migration),
             Box::new(m0008_search::Migration),
             Box::new(m0009_status::Migration),
+            Box::new(m0010_opens::Migration),
         ]
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, Database, DbErr};
@@ -16,6 +17,9 @@ use crate::config;
 
 /// How long a statement waits for another process's write transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many readers SQLite has where cores are few.
+const FEWEST_READERS: u32 = 4;
 
 /// Why there is no database to work with.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +84,7 @@ impl Db {
         // fairer and cheaper than its busy handler. It comes first, since it makes the file.
         let writer = Database::connect(sqlite(config, &path, 1));
         let writer = writer.await.map_err(cannot_open)?;
-        let reader = Database::connect(sqlite(config, &path, config.max_connections));
+        let reader = Database::connect(sqlite(config, &path, readers(config)));
         let reader = reader.await.map_err(cannot_open)?;
 
         drop(lock);
@@ -94,6 +98,14 @@ impl Db {
             lock: Lock::File(lock_file),
         })
     }
+}
+
+/// How many connections read a file. Their work is this process's own: beyond one for each core
+/// they help only while others wait for the disk, and each takes a thread and its caches.
+fn readers(config: &config::Database) -> u32 {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let useful = u32::try_from(cores).unwrap_or(u32::MAX).max(FEWEST_READERS);
+    config.max_connections.min(useful)
 }
 
 fn sqlite(config: &config::Database, path: &std::path::Path, connections: u32) -> ConnectOptions {

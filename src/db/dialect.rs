@@ -1,9 +1,9 @@
 //! Statements that each engine words in its own way.
 
-use sea_orm::sea_query::LockType;
+use sea_orm::sea_query::{CaseStatement, Expr, LockType, SelectStatement};
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, EntityTrait, JoinType, QuerySelect as _, Select, Statement,
-    Value,
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait as _, JoinType, QuerySelect as _,
+    Select, Statement, Value,
 };
 use uuid::Uuid;
 
@@ -46,6 +46,27 @@ pub fn join_type(db: &impl ConnectionTrait) -> JoinType {
         DbBackend::MySql => JoinType::StraightJoin,
         _ => JoinType::InnerJoin,
     }
+}
+
+/// Whether `subquery`, which finds one `value` at most, finds it.
+///
+/// As an equation, since MariaDB might read all of a set first. PostgreSQL would take an equation
+/// for true of a single row, and read a whole table for a page.
+pub fn finds(db: &impl ConnectionTrait, value: Expr, subquery: SelectStatement) -> Expr {
+    match db.get_database_backend() {
+        DbBackend::Postgres => Expr::exists(subquery),
+        _ => value.eq(subquery),
+    }
+}
+
+/// A condition for rows that the index of another one leads to. MariaDB is told that index, and
+/// PostgreSQL knows how often each is met; SQLite gets a form that it has no index for.
+pub fn unindexed(db: &impl ConnectionTrait, condition: Expr) -> Expr {
+    if db.get_database_backend() != DbBackend::Sqlite {
+        return condition;
+    }
+    let case = CaseStatement::new().case(condition, Expr::cust("1"));
+    Expr::Case(Box::new(case.finally(Expr::cust("0")))).eq(Expr::cust("1"))
 }
 
 /// The word for [`join_type`].

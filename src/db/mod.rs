@@ -31,7 +31,8 @@ use link::{Hold, Link};
 pub use batch::{Column, Rows, among, documents, ids, read_documents, rows};
 pub use connect::ConnectError;
 pub use dialect::{
-    adding, delete, insert_missing, integer, join, join_type, lock, lock_rows, set, statement,
+    adding, delete, finds, insert_missing, integer, join, join_type, lock, lock_rows, set,
+    statement, unindexed,
 };
 pub use error::is_unique_violation;
 pub use link::NoHost;

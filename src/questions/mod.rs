@@ -9,6 +9,7 @@ pub mod choices;
 pub mod closing;
 pub mod document;
 pub mod entity;
+mod facet;
 pub mod list;
 pub mod search;
 pub mod slot;

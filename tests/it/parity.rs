@@ -313,6 +313,12 @@ async fn lists(transcript: &mut Transcript, app: &TestApp) {
         "status=closed",
         "status=x",
         "limit=0",
+        "status=open&q=which",
+        "status=open&q=which&sort=closes_at",
+        "status=closed&q=which&sort=created_at",
+        "status=scheduled&q=which",
+        "status=scheduled&sort=closes_at",
+        "q=which&sort=closes_at&limit=2",
     ] {
         transcript
             .ask(app.request(Method::GET, &format!("/questions?{filter}")))
