@@ -17,8 +17,13 @@ AT = 64
 # More than vote in one measurement. Each has a question of its own.
 VOTERS = 250_000
 
-# A word that every question has, and one that few have.
-SEARCHES = {"search, common word": "sample", "search, rare word": "7"}
+# For a word that every question has, and for one that few have.
+SEARCHES = {
+    "search, common word": "q=sample",
+    "search, rare word": "q=7",
+    "search, first to close": "q=sample&sort=closes_at",
+    "search, rare and open": "q=7&status=open",
+}
 
 
 class Grower:
@@ -44,7 +49,7 @@ class Grower:
         common = [address, clients, self.seconds]
         for workload in workloads:
             if workload in SEARCHES:
-                url = f"{address}/api/v1/questions?limit=20&q={SEARCHES[workload]}"
+                url = f"{address}/api/v1/questions?limit=20&{SEARCHES[workload]}"
                 run = load(url, clients, self.seconds, "get", process=process)
             elif workload == "list":
                 run = load(*common, "list", process=process)
