@@ -100,6 +100,6 @@ def nice(most):
 
 def short(number):
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
-        if number >= size:
-            return f"{number / size:g}{letter}"
-    return f"{number:g}"
+        if number >= size and number % size == 0:
+            return f"{number // size}{letter}"
+    return f"{number:,}"
