@@ -76,8 +76,8 @@
 //! - **No scan, whatever the planner thinks.** Parameters with many ids made PostgreSQL and MariaDB
 //!   read tables of some thousand rows from end to end; with [`db::among`] a question is read in
 //!   half of the time among a thousand. A list follows the index of the rarest thing that it asks
-//!   for, be it a word, an author or a status: it passes by a thousand questions at most where one
-//!   of them is rare, and reads the 21 rows of its page where all are common ([`questions::list`]).
+//!   for, be it a word, an author or a status: where one of them is rare it passes by few others,
+//!   and where all are common its page of 21 is soon full ([`questions::list`]).
 //! - **SQLite's thread is asked rarely**: each statement, and each row of an answer, costs two
 //!   switches of threads. So several statements go together ([`db::Script`]), and many rows come
 //!   back as one ([`db::documents`]). On the servers they come one by one: MariaDB would first

@@ -27,7 +27,8 @@ pub(super) enum Facet {
     Author(Uuid),
     /// Whether their results are final.
     Sealed(bool),
-    /// They open after this time. Its index is in no list's order.
+    /// They open after this time. Its index is in no list's order. Comes last, since of facets
+    /// that are common the first is followed.
     OpensAfter(Time),
 }
 

@@ -133,24 +133,22 @@ impl Part {
         if self.few {
             return Ok(Path::Few(None));
         }
-        if self.facets.is_empty() {
-            return Ok(Path::Order);
+        match (&self.facets[..], sort) {
+            ([], _) | ([Facet::Sealed(_)], Sort::ClosesFirst) => return Ok(Path::Order),
+            _ => {}
         }
-        if sort == Sort::ClosesFirst {
-            if let [Facet::Sealed(_)] = self.facets[..] {
-                return Ok(Path::Order);
+        // Those whose index has another order than the list.
+        for (place, facet) in self.facets.iter().enumerate() {
+            let other = sort == Sort::ClosesFirst || matches!(facet, Facet::OpensAfter(_));
+            if other && facet::is_few(db, facet).await? {
+                return Ok(Path::Few(Some(place)));
             }
-            let rarest = facet::rarest(db, &self.facets).await?;
-            return Ok(match facet::is_few(db, &self.facets[rarest]).await? {
-                true => Path::Few(Some(rarest)),
-                false => Path::Order,
-            });
         }
-        let rarest = facet::rarest(db, &self.facets).await?;
-        Ok(match self.facets[rarest] {
-            // It comes last, so it would not be the rarest were it common.
-            Facet::OpensAfter(_) => Path::Few(Some(rarest)),
-            _ => Path::Facet(rarest),
+        Ok(match sort {
+            Sort::ClosesFirst => Path::Order,
+            Sort::NewestFirst | Sort::OldestFirst => {
+                Path::Facet(facet::rarest(db, &self.facets).await?)
+            }
         })
     }
 

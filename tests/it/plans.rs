@@ -13,7 +13,7 @@ use crate::support::database::{Database, MARIADB, POSTGRES};
 use crate::support::{PASSWORD, Question, Server, User, engine, polls};
 
 /// What there is: enough that a scan shows, and that planners would rather not do one.
-const QUESTIONS: usize = 6_000;
+const QUESTIONS: usize = 8_000;
 const BALLOTS: usize = 30_000;
 
 /// What grows without end.
@@ -300,5 +300,22 @@ async fn mariadb_reads_no_table_from_end_to_end() {
         before = now;
     })
     .await;
+
+    // Some hundred wait to open, and are older than all that are open.
+    let oldest = "SELECT created_at FROM polls.questions ORDER BY created_at LIMIT 1 OFFSET 300";
+    let oldest = &database.run(oldest)[0];
+    database.run(&format!(
+        "UPDATE polls.questions SET closed_at = NULL, sealed_at = NULL, \
+         opens_at = IF(created_at < {oldest}, 4102444800000000, NULL)"
+    ));
+    let before = read();
+    let scheduled = busy
+        .user
+        .get("/questions?status=scheduled")
+        .await
+        .expect(200);
+    assert_eq!(scheduled.json["data"][0]["status"], "scheduled");
+    let rows = (read() - before).saturating_sub(cost);
+    assert!(rows < QUESTIONS / 2, "the scheduled ones: {rows} rows");
     assert_eq!(busy.server.terminate(), Some(0));
 }
