@@ -79,11 +79,11 @@ impl Facet {
     /// The same, for questions that the index of `lead` leads to.
     pub(super) fn beside(&self, lead: Option<&Facet>, db: &impl ConnectionTrait) -> Expr {
         match (self, lead) {
-            // From entry to entry, without the question.
+            // From entry to entry, without the question. As an equation everywhere: PostgreSQL
+            // would rather join the two, and leave the order of the lead.
             (Facet::Term(term), Some(Facet::Term(_))) => {
-                let of_lead = |column| Expr::col((term::Entity, column));
-                let id = of_lead(term::Column::QuestionId);
-                let created_at = of_lead(term::Column::CreatedAt);
+                let id = term::Column::QuestionId.into_expr();
+                let created_at = term::Column::CreatedAt.into_expr();
                 let same_time = Expr::col((OTHER, term::Column::CreatedAt)).eq(created_at);
                 let there = entry(term, id.clone()).and_where(same_time).take();
                 id.eq(there)

@@ -160,26 +160,30 @@ impl Part {
         after: Option<Cursor>,
         limit: u64,
     ) -> SelectStatement {
-        let lead = self.lead(path);
-        let by_term = match lead.map(|lead| &self.facets[lead]) {
-            Some(Facet::Term(term)) => Some(term),
-            _ => None,
-        };
-        let (mut query, id) = match by_term {
-            Some(term) => (with_term(db, term), of_term(term::Column::QuestionId)),
-            None => {
+        let place = self.lead(path);
+        let lead = place.map(|place| &self.facets[place]);
+        let (mut query, created_at, id) = match lead {
+            Some(Facet::Term(term)) => {
+                let created_at = term::Column::CreatedAt.into_expr();
+                let id = term::Column::QuestionId.into_expr();
+                (with_term(db, term), created_at, id)
+            }
+            _ => {
                 let mut all = Query::select().from(entity::Entity).take();
                 if let Some(index) = self.index(path, filter.sort) {
                     // MariaDB alone needs the hint, and reads it.
                     all.force_index(index, IndexHintScope::All);
                 }
-                (all, of_question(entity::Column::Id))
+                if let Some(lead) = lead {
+                    all.and_where(lead.condition(db));
+                }
+                let created_at = entity::Column::CreatedAt.into_expr();
+                (all, created_at, entity::Column::Id.into_expr())
             }
         };
         let key = match filter.sort {
-            Sort::ClosesFirst => of_question(entity::Column::ClosesOrder),
-            _ if by_term.is_some() => of_term(term::Column::CreatedAt),
-            _ => of_question(entity::Column::CreatedAt),
+            Sort::NewestFirst | Sort::OldestFirst => created_at,
+            Sort::ClosesFirst => entity::Column::ClosesOrder.into_expr(),
         };
         query
             .expr_as(key.clone(), "list_key")
@@ -189,12 +193,10 @@ impl Part {
                 false => entity::Column::DeletedAt.is_null(),
             })
             .cond_where(self.condition.clone());
-        for (place, facet) in self.facets.iter().enumerate() {
-            match lead == Some(place) {
-                false => query.and_where(facet.beside(lead.map(|lead| &self.facets[lead]), db)),
-                true if by_term.is_none() => query.and_where(facet.condition(db)),
-                true => &mut query,
-            };
+        for (other, facet) in self.facets.iter().enumerate() {
+            if place != Some(other) {
+                query.and_where(facet.beside(lead, db));
+            }
         }
         if let Some(last) = after {
             query.cond_where(beyond(last, filter.sort, &key, &id));
@@ -256,18 +258,11 @@ fn beyond(last: Cursor, sort: Sort, key: &Expr, id: &Expr) -> Condition {
 
 /// Questions that have a term, which are stored under it in the order of their creation.
 fn with_term(db: &impl ConnectionTrait, term: &str) -> SelectStatement {
-    let same = of_term(term::Column::QuestionId).equals((entity::Entity, entity::Column::Id));
+    let id = term::Column::QuestionId.into_expr();
+    let same = id.equals((entity::Entity, entity::Column::Id));
     Query::select()
         .from(term::Entity)
         .join(db::join_type(db), entity::Entity, same)
-        .and_where(of_term(term::Column::Term).eq(term))
+        .and_where(term::Column::Term.eq(term))
         .take()
-}
-
-fn of_question(column: entity::Column) -> Expr {
-    Expr::col((entity::Entity, column))
-}
-
-fn of_term(column: term::Column) -> Expr {
-    Expr::col((term::Entity, column))
 }
