@@ -15,6 +15,8 @@ mod m0007_locks;
 mod m0008_search;
 mod m0009_status;
 mod m0010_opens;
+mod m0011_due;
+mod m0012_deleted;
 mod table;
 
 /// Brings a database's schema up, down, or tells where it stands.
@@ -34,6 +36,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_search::Migration),
             Box::new(m0009_status::Migration),
             Box::new(m0010_opens::Migration),
+            Box::new(m0011_due::Migration),
+            Box::new(m0012_deleted::Migration),
         ]
     }
 }

@@ -2,10 +2,13 @@
 //! does not pass by all that ever were.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::table::{add_computed, add_index, drop_computed, drop_index};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
+
+const COLUMN: &str = "is_sealed";
 
 const INDEXES: [(&str, &str); 2] = [
     ("questions_status_created", "created_at"),
@@ -15,56 +18,20 @@ const INDEXES: [(&str, &str); 2] = [
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // PostgreSQL computes what is stored only, SQLite adds what is not stored only.
-        let kind = match manager.get_database_backend() {
-            DbBackend::Postgres => "STORED",
-            _ => "VIRTUAL",
-        };
-        if !is_there(manager).await? {
-            let add = format!(
-                "ALTER TABLE questions ADD COLUMN is_sealed integer \
-                 GENERATED ALWAYS AS (CASE WHEN sealed_at IS NULL THEN 0 ELSE 1 END) {kind}"
-            );
-            manager.get_connection().execute_unprepared(&add).await?;
-        }
+        let value = "CASE WHEN sealed_at IS NULL THEN 0 ELSE 1 END";
+        add_computed(manager, "questions", COLUMN, "integer", value).await?;
         for (name, order) in INDEXES {
-            if !manager.has_index("questions", name).await? {
-                let index = Index::create()
-                    .name(name)
-                    .table("questions")
-                    .col("is_sealed")
-                    .col(order)
-                    .col("id")
-                    .take();
-                manager.create_index(index).await?;
-            }
+            let index = &mut Index::create();
+            index.col(COLUMN).col(order).col("id");
+            add_index(manager, "questions", name, index).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for (name, _) in INDEXES {
-            if manager.has_index("questions", name).await? {
-                let index = Index::drop().name(name).table("questions").to_owned();
-                manager.drop_index(index).await?;
-            }
+            drop_index(manager, "questions", name).await?;
         }
-        if is_there(manager).await? {
-            let column = "ALTER TABLE questions DROP COLUMN is_sealed";
-            manager.get_connection().execute_unprepared(column).await?;
-        }
-        Ok(())
+        drop_computed(manager, "questions", COLUMN).await
     }
-}
-
-/// Whether a migration that was interrupted has got as far as the column: PostgreSQL takes all of
-/// it back, the others commit each step.
-async fn is_there(manager: &SchemaManager<'_>) -> Result<bool, DbErr> {
-    if manager.get_database_backend() != DbBackend::Sqlite {
-        return manager.has_column("questions", "is_sealed").await;
-    }
-    // SQLite lists no computed columns.
-    let probe = "SELECT is_sealed FROM questions WHERE 1 = 0";
-    let probed = manager.get_connection().execute_unprepared(probe).await;
-    Ok(probed.is_ok())
 }

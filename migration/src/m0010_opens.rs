@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::table::{add_index, drop_index};
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -10,23 +12,11 @@ const INDEX: &str = "questions_opens";
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // There already where the migration was interrupted before it was written down.
-        if manager.has_index("questions", INDEX).await? {
-            return Ok(());
-        }
-        let index = Index::create()
-            .name(INDEX)
-            .table("questions")
-            .col("opens_at")
-            .take();
-        manager.create_index(index).await
+        let index = &mut Index::create();
+        add_index(manager, "questions", INDEX, index.col("opens_at")).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        if !manager.has_index("questions", INDEX).await? {
-            return Ok(());
-        }
-        let index = Index::drop().name(INDEX).table("questions").to_owned();
-        manager.drop_index(index).await
+        drop_index(manager, "questions", INDEX).await
     }
 }

@@ -73,3 +73,84 @@ pub fn reference(
         .to(to.0, to.1)
         .take()
 }
+
+/// Adds a column that is computed from others, unless it is there already: PostgreSQL takes all of
+/// a migration back that is interrupted, the others commit each step.
+pub async fn add_computed(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    name: &'static str,
+    kind: &str,
+    value: &str,
+) -> Result<(), DbErr> {
+    if is_there(manager, table, name).await? {
+        return Ok(());
+    }
+    // PostgreSQL computes what is stored only, SQLite adds what is not stored only.
+    let when = match manager.get_database_backend() {
+        DbBackend::Postgres => "STORED",
+        _ => "VIRTUAL",
+    };
+    let add = format!(
+        "ALTER TABLE {table} ADD COLUMN {name} {kind} GENERATED ALWAYS AS ({value}) {when}"
+    );
+    manager.get_connection().execute_unprepared(&add).await?;
+    Ok(())
+}
+
+/// Drops what [`add_computed`] has added.
+pub async fn drop_computed(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    name: &'static str,
+) -> Result<(), DbErr> {
+    if is_there(manager, table, name).await? {
+        let drop = format!("ALTER TABLE {table} DROP COLUMN {name}");
+        manager.get_connection().execute_unprepared(&drop).await?;
+    }
+    Ok(())
+}
+
+/// Whether a column is there.
+async fn is_there(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    name: &'static str,
+) -> Result<bool, DbErr> {
+    if manager.get_database_backend() != DbBackend::Sqlite {
+        return manager.has_column(table, name).await;
+    }
+    // SQLite lists no computed columns.
+    let probe = format!("SELECT {name} FROM {table} WHERE 1 = 0");
+    let probed = manager.get_connection().execute_unprepared(&probe).await;
+    Ok(probed.is_ok())
+}
+
+/// Adds an index, unless it is there already.
+pub async fn add_index(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    name: &'static str,
+    index: &mut IndexCreateStatement,
+) -> Result<(), DbErr> {
+    if manager.has_index(table, name).await? {
+        return Ok(());
+    }
+    manager
+        .create_index(index.table(table).name(name).take())
+        .await
+}
+
+/// Drops what [`add_index`] has added.
+pub async fn drop_index(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    name: &'static str,
+) -> Result<(), DbErr> {
+    if !manager.has_index(table, name).await? {
+        return Ok(());
+    }
+    manager
+        .drop_index(Index::drop().name(name).table(table).to_owned())
+        .await
+}

@@ -48,25 +48,30 @@ pub fn join_type(db: &impl ConnectionTrait) -> JoinType {
     }
 }
 
-/// Whether `subquery`, which finds one `value` at most, finds it.
-///
-/// As an equation, since MariaDB might read all of a set first. PostgreSQL would take an equation
-/// for true of a single row, and read a whole table for a page.
-pub fn finds(db: &impl ConnectionTrait, value: Expr, subquery: SelectStatement) -> Expr {
+/// Whether `subquery`, which finds one `value` at most, finds it. It is asked for each row anew.
+pub fn finds(db: &impl ConnectionTrait, value: Expr, mut subquery: SelectStatement) -> Expr {
     match db.get_database_backend() {
-        DbBackend::Postgres => Expr::exists(subquery),
+        // Without the offset the two are joined, beginning with either; and an equation is taken
+        // for true of a single row, for which a whole table is read for a page.
+        DbBackend::Postgres => Expr::exists(subquery.offset(0).take()),
+        // MariaDB might read all of a set first.
         _ => value.eq(subquery),
     }
 }
 
-/// A condition for rows that the index of another one leads to. MariaDB is told that index, and
-/// PostgreSQL knows how often each is met; SQLite gets a form that it has no index for.
+/// A condition for rows that the index of another one leads to, in a form that no index is for.
+/// MariaDB is told that index.
 pub fn unindexed(db: &impl ConnectionTrait, condition: Expr) -> Expr {
-    if db.get_database_backend() != DbBackend::Sqlite {
-        return condition;
+    match db.get_database_backend() {
+        DbBackend::MySql => condition,
+        // Taken for true of every other row: so PostgreSQL follows the index as far as the page
+        // goes, where it would else sort whatever it takes for little.
+        DbBackend::Postgres => Expr::cust_with_expr("COALESCE($1, FALSE)", condition),
+        _ => {
+            let case = CaseStatement::new().case(condition, Expr::cust("1"));
+            Expr::Case(Box::new(case.finally(Expr::cust("0")))).eq(Expr::cust("1"))
+        }
     }
-    let case = CaseStatement::new().case(condition, Expr::cust("1"));
-    Expr::Case(Box::new(case.finally(Expr::cust("0")))).eq(Expr::cust("1"))
 }
 
 /// The word for [`join_type`].

@@ -9,12 +9,12 @@ use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementE
 use sea_orm::sea_query::{Query, SelectStatement};
 use sea_orm::{ExprTrait as _, Order};
 
-use super::{entity, term};
+use super::{closing, entity, term};
 use crate::clock::Time;
 use crate::db;
 
-/// Up to how many questions of a facet are counted, to see which is the rarest.
-const COUNTED: u64 = 200;
+/// How many questions of a facet are looked at, to see which is the rarest.
+const SAMPLE: u64 = 200;
 
 /// With fewer questions than this a facet is few: all may be read, whatever is wanted of them.
 const MANY: u64 = 1_000;
@@ -27,40 +27,34 @@ pub(super) enum Facet {
     Author(Uuid),
     /// Whether their results are final.
     Sealed(bool),
-    /// They open after this time. Its index is in no list's order. Comes last, since of facets
-    /// that are common the first is followed.
+    /// They open after this time.
     OpensAfter(Time),
+    /// At this time they wait for their seal. They are always few.
+    Due(Time),
+    Deleted,
 }
 
 impl Facet {
-    /// The questions that have it, as entries of its index.
-    fn entries(&self, db: &impl ConnectionTrait) -> SelectStatement {
-        let (mut entries, order) = match self {
-            Facet::Term(term) => {
-                let entries = Query::select()
-                    .from(term::Entity)
-                    .and_where(term::Column::Term.eq(term))
-                    .take();
-                (entries, Expr::col(term::Column::CreatedAt))
-            }
-            _ => {
-                let order = match self {
-                    Facet::OpensAfter(_) => entity::Column::OpensAt,
-                    _ => entity::Column::CreatedAt,
-                };
-                let mut entries = Query::select().from(entity::Entity).take();
-                entries.and_where(self.condition(db));
-                if let Some(index) = self.index() {
-                    entries.force_index(index, IndexHintScope::All);
-                }
-                (entries, Expr::col(order))
-            }
+    /// The questions that have it, as entries of its index, and what that has them in the order of.
+    fn entries(&self, db: &impl ConnectionTrait) -> (SelectStatement, Expr) {
+        if let Facet::Term(term) = self {
+            let entries = Query::select()
+                .from(term::Entity)
+                .and_where(term::Column::Term.eq(term))
+                .take();
+            return (entries, term::Column::CreatedAt.into_expr());
+        }
+        let mut entries = Query::select().from(entity::Entity).take();
+        entries.and_where(self.condition(db));
+        if let Some(index) = self.index() {
+            entries.force_index(index, IndexHintScope::All);
+        }
+        let order = match self {
+            Facet::OpensAfter(_) => entity::Column::OpensAt,
+            Facet::Deleted => entity::Column::DeletedAt,
+            _ => entity::Column::CreatedAt,
         };
-        // In the index's order, lest PostgreSQL look for a common one without its index.
-        entries
-            .expr(Expr::value(1))
-            .order_by_expr(order, Order::Desc)
-            .take()
+        (entries, order.into_expr())
     }
 
     /// Whether a question has it.
@@ -68,25 +62,30 @@ impl Facet {
         match self {
             Facet::Term(term) => {
                 let id = entity::Column::Id.into_expr();
-                db::finds(db, id.clone(), entry(term, id))
+                let entry = entry(term, id.clone(), entity::Column::CreatedAt.into_expr());
+                db::finds(db, id, entry)
             }
             Facet::Author(author) => entity::Column::AuthorId.eq(*author),
-            Facet::Sealed(yes) => Expr::col((entity::Entity, "is_sealed")).eq(i32::from(*yes)),
+            Facet::Sealed(yes) => {
+                // No parameter: PostgreSQL knows how many are open, but not how many are `$1`.
+                let yes = Expr::cust(if *yes { "1" } else { "0" });
+                Expr::col((entity::Entity, "is_sealed")).eq(yes)
+            }
             Facet::OpensAfter(time) => entity::Column::OpensAt.gt(*time),
+            Facet::Due(now) => closing::is_due(*now),
+            // SQLite would take IS NOT NULL for true of most.
+            Facet::Deleted => entity::Column::DeletedAt.into_expr().gte(Expr::cust("0")),
         }
     }
 
     /// The same, for questions that the index of `lead` leads to.
     pub(super) fn beside(&self, lead: Option<&Facet>, db: &impl ConnectionTrait) -> Expr {
         match (self, lead) {
-            // From entry to entry, without the question. As an equation everywhere: PostgreSQL
-            // would rather join the two, and leave the order of the lead.
+            // From entry to entry, without the question.
             (Facet::Term(term), Some(Facet::Term(_))) => {
                 let id = term::Column::QuestionId.into_expr();
-                let created_at = term::Column::CreatedAt.into_expr();
-                let same_time = Expr::col((OTHER, term::Column::CreatedAt)).eq(created_at);
-                let there = entry(term, id.clone()).and_where(same_time).take();
-                id.eq(there)
+                let entry = entry(term, id.clone(), term::Column::CreatedAt.into_expr());
+                db::finds(db, id, entry)
             }
             _ => db::unindexed(db, self.condition(db)),
         }
@@ -99,50 +98,85 @@ impl Facet {
             Facet::Author(_) => Some("questions_author"),
             Facet::Sealed(_) => Some("questions_status_created"),
             Facet::OpensAfter(_) => Some("questions_opens"),
+            Facet::Due(_) => Some("questions_due_at"),
+            Facet::Deleted => Some("questions_deleted"),
         }
+    }
+
+    /// Whether its index has its questions in the order of their creation.
+    pub(super) fn is_in_order(&self) -> bool {
+        !matches!(self, Facet::OpensAfter(_) | Facet::Due(_) | Facet::Deleted)
     }
 }
 
 /// A look at the table of terms beside the one that a list follows.
 const OTHER: &str = "other";
 
-/// The entry of a term for the question with this id.
-///
-/// Looked up by a subquery for a single value: one for a set would be read as a whole on some
-/// engines.
-fn entry(term: &str, id: Expr) -> SelectStatement {
+/// The entry of a term for a question.
+fn entry(term: &str, id: Expr, created_at: Expr) -> SelectStatement {
+    let column = |column: term::Column| Expr::col((OTHER, column));
     Query::select()
         .column((OTHER, term::Column::QuestionId))
         .from_as(term::Entity, OTHER)
-        .and_where(Expr::col((OTHER, term::Column::Term)).eq(term))
-        .and_where(Expr::col((OTHER, term::Column::QuestionId)).eq(id))
+        .and_where(column(term::Column::Term).eq(term))
+        .and_where(column(term::Column::CreatedAt).eq(created_at))
+        .and_where(column(term::Column::QuestionId).eq(id))
         .take()
 }
 
-/// The place of the facet that fewest questions have; of those that are common, the first.
-pub(super) async fn rarest(db: &impl ConnectionTrait, facets: &[Facet]) -> Result<usize, DbErr> {
+/// The place of the facet that fewest questions have from `after` on, in the order of creation; of
+/// those that are common, of the one whose next questions lie the furthest apart.
+pub(super) async fn rarest(
+    db: &impl ConnectionTrait,
+    facets: &[Facet],
+    order: &Order,
+    after: Option<i64>,
+) -> Result<usize, DbErr> {
     if facets.len() < 2 {
         return Ok(0);
     }
-    let mut counts = Query::select();
+    let mut samples = Query::select();
     for facet in facets {
+        let (mut next, created_at) = facet.entries(db);
+        if let Some(after) = after {
+            next.and_where(match order {
+                Order::Asc => created_at.clone().gte(after),
+                _ => created_at.clone().lte(after),
+            });
+        }
+        next.expr_as(created_at.clone(), "created_at")
+            .order_by_expr(created_at, order.clone())
+            .limit(SAMPLE);
         let count = Query::select()
             .expr(Expr::cust("COUNT(*)"))
-            .from_subquery(facet.entries(db).limit(COUNTED).take(), "t")
+            .from_subquery(next.clone(), "t")
             .take();
-        counts.expr(count);
+        samples
+            .expr(count)
+            .expr(next.limit(1).offset(SAMPLE - 1).take());
     }
-    let counts = db.query_one(&counts).await?;
-    let counts = counts.ok_or_else(|| DbErr::RecordNotFound("counts of facets".into()))?;
-    let mut rarest = (i64::MAX, 0);
+    let samples = db.query_one(&samples).await?;
+    let samples = samples.ok_or_else(|| DbErr::RecordNotFound("samples of facets".into()))?;
+    let mut places = Vec::with_capacity(facets.len());
     for place in 0..facets.len() {
-        rarest = rarest.min((counts.try_get_by_index(place)?, place));
+        let count: i64 = samples.try_get_by_index(2 * place)?;
+        let last: Option<i64> = samples.try_get_by_index(2 * place + 1)?;
+        let last = last.map(|last| match order {
+            Order::Asc => -last,
+            _ => last,
+        });
+        places.push((count, last, place));
     }
-    Ok(rarest.1)
+    Ok(places.into_iter().min().map_or(0, |(.., place)| place))
 }
 
 /// Whether few questions have it.
 pub(super) async fn is_few(db: &impl ConnectionTrait, facet: &Facet) -> Result<bool, DbErr> {
-    let last = facet.entries(db).limit(1).offset(MANY - 1).take();
-    Ok(db.query_one(&last).await?.is_none())
+    let (mut entries, order) = facet.entries(db);
+    // In the index's order, lest PostgreSQL look for a common one without its index.
+    entries
+        .expr(Expr::value(1))
+        .order_by_expr(order, Order::Desc);
+    let last = entries.limit(1).offset(MANY - 1);
+    Ok(db.query_one(last).await?.is_none())
 }

@@ -32,6 +32,15 @@ pub enum Sort {
     ClosesFirst,
 }
 
+impl Sort {
+    fn order(self) -> Order {
+        match self {
+            Sort::NewestFirst => Order::Desc,
+            Sort::OldestFirst | Sort::ClosesFirst => Order::Asc,
+        }
+    }
+}
+
 /// The keys of up to `limit` questions that come after `cursor`, in order.
 pub async fn keys(
     db: &impl ConnectionTrait,
@@ -40,12 +49,9 @@ pub async fn keys(
     limit: u64,
     now: Time,
 ) -> Result<Vec<Cursor>, DbErr> {
-    let Some(parts) = parts(filter, now) else {
-        return Ok(Vec::new());
-    };
     let mut keys = Vec::new();
-    for part in parts {
-        let path = part.path(db, filter.sort).await?;
+    for part in parts(filter, now) {
+        let path = part.path(db, filter.sort, after).await?;
         let query = part.query(db, path, filter, after, limit);
         for row in db.query_all(&query).await? {
             let key: (i64, Uuid) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
@@ -58,6 +64,13 @@ pub async fn keys(
     if filter.sort == Sort::NewestFirst {
         keys.reverse();
     }
+    // Where they are few, all have been read.
+    if let Some(last) = after.map(|last| (last.key, last.id)) {
+        keys.retain(|key| match filter.sort {
+            Sort::NewestFirst => *key < last,
+            Sort::OldestFirst | Sort::ClosesFirst => *key > last,
+        });
+    }
     keys.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(keys
         .into_iter()
@@ -67,11 +80,10 @@ pub async fn keys(
 
 /// Questions of a list that are looked up together.
 struct Part {
+    /// Those whose index is in the order of creation come first.
     facets: Vec<Facet>,
     /// What they must be beside.
     condition: Condition,
-    /// Whether an index has just those that meet the condition, and they are few.
-    few: bool,
 }
 
 /// How a part is looked up.
@@ -80,29 +92,29 @@ enum Path {
     /// By the index of the facet at this place, which has the order of the list.
     Facet(usize),
     /// By the index of the facet at this place, all of them: they are few.
-    Few(Option<usize>),
+    Few(usize),
     /// By the index that has the order of the list, and the status where that is asked for.
     Order,
 }
 
-/// What a list consists of; none where it has nothing to look for.
-fn parts(filter: &Filter, now: Time) -> Option<Vec<Part>> {
+/// What a list consists of; nothing where it has nothing to look for.
+fn parts(filter: &Filter, now: Time) -> Vec<Part> {
     use entity::Column::OpensAt;
     let mut facets = Vec::new();
     if let Some(words) = &filter.words {
         facets.extend(search::query(words).into_iter().map(Facet::Term));
         if facets.is_empty() {
-            return None;
+            return Vec::new();
         }
     }
     facets.extend(filter.author.map(Facet::Author));
+    let deleted = filter.deleted.then_some(Facet::Deleted);
     let part = |more: &[Facet], condition| Part {
-        facets: [&facets[..], more].concat(),
+        facets: [&facets[..], more, deleted.as_slice()].concat(),
         condition,
-        few: false,
     };
     let not_ended = || Condition::all().add(closing::has_ended(now).not());
-    Some(match filter.status {
+    match filter.status {
         None => vec![part(&[], Condition::all())],
         Some(Status::Open) => {
             let begun = Condition::any()
@@ -116,40 +128,44 @@ fn parts(filter: &Filter, now: Time) -> Option<Vec<Part>> {
         }
         // Whatever has ended is sealed within a moment. What is not yet comes first, lest it be
         // sealed in between.
-        Some(Status::Closed) => closing::unsealed(now)
-            .into_iter()
-            .map(|unsealed| Part {
-                few: true,
-                ..part(&[], unsealed)
-            })
-            .chain([part(&[Facet::Sealed(true)], Condition::all())])
-            .collect(),
-    })
+        // Whatever has ended is sealed within a moment. What is not yet comes first, lest it be
+        // sealed in between.
+        Some(Status::Closed) => [Facet::Due(now), Facet::Sealed(true)]
+            .map(|ended| part(&[ended], Condition::all()))
+            .into(),
+    }
 }
 
 impl Part {
     /// Finds the way that passes by the fewest questions that are not of the list.
-    async fn path(&self, db: &impl ConnectionTrait, sort: Sort) -> Result<Path, DbErr> {
-        if self.few {
-            return Ok(Path::Few(None));
+    async fn path(
+        &self,
+        db: &impl ConnectionTrait,
+        sort: Sort,
+        after: Option<Cursor>,
+    ) -> Result<Path, DbErr> {
+        let is_due = |facet: &Facet| matches!(facet, Facet::Due(_));
+        if let Some(due) = self.facets.iter().position(is_due) {
+            return Ok(Path::Few(due));
         }
-        match (&self.facets[..], sort) {
-            ([], _) | ([Facet::Sealed(_)], Sort::ClosesFirst) => return Ok(Path::Order),
-            _ => {}
+        if sort == Sort::ClosesFirst && matches!(self.facets[..], [Facet::Sealed(_)]) {
+            return Ok(Path::Order);
         }
         // Those whose index has another order than the list.
         for (place, facet) in self.facets.iter().enumerate() {
-            let other = sort == Sort::ClosesFirst || matches!(facet, Facet::OpensAfter(_));
+            let other = sort == Sort::ClosesFirst || !facet.is_in_order();
             if other && facet::is_few(db, facet).await? {
-                return Ok(Path::Few(Some(place)));
+                return Ok(Path::Few(place));
             }
         }
-        Ok(match sort {
-            Sort::ClosesFirst => Path::Order,
-            Sort::NewestFirst | Sort::OldestFirst => {
-                Path::Facet(facet::rarest(db, &self.facets).await?)
-            }
-        })
+        let in_order = self.facets.iter().take_while(|facet| facet.is_in_order());
+        let in_order = &self.facets[..in_order.count()];
+        if sort == Sort::ClosesFirst || in_order.is_empty() {
+            return Ok(Path::Order);
+        }
+        let after = after.map(|last| last.key);
+        let rarest = facet::rarest(db, in_order, &sort.order(), after).await?;
+        Ok(Path::Facet(rarest))
     }
 
     fn query(
@@ -188,26 +204,22 @@ impl Part {
         query
             .expr_as(key.clone(), "list_key")
             .expr_as(id.clone(), "list_id")
-            .and_where(match filter.deleted {
-                true => entity::Column::DeletedAt.is_not_null(),
-                false => entity::Column::DeletedAt.is_null(),
-            })
             .cond_where(self.condition.clone());
+        if !filter.deleted {
+            query.and_where(entity::Column::DeletedAt.is_null());
+        }
         for (other, facet) in self.facets.iter().enumerate() {
             if place != Some(other) {
                 query.and_where(facet.beside(lead, db));
             }
         }
-        if let Some(last) = after {
-            query.cond_where(beyond(last, filter.sort, &key, &id));
-        }
         if let Path::Few(_) = path {
             return query;
         }
-        let order = match filter.sort {
-            Sort::NewestFirst => Order::Desc,
-            Sort::OldestFirst | Sort::ClosesFirst => Order::Asc,
-        };
+        if let Some(last) = after {
+            query.cond_where(beyond(last, filter.sort, &key, &id));
+        }
+        let order = filter.sort.order();
         query
             .order_by_expr(key, order.clone())
             .order_by_expr(id, order)
@@ -218,8 +230,7 @@ impl Part {
     /// The facet whose index the path follows.
     fn lead(&self, path: Path) -> Option<usize> {
         match path {
-            Path::Facet(lead) => Some(lead),
-            Path::Few(lead) => lead,
+            Path::Facet(lead) | Path::Few(lead) => Some(lead),
             Path::Order => {
                 let is_status = |facet: &Facet| matches!(facet, Facet::Sealed(_));
                 self.facets.iter().position(is_status)
