@@ -1,6 +1,7 @@
 //! The name of one request, in its answer, its problem and every log line about it.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::fmt::Hyphenated;
 
 use crate::clock::Clock;
 
@@ -14,15 +15,21 @@ tokio::task_local! {
     static CURRENT: RequestId;
 }
 
-/// Kept as a header value, which is shared rather than copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
+pub struct RequestId(Text);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Text {
+    /// Most ids are ours, and take no memory of their own this way.
+    Made([u8; Hyphenated::LENGTH]),
+    Sent(HeaderValue),
+}
 
 impl RequestId {
     /// The client's own id where it is 1 to 128 visible ASCII characters, else a new UUIDv7.
     pub fn of(headers: &HeaderMap, clock: &Clock) -> RequestId {
         match headers.get(X_REQUEST_ID) {
-            Some(id) if is_acceptable(id.as_bytes()) => RequestId(id.clone()),
+            Some(id) if is_acceptable(id.as_bytes()) => RequestId(Text::Sent(id.clone())),
             _ => RequestId::new(clock),
         }
     }
@@ -30,11 +37,9 @@ impl RequestId {
     fn new(clock: &Clock) -> RequestId {
         let millis = clock.now().0.unsigned_abs() / 1000;
         let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        let text = uuid.hyphenated().encode_lower(&mut text);
-        RequestId(
-            HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown")),
-        )
+        let mut text = [0; Hyphenated::LENGTH];
+        uuid.hyphenated().encode_lower(&mut text);
+        RequestId(Text::Made(text))
     }
 
     /// The id of the request that the current task works for.
@@ -43,11 +48,18 @@ impl RequestId {
     }
 
     pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        match &self.0 {
+            Text::Made(text) => std::str::from_utf8(text).unwrap_or_default(),
+            Text::Sent(id) => id.to_str().unwrap_or_default(),
+        }
     }
 
     pub fn header_value(&self) -> HeaderValue {
-        self.0.clone()
+        match &self.0 {
+            Text::Made(text) => HeaderValue::from_bytes(text)
+                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            Text::Sent(id) => id.clone(),
+        }
     }
 
     /// Runs `work` for this request. A task that it spawns must be given the id anew.

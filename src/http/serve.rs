@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::HeaderValue;
 use http::header::CONNECTION;
 use http_body_util::BodyExt;
@@ -457,11 +458,23 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             activity: activity.clone(),
         });
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
-        let mut over = pin!(async {
-            closing.cancelled().await;
-            activity.ending.store(true, Ordering::Relaxed);
-            tokio::time::sleep(self.linger).await;
-        });
+        let signal = |stopping: bool| {
+            let (server, activity, closing, abandon) = (&self, &activity, &closing, &abandon);
+            async move {
+                let over = async {
+                    closing.cancelled().await;
+                    activity.ending.store(true, Ordering::Relaxed);
+                    tokio::time::sleep(server.linger).await;
+                };
+                tokio::select! {
+                    () = abandon.cancelled() => Signal::Abandon,
+                    () = over, if !stopping => Signal::Over,
+                    () = activity.lull(server.idle) => Signal::Lull,
+                }
+            }
+        };
+        // Asked only when there is one, not whenever there is something to read or to write.
+        let mut signals = FuturesUnordered::from_iter([signal(false)]);
         let (mut stopping, mut lulled) = (false, false);
         loop {
             tokio::select! {
@@ -472,21 +485,24 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                     }
                     return;
                 }
-                () = abandon.cancelled() => return,
-                () = &mut over, if !stopping => {}
-                () = activity.lull(self.idle) => {
+                signal = signals.select_next_some() => match signal {
+                    Signal::Abandon => return,
+                    Signal::Over => {}
                     // It never asked for anything; or it was told to end, and its client takes
                     // nothing of what is still to be said.
-                    if activity.begun.load(Ordering::Relaxed) == 0
-                        || std::mem::replace(&mut lulled, true)
-                    {
-                        return;
+                    Signal::Lull => {
+                        if activity.begun.load(Ordering::Relaxed) == 0
+                            || std::mem::replace(&mut lulled, true)
+                        {
+                            return;
+                        }
                     }
                 }
             }
             if !std::mem::replace(&mut stopping, true) {
                 connection.as_mut().graceful_shutdown();
             }
+            signals.push(signal(true));
         }
     }
 
@@ -507,6 +523,16 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let answer = self.endpoint.call(request);
         answer.map(|answer| answer.unwrap_or_else(poem::Error::into_response).into())
     }
+}
+
+/// Why a connection is to end.
+enum Signal {
+    /// The grace period is over.
+    Abandon,
+    /// Its last request has had its time.
+    Over,
+    /// Nothing happens on it.
+    Lull,
 }
 
 /// Whether a connection does anything. hyper's own timeouts know neither HTTP/2 nor a client that
