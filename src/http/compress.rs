@@ -61,9 +61,14 @@ pub(super) async fn compress(
     if !pays(size) || !may_change(&head.headers) {
         return (body, false);
     }
-    let Some(coding) = coding else {
-        return (body, true);
-    };
+    match coding {
+        // In a box: what waits for a handler has no room for it.
+        Some(coding) => Box::pin(compressed(head, body, coding)).await,
+        None => (body, true),
+    }
+}
+
+async fn compressed(head: &mut ResponseParts, body: BoxBody, coding: Coding) -> (BoxBody, bool) {
     let plain = match body.collect().await {
         Ok(plain) => plain.to_bytes(),
         // A body that breaks must break for the client, too.
@@ -72,7 +77,7 @@ pub(super) async fn compress(
             return (Body::from_bytes_stream(broken).into(), false);
         }
     };
-    let body = if size > AT_ONCE {
+    let body = if plain.len() as u64 > AT_ONCE {
         Body::from_async_read(encoder(coding, plain))
     } else {
         let small = at_once(coding, plain.clone());

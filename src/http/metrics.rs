@@ -3,10 +3,9 @@
 //! Any module records with the macros of the `metrics` crate. Histograms whose name ends in
 //! `_seconds` get buckets for latencies, all others powers of two.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -116,14 +115,15 @@ impl Drop for Counted {
     }
 }
 
-/// Route, method and status; bounded, since unknown ones share a name.
-type Key = (Option<usize>, &'static str, u16);
+/// The durations of one route, each of those with a method and a status.
+type Durations = Vec<(&'static str, StatusCode, Histogram)>;
 
 /// Measures requests. Looking up a metric by its labels costs more than a cheap request, so the
 /// handles are kept.
 pub(super) struct Requests {
     in_flight: Gauge,
-    durations: ArcSwap<HashMap<Key, Histogram>>,
+    /// By the route's index; before them those of unknown routes, which share a name.
+    durations: ArcSwap<Vec<Durations>>,
 }
 
 impl Requests {
@@ -146,8 +146,11 @@ impl Requests {
         status: StatusCode,
         took: Duration,
     ) {
-        let key = (route.map(|route| route.index), method, status.as_u16());
-        if let Some(histogram) = self.durations.load().get(&key) {
+        let place = route.map_or(0, |route| route.index + 1);
+        let is_this = |(of, with, _): &&(_, _, _)| (*of, *with) == (method, status);
+        let known = self.durations.load();
+        let found = known.get(place).and_then(|of| of.iter().find(is_this));
+        if let Some((.., histogram)) = found {
             return histogram.record(took);
         }
         let histogram = histogram!(
@@ -158,9 +161,11 @@ impl Requests {
         );
         histogram.record(took);
         self.durations.rcu(|known| {
-            let mut known = HashMap::clone(known);
-            known.insert(key, histogram.clone());
-            Arc::new(known)
+            let mut known = Vec::clone(known);
+            known.resize_with(known.len().max(place + 1), Vec::new);
+            // Somebody else may have been quicker: then it is here twice, which does no harm.
+            known[place].push((method, status, histogram.clone()));
+            known
         });
     }
 }

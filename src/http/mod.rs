@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use futures_util::future::Either;
+use futures_util::future::{Either, ready};
 use http::header::{
     ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING,
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, ORIGIN, X_CONTENT_TYPE_OPTIONS,
@@ -154,7 +154,8 @@ impl Endpoint for Stack {
 
     fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         let id = RequestId::of(request.headers(), &self.clock);
-        id.clone().scope(self.answer(request, id)).map(Ok)
+        let answer = id.clone().enter(|| self.answer(request, id.clone()));
+        id.scope(answer).map(Ok)
     }
 }
 
@@ -186,8 +187,9 @@ impl Asked {
 type Outcome = Option<poem::Result<Response>>;
 
 impl Stack {
-    /// Everything that happens to a request, in order.
-    async fn answer(&self, mut request: Request, id: RequestId) -> Response {
+    /// Everything that happens to a request, in order. It is with its handler when this returns:
+    /// what waits for the answer has no room for it.
+    fn answer(&self, mut request: Request, id: RequestId) -> impl Future<Output = Response> {
         let began = Instant::now();
         let client = self.proxies.client(&request);
         let line = self
@@ -200,22 +202,26 @@ impl Stack {
         routes::trim_trailing_slash(&mut request);
         let route = self.routes.find(request.uri().path());
         let asked = self.note(&request, route);
-        let response = match self.answer_without_handler(&request, route) {
-            Some(response) => response,
+        let answered = match self.answer_without_handler(&request, route) {
+            Some(response) => Either::Left(ready(response)),
             None => match self.handle(request, route, &id) {
-                Ok((handling, verdict)) => answer_of(handling.await, &verdict),
-                Err(failure) => problem::render(&failure),
+                Ok((handling, verdict)) => {
+                    Either::Right(handling.map(move |outcome| answer_of(outcome, &verdict)))
+                }
+                Err(failure) => Either::Left(ready(problem::render(&failure))),
             },
         };
-        let (response, bytes) = self.finish(response, &asked, &id).await;
+        async move {
+            let (response, bytes) = self.finish(answered.await, &asked, &id).await;
 
-        drop(in_flight);
-        let status = response.status();
-        self.requests.record(route, method, status, began.elapsed());
-        if let Some(line) = line {
-            line.write(status, bytes);
+            drop(in_flight);
+            let status = response.status();
+            self.requests.record(route, method, status, began.elapsed());
+            if let Some(line) = line {
+                line.write(status, bytes);
+            }
+            response
         }
-        response
     }
 
     fn note(&self, request: &Request, route: Option<&Route>) -> Asked {
@@ -298,7 +304,7 @@ impl Stack {
             request.set_method(Method::GET);
         }
         if request.method().is_safe() || operation.is_some_and(|it| it.ends_by_itself) {
-            let handled = AssertUnwindSafe(self.inner.call(request));
+            let handled = AssertUnwindSafe(DynEndpoint::call(&*self.inner, request));
             return Ok((
                 Either::Left(handled.catch_unwind().map(Result::ok)),
                 verdict,
@@ -309,7 +315,8 @@ impl Stack {
         }
         // A client that hangs up must not stop a change halfway.
         let inner = self.inner.clone();
-        let handled = id.clone().scope(async move { inner.call(request).await });
+        let handled = async move { DynEndpoint::call(&*inner, request).await };
+        let handled = id.clone().scope(handled);
         let handled = self.tasks.spawn(handled).map(Result::ok);
         Ok((Either::Right(handled), verdict))
     }

@@ -62,6 +62,11 @@ impl RequestId {
         }
     }
 
+    /// Does `work` for this request.
+    pub fn enter<T>(self, work: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, work)
+    }
+
     /// Runs `work` for this request. A task that it spawns must be given the id anew.
     pub fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
         CURRENT.scope(self, work)
