@@ -1,5 +1,8 @@
 //! When a question is to be sealed, as one value: where half of all are open, PostgreSQL would take
 //! a quarter for closed but not sealed, and read them all for what is hardly ever there.
+//!
+//! `questions_due` and `questions_closed`, which it takes the place of, stay for processes of the
+//! version before, which may still be running.
 
 use sea_orm_migration::prelude::*;
 
@@ -11,12 +14,6 @@ pub struct Migration;
 const COLUMN: &str = "due_at";
 const INDEX: &str = "questions_due_at";
 
-/// Those that this one takes the place of.
-const BEFORE: [(&str, &str); 2] = [
-    ("questions_due", "closes_order"),
-    ("questions_closed", "closed_at"),
-];
-
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
@@ -25,19 +22,10 @@ impl MigrationTrait for Migration {
              WHEN closed_at IS NOT NULL THEN 0 ELSE closes_order END";
         add_computed(manager, "questions", COLUMN, "bigint", value).await?;
         let index = &mut Index::create();
-        add_index(manager, "questions", INDEX, index.col(COLUMN)).await?;
-        for (name, _) in BEFORE {
-            drop_index(manager, "questions", name).await?;
-        }
-        Ok(())
+        add_index(manager, "questions", INDEX, index.col(COLUMN)).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for (name, column) in BEFORE {
-            let index = &mut Index::create();
-            index.col("sealed_at").col(column);
-            add_index(manager, "questions", name, index).await?;
-        }
         drop_index(manager, "questions", INDEX).await?;
         drop_computed(manager, "questions", COLUMN).await
     }

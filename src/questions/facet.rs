@@ -27,11 +27,11 @@ pub(super) enum Facet {
     Author(Uuid),
     /// Whether their results are final.
     Sealed(bool),
+    Deleted,
     /// They open after this time.
     OpensAfter(Time),
-    /// At this time they wait for their seal. They are always few.
+    /// At this time they wait for their seal. They are always taken for few.
     Due(Time),
-    Deleted,
 }
 
 impl Facet {
@@ -51,7 +51,6 @@ impl Facet {
         }
         let order = match self {
             Facet::OpensAfter(_) => entity::Column::OpensAt,
-            Facet::Deleted => entity::Column::DeletedAt,
             _ => entity::Column::CreatedAt,
         };
         (entries, order.into_expr())
@@ -59,6 +58,7 @@ impl Facet {
 
     /// Whether a question has it.
     pub(super) fn condition(&self, db: &impl ConnectionTrait) -> Expr {
+        let is = |column, value| Expr::col((entity::Entity, column)).eq(Expr::cust(value));
         match self {
             Facet::Term(term) => {
                 let id = entity::Column::Id.into_expr();
@@ -66,15 +66,12 @@ impl Facet {
                 db::finds(db, id, entry)
             }
             Facet::Author(author) => entity::Column::AuthorId.eq(*author),
-            Facet::Sealed(yes) => {
-                // No parameter: PostgreSQL knows how many are open, but not how many are `$1`.
-                let yes = Expr::cust(if *yes { "1" } else { "0" });
-                Expr::col((entity::Entity, "is_sealed")).eq(yes)
-            }
+            // No parameters: PostgreSQL knows how many are open, but not how many are `$1`.
+            Facet::Sealed(true) => is("is_sealed", "1"),
+            Facet::Sealed(false) => is("is_sealed", "0"),
+            Facet::Deleted => is("is_deleted", "1"),
             Facet::OpensAfter(time) => entity::Column::OpensAt.gt(*time),
             Facet::Due(now) => closing::is_due(*now),
-            // SQLite would take IS NOT NULL for true of most.
-            Facet::Deleted => entity::Column::DeletedAt.into_expr().gte(Expr::cust("0")),
         }
     }
 
@@ -105,7 +102,7 @@ impl Facet {
 
     /// Whether its index has its questions in the order of their creation.
     pub(super) fn is_in_order(&self) -> bool {
-        !matches!(self, Facet::OpensAfter(_) | Facet::Due(_) | Facet::Deleted)
+        !matches!(self, Facet::OpensAfter(_) | Facet::Due(_))
     }
 }
 

@@ -64,13 +64,6 @@ pub async fn keys(
     if filter.sort == Sort::NewestFirst {
         keys.reverse();
     }
-    // Where they are few, all have been read.
-    if let Some(last) = after.map(|last| (last.key, last.id)) {
-        keys.retain(|key| match filter.sort {
-            Sort::NewestFirst => *key < last,
-            Sort::OldestFirst | Sort::ClosesFirst => *key > last,
-        });
-    }
     keys.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(keys
         .into_iter()
@@ -108,9 +101,9 @@ fn parts(filter: &Filter, now: Time) -> Vec<Part> {
         }
     }
     facets.extend(filter.author.map(Facet::Author));
-    let deleted = filter.deleted.then_some(Facet::Deleted);
+    facets.extend(filter.deleted.then_some(Facet::Deleted));
     let part = |more: &[Facet], condition| Part {
-        facets: [&facets[..], more, deleted.as_slice()].concat(),
+        facets: [&facets[..], more].concat(),
         condition,
     };
     let not_ended = || Condition::all().add(closing::has_ended(now).not());
@@ -126,8 +119,6 @@ fn parts(filter: &Filter, now: Time) -> Vec<Part> {
             let facets = [Facet::Sealed(false), Facet::OpensAfter(now)];
             vec![part(&facets, not_ended())]
         }
-        // Whatever has ended is sealed within a moment. What is not yet comes first, lest it be
-        // sealed in between.
         // Whatever has ended is sealed within a moment. What is not yet comes first, lest it be
         // sealed in between.
         Some(Status::Closed) => [Facet::Due(now), Facet::Sealed(true)]
@@ -203,8 +194,10 @@ impl Part {
         };
         query
             .expr_as(key.clone(), "list_key")
-            .expr_as(id.clone(), "list_id")
-            .cond_where(self.condition.clone());
+            .expr_as(id.clone(), "list_id");
+        if !self.condition.is_empty() {
+            query.and_where(db::unindexed(db, self.condition.clone().into()));
+        }
         if !filter.deleted {
             query.and_where(entity::Column::DeletedAt.is_null());
         }
@@ -213,14 +206,15 @@ impl Part {
                 query.and_where(facet.beside(lead, db));
             }
         }
+        let beyond = after.map(|last| beyond(last, filter.sort, &key, &id).into());
         if let Path::Few(_) = path {
-            return query;
-        }
-        if let Some(last) = after {
-            query.cond_where(beyond(last, filter.sort, &key, &id));
+            // Their index has another order.
+            let beyond = beyond.map(|beyond| db::unindexed(db, beyond));
+            return query.and_where_option(beyond).take();
         }
         let order = filter.sort.order();
         query
+            .and_where_option(beyond)
             .order_by_expr(key, order.clone())
             .order_by_expr(id, order)
             .limit(limit)
