@@ -209,7 +209,9 @@ pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
     let mut database = config.database.clone();
     // All ballots are counted in one statement.
     database.statement_timeout = database.statement_timeout.max(FOR_ALL_BALLOTS);
+    (database.min_connections, database.max_connections) = (0, 1);
     let db = Db::connect(&database).await?;
+    db.allow_scans().await?;
     let differences = recount::check(&db).await?;
     for difference in &differences {
         let of = match difference.choice_id {

@@ -114,9 +114,13 @@ fn shared_postgres(
         ("default_transaction_isolation", "read committed".to_owned()),
         ("lock_timeout", format!("{LOCK_TIMEOUT}s")),
         ("statement_timeout", millis.to_string()),
-        // What is planned once for any word or author is planned for a rare one, whose questions
-        // would be collected and sorted; else they are read in order as far as the page goes.
+        // Every statement is meant to follow an index. What is planned once for any word or author
+        // is planned for a rare one, whose questions would be collected and sorted; and tables that
+        // grow faster than the planner learns would be read from end to end.
         ("enable_bitmapscan", "off".to_owned()),
+        ("enable_seqscan", "off".to_owned()),
+        // What is forbidden counts as dear, and what is dear would be compiled first.
+        ("jit", "off".to_owned()),
     ]);
     SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
 }

@@ -144,6 +144,15 @@ impl Db {
         Ok(())
     }
 
+    /// Lets the next statements read tables from end to end, where there is one connection.
+    pub async fn allow_scans(&self) -> Result<(), DbErr> {
+        if self.reader.0.engine == DbBackend::Postgres {
+            let sql = "SET enable_seqscan = on";
+            self.reader.execute_unprepared(sql).await?;
+        }
+        Ok(())
+    }
+
     /// Whether the database answers. Unlike other calls, this one does not wait for it.
     pub async fn ping(&self) -> Result<(), DbErr> {
         let pools = self.reader.0.now().ok_or(link::Away)?;
