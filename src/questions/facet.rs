@@ -94,9 +94,9 @@ impl Facet {
             Facet::Term(_) => None,
             Facet::Author(_) => Some("questions_author"),
             Facet::Sealed(_) => Some("questions_status_created"),
+            Facet::Deleted => Some("questions_deleted"),
             Facet::OpensAfter(_) => Some("questions_opens"),
             Facet::Due(_) => Some("questions_due_at"),
-            Facet::Deleted => Some("questions_deleted"),
         }
     }
 
@@ -121,6 +121,14 @@ fn entry(term: &str, id: Expr, created_at: Expr) -> SelectStatement {
         .take()
 }
 
+/// Whether a column has this value or comes after it in this order.
+pub(super) fn from(column: Expr, order: &Order, value: i64) -> Expr {
+    match order {
+        Order::Asc => column.gte(value),
+        _ => column.lte(value),
+    }
+}
+
 /// The place of the facet that fewest questions have from `after` on, in the order of creation; of
 /// those that are common, of the one whose next questions lie the furthest apart.
 pub(super) async fn rarest(
@@ -136,10 +144,7 @@ pub(super) async fn rarest(
     for facet in facets {
         let (mut next, created_at) = facet.entries(db);
         if let Some(after) = after {
-            next.and_where(match order {
-                Order::Asc => created_at.clone().gte(after),
-                _ => created_at.clone().lte(after),
-            });
+            next.and_where(from(created_at.clone(), order, after));
         }
         next.expr_as(created_at.clone(), "created_at")
             .order_by_expr(created_at, order.clone())

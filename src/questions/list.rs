@@ -248,10 +248,7 @@ impl Part {
 /// What comes after the last item of the page before.
 fn beyond(last: Cursor, sort: Sort, key: &Expr, id: &Expr) -> Condition {
     // MySQL finds its place in an index by a column, but not by a row.
-    let column = match sort {
-        Sort::NewestFirst => key.clone().lte(last.key),
-        Sort::OldestFirst | Sort::ClosesFirst => key.clone().gte(last.key),
-    };
+    let column = facet::from(key.clone(), &sort.order(), last.key);
     let row = Expr::tuple([key.clone(), id.clone()]);
     let last = Expr::tuple([Expr::value(last.key), Expr::value(last.id)]);
     let row = match sort {
