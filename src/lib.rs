@@ -25,6 +25,7 @@
 //! - [`failure`]: every way in which a call can fail, with its code, status and explanation.
 //! - [`text`]: text is normalised here, so that every database compares alike.
 //! - [`config`]: the layers, the checks, and every mistake at once.
+//! - [`background`]: threads for work that takes long.
 //! - [`db`]: connections, transactions with bounded retry, and whatever differs between engines.
 //! - [`http`]: everything about HTTP that is the same for every call.
 //! - [`share`]: what processes tell each other, and rate limits that they count together.
@@ -134,7 +135,9 @@
 
 pub mod app;
 pub mod auth;
+pub mod background;
 pub mod ballots;
+
 pub mod cli;
 pub mod clock;
 pub mod config;

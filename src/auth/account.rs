@@ -2,10 +2,11 @@
 
 use uuid::Uuid;
 
-use super::limits::{Login, Place};
+use super::limits::Login;
 use super::sessions::{self, Which};
 use super::{Authority, SignedIn};
 use crate::failure::{Code, Failure, FieldError};
+use crate::http::Network;
 use crate::http::conditional::IfMatch;
 use crate::users::entity::Model;
 use crate::users::{self, NewAccount, Role, Standing};
@@ -23,12 +24,12 @@ pub struct Registration {
 impl Authority {
     /// Registers an account. [`Code::AccountTaken`], [`Code::Forbidden`] where registration is
     /// closed, [`Code::RateLimited`].
-    pub async fn register(&self, new: Registration, place: Place) -> Result<Model, Failure> {
+    pub async fn register(&self, new: Registration, network: Network) -> Result<Model, Failure> {
         if !self.settings.registration {
             let detail = "Registration is closed. Ask an administrator for an account.";
             return Err(Failure::new(Code::Forbidden, detail));
         }
-        self.limits.take_registration(place).await?;
+        self.limits.take_registration(network).await?;
         self.create_account(new, Role::User).await
     }
 
@@ -62,15 +63,15 @@ impl Authority {
         of: &SignedIn,
         current: String,
         new: String,
-        place: Place,
+        network: Network,
     ) -> Result<(), Failure> {
         let account = users::get(self.db.read(), of.caller.id).await?;
         let login = Login::Account(account.id);
-        self.limits.check_known(&login, place)?;
+        self.limits.check_known(&login, network)?;
         let turn = self.hasher.turn().await?;
-        self.limits.check_sign_in(&login, place).await?;
+        self.limits.check_sign_in(&login, network).await?;
         let wrong = async || {
-            self.limits.count_failed_sign_in(&login, place).await;
+            self.limits.count_failed_sign_in(&login, network).await;
             let wrong = FieldError::new("/current_password", "wrong", "is not the password");
             Failure::invalid(vec![wrong])
         };

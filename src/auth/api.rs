@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::form::{Form, Repeated};
 use super::grant::{Denied, Granted};
-use super::guard::place;
+use super::guard::network;
 use super::{Authority, SignedIn, session};
 use crate::app::{PREFIX, Tag};
 use crate::clock::Time;
@@ -85,7 +85,7 @@ impl AuthApi {
                 let client = request.headers().get(USER_AGENT);
                 let client = client.and_then(|client| client.to_str().ok());
                 self.authority
-                    .sign_in(&username, password, client, place(request))
+                    .sign_in(&username, password, client, network(request))
                     .await
             }
             Some("refresh_token") => match form.take("refresh_token") {

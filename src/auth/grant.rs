@@ -10,13 +10,14 @@ use sea_orm::{
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::limits::{Login, Place};
+use super::limits::Login;
 use super::session::Model as Session;
 use super::sessions::{self, Which};
 use super::{Authority, refresh_token, session, token};
 use crate::clock::Time;
 use crate::db::{self, Transaction};
 use crate::failure::{Code, Failure};
+use crate::http::Network;
 use crate::text;
 use crate::users;
 use crate::users::entity::Model as Account;
@@ -56,7 +57,7 @@ impl Authority {
         login: &str,
         password: String,
         client: Option<&str>,
-        place: Place,
+        network: Network,
     ) -> Result<Granted, Denied> {
         let account = users::by_login(self.db.read(), login, self.settings.region).await?;
         let whose = match &account {
@@ -65,16 +66,16 @@ impl Authority {
         };
         // First to refuse a flood before it queues, then so that what ran meanwhile counts: at
         // most as many guesses as there are workers go beyond the limit.
-        self.limits.check_known(&whose, place)?;
+        self.limits.check_known(&whose, network)?;
         let turn = self.hasher.turn().await?;
-        self.limits.check_sign_in(&whose, place).await?;
+        self.limits.check_sign_in(&whose, network).await?;
 
         let hash = account
             .as_ref()
             .and_then(|account| account.password_hash.clone());
         let (verified, turn) = turn.verify(password, hash).await?;
         let Some(account) = account.filter(|account| verified && account.is_active()) else {
-            self.limits.count_failed_sign_in(&whose, place).await;
+            self.limits.count_failed_sign_in(&whose, network).await;
             return Err(Denied::Grant);
         };
         drop(turn);

@@ -8,11 +8,10 @@ use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, 
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::Authority;
-use super::limits::Place;
 
 pub use super::SignedIn;
 use crate::failure::{Code, Failure};
-use crate::http::ClientAddr;
+use crate::http::{ClientAddr, Network};
 use crate::users::Caller;
 
 /// The security scheme's name in the OpenAPI document.
@@ -104,9 +103,9 @@ async fn signed_in(request: &Request) -> Result<Option<SignedIn>, Failure> {
 }
 
 /// Where a request comes from, for limits.
-pub fn place(request: &Request) -> Place {
+pub fn network(request: &Request) -> Network {
     let client = request.extensions().get::<ClientAddr>();
-    Place::of(client.and_then(|client| client.0))
+    Network::of(client.and_then(|client| client.0))
 }
 
 fn bearer(header: &str) -> Option<&str> {

@@ -3,7 +3,6 @@
 //! What is spent is [shared](crate::share::cells) by all processes. Sign-ins look first and spend
 //! only when they fail, which is why this is not `governor`: it cannot look without spending.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use phonenumber::country;
@@ -12,6 +11,7 @@ use uuid::Uuid;
 
 use crate::config;
 use crate::failure::{Code, Failure, RateLimit};
+use crate::http::Network;
 use crate::share::Share;
 use crate::share::cells::Cell;
 use crate::text;
@@ -42,35 +42,12 @@ impl Login {
     }
 }
 
-/// Where requests come from. Those that do not say share one place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place(Option<IpAddr>);
-
-impl Place {
-    /// An IPv6 client has a whole /64 to choose from, so that counts as one.
-    pub fn of(address: Option<IpAddr>) -> Place {
-        let address = address.map(|address| address.to_canonical());
-        Place(address.map(|address| match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into()),
-        }))
-    }
-
-    fn key(self) -> Vec<u8> {
-        match self.0 {
-            None => Vec::new(),
-            Some(IpAddr::V4(v4)) => v4.octets().to_vec(),
-            Some(IpAddr::V6(v6)) => v6.octets().to_vec(),
-        }
-    }
-}
-
 /// The limits of all processes.
 pub struct Limits {
     enabled: bool,
     share: Share,
     failures_of_account: Limit,
-    failures_from_place: Limit,
+    failures_from_network: Limit,
     registrations: Limit,
 }
 
@@ -88,7 +65,7 @@ impl Limits {
                 "sign_in_failures_per_account",
                 config.sign_in_failures_per_account,
             ),
-            failures_from_place: limit(
+            failures_from_network: limit(
                 "sign_in_failures_per_address",
                 config.sign_in_failures_per_address,
             ),
@@ -100,11 +77,11 @@ impl Limits {
     }
 
     /// Refuses a sign-in where this process knows of too many failures. Asks nobody.
-    pub fn check_known(&self, login: &Login, place: Place) -> Result<(), Failure> {
+    pub fn check_known(&self, login: &Login, network: Network) -> Result<(), Failure> {
         if !self.enabled {
             return Ok(());
         }
-        for (limit, cell) in self.of_sign_in(login, place) {
+        for (limit, cell) in self.of_sign_in(login, network) {
             if let Some(wait) = self.share.known_wait(&cell) {
                 return Err(limit.refusal(wait));
             }
@@ -113,11 +90,11 @@ impl Limits {
     }
 
     /// Refuses a sign-in where there were too many failures, on whatever process. Spends nothing.
-    pub async fn check_sign_in(&self, login: &Login, place: Place) -> Result<(), Failure> {
+    pub async fn check_sign_in(&self, login: &Login, network: Network) -> Result<(), Failure> {
         if !self.enabled {
             return Ok(());
         }
-        let limits = self.of_sign_in(login, place);
+        let limits = self.of_sign_in(login, network);
         match self.share.wait(&limits.map(|(_, cell)| cell)).await {
             None => Ok(()),
             Some((index, wait)) => Err(limits[index].0.refusal(wait)),
@@ -125,29 +102,29 @@ impl Limits {
     }
 
     /// Counts a sign-in that failed.
-    pub async fn count_failed_sign_in(&self, login: &Login, place: Place) {
+    pub async fn count_failed_sign_in(&self, login: &Login, network: Network) {
         if self.enabled {
-            let cells = self.of_sign_in(login, place).map(|(_, cell)| cell);
+            let cells = self.of_sign_in(login, network).map(|(_, cell)| cell);
             self.share.spend(&cells).await;
         }
     }
 
     /// Counts a registration, or refuses it.
-    pub async fn take_registration(&self, place: Place) -> Result<(), Failure> {
+    pub async fn take_registration(&self, network: Network) -> Result<(), Failure> {
         if !self.enabled {
             return Ok(());
         }
         let limit = &self.registrations;
-        let taken = self.share.take(&limit.cell(&place.key())).await;
+        let taken = self.share.take(&limit.cell(&network.key())).await;
         taken.map_err(|wait| limit.refusal(wait))
     }
 
     /// What a failed sign-in spends.
-    fn of_sign_in(&self, login: &Login, place: Place) -> [(&Limit, Cell); 2] {
-        let (account, from) = (&self.failures_of_account, &self.failures_from_place);
+    fn of_sign_in(&self, login: &Login, network: Network) -> [(&Limit, Cell); 2] {
+        let (account, from) = (&self.failures_of_account, &self.failures_from_network);
         [
             (account, account.cell(&login.key())),
-            (from, from.cell(&place.key())),
+            (from, from.cell(&network.key())),
         ]
     }
 }
@@ -176,19 +153,5 @@ impl Limit {
             reset: wait,
         });
         failure
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ipv6_network_is_one_place() {
-        let place = |text: &str| Place::of(Some(text.parse().unwrap()));
-        assert_eq!(place("2001:db8::1"), place("2001:db8::ffff:2"));
-        assert_ne!(place("2001:db8::1"), place("2001:db8:0:1::1"));
-        assert_eq!(place("::ffff:192.0.2.1"), place("192.0.2.1"));
-        assert_ne!(place("192.0.2.1"), place("192.0.2.2"));
     }
 }

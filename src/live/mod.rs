@@ -25,13 +25,12 @@ use sea_orm::DbErr;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use crate::auth::limits::Place;
 use crate::auth::{Authority, SignedIn};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::failure::Failure;
-use crate::http::Connection;
+use crate::http::{Connection, Network};
 use crate::share::{News, Share};
 use crate::tallies::poll;
 use crate::tallies::view::Views;
@@ -105,10 +104,10 @@ impl Hub {
         self.inner.passes.close(EndReason::ShuttingDown);
     }
 
-    /// Room for one more stream to `place`. [`Code::Overloaded`](crate::failure::Code::Overloaded)
+    /// Room for one more stream to `network`. [`Code::Overloaded`](crate::failure::Code::Overloaded)
     /// where there is none, [`Code::ShuttingDown`](crate::failure::Code::ShuttingDown).
-    fn admit(&self, place: Place, connection: Option<Connection>) -> Result<Pass, Failure> {
-        self.inner.passes.admit(place, connection)
+    fn admit(&self, network: Network, connection: Option<Connection>) -> Result<Pass, Failure> {
+        self.inner.passes.admit(network, connection)
     }
 
     /// Begins to watch a question as `who`; `seen` is the last event that the client has.

@@ -10,11 +10,10 @@ use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::watch;
 
 use super::objects::EndReason;
-use crate::auth::limits::Place;
 use crate::auth::{Authority, SignedIn};
 use crate::config;
 use crate::failure::{Code, Failure};
-use crate::http::Connection;
+use crate::http::{Connection, Network};
 
 /// All streams of this process.
 #[derive(Clone)]
@@ -24,7 +23,7 @@ pub(super) struct Passes {
 
 struct Inner {
     most: usize,
-    most_of_place: usize,
+    most_of_network: usize,
     table: Mutex<Table>,
     /// Times of readers are counted from here.
     began: Instant,
@@ -35,7 +34,7 @@ struct Inner {
 #[derive(Default)]
 struct Table {
     streams: HashMap<u64, Stream>,
-    of_place: HashMap<Place, usize>,
+    of_network: HashMap<Network, usize>,
     next: u64,
     closed: bool,
 }
@@ -60,7 +59,7 @@ struct Reader {
 pub(super) struct Pass {
     passes: Passes,
     id: u64,
-    place: Place,
+    network: Network,
     ends: watch::Receiver<Option<EndReason>>,
     reader: Arc<Reader>,
 }
@@ -69,7 +68,7 @@ impl Passes {
     pub(super) fn new(config: &config::Live) -> Passes {
         let inner = Inner {
             most: config.max_streams as usize,
-            most_of_place: config.max_streams_per_address as usize,
+            most_of_network: config.max_streams_per_address as usize,
             table: Mutex::default(),
             began: Instant::now(),
             open: gauge!("polls_live_streams"),
@@ -82,7 +81,7 @@ impl Passes {
 
     pub(super) fn admit(
         &self,
-        place: Place,
+        network: Network,
         connection: Option<Connection>,
     ) -> Result<Pass, Failure> {
         let mut table = self.table();
@@ -93,11 +92,11 @@ impl Passes {
         if table.streams.len() >= self.inner.most {
             return Err(Failure::overloaded("Too many are watching."));
         }
-        let of_place = table.of_place.entry(place).or_default();
-        if *of_place >= self.inner.most_of_place {
+        let of_network = table.of_network.entry(network).or_default();
+        if *of_network >= self.inner.most_of_network {
             return Err(Failure::overloaded("Too many are watching from there."));
         }
-        *of_place += 1;
+        *of_network += 1;
         let id = table.next;
         table.next += 1;
         let (end, ends) = watch::channel(None);
@@ -113,7 +112,7 @@ impl Passes {
         Ok(Pass {
             passes: self.clone(),
             id,
-            place,
+            network,
             ends,
             reader,
         })
@@ -218,7 +217,7 @@ impl Drop for Pass {
     fn drop(&mut self) {
         let mut table = self.passes.table();
         table.streams.remove(&self.id);
-        if let MapEntry::Occupied(mut streams) = table.of_place.entry(self.place) {
+        if let MapEntry::Occupied(mut streams) = table.of_network.entry(self.network) {
             *streams.get_mut() -= 1;
             if *streams.get() == 0 {
                 streams.remove();

@@ -12,7 +12,7 @@ use super::entity::Model;
 use super::{Profile, Standing, phone};
 use crate::app::{PREFIX, Tag};
 use crate::auth::account::Registration;
-use crate::auth::guard::{Admin, MaybeSignedIn, place};
+use crate::auth::guard::{Admin, MaybeSignedIn, network};
 use crate::auth::{Authority, SignedIn};
 use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError};
@@ -79,7 +79,7 @@ impl UsersApi {
             phone: new.phone.and_then(|phone| phone::normalise(&phone, region)),
             password: new.password,
         };
-        let account = self.authority.register(new, place(request)).await?;
+        let account = self.authority.register(new, network(request)).await?;
         let location = format!("{PREFIX}/users/{}", account.id);
         Ok(Created::new(rendered(account)?, location))
     }
@@ -164,10 +164,10 @@ impl UsersApi {
             current_password,
             new_password,
         }) = body;
-        let place = place(request);
+        let network = network(request);
         let changed =
             self.authority
-                .change_password(&signed_in, current_password, new_password, place);
+                .change_password(&signed_in, current_password, new_password, network);
         changed.await.map_err(gone)?;
         Ok(Done)
     }

@@ -350,8 +350,8 @@ async fn an_address_is_limited_in_failures_and_registrations() {
         ("limits.registrations_per_address", "2"),
     ];
     let (_house, authority) = House::with(&settings).await;
-    let here = Place::of(Some([192, 0, 2, 1].into()));
-    let there = Place::of(Some([192, 0, 2, 2].into()));
+    let here = Network::of(Some([192, 0, 2, 1].into()));
+    let there = Network::of(Some([192, 0, 2, 2].into()));
     authority
         .register(registration("luxi"), here)
         .await

@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use super::account::Registration;
 use super::grant::{Denied, Granted};
-use super::limits::Place;
 use super::{Authority, OpenError, SignedIn};
 use crate::clock::Clock;
 use crate::config::{self, Config, Flag, Sources};
 use crate::db::Db;
 use crate::failure::{Code, Failure};
+use crate::http::Network;
 use crate::share::Share;
 use crate::users::Role;
 use crate::users::entity::Model as Account;
@@ -92,8 +92,8 @@ fn registration(name: &str) -> Registration {
     }
 }
 
-fn nowhere() -> Place {
-    Place::of(None)
+fn nowhere() -> Network {
+    Network::of(None)
 }
 
 pub async fn user(authority: &Authority, name: &str) -> Account {

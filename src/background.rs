@@ -1,0 +1,41 @@
+//! Threads for work that takes long: the operating system lets everything else go first.
+//!
+//! Hashing a password or compressing a large answer keeps a core busy for milliseconds. Done on
+//! the runtime's threads, or with their priority, it would keep short requests waiting.
+
+use std::sync::OnceLock;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{JoinError, spawn_blocking};
+
+/// How much less important than other threads, as `nice` counts.
+const NICENESS: i32 = 10;
+
+/// Runs `work` on a thread of low priority. Whoever calls this bounds how much of it there is.
+///
+/// # Errors
+///
+/// Where the work panics.
+pub async fn run<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    match runtime() {
+        Some(runtime) => runtime.spawn_blocking(work).await,
+        None => spawn_blocking(work).await,
+    }
+}
+
+/// Of this runtime only the threads for blocking work are used. None where the system gave it no
+/// resources.
+fn runtime() -> Option<&'static Runtime> {
+    static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
+    let start = || {
+        let mut builder = Builder::new_current_thread();
+        builder.thread_name("background").on_thread_start(|| {
+            // On Linux this is about the calling thread. Without it the work is done all the same.
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+        });
+        builder.build().ok()
+    };
+    RUNTIME.get_or_init(start).as_ref()
+}
