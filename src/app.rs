@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Method;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use poem::Route;
+use poem::endpoint::{DynEndpoint, ToDynEndpoint};
 use poem_openapi::Tags;
 use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
@@ -19,11 +21,12 @@ use crate::auth::api::AuthApi;
 use crate::ballots::BallotBox;
 use crate::ballots::api::BallotsApi;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::db::{ConnectError, Db, MigrateError};
 use crate::failure::Failure;
 use crate::http::cors::Cors;
-use crate::http::{self, Bound, Listener, Metrics, Operation, spec};
+use crate::http::rates::{Kind, Rates};
+use crate::http::{self, Address, Admission, Bound, Listener, Metrics, Operation, spec};
 use crate::live::Hub;
 use crate::live::api::LiveApi;
 use crate::questions::api::{ChoicesApi, QuestionsApi};
@@ -92,14 +95,15 @@ struct ListenError {
     cause: io::Error,
 }
 
-impl ListenError {
-    fn new(server: &config::Server, cause: io::Error) -> ListenError {
-        let address = match &server.path {
-            Some(path) => path.display().to_string(),
-            None => SocketAddr::new(server.host, server.port).to_string(),
-        };
-        ListenError { address, cause }
-    }
+/// Takes an address, for clients to be let in later.
+async fn bind(address: &Address, mode: u32) -> Result<Bound, ListenError> {
+    let bound = Bound::new(address, mode).await;
+    bound.map_err(cannot_listen(address))
+}
+
+fn cannot_listen(address: &Address) -> impl FnOnce(io::Error) -> ListenError {
+    let address = address.to_string();
+    |cause| ListenError { address, cause }
 }
 
 impl App {
@@ -216,27 +220,40 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
 /// Serves as configured until SIGTERM or SIGINT, then finishes what was begun.
 pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     telemetry::init(&config.log)?;
-    // Before anything is opened: the parts take hold of their metrics when they are made.
-    let metrics = config.http.metrics.then(Metrics::install);
     let server = config.server.clone();
-    let cannot_listen = |cause| ListenError::new(&server, cause);
     // Taken before the database is touched, but let in are clients only when they can be served.
-    let bound = Bound::new(&server).await.map_err(cannot_listen)?;
+    let bound = bind(&server.address(), server.path_mode).await?;
+    let figures = match &server.metrics {
+        Some(address) => Some((bind(address, server.path_mode).await?, address)),
+        None => None,
+    };
+    // Before anything is opened: the parts take hold of their metrics when they are made.
+    let metrics = figures.is_some().then(Metrics::install);
     let app = App::open(config, Clock::default()).await?;
     let stop = CancellationToken::new();
     http::stop_on_signals(stop.clone())?;
-    let listener = bound.listen().map_err(cannot_listen)?;
-    greet(&app, &listener);
+    let listener = bound.listen().map_err(cannot_listen(&server.address()))?;
+    let figures = match figures {
+        Some((bound, address)) => Some(bound.listen().map_err(cannot_listen(address))?),
+        None => None,
+    };
+    greet(&app, &listener, figures.as_ref());
     // To systemd, where it waits for that.
     if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
         tracing::warn!(%error, "NOTIFY_SOCKET cannot be told that the server is ready");
     }
-    Box::pin(run(app, listener, metrics, stop)).await;
+    Box::pin(run(app, listener, figures.zip(metrics), stop)).await;
     Ok(())
 }
 
-/// Serves until `stop`, then finishes what was begun and closes the app.
-pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: CancellationToken) {
+/// Serves until `stop`, then finishes what was begun and closes the app. `figures` are served
+/// apart.
+pub async fn run(
+    app: App,
+    listener: Listener,
+    figures: Option<(Listener, Metrics)>,
+    stop: CancellationToken,
+) {
     let background = TaskTracker::new();
     let interval = app.config.ballots.seal_interval;
     let sealing = closing::keep_sealing(
@@ -257,7 +274,8 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
         done.clone()
             .run_until_cancelled_owned(app.authority.clone().maintain()),
     );
-    if let Some(metrics) = metrics.clone() {
+    if let Some((_, metrics)) = &figures {
+        let metrics = metrics.clone();
         let keep_up = async move { metrics.keep_up().await };
         background.spawn(done.clone().run_until_cancelled_owned(keep_up));
         background.spawn(
@@ -287,45 +305,107 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
     background.spawn(end_of_streams);
     background.close();
 
-    let tasks = TaskTracker::new();
-    let endpoint = endpoint(&app, (views, hub), metrics, stop.clone(), tasks.clone());
-    http::serve(listener, endpoint, &app.config.http, stop, tasks).await;
+    let figures = async {
+        let Some((listener, metrics)) = figures else {
+            return;
+        };
+        // Counted apart: however much the public asks for, the operator sees it.
+        let house = House::new(&app, &stop);
+        let endpoint = operators_endpoint(&app, metrics, &house);
+        house.serve(listener, endpoint).await;
+    };
+    let house = House::new(&app, &stop);
+    let endpoint = public_endpoint(&app, (views, hub), &house);
+    tokio::join!(house.serve(listener, endpoint), figures);
     done.cancel();
     background.wait().await;
     app.close().await;
 }
 
-/// Everything that is served, with the house around it.
-fn endpoint(
-    app: &App,
-    (views, hub): (Views, Hub),
-    metrics: Option<Metrics>,
+/// What a listener needs beside its endpoint.
+struct House<'a> {
+    config: &'a Config,
+    admission: Admission,
     stop: CancellationToken,
     tasks: TaskTracker,
-) -> impl poem::Endpoint<Output = poem::Response> + 'static {
-    let api = api(app, views.clone(), hub, tasks.clone());
+}
+
+impl House<'_> {
+    fn new<'a>(app: &'a App, stop: &CancellationToken) -> House<'a> {
+        House {
+            config: &app.config,
+            admission: Admission::new(&app.config),
+            stop: stop.clone(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    async fn serve(
+        self,
+        listener: Listener,
+        endpoint: impl poem::Endpoint<Output = poem::Response> + 'static,
+    ) {
+        let House {
+            config,
+            admission,
+            stop,
+            tasks,
+        } = self;
+        http::serve(listener, endpoint, admission, &config.http, stop, tasks).await;
+    }
+
+    /// What is the same for every request, around `site`.
+    fn around(
+        &self,
+        site: Arc<dyn DynEndpoint<Output = poem::Response>>,
+        routes: http::Routes,
+        app: &App,
+    ) -> http::Stack {
+        let (admission, tasks) = (self.admission.clone(), self.tasks.clone());
+        let rates = Rates::new(&self.config.limits, app.share.clone());
+        let clock = app.clock.clone();
+        http::stack(site, self.config, routes, admission, rates, clock, tasks)
+    }
+}
+
+/// Everything that the public is served.
+fn public_endpoint(app: &App, (views, hub): (Views, Hub), house: &House<'_>) -> http::Stack {
+    let api = api(app, views.clone(), hub, house.tasks.clone());
     let document = document();
+    let front = !app.config.web.enabled;
     let routes = spec::operations(&document)
         .into_iter()
         .map(|operation| prepared(operation, app.config.http.max_body))
-        .chain(spec::site_operations(app.config.http.docs))
-        .chain(http::operations(metrics.is_some(), !app.config.web.enabled))
-        .chain(web::operations(&app.config))
-        .chain(auth::api::well_known_operations());
-    let routes = http::Routes::new(routes);
-    let db = app.db.clone();
-    let check = move || {
-        let db = db.clone();
-        async move { ready(&db).await }
-    };
+        .chain(spec::site_operations(app.config.http.docs).map(counted))
+        .chain(http::operations(front))
+        .chain(web::operations(&app.config).into_iter().map(counted))
+        .chain(auth::api::well_known_operations().map(counted));
     let router = Route::new().nest(auth::api::WELL_KNOWN, auth::api::well_known());
     let router = spec::mount(router, &document, &app.config.http);
-    let router = http::mount(router, check, stop, metrics, !app.config.web.enabled);
+    let router = http::mount(router, check(app), house.stop.clone(), front);
     let router = web::mount(router, &app.config, views);
     // In one piece: it is cloned for every request.
     let authority = Arc::new(app.authority.clone());
-    let site = Arc::new(http::Split::new(api, router, authority));
-    http::stack(site, &app.config, routes, app.clock.clone(), tasks)
+    let site = http::Split::new(api, router, authority);
+    house.around(Arc::new(site), http::Routes::new(routes), app)
+}
+
+/// What the operator alone is served.
+fn operators_endpoint(app: &App, metrics: Metrics, house: &House<'_>) -> http::Stack {
+    let router = http::mount_for_operators(check(app), house.stop.clone(), metrics);
+    let routes = http::Routes::new(http::operations_for_operators());
+    house.around(Arc::new(ToDynEndpoint(router)), routes, app)
+}
+
+/// Asks whether requests can be answered.
+fn check(
+    app: &App,
+) -> impl Fn() -> BoxFuture<'static, Result<(), Failure>> + Send + Sync + 'static {
+    let db = app.db.clone();
+    move || {
+        let db = db.clone();
+        async move { ready(&db).await }.boxed()
+    }
 }
 
 /// An operation with what the document does not tell.
@@ -336,7 +416,30 @@ fn prepared(operation: Operation, max_body: u64) -> Operation {
         max_body: asks.then(|| max_body.max(questions::api::MAX_BODY)),
         // What is in the ballot box is counted.
         ends_by_itself: operation.path.ends_with("/ballot"),
+        rate: rate(&operation),
         ..operation
+    }
+}
+
+/// What is outside the API counts as reads.
+fn counted(operation: Operation) -> Operation {
+    Operation {
+        rate: Some(Kind::Reads),
+        ..operation
+    }
+}
+
+/// The rate that an operation of the API counts for.
+fn rate(operation: &Operation) -> Option<Kind> {
+    let path = operation.path.strip_prefix(PREFIX)?;
+    match path {
+        // They have limits of their own.
+        "/auth/token" => None,
+        "/users" if operation.method == Method::POST => None,
+        _ if path.ends_with("/live") || path.ends_with("/ws") => Some(Kind::Streams),
+        _ if operation.method == Method::GET => Some(Kind::Reads),
+        _ if path.ends_with("/ballot") => Some(Kind::Ballots),
+        _ => Some(Kind::Writes),
     }
 }
 
@@ -348,7 +451,7 @@ async fn ready(db: &Db) -> Result<(), Failure> {
 
 /// Says where everything is.
 #[expect(clippy::print_stdout, reason = "for the operator, who reads it there")]
-fn greet(app: &App, listener: &Listener) {
+fn greet(app: &App, listener: &Listener, figures: Option<&Listener>) {
     let address = listener.address();
     println!("polls {} is ready", env!("CARGO_PKG_VERSION"));
     if app.config.web.enabled {
@@ -359,6 +462,9 @@ fn greet(app: &App, listener: &Listener) {
         println!("  Swagger UI  {address}/docs");
     }
     println!("  OpenAPI     {address}/openapi.json");
+    if let Some(figures) = figures {
+        println!("  Metrics     {}/metrics", figures.address());
+    }
     let hosts = app.config.database.urls();
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     println!("  Database    {}", hosts.join(", "));

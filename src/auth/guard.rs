@@ -6,11 +6,13 @@ use http::header::AUTHORIZATION;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use uuid::Uuid;
 
 use super::Authority;
 
 pub use super::SignedIn;
 use crate::failure::{Code, Failure};
+use crate::http::rates::Metered;
 use crate::http::{ClientAddr, Network};
 use crate::users::Caller;
 
@@ -85,21 +87,31 @@ fn required(signed_in: Option<SignedIn>) -> Result<SignedIn, Failure> {
 async fn signed_in(request: &Request) -> Result<Option<SignedIn>, Failure> {
     let mut headers = request.headers().get_all(AUTHORIZATION).iter();
     let Some(header) = headers.next() else {
+        count(request, None)?;
         return Ok(None);
     };
-    let unfit = || {
-        Failure::new(
+    let token = header.to_str().ok().and_then(bearer);
+    let Some(token) = token.filter(|_| headers.next().is_none()) else {
+        count(request, None)?;
+        return Err(Failure::new(
             Code::Unauthenticated,
             "The Authorization header must be `Bearer` and an access token.",
-        )
+        ));
     };
-    let token = header.to_str().ok().and_then(bearer).ok_or_else(unfit)?;
-    if headers.next().is_some() {
-        return Err(unfit());
-    }
     let authority = request.data::<Arc<Authority>>();
     let authority = authority.ok_or_else(|| Failure::internal("no Authority in the request"))?;
-    authority.authenticate(token).await.map(Some)
+    let signed_in = authority.authenticate(token).await;
+    // A token that is no good counts for the network, too.
+    count(
+        request,
+        signed_in.as_ref().ok().map(|signed_in| signed_in.caller.id),
+    )?;
+    signed_in.map(Some)
+}
+
+fn count(request: &Request, account: Option<Uuid>) -> Result<(), Failure> {
+    let metered: Option<&Metered> = request.data();
+    metered.map_or(Ok(()), |metered| metered.count(account))
 }
 
 /// Where a request comes from, for limits.

@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::config;
-use crate::failure::{Code, Failure, RateLimit};
-use crate::http::Network;
+use crate::failure::{Failure, RateLimit};
+use crate::http::{Network, rates};
 use crate::share::Share;
 use crate::share::cells::Cell;
 use crate::text;
@@ -142,16 +142,12 @@ impl Limit {
     }
 
     fn refusal(&self, wait: Duration) -> Failure {
-        let seconds = wait.as_millis().div_ceil(1000);
-        let detail = format!("Too many attempts. The next is allowed in {seconds} s.");
-        let mut failure = Failure::new(Code::RateLimited, detail).retry_after(wait);
-        failure.limit = Some(RateLimit {
+        rates::exceeded(RateLimit {
             policy: self.policy,
             quota: self.quota,
             window: self.window,
             remaining: 0,
             reset: wait,
-        });
-        failure
+        })
     }
 }

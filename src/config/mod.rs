@@ -5,6 +5,7 @@
 //! at once. What one value may look like is told by its type and `forms`, its range and whatever
 //! would contradict it by `rules`.
 
+mod address;
 mod database_url;
 mod forms;
 mod load;
@@ -17,7 +18,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use ipnet::IpNet;
 use phonenumber::country;
 use serde::Deserialize;
 
+pub use address::Address;
 pub use database_url::DatabaseUrl;
 pub use load::{Flag, Loaded, Setting, Sources, load};
 pub use origin::{Origin, Origins};
@@ -81,6 +83,18 @@ pub struct Server {
     /// Networks of proxies whose `X-Forwarded-For` is believed; a unix socket's peer always is.
     #[serde(deserialize_with = "forms::networks")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Where figures for Prometheus are served, and the health endpoints once more.
+    pub metrics: Option<Address>,
+}
+
+impl Server {
+    /// Where the API is served: the unix socket, or the host and port.
+    pub fn address(&self) -> Address {
+        match &self.path {
+            Some(path) => Address::Unix(path.clone()),
+            None => Address::Tcp(SocketAddr::new(self.host, self.port)),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -198,6 +212,18 @@ pub struct Limits {
     pub registrations_per_address: u32,
     #[serde(deserialize_with = "forms::duration")]
     pub window: Duration,
+    /// Calls in `rate_window`; of an address, those without an account.
+    pub reads_per_account: u32,
+    pub reads_per_address: u32,
+    pub writes_per_account: u32,
+    pub writes_per_address: u32,
+    pub ballots_per_account: u32,
+    pub ballots_per_address: u32,
+    /// Live streams that are begun.
+    pub streams_per_account: u32,
+    pub streams_per_address: u32,
+    #[serde(deserialize_with = "forms::duration")]
+    pub rate_window: Duration,
 }
 
 /// What the processes of one database share.
@@ -245,6 +271,21 @@ pub struct Live {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     pub max_connections: u32,
+    /// Of one network address; not of proxies.
+    pub max_connections_per_address: u32,
+    /// Requests that are being answered, but for those that read over HTTP/1 without a proxy.
+    pub max_requests: u32,
+    pub max_requests_per_address: u32,
+    /// Bytes of request bodies that have not arrived completely.
+    #[serde(deserialize_with = "forms::size")]
+    pub max_received: u64,
+    #[serde(deserialize_with = "forms::size")]
+    pub max_received_per_address: u64,
+    /// Bytes of answers that clients have not taken.
+    #[serde(deserialize_with = "forms::size")]
+    pub max_unsent: u64,
+    #[serde(deserialize_with = "forms::size")]
+    pub max_unsent_per_address: u64,
     /// Until a request's header must have arrived; also how long an idle connection is kept. Either
     /// may take a quarter longer.
     #[serde(deserialize_with = "forms::duration")]
@@ -252,6 +293,9 @@ pub struct Http {
     /// Until a request's body must have arrived.
     #[serde(deserialize_with = "forms::duration")]
     pub body_timeout: Duration,
+    /// How long a client may take nothing of what it is sent; a quarter longer at most.
+    #[serde(deserialize_with = "forms::duration")]
+    pub send_timeout: Duration,
     /// How long `/readyz` says no before anything else changes at shutdown.
     #[serde(deserialize_with = "forms::duration")]
     pub shutdown_delay: Duration,
@@ -267,8 +311,6 @@ pub struct Http {
     pub compression: bool,
     /// Whether Swagger UI is served at /docs.
     pub docs: bool,
-    /// Whether /metrics is served.
-    pub metrics: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

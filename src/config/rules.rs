@@ -1,6 +1,7 @@
 //! What types cannot tell: the ranges of values, and which values contradict each other.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,7 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{EncodingKey, Header};
 
 use super::load::Merged;
-use super::{Accounts, Algorithm, Auth, Ballots, Config, Database, Http, Limits, Live};
+use super::{Accounts, Address, Algorithm, Auth, Ballots, Config, Database, Http, Limits, Live};
 use super::{Cors, DatabaseUrl, Origin, Origins, Secret, Server, Share, Web};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -45,13 +46,19 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    fn socket_path(&mut self, key: &str, path: &Path) {
+        let length = path.as_os_str().len();
+        if length == 0 || length > LONGEST_SOCKET_PATH {
+            self.merged.report(key, "This path has the wrong length.");
+        }
+    }
+
     fn server(&mut self, server: &Server) {
+        if let Some(Address::Unix(path)) = &server.metrics {
+            self.socket_path("server.metrics", path);
+        }
         if let Some(path) = &server.path {
-            let length = path.as_os_str().len();
-            if length == 0 || length > LONGEST_SOCKET_PATH {
-                self.merged
-                    .report("server.path", "This path has the wrong length.");
-            }
+            self.socket_path("server.path", path);
             for other in ["server.port", "server.host"] {
                 let pair = ("server.path", other);
                 let why = "The server listens on a socket or on a port, not on both";
@@ -241,7 +248,20 @@ impl Rules<'_> {
         ] {
             self.within(key, count, 1..=1_000_000);
         }
+        for (key, count) in [
+            ("limits.reads_per_account", limits.reads_per_account),
+            ("limits.reads_per_address", limits.reads_per_address),
+            ("limits.writes_per_account", limits.writes_per_account),
+            ("limits.writes_per_address", limits.writes_per_address),
+            ("limits.ballots_per_account", limits.ballots_per_account),
+            ("limits.ballots_per_address", limits.ballots_per_address),
+            ("limits.streams_per_account", limits.streams_per_account),
+            ("limits.streams_per_address", limits.streams_per_address),
+        ] {
+            self.within(key, count, 1..=1_000_000_000);
+        }
         self.within("limits.window", limits.window, SECOND..=DAY);
+        self.within("limits.rate_window", limits.rate_window, SECOND..=DAY);
     }
 
     fn share(&mut self, share: &Share) {
@@ -304,7 +324,31 @@ impl Rules<'_> {
     }
 
     fn http(&mut self, http: &Http) {
-        self.within("http.max_connections", http.max_connections, 1..=1_000_000);
+        for (key, count) in [
+            ("http.max_connections", http.max_connections),
+            (
+                "http.max_connections_per_address",
+                http.max_connections_per_address,
+            ),
+            ("http.max_requests", http.max_requests),
+            (
+                "http.max_requests_per_address",
+                http.max_requests_per_address,
+            ),
+        ] {
+            self.within(key, count, 1..=1_000_000);
+        }
+        for (key, size) in [
+            ("http.max_received", http.max_received),
+            (
+                "http.max_received_per_address",
+                http.max_received_per_address,
+            ),
+            ("http.max_unsent", http.max_unsent),
+            ("http.max_unsent_per_address", http.max_unsent_per_address),
+        ] {
+            self.within(key, size, 2 * MIB..=64 * GIB);
+        }
         self.within(
             "http.header_timeout",
             http.header_timeout,
@@ -313,6 +357,11 @@ impl Rules<'_> {
         self.within(
             "http.body_timeout",
             http.body_timeout,
+            100 * MILLISECOND..=10 * MINUTE,
+        );
+        self.within(
+            "http.send_timeout",
+            http.send_timeout,
             100 * MILLISECOND..=10 * MINUTE,
         );
         self.within(

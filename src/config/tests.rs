@@ -217,7 +217,10 @@ fn flags_beat_the_environment_beats_the_file_beats_the_default() {
         shown("http.docs"),
         format!("http.docs: false  # {}", path.display())
     );
-    assert_eq!(shown("http.metrics"), "http.metrics: true  # default");
+    assert_eq!(
+        shown("http.compression"),
+        "http.compression: true  # default"
+    );
     assert_eq!(shown("server.path"), "server.path: null  # default");
 }
 

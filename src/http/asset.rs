@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use poem::Response;
-use tokio::runtime::Handle;
 
 use super::compress::{self, Forms};
 use super::conditional::{entity_tag, names};
@@ -74,13 +73,9 @@ impl Asset {
             return Ok(self.plain.clone());
         };
         let plain = self.plain.clone();
+        // Some are large enough to keep others waiting.
         let small = async move {
-            // Some are large enough to keep others waiting.
-            let runtime = Handle::current();
-            let work = move || runtime.block_on(compress::at_once(coding, plain));
-            let small = tokio::task::spawn_blocking(work)
-                .await
-                .map_err(Failure::internal)?;
+            let small = compress::in_background(coding, plain).await;
             small.map_err(Failure::internal)
         };
         self.forms.form(coding, small).await

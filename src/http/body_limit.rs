@@ -1,31 +1,35 @@
-//! Bounds on what a client may send: bytes and time, whatever its headers claim.
+//! Request bodies are read before anything is reserved for the request, within bounds on bytes and
+//! time, whatever the headers claim.
 
 use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
-use hyper::body::{Body, Frame, SizeHint};
-use poem::Request;
-use tokio::time::{Instant, Sleep};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Frame};
 
 use super::BoxBody;
+use super::usage::{Held, WAITING_BODY};
 use crate::failure::{Code, Failure};
 
 /// How much more than allowed is read and thrown away, in bytes: a client that still sends would
 /// otherwise see a broken connection instead of the answer.
-const DRAINED: u64 = 256 * 1024;
+const DRAINED: usize = 256 * 1024;
 
 /// Why a body was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
     #[error("the body is larger than {0} bytes")]
-    TooLarge(u64),
+    TooLarge(usize),
     #[error("the body did not arrive in time")]
     TooSlow,
+    #[error("the client's network has too many bodies under way")]
+    TooMany,
+    #[error("the connection broke within the body")]
+    Broken,
 }
 
 impl From<BodyFault> for Failure {
@@ -39,157 +43,129 @@ impl From<BodyFault> for Failure {
                 Code::RequestTimeout,
                 "The request body did not arrive in time.",
             ),
-        }
-    }
-}
-
-/// What went wrong with a body, kept apart because readers turn errors into words of their own.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Verdict(Option<Arc<OnceLock<BodyFault>>>);
-
-impl Verdict {
-    pub(super) fn fault(&self) -> Option<BodyFault> {
-        self.0.as_ref().and_then(|fault| fault.get().copied())
-    }
-}
-
-/// Puts the bounds around the request's body. Reading past them fails, and the verdict says why.
-///
-/// # Errors
-///
-/// A body that says itself that it is far too large is not read at all.
-pub(super) fn bound(
-    request: &mut Request,
-    limit: u64,
-    timeout: Duration,
-) -> Result<Verdict, BodyFault> {
-    let body = BoxBody::from(request.take_body());
-    if body.is_end_stream() {
-        request.set_body(poem::Body::from(body));
-        return Ok(Verdict::default());
-    }
-    let claimed = request.headers().get(CONTENT_LENGTH);
-    let claimed = claimed.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if claimed.is_some_and(|length| length > limit.saturating_add(DRAINED)) {
-        return Err(BodyFault::TooLarge(limit));
-    }
-    let verdict = Arc::new(OnceLock::new());
-    request.set_body(poem::Body::from(BoxBody::new(Bounded {
-        inner: body,
-        limit,
-        read: 0,
-        deadline: Deadline::At(Instant::now() + timeout),
-        verdict: verdict.clone(),
-    })));
-    Ok(Verdict(Some(verdict)))
-}
-
-struct Bounded {
-    inner: BoxBody,
-    limit: u64,
-    read: u64,
-    deadline: Deadline,
-    verdict: Arc<OnceLock<BodyFault>>,
-}
-
-/// Most bodies are there when they are read, and need no timer.
-enum Deadline {
-    At(Instant),
-    Running(Pin<Box<Sleep>>),
-}
-
-impl Deadline {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Deadline::At(instant) = self {
-            *self = Deadline::Running(Box::pin(tokio::time::sleep_until(*instant)));
-        }
-        match self {
-            Deadline::At(_) => Poll::Pending,
-            Deadline::Running(sleep) => sleep.as_mut().poll(context),
-        }
-    }
-}
-
-impl Bounded {
-    fn fail(&self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let fault = *self.verdict.get_or_init(|| fault);
-        Poll::Ready(Some(Err(io::Error::other(fault))))
-    }
-}
-
-impl Body for Bounded {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let this = &mut *self;
-        loop {
-            let too_large = this.read > this.limit;
-            match Pin::new(&mut this.inner).poll_frame(context) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    let size = frame.data_ref().map_or(0, Buf::remaining);
-                    this.read = this.read.saturating_add(size as u64);
-                    if this.read <= this.limit {
-                        return Poll::Ready(Some(Ok(frame)));
-                    }
-                    if this.read - this.limit > DRAINED {
-                        return this.fail(BodyFault::TooLarge(this.limit));
-                    }
-                }
-                Poll::Ready(_) if too_large => return this.fail(BodyFault::TooLarge(this.limit)),
-                Poll::Ready(end) => return Poll::Ready(end),
-                Poll::Pending if this.deadline.poll(context).is_ready() => {
-                    return this.fail(if too_large {
-                        BodyFault::TooLarge(this.limit)
-                    } else {
-                        BodyFault::TooSlow
-                    });
-                }
-                Poll::Pending => return Poll::Pending,
+            BodyFault::TooMany => Failure::overloaded(
+                "Too many request bodies of your network have begun to arrive and have not ended.",
+            ),
+            BodyFault::Broken => {
+                Failure::new(Code::MalformedRequest, "The request body is not complete.")
             }
         }
     }
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.read <= self.limit && self.inner.is_end_stream()
+/// Refuses a body that says itself that it is far larger than `limit`.
+pub(super) fn check_claim(headers: &HeaderMap, limit: usize) -> Result<(), BodyFault> {
+    let claimed = headers.get(CONTENT_LENGTH);
+    let claimed = claimed.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    match claimed {
+        Some(length) if length > limit.saturating_add(DRAINED) => Err(BodyFault::TooLarge(limit)),
+        _ => Ok(()),
     }
+}
 
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
+/// Reads a body to its end: at most `limit` bytes, within `timeout`. `hold` is asked for room for
+/// it where it has to be waited for.
+pub(super) async fn receive(
+    mut body: BoxBody,
+    limit: usize,
+    timeout: Duration,
+    hold: impl Fn(usize) -> Option<Held>,
+) -> Result<Bytes, BodyFault> {
+    let received = tokio::time::timeout(timeout, async {
+        let mut held = None;
+        let first = match body.frame().now_or_never() {
+            Some(first) => first,
+            None => {
+                held = Some(hold(WAITING_BODY).ok_or(BodyFault::TooMany)?);
+                body.frame().await
+            }
+        };
+        let first = match first {
+            None => return Ok(Bytes::new()),
+            Some(frame) => data(frame)?,
+        };
+        // Most bodies come in one piece.
+        if body.is_end_stream() && first.len() <= limit {
+            return Ok(first);
+        }
+        let mut held = match held {
+            Some(held) => held,
+            None => hold(WAITING_BODY).ok_or(BodyFault::TooMany)?,
+        };
+        let (mut read, mut bytes) = (0, BytesMut::new());
+        let mut piece = Some(first);
+        while let Some(part) = piece {
+            read += part.len();
+            if read > limit.saturating_add(DRAINED) {
+                break;
+            }
+            if read <= limit {
+                if !held.grow(part.len()) {
+                    return Err(BodyFault::TooMany);
+                }
+                bytes.extend_from_slice(&part);
+            }
+            piece = body.frame().await.map(data).transpose()?;
+        }
+        match read > limit {
+            true => Err(BodyFault::TooLarge(limit)),
+            false => Ok(bytes.freeze()),
+        }
+    });
+    received.await.unwrap_or(Err(BodyFault::TooSlow))
+}
+
+fn data(frame: io::Result<Frame<Bytes>>) -> Result<Bytes, BodyFault> {
+    let frame = frame.map_err(|_| BodyFault::Broken)?;
+    Ok(frame.into_data().unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::Arc;
 
     use futures_util::stream;
 
     use super::*;
+    use crate::config::{self, Sources};
+    use crate::http::Network;
+    use crate::http::usage::{Client, Resource, Usage};
 
-    fn chunked(chunks: usize, size: usize) -> Request {
+    const LONG: Duration = Duration::from_secs(5);
+
+    fn client() -> Arc<Client> {
+        let mut http = config::load(&Sources::default()).unwrap().config.http;
+        http.max_received_per_address = 1 << 20;
+        Usage::new(&http).client(Network::of(None))
+    }
+
+    fn chunked(chunks: usize, size: usize) -> BoxBody {
         let chunk = Bytes::from(vec![b'x'; size]);
         let chunks = stream::iter((0..chunks).map(move |_| Ok::<_, io::Error>(chunk.clone())));
-        Request::builder().body(poem::Body::from_bytes_stream(chunks))
+        poem::Body::from_bytes_stream(chunks).into()
+    }
+
+    async fn read(body: BoxBody, timeout: Duration) -> Result<usize, BodyFault> {
+        let client = client();
+        let hold = |amount| client.take(Resource::Received, amount);
+        receive(body, 100, timeout, hold)
+            .await
+            .map(|bytes| bytes.len())
     }
 
     #[tokio::test]
     async fn a_body_up_to_the_limit_passes() {
-        let mut request = chunked(4, 25);
-        let verdict = bound(&mut request, 100, Duration::from_secs(5)).unwrap();
-        assert_eq!(request.into_body().into_vec().await.unwrap().len(), 100);
-        assert_eq!(verdict.fault(), None);
+        assert_eq!(read(chunked(4, 25), LONG).await, Ok(100));
+        assert_eq!(read(chunked(1, 100), LONG).await, Ok(100));
+        assert_eq!(read(chunked(0, 1), LONG).await, Ok(0));
     }
 
     #[tokio::test]
     async fn one_byte_more_does_not_though_no_length_was_claimed() {
-        let mut request = chunked(1, 101);
-        let verdict = bound(&mut request, 100, Duration::from_secs(5)).unwrap();
-        request.into_body().into_vec().await.unwrap_err();
-        assert_eq!(verdict.fault(), Some(BodyFault::TooLarge(100)));
+        let fault = Err(BodyFault::TooLarge(100));
+        assert_eq!(read(chunked(1, 101), LONG).await, fault);
+        assert_eq!(read(chunked(101, 1), LONG).await, fault);
     }
 
     #[tokio::test]
@@ -197,27 +173,51 @@ mod tests {
         let endless = stream::repeat(Ok::<_, Infallible>("x".repeat(4096)));
         let endless = futures_util::TryStreamExt::map_err(endless, |never| match never {});
         let body = poem::Body::from_bytes_stream::<_, _, io::Error>(endless);
-        let mut request = Request::builder().body(body);
-        let verdict = bound(&mut request, 100, Duration::from_secs(5)).unwrap();
-        request.into_body().into_vec().await.unwrap_err();
-        assert_eq!(verdict.fault(), Some(BodyFault::TooLarge(100)));
+        let fault = Err(BodyFault::TooLarge(100));
+        assert_eq!(read(body.into(), LONG).await, fault);
     }
 
     #[tokio::test]
     async fn a_body_that_stalls_runs_out_of_time() {
         let stalled = stream::pending::<Result<Bytes, io::Error>>();
-        let mut request = Request::builder().body(poem::Body::from_bytes_stream(stalled));
-        let verdict = bound(&mut request, 100, Duration::from_millis(20)).unwrap();
-        request.into_body().into_vec().await.unwrap_err();
-        assert_eq!(verdict.fault(), Some(BodyFault::TooSlow));
+        let body = poem::Body::from_bytes_stream(stalled).into();
+        let fault = Err(BodyFault::TooSlow);
+        assert_eq!(read(body, Duration::from_millis(20)).await, fault);
     }
 
     #[tokio::test]
-    async fn an_absurd_claim_is_refused_at_once() {
-        let mut request = chunked(1, 5);
+    async fn a_broken_body_is_the_clients_fault() {
+        let broken = stream::iter([Ok(Bytes::from_static(b"{")), Err(io::Error::other("gone"))]);
+        let body = poem::Body::from_bytes_stream(broken).into();
+        assert_eq!(read(body, LONG).await, Err(BodyFault::Broken));
+    }
+
+    #[tokio::test]
+    async fn what_has_not_arrived_counts_for_its_network() {
+        let client = client();
+        let hold = |amount| client.take(Resource::Received, amount);
+        let waiting: Vec<_> = (0..255)
+            .map(|_| {
+                let first = stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"{"))]);
+                let stalled = futures_util::StreamExt::chain(first, stream::pending());
+                let body = poem::Body::from_bytes_stream(stalled).into();
+                let mut waiting = Box::pin(receive(body, 100, LONG, hold));
+                assert!(waiting.as_mut().now_or_never().is_none());
+                waiting
+            })
+            .collect();
+        let one_more = || receive(chunked(2, 1), 100, LONG, hold);
+        assert_eq!(one_more().await, Err(BodyFault::TooMany));
+        drop(waiting);
+        assert!(one_more().await.is_ok());
+    }
+
+    #[test]
+    fn an_absurd_claim_is_refused_at_once() {
+        let mut headers = HeaderMap::new();
         let length = http::HeaderValue::from_static("99999999999");
-        request.headers_mut().insert(CONTENT_LENGTH, length);
-        let refused = bound(&mut request, 100, Duration::from_secs(5));
-        assert_eq!(refused.unwrap_err(), BodyFault::TooLarge(100));
+        headers.insert(CONTENT_LENGTH, length);
+        assert_eq!(check_claim(&headers, 100), Err(BodyFault::TooLarge(100)));
+        assert_eq!(check_claim(&HeaderMap::new(), 100), Ok(()));
     }
 }

@@ -2,11 +2,14 @@
 
 use std::io::{self, Cursor};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use async_compression::Level;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
 use async_compression::zstd::CParameter;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
@@ -15,14 +18,45 @@ use poem::{Body, ResponseParts};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::OnceCell;
 
-use super::BoxBody;
 use super::negotiate::Coding;
+use super::{BoxBody, FairSemaphore, Network};
+use crate::background;
 
 /// Below this many bytes the answer fits into a packet anyway.
 const WORTHWHILE: u64 = 1024;
 
-/// Above this many bytes the answer is compressed piece by piece, so that no other waits for it.
-const AT_ONCE: u64 = 256 * 1024;
+/// Above this many bytes compressing takes so long that other requests would notice: it is done by
+/// threads of its own.
+const SHORT: usize = 32 * 1024;
+
+/// How long a large answer waits for such a thread; then it is sent as it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many large answers to one network may wait for a thread.
+const QUEUE: usize = 64;
+
+/// Compresses large answers, a few at once, and for all networks in turn.
+#[derive(Debug)]
+pub(super) struct Compressor(Arc<FairSemaphore>);
+
+impl Default for Compressor {
+    fn default() -> Compressor {
+        // One core is left to those who ask for little.
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Compressor(FairSemaphore::new(cores.saturating_sub(1).max(1), QUEUE))
+    }
+}
+
+impl Compressor {
+    /// None where it would take too long.
+    async fn compress(&self, network: Network, coding: Coding, plain: Bytes) -> Option<Bytes> {
+        if plain.len() <= SHORT {
+            return compressed_form(coding, plain).ok();
+        }
+        let _turn = self.0.acquire(network, PATIENCE).await?;
+        in_background(coding, plain).await.ok()
+    }
+}
 
 /// The compressed forms of a body that many are sent, each made when it is first asked for. In the
 /// extensions of an answer it belongs to that.
@@ -50,6 +84,7 @@ pub(super) async fn compress(
     head: &mut ResponseParts,
     body: BoxBody,
     coding: Option<Coding>,
+    by: (&Compressor, Network),
 ) -> (BoxBody, bool) {
     // Caches replace what they stored by the headers of a 304.
     if head.status == StatusCode::NOT_MODIFIED {
@@ -63,12 +98,17 @@ pub(super) async fn compress(
     }
     match coding {
         // In a box: what waits for a handler has no room for it.
-        Some(coding) => Box::pin(compressed(head, body, coding)).await,
+        Some(coding) => Box::pin(compressed(head, body, coding, by)).await,
         None => (body, true),
     }
 }
 
-async fn compressed(head: &mut ResponseParts, body: BoxBody, coding: Coding) -> (BoxBody, bool) {
+async fn compressed(
+    head: &mut ResponseParts,
+    body: BoxBody,
+    coding: Coding,
+    (compressor, network): (&Compressor, Network),
+) -> (BoxBody, bool) {
     let plain = match body.collect().await {
         Ok(plain) => plain.to_bytes(),
         // A body that breaks must break for the client, too.
@@ -77,23 +117,21 @@ async fn compressed(head: &mut ResponseParts, body: BoxBody, coding: Coding) -> 
             return (Body::from_bytes_stream(broken).into(), false);
         }
     };
-    let body = if plain.len() as u64 > AT_ONCE {
-        Body::from_async_read(encoder(coding, plain))
-    } else {
-        let small = at_once(coding, plain.clone());
-        let small = match head.extensions.remove::<Arc<Forms>>() {
-            Some(forms) => forms.form(coding, small).await,
-            None => small.await,
-        };
-        match small {
-            Ok(small) => small.into(),
-            Err(_) => return (Body::from(plain).into(), true),
-        }
+    let small = async {
+        let small = compressor.compress(network, coding, plain.clone()).await;
+        small.ok_or(())
+    };
+    let small = match head.extensions.remove::<Arc<Forms>>() {
+        Some(forms) => forms.form(coding, small).await,
+        None => small.await,
+    };
+    let Ok(small) = small else {
+        return (Body::from(plain).into(), true);
     };
     head.headers.remove(CONTENT_LENGTH);
     let name = HeaderValue::from_static(coding.name());
     head.headers.insert(CONTENT_ENCODING, name);
-    (body.into(), true)
+    (Body::from(small).into(), true)
 }
 
 /// Whether a body of `size` bytes is worth it.
@@ -101,10 +139,19 @@ pub(super) fn pays(size: u64) -> bool {
     size >= WORTHWHILE
 }
 
-/// Compresses all of `plain` without a pause.
-pub(super) async fn at_once(coding: Coding, plain: Bytes) -> io::Result<Bytes> {
+/// Compresses all of `plain` by a thread of low priority.
+pub(super) async fn in_background(coding: Coding, plain: Bytes) -> io::Result<Bytes> {
+    let small = background::run(move || compressed_form(coding, plain)).await;
+    small.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+}
+
+fn compressed_form(coding: Coding, plain: Bytes) -> io::Result<Bytes> {
     let mut small = Vec::with_capacity(plain.len() / 2);
-    encoder(coding, plain).read_to_end(&mut small).await?;
+    // What is in memory is never waited for.
+    let read = encoder(coding, plain)
+        .read_to_end(&mut small)
+        .now_or_never();
+    read.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;
     Ok(small.into())
 }
 
@@ -168,7 +215,9 @@ mod tests {
         coding: Option<Coding>,
     ) -> (Option<String>, Vec<u8>, bool) {
         let (mut head, body) = response.into_parts();
-        let (body, varies) = compress(&mut head, body.into(), coding).await;
+        let (compressor, network) = (Compressor::default(), Network::of(None));
+        let by = (&compressor, network);
+        let (body, varies) = compress(&mut head, body.into(), coding, by).await;
         let encoding = head.headers.get(CONTENT_ENCODING);
         (
             encoding.map(|value| value.to_str().unwrap().to_owned()),

@@ -2,9 +2,10 @@
 //! not in front of everybody else's.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::Network;
@@ -71,7 +72,7 @@ impl FairSemaphore {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -139,7 +140,7 @@ mod tests {
             let (semaphore, order) = (semaphore.clone(), order.clone());
             let mut turn = Box::pin(async move {
                 let permit = semaphore.acquire(network(last), LONG).await.unwrap();
-                order.lock().unwrap().push(last);
+                order.lock().push(last);
                 drop(permit);
             });
             // Polled once, so that they stand in the queue in this order.
@@ -148,7 +149,7 @@ mod tests {
         }
         drop(held);
         futures_util::future::join_all(waiting).await;
-        assert_eq!(*order.lock().unwrap(), [1, 2, 3, 1, 2, 1]);
+        assert_eq!(*order.lock(), [1, 2, 3, 1, 2, 1]);
         assert_eq!(semaphore.state().free, 1);
     }
 

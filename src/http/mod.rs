@@ -17,6 +17,7 @@ pub mod network;
 pub mod page;
 pub mod patch;
 pub mod problem;
+pub mod rates;
 pub mod refused;
 pub mod reply;
 pub mod request_id;
@@ -26,6 +27,7 @@ pub mod serve;
 pub mod signals;
 pub mod spec;
 pub mod split;
+pub mod usage;
 pub mod websocket;
 
 mod access;
@@ -33,6 +35,7 @@ mod compress;
 mod health;
 mod negotiate;
 mod pages;
+mod unsent;
 mod vary;
 
 use std::panic::AssertUnwindSafe;
@@ -43,8 +46,8 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, ready};
 use http::header::{
-    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING,
-    CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_TYPE, ETAG, IF_NONE_MATCH, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use hyper::body::Body as _;
@@ -53,22 +56,23 @@ use poem::{Body, Endpoint, Request, Response};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::body_limit::BodyFault;
 pub use self::client::ClientAddr;
 pub use self::fair::FairSemaphore;
 pub use self::metrics::Metrics;
 pub use self::network::Network;
 pub use self::request_id::RequestId;
 pub use self::routes::{Operation, Routes};
-pub use self::serve::{Address, Bound, Connection, Listener, serve};
+pub use self::serve::{Address, Admission, Bound, Connection, Listener, serve};
 pub use self::signals::stop_on_signals;
 pub use self::split::Split;
 
-use self::body_limit::Verdict;
-use self::client::TrustedProxies;
+use self::compress::Compressor;
 use self::cors::Cors;
 use self::negotiate::Coding;
+use self::rates::{Metered, Rates};
 use self::routes::Route;
+use self::unsent::Unsent;
+use self::usage::{Client, Held, Resource};
 use self::vary::Vary;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -77,18 +81,17 @@ use crate::failure::{Code, Failure};
 /// Where the API begins.
 pub const API: &str = "/api/v1";
 
-/// How many changes may be under way. Clients that hang up leave theirs behind.
-const MAX_CHANGES: usize = 10_000;
+/// An HTTP/1 connection has one answer to send. Up to this many bytes, it is not worth counting.
+const SMALL_ANSWER: u64 = unsent::PIECE as u64;
 
 type BoxBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
 
-/// The routes that every server has beside the API: health, problem pages, metrics; and a plain
-/// front page where there is no other.
-pub fn operations(metrics: bool, front: bool) -> impl Iterator<Item = Operation> {
+/// The routes that every server has beside the API: health, problem pages; and a plain front page
+/// where there is no other.
+pub fn operations(front: bool) -> impl Iterator<Item = Operation> {
     health::operations()
         .into_iter()
         .chain(pages::operations(front))
-        .chain(metrics.then(metrics::operation))
 }
 
 /// Adds what [`operations`] lists to a router. `check` tells whether the database answers with a
@@ -97,18 +100,33 @@ pub fn mount<C, F>(
     router: poem::Route,
     check: C,
     shutdown: CancellationToken,
-    metrics: Option<Metrics>,
     front: bool,
 ) -> poem::Route
 where
     C: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
-    let router = pages::mount(health::mount(router, check, shutdown), front);
-    match metrics {
-        Some(metrics) => metrics::mount(router, metrics),
-        None => router,
-    }
+    pages::mount(health::mount(router, check, shutdown), front)
+}
+
+/// The routes for the operator alone: metrics, and health once more.
+pub fn operations_for_operators() -> impl Iterator<Item = Operation> {
+    health::operations()
+        .into_iter()
+        .chain([metrics::operation()])
+}
+
+/// A router with what [`operations_for_operators`] lists.
+pub fn mount_for_operators<C, F>(
+    check: C,
+    shutdown: CancellationToken,
+    metrics: Metrics,
+) -> poem::Route
+where
+    C: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    metrics::mount(health::mount(poem::Route::new(), check, shutdown), metrics)
 }
 
 /// Puts the house around `endpoint`. Requests that change something run on `tasks`, unless their
@@ -117,6 +135,8 @@ pub fn stack(
     endpoint: Arc<dyn DynEndpoint<Output = Response>>,
     config: &Config,
     routes: Routes,
+    admission: Admission,
+    rates: Option<Arc<Rates>>,
     clock: Clock,
     tasks: TaskTracker,
 ) -> Stack {
@@ -125,13 +145,14 @@ pub fn stack(
         routes,
         clock,
         tasks,
-        max_tasks: config.http.max_connections as usize + MAX_CHANGES,
-        proxies: TrustedProxies(config.server.trusted_proxies.clone()),
+        admission,
+        rates,
         cors: Cors::new(&config.cors),
         requests: metrics::Requests::new(),
         max_body: config.http.max_body,
         body_timeout: config.http.body_timeout,
         compression: config.http.compression,
+        compressor: Compressor::default(),
         access_log: config.log.access,
     }
 }
@@ -142,14 +163,14 @@ pub struct Stack {
     routes: Routes,
     clock: Clock,
     tasks: TaskTracker,
-    /// How many tasks there may be, those of the connections included.
-    max_tasks: usize,
-    proxies: TrustedProxies,
+    admission: Admission,
+    rates: Option<Arc<Rates>>,
     cors: Cors,
     requests: metrics::Requests,
     max_body: u64,
     body_timeout: Duration,
     compression: bool,
+    compressor: Compressor,
     access_log: bool,
 }
 
@@ -169,6 +190,8 @@ struct Asked {
     get_in_api: bool,
     token_sent: bool,
     http1: bool,
+    from: Sender,
+    metered: Option<Metered>,
     origin: Option<HeaderValue>,
     if_none_match: Option<HeaderValue>,
     coding: Option<Coding>,
@@ -187,6 +210,13 @@ impl Asked {
     }
 }
 
+/// Where a request comes from.
+#[derive(Clone)]
+struct Sender {
+    network: Network,
+    connection: Option<Connection>,
+}
+
 /// What a handler comes to; nothing where it panics.
 type Outcome = Option<poem::Result<Response>>;
 
@@ -195,7 +225,7 @@ impl Stack {
     /// what waits for the answer has no room for it.
     fn answer(&self, mut request: Request, id: RequestId) -> impl Future<Output = Response> {
         let began = Instant::now();
-        let client = self.proxies.client(&request);
+        let client = self.admission.proxies.client(&request);
         let line = self
             .access_log
             .then(|| access::Line::of(&request, client, began));
@@ -203,15 +233,18 @@ impl Stack {
         let in_flight = self.requests.begin();
 
         request.set_data(client);
-        routes::trim_trailing_slash(&mut request);
+        if routes::is_in_api(request.uri().path()) {
+            routes::trim_trailing_slash(&mut request);
+        }
         let route = self.routes.find(request.uri().path());
-        let asked = self.note(&request, route);
-        let answered = match self.answer_without_handler(&request, route) {
+        let asked = self.note(&request, route, client);
+        if let Some(metered) = &asked.metered {
+            request.set_data(metered.clone());
+        }
+        let answered = match self.answer_without_handler(&request, route, &asked) {
             Some(response) => Either::Left(ready(response)),
-            None => match self.handle(request, route, &id) {
-                Ok((handling, verdict)) => {
-                    Either::Right(handling.map(move |outcome| answer_of(outcome, &verdict)))
-                }
+            None => match self.handle(request, route, &asked.from, &id) {
+                Ok(handling) => Either::Right(handling.map(answer_of)),
                 Err(failure) => Either::Left(ready(problem::render(&failure))),
             },
         };
@@ -228,14 +261,23 @@ impl Stack {
         }
     }
 
-    fn note(&self, request: &Request, route: Option<&Route>) -> Asked {
+    fn note(&self, request: &Request, route: Option<&Route>, client: ClientAddr) -> Asked {
         let headers = request.headers();
+        let network = Network::of(client.0);
+        let operation = route.and_then(|route| route.operation(request.method()));
+        let kind = operation.and_then(|operation| operation.rate);
+        let metered = kind.zip(self.rates.as_ref());
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         Asked {
             head: request.method() == Method::HEAD,
             get_in_api: reads && route.is_some_and(|route| route.in_api),
             token_sent: headers.contains_key(AUTHORIZATION),
             http1: request.version() < Version::HTTP_2,
+            from: Sender {
+                network,
+                connection: request.data().cloned(),
+            },
+            metered: metered.map(|(kind, rates)| Metered::new(rates, kind, network)),
             origin: headers.get(ORIGIN).cloned(),
             if_none_match: headers.get(IF_NONE_MATCH).cloned(),
             coding: match self.compression {
@@ -246,7 +288,12 @@ impl Stack {
     }
 
     /// What the table of routes and the headers alone decide.
-    fn answer_without_handler(&self, request: &Request, route: Option<&Route>) -> Option<Response> {
+    fn answer_without_handler(
+        &self,
+        request: &Request,
+        route: Option<&Route>,
+        asked: &Asked,
+    ) -> Option<Response> {
         let headers = request.headers();
         if let Some(route) = route {
             if request.method() == Method::OPTIONS {
@@ -256,6 +303,11 @@ impl Stack {
                 let failure = problem::from_status(StatusCode::METHOD_NOT_ALLOWED);
                 return Some(with(problem::render(&failure), ALLOW, route.allow.clone()));
             };
+            if let Some(metered) = asked.metered.as_ref().filter(|_| !operation.knows_account)
+                && let Err(failure) = metered.count(None)
+            {
+                return Some(problem::render(&failure));
+            }
             if route.in_api {
                 let query = request.uri().query().filter(|_| !operation.checks_query);
                 if let Some(Err(failure)) = query.map(|query| operation.check_query(query)) {
@@ -295,34 +347,119 @@ impl Stack {
         &self,
         mut request: Request,
         route: Option<&Route>,
+        from: &Sender,
         id: &RequestId,
-    ) -> Result<(impl Future<Output = Outcome> + use<'_>, Verdict), Failure> {
+    ) -> Result<impl Future<Output = Outcome> + use<'_>, Failure> {
         let operation = route.and_then(|route| route.operation(request.method()));
-        if !operation.is_some_and(|operation| operation.takes_body) {
-            drop(request.take_body());
-        }
-        let max_body = operation.and_then(|operation| operation.max_body);
-        let max_body = max_body.unwrap_or(self.max_body);
-        let verdict = body_limit::bound(&mut request, max_body, self.body_timeout)?;
         if request.method() == Method::HEAD {
             request.set_method(Method::GET);
         }
-        if request.method().is_safe() || operation.is_some_and(|it| it.ends_by_itself) {
-            let handled = AssertUnwindSafe(DynEndpoint::call(&*self.inner, request));
-            return Ok((
-                Either::Left(handled.catch_unwind().map(Result::ok)),
-                verdict,
-            ));
+        let in_a_task =
+            !(request.method().is_safe() || operation.is_some_and(|it| it.ends_by_itself));
+        let held = self.hold(&request, in_a_task, from)?;
+        let body = request.take_body();
+        if !operation.is_some_and(|operation| operation.takes_body) {
+            drop(body);
+            return Ok(match in_a_task {
+                true => Either::Left(Either::Left(self.change(request, held, id))),
+                false => Either::Left(Either::Right(self.call(request, held))),
+            });
         }
-        if self.tasks.len() >= self.max_tasks {
-            return Err(Failure::overloaded("Too many changes are under way."));
+        let limit = operation.and_then(|operation| operation.max_body);
+        let limit = usize::try_from(limit.unwrap_or(self.max_body)).unwrap_or(usize::MAX);
+        body_limit::check_claim(request.headers(), limit)?;
+        let (timeout, from, id) = (self.body_timeout, from.clone(), id.clone());
+        Ok(Either::Right(Box::pin(async move {
+            let hold = |amount| self.client(&from).take(Resource::Received, amount);
+            match body_limit::receive(body.into(), limit, timeout, hold).await {
+                Ok(bytes) => request.set_body(bytes),
+                Err(fault) => return Some(Err(Failure::from(fault).into())),
+            }
+            match in_a_task {
+                true => self.change(request, held, &id).await,
+                false => self.call(request, held).await,
+            }
+        })))
+    }
+
+    /// Room for one more request of the client. Those that read over HTTP/1 have the connection's.
+    fn hold(
+        &self,
+        request: &Request,
+        in_a_task: bool,
+        from: &Sender,
+    ) -> Result<Option<Held>, Failure> {
+        let direct = from.connection.as_ref().and_then(Connection::client);
+        if direct.is_some() && request.version() < Version::HTTP_2 && !in_a_task {
+            return Ok(None);
         }
-        // A client that hangs up must not stop a change halfway.
+        let held = self.client(from).take(Resource::Requests, 1);
+        let too_many = || {
+            let detail = "Too many requests of your network are under way.";
+            Failure::overloaded(detail)
+        };
+        held.map(Some).ok_or_else(too_many)
+    }
+
+    /// The count of the network that a request comes from.
+    fn client(&self, from: &Sender) -> Arc<Client> {
+        let direct = from.connection.as_ref().and_then(Connection::client);
+        let through_proxy = || self.admission.usage.client(from.network);
+        direct.cloned().unwrap_or_else(through_proxy)
+    }
+
+    fn call(
+        &self,
+        request: Request,
+        held: Option<Held>,
+    ) -> impl Future<Output = Outcome> + use<'_> {
+        let handled = AssertUnwindSafe(DynEndpoint::call(&*self.inner, request));
+        handled.catch_unwind().map(|outcome| {
+            drop(held);
+            outcome.ok()
+        })
+    }
+
+    /// A client that hangs up must not stop a change halfway.
+    fn change(
+        &self,
+        request: Request,
+        held: Option<Held>,
+        id: &RequestId,
+    ) -> impl Future<Output = Outcome> + use<> {
         let inner = self.inner.clone();
-        let handled = async move { DynEndpoint::call(&*inner, request).await };
-        let handled = id.clone().scope(handled);
-        let handled = self.tasks.spawn(handled).map(Result::ok);
-        Ok((Either::Right(handled), verdict))
+        let handled = async move {
+            let outcome = DynEndpoint::call(&*inner, request).await;
+            drop(held);
+            outcome
+        };
+        self.tasks.spawn(id.clone().scope(handled)).map(Result::ok)
+    }
+
+    /// Counts what the client has to take, and refuses to give it more where it has not taken much
+    /// of what it was given before.
+    fn count_unsent(
+        &self,
+        head: poem::ResponseParts,
+        body: BoxBody,
+        asked: &Asked,
+    ) -> (poem::ResponseParts, BoxBody) {
+        let Some(connection) = &asked.from.connection else {
+            return (head, body);
+        };
+        let bytes = body.size_hint().exact();
+        let small = if asked.http1 { SMALL_ANSWER } else { 0 };
+        if asked.head || bytes.is_some_and(|bytes| bytes <= small) || is_endless(&head) {
+            return (head, body);
+        }
+        match Unsent::new(body, &self.client(&asked.from), connection.outbox()) {
+            Some(unsent) => (head, BoxBody::new(unsent)),
+            None => {
+                let detail = "Your network has not yet taken what it was sent before.";
+                let (head, body) = problem::render(&Failure::overloaded(detail)).into_parts();
+                (head, body.into())
+            }
+        }
     }
 
     /// Adds the headers that every answer has, compresses it, and tells the length of its body.
@@ -345,11 +482,17 @@ impl Stack {
             encoding: false,
         };
         if self.compression {
-            (body, vary.encoding) = compress::compress(&mut head, body, asked.coding).await;
+            let by = (&self.compressor, asked.from.network);
+            let compressing = compress::compress(&mut head, body, asked.coding, by);
+            (body, vary.encoding) = compressing.await;
         }
+        (head, body) = self.count_unsent(head, body, asked);
         let headers = &mut head.headers;
         if asked.token_sent && head.status == StatusCode::UNAUTHORIZED {
             problem::challenge_bad_token(headers);
+        }
+        if let Some(state) = asked.metered.as_ref().and_then(Metered::state) {
+            rates::tell(headers, state);
         }
         if asked.get_in_api && !headers.contains_key(CACHE_CONTROL) {
             headers.insert(CACHE_CONTROL, PRIVATE);
@@ -359,11 +502,6 @@ impl Stack {
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         headers.insert(request_id::X_REQUEST_ID, id.header_value());
 
-        // The rest of such a body is still on its way, so the connection cannot be used again.
-        let unread = matches!(head.status.as_u16(), 408 | 413);
-        if unread && asked.http1 {
-            headers.insert(CONNECTION, CLOSE);
-        }
         let bytes = body.size_hint().exact();
         if asked.head {
             let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
@@ -376,9 +514,14 @@ impl Stack {
     }
 }
 
+/// Whether it is a stream, which has an end only when its client has one.
+fn is_endless(head: &poem::ResponseParts) -> bool {
+    let media = head.headers.get(CONTENT_TYPE);
+    media.is_some_and(|media| media.as_bytes().starts_with(b"text/event-stream"))
+}
+
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
     response.headers_mut().insert(name, value);
@@ -386,15 +529,14 @@ fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Respons
 }
 
 /// What a handler answers, with a form of ours for what the framework or nobody has said.
-fn answer_of(outcome: Outcome, verdict: &Verdict) -> Response {
-    let failed = match outcome {
+fn answer_of(outcome: Outcome) -> Response {
+    let failure = match outcome {
         Some(Ok(response)) if !is_bare_error(&response) => return response,
         Some(Ok(response)) => problem::from_status(response.status()),
         Some(Err(error)) => problem::from_error(error),
         // The panic hook has logged it.
         None => problem::from_status(StatusCode::INTERNAL_SERVER_ERROR),
     };
-    let failure = verdict.fault().map_or(failed, Failure::from);
     problem::log(&failure);
     problem::render(&failure)
 }

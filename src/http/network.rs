@@ -18,6 +18,16 @@ impl Network {
         }))
     }
 
+    /// The network as a number: that of an IPv6 address, to which each IPv4 address maps; 0 where
+    /// there is no address.
+    pub fn bits(self) -> u128 {
+        match self.0 {
+            None => 0,
+            Some(IpAddr::V4(v4)) => v4.to_ipv6_mapped().to_bits(),
+            Some(IpAddr::V6(v6)) => v6.to_bits(),
+        }
+    }
+
     /// The network as bytes: 4 of IPv4, 16 of IPv6, none where there is no address.
     pub fn key(self) -> Vec<u8> {
         match self.0 {

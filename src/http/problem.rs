@@ -4,18 +4,17 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use poem::error::{ReadBodyError, ResponseError};
 use poem::{Error, Response};
 use poem_openapi::error::{ParseParamError, ParsePathError};
 use serde::Serialize;
 
+use super::rates;
 use super::request_id::RequestId;
-use crate::failure::{Code, Failure, FieldError, RateLimit};
+use crate::failure::{Code, Failure, FieldError};
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The challenge of RFC 6750, where no token was sent and where a bad one was.
 const NO_TOKEN: HeaderValue = HeaderValue::from_static(r#"Bearer realm="polls""#);
@@ -74,7 +73,7 @@ pub fn render(failure: &Failure) -> Response {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds(after).max(1)));
     }
     if let Some(limit) = &failure.limit {
-        tell_limit(headers, limit);
+        rates::tell(headers, limit);
     }
     response
 }
@@ -92,36 +91,8 @@ fn retry_after(failure: &Failure) -> Option<Duration> {
     failure.retry_after.or(hinted).or(needed)
 }
 
-/// As draft-ietf-httpapi-ratelimit-headers has it.
-fn tell_limit(headers: &mut HeaderMap, limit: &RateLimit) {
-    let policy = limit.policy;
-    let fields = [
-        (
-            RATE_LIMIT_POLICY,
-            format!(
-                r#""{policy}";q={};w={}"#,
-                limit.quota,
-                seconds(limit.window)
-            ),
-        ),
-        (
-            RATE_LIMIT,
-            format!(
-                r#""{policy}";r={};t={}"#,
-                limit.remaining,
-                seconds(limit.reset)
-            ),
-        ),
-    ];
-    for (name, value) in fields {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
-    }
-}
-
 /// Whole seconds, rounded up.
-fn seconds(span: Duration) -> u64 {
+pub(super) fn seconds(span: Duration) -> u64 {
     span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
@@ -213,6 +184,7 @@ mod tests {
     use poem::http::header::RETRY_AFTER;
 
     use super::*;
+    use crate::failure::RateLimit;
 
     async fn body(response: Response) -> serde_json::Value {
         response.into_body().into_json().await.unwrap()

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method};
 use poem::Request;
 
 use super::API;
+use super::rates::Kind;
 use crate::failure::{Code, Failure};
 
 /// One method of one path.
@@ -27,6 +28,10 @@ pub struct Operation {
     pub takes_body: bool,
     /// The largest request body in bytes, where it is not the configured one.
     pub max_body: Option<u64>,
+    /// The rate that it counts for.
+    pub rate: Option<Kind>,
+    /// Whether the handler counts it, once it knows for whom; else it counts for the network.
+    pub knows_account: bool,
     /// Whether a change that it has begun comes to its end though nobody waits for it. Other
     /// changes run in a task of their own.
     pub ends_by_itself: bool,
@@ -42,6 +47,8 @@ impl Operation {
             produces: Vec::new(),
             takes_body: false,
             max_body: None,
+            rate: None,
+            knows_account: false,
             ends_by_itself: false,
         }
     }

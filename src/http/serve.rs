@@ -1,7 +1,6 @@
 //! Sockets and connections: who may connect, for how long, and how it ends.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -13,12 +12,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ::metrics::{Counter, counter};
+use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::HeaderValue;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, EXPECT};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -31,8 +32,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{BoxBody, metrics};
-use crate::config;
+use super::client::TrustedProxies;
+use super::unsent::Outbox;
+use super::usage::{Client, Resource, Usage};
+use super::{BoxBody, Network, metrics};
+use crate::config::{self, Config};
+
+pub use crate::config::Address;
 
 /// How long to wait when no connection can be accepted, typically for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -43,6 +49,16 @@ const MAX_BUFFER: usize = 64 * 1024;
 
 /// How many requests one HTTP/2 connection may have under way.
 const MAX_STREAMS: u32 = 64;
+
+/// How many bytes of request bodies an HTTP/2 client may send ahead of us, in one stream and in
+/// all of a connection's.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+
+/// How long, and how many bytes of, the rest of a body is waited for that nobody wanted. A client
+/// that is still sending it would otherwise find the connection closed before it reads the answer.
+const DRAIN_TIME: Duration = Duration::from_millis(250);
+const DRAIN_BYTES: usize = 256 * 1024;
 
 /// How many connections the system accepts ahead of us.
 const BACKLOG: u32 = 1024;
@@ -74,47 +90,34 @@ enum Socket {
     Unix(UnixListener, SocketFile),
 }
 
-/// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => write!(f, "http://{address}"),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 impl Bound {
-    /// Takes the configured address, or the unix socket where there is one.
+    /// Takes an address. `mode` is the permissions of a unix socket.
     ///
     /// # Errors
     ///
     /// Those of the system; `AddrInUse` where another server answers there.
-    pub async fn new(config: &config::Server) -> io::Result<Bound> {
-        if let Some(path) = &config.path {
-            remove_stale(path).await?;
-            let socket = UnixSocket::new_stream()?;
-            socket.bind(path)?;
-            let file = SocketFile::of(path)?;
-            fs::set_permissions(path, Permissions::from_mode(config.path_mode))?;
-            return Ok(Bound {
-                socket: BoundSocket::Unix(socket, file),
-                address: Address::Unix(path.clone()),
-            });
-        }
-        let socket = match config.host {
-            IpAddr::V4(_) => TcpSocket::new_v4()?,
-            IpAddr::V6(_) => TcpSocket::new_v6()?,
+    pub async fn new(address: &Address, mode: u32) -> io::Result<Bound> {
+        let address = match address {
+            Address::Unix(path) => {
+                remove_stale(path).await?;
+                let socket = UnixSocket::new_stream()?;
+                socket.bind(path)?;
+                let file = SocketFile::of(path)?;
+                fs::set_permissions(path, Permissions::from_mode(mode))?;
+                return Ok(Bound {
+                    socket: BoundSocket::Unix(socket, file),
+                    address: address.clone(),
+                });
+            }
+            Address::Tcp(address) => *address,
+        };
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
         // Connections of an earlier process may still be fading away there.
         socket.set_reuseaddr(true)?;
-        socket.bind(SocketAddr::new(config.host, config.port))?;
+        socket.bind(address)?;
         Ok(Bound {
             address: Address::Tcp(socket.local_addr()?),
             socket: BoundSocket::Tcp(socket),
@@ -153,7 +156,8 @@ impl Listener {
     ///
     /// Those of [`Bound`].
     pub async fn bind(config: &config::Server) -> io::Result<Listener> {
-        Bound::new(config).await?.listen()
+        let bound = Bound::new(&config.address(), config.path_mode).await?;
+        bound.listen()
     }
 
     /// The bound address, with the port that the system chose.
@@ -215,15 +219,23 @@ impl Listener {
 
 /// A connection and who is at its other end.
 enum Accepted {
-    Tcp(TcpStream, Addr),
+    Tcp(TcpStream, SocketAddr),
     Unix(UnixStream, Addr),
 }
 
 impl Accepted {
+    /// The address of a client that speaks for itself; none of a proxy, which speaks for others.
+    fn client(&self, proxies: &TrustedProxies) -> Option<IpAddr> {
+        match self {
+            Accepted::Tcp(_, peer) => Some(peer.ip()).filter(|peer| !proxies.trusts(*peer)),
+            Accepted::Unix(..) => None,
+        }
+    }
+
     fn tcp(stream: TcpStream, peer: SocketAddr) -> io::Result<Accepted> {
         // Without it small answers wait for the client's delayed acknowledgement.
         stream.set_nodelay(true)?;
-        Ok(Accepted::Tcp(stream, Addr::SocketAddr(peer)))
+        Ok(Accepted::Tcp(stream, peer))
     }
 }
 
@@ -293,6 +305,7 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 /// Serves `endpoint` until `shutdown`, then finishes what was begun within the grace period.
+/// `admission` says how many connections one client may have.
 ///
 /// Whoever sends a request through a connection that it knows must not find it closed, so the end
 /// comes in steps:
@@ -306,6 +319,7 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
 pub async fn serve<E>(
     listener: Listener,
     endpoint: E,
+    admission: Admission,
     config: &config::Http,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -316,7 +330,10 @@ pub async fn serve<E>(
         endpoint,
         protocol: protocol(config),
         local: listener.local_addr(),
+        admission,
+        refused: counter!("http_connections_refused_total"),
         idle: config.header_timeout,
+        stalled: config.send_timeout,
         linger: config.shutdown_linger,
         closing: CancellationToken::new(),
         abandon: CancellationToken::new(),
@@ -337,7 +354,7 @@ pub async fn serve<E>(
             next = next => next,
         };
         match accepted {
-            Ok(accepted) => drop(tasks.spawn(server.clone().connection(accepted, slot))),
+            Ok(accepted) => server.clone().begin(accepted, slot, &tasks),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted");
@@ -349,7 +366,7 @@ pub async fn serve<E>(
     match listener.close() {
         Ok(last) => {
             for accepted in last {
-                tasks.spawn(server.clone().connection(accepted, None));
+                server.clone().begin(accepted, None, &tasks);
             }
         }
         Err(error) => tracing::warn!(%error, "connections that waited were reset"),
@@ -367,14 +384,47 @@ pub async fn serve<E>(
     }
 }
 
-/// The connection that a request came over, as its extension.
+/// Who may connect, and how often.
 #[derive(Clone)]
-pub struct Connection(Arc<CancellationToken>);
+pub struct Admission {
+    pub usage: Arc<Usage>,
+    pub proxies: TrustedProxies,
+}
+
+impl Admission {
+    pub fn new(config: &Config) -> Admission {
+        Admission {
+            usage: Usage::new(&config.http),
+            proxies: TrustedProxies(config.server.trusted_proxies.clone()),
+        }
+    }
+}
+
+/// The connection that a request came over, as its extension. Clones are one.
+#[derive(Clone)]
+pub struct Connection(Arc<Link>);
+
+struct Link {
+    abandon: CancellationToken,
+    outbox: Arc<Outbox>,
+    /// None where a proxy connects for others.
+    client: Option<Arc<Client>>,
+}
 
 impl Connection {
     /// Ends it at once, whatever is still to be sent.
     pub fn drop_now(&self) {
-        self.0.cancel();
+        self.0.abandon.cancel();
+    }
+
+    /// What the connection has to send.
+    pub(super) fn outbox(&self) -> &Arc<Outbox> {
+        &self.0.outbox
+    }
+
+    /// The client, where it speaks for itself and not through a proxy.
+    pub(super) fn client(&self) -> Option<&Arc<Client>> {
+        self.0.client.as_ref()
     }
 }
 
@@ -403,6 +453,11 @@ fn protocol(config: &config::Http) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(config.header_timeout * 2)
         .keep_alive_timeout(config.header_timeout)
         .max_concurrent_streams(MAX_STREAMS)
+        // What a client may send before it is read, and what is kept of an answer that it does
+        // not take: of each stream, and of all streams of the connection.
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(STREAM_WINDOW as usize)
         .max_header_list_size(MAX_HEAD);
     protocol
 }
@@ -411,7 +466,12 @@ struct Server<E> {
     endpoint: E,
     protocol: auto::Builder<TokioExecutor>,
     local: LocalAddr,
+    admission: Admission,
+    /// Connections beyond the limit of their client.
+    refused: Counter,
     idle: Duration,
+    /// After how long a connection ends that takes nothing of what it is sent.
+    stalled: Duration,
     linger: Duration,
     /// The listener closes, and the connections after it.
     closing: CancellationToken,
@@ -420,35 +480,65 @@ struct Server<E> {
 }
 
 impl<E: Endpoint<Output = Response> + 'static> Server<E> {
-    /// Serves a connection to its end; `slot` is its place among those that may be open.
-    async fn connection(self: Arc<Self>, accepted: Accepted, slot: Option<OwnedSemaphorePermit>) {
-        let _held = (slot, metrics::connection());
-        match accepted {
-            Accepted::Tcp(stream, peer) => self.converse(stream, RemoteAddr(peer)).await,
-            Accepted::Unix(stream, peer) => self.converse(stream, RemoteAddr(peer)).await,
+    /// Begins to serve a connection, unless its client has too many; `slot` is its place among
+    /// those that may be open.
+    fn begin(
+        self: Arc<Self>,
+        accepted: Accepted,
+        slot: Option<OwnedSemaphorePermit>,
+        tasks: &TaskTracker,
+    ) {
+        let Admission { usage, proxies } = &self.admission;
+        let address = accepted.client(proxies);
+        let client = address.map(|address| usage.client(Network::of(Some(address))));
+        let held = client
+            .as_ref()
+            .map(|client| client.take(Resource::Connections, 1));
+        if matches!(held, Some(None)) {
+            return self.refused.increment(1);
         }
+        let held = (slot, held, metrics::connection());
+        tasks.spawn(async move {
+            match accepted {
+                Accepted::Tcp(stream, peer) => {
+                    let peer = RemoteAddr(Addr::SocketAddr(peer));
+                    self.converse(stream, peer, client).await;
+                }
+                Accepted::Unix(stream, peer) => {
+                    self.converse(stream, RemoteAddr(peer), client).await;
+                }
+            }
+            drop(held);
+        });
     }
 
-    async fn converse<S>(self: Arc<Self>, stream: S, peer: RemoteAddr)
+    /// Serves a connection to its end.
+    async fn converse<S>(self: Arc<Self>, stream: S, peer: RemoteAddr, client: Option<Arc<Client>>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::default());
         // Tokens of its own, since all connections would queue for the lock of a shared one.
         let closing = self.closing.child_token();
-        let abandon = Arc::new(self.abandon.child_token());
+        let abandon = self.abandon.child_token();
+        let link = Arc::new(Link {
+            abandon: abandon.clone(),
+            outbox: activity.outbox.clone(),
+            client,
+        });
         let service = service_fn(|mut request: http::Request<Incoming>| {
             let (server, peer, busy) = (self.clone(), peer.clone(), activity.begin());
-            let connection = Connection(abandon.clone());
-            request.extensions_mut().insert(connection);
+            request.extensions_mut().insert(Connection(link.clone()));
             async move {
                 let http1 = request.version() < http::Version::HTTP_2;
-                let mut response = server.answer(request, peer).await;
-                if http1 && busy.is_last() {
-                    // Unless it is an upgrade.
-                    let connection = response.headers_mut().entry(CONNECTION);
-                    connection.or_insert(HeaderValue::from_static("close"));
-                }
+                let response = match http1 && !request.body().is_end_stream() {
+                    false => server.answer(request, peer).await,
+                    true => Box::pin(server.answer_and_drain(request, peer)).await,
+                };
+                let response = match http1 && busy.is_last() {
+                    true => as_last(response),
+                    false => response,
+                };
                 drop(busy);
                 Ok::<_, Infallible>(response)
             }
@@ -460,6 +550,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
         let signal = |stopping: bool| {
             let (server, activity, closing, abandon) = (&self, &activity, &closing, &abandon);
+            let (idle, stalled) = (server.idle, server.stalled);
             async move {
                 let over = async {
                     closing.cancelled().await;
@@ -469,7 +560,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                 tokio::select! {
                     () = abandon.cancelled() => Signal::Abandon,
                     () = over, if !stopping => Signal::Over,
-                    () = activity.lull(server.idle) => Signal::Lull,
+                    signal = activity.watch(idle, stalled) => signal,
                 }
             }
         };
@@ -506,6 +597,34 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         }
     }
 
+    /// Answers an HTTP/1 request with a body. What nobody has read of that keeps the connection
+    /// from being used again; so the rest is read, or the answer says that it is the last.
+    async fn answer_and_drain(
+        &self,
+        request: http::Request<Incoming>,
+        peer: RemoteAddr,
+    ) -> http::Response<BoxBody> {
+        // Such a client has not begun to send, and must not be asked to.
+        let waits = request.headers().contains_key(EXPECT);
+        let unread = Unread::default();
+        let request = request.map(|body| Lent {
+            body: Some(body),
+            unread: unread.clone(),
+        });
+        let (parts, body) = request.into_parts();
+        let body = Body::from(BoxBody::new(body.map_err(io::Error::other)));
+        let response = self.answer_parts(parts, body, peer).await;
+        let rest = unread.lock().take();
+        let ended = match rest {
+            None => true,
+            Some(rest) => !waits && drain(rest).await,
+        };
+        match ended {
+            true => response,
+            false => as_last(response),
+        }
+    }
+
     fn answer(
         &self,
         request: http::Request<Incoming>,
@@ -518,6 +637,15 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         } else {
             Body::from(BoxBody::new(body.map_err(io::Error::other)))
         };
+        self.answer_parts(parts, body, peer)
+    }
+
+    fn answer_parts(
+        &self,
+        parts: http::request::Parts,
+        body: Body,
+        peer: RemoteAddr,
+    ) -> impl Future<Output = http::Response<BoxBody>> {
         let parts = RequestParts::from((parts, self.local.clone(), peer, Scheme::HTTP));
         let request = Request::from_parts(parts, body);
         let answer = self.endpoint.call(request);
@@ -525,9 +653,69 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
     }
 }
 
+/// The answer as the last of its connection, unless it is an upgrade.
+fn as_last(mut response: http::Response<BoxBody>) -> http::Response<BoxBody> {
+    let connection = response.headers_mut().entry(CONNECTION);
+    connection.or_insert(HeaderValue::from_static("close"));
+    response
+}
+
+/// Where a body goes that was not read to its end.
+type Unread = Arc<parking_lot::Mutex<Option<Incoming>>>;
+
+/// A body on loan to the handler.
+struct Lent {
+    body: Option<Incoming>,
+    unread: Unread,
+}
+
+impl hyper::body::Body for Lent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.body.as_ref().map(Incoming::size_hint);
+        hint.unwrap_or_else(|| SizeHint::with_exact(0))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let unread = self.body.take().filter(|body| !body.is_end_stream());
+        *self.unread.lock() = unread;
+    }
+}
+
+/// Reads the rest of a body for a moment. Tells whether it came to its end.
+async fn drain(mut body: Incoming) -> bool {
+    let rest = async {
+        let mut room = DRAIN_BYTES;
+        while let Some(frame) = body.frame().await {
+            let size = frame.ok()?.data_ref().map_or(0, Bytes::len);
+            room = room.checked_sub(size)?;
+        }
+        Some(())
+    };
+    matches!(tokio::time::timeout(DRAIN_TIME, rest).await, Ok(Some(())))
+}
+
 /// Why a connection is to end.
 enum Signal {
-    /// The grace period is over.
+    /// The grace period is over, or the client takes nothing of what it is sent.
     Abandon,
     /// Its last request has had its time.
     Over,
@@ -544,6 +732,9 @@ struct Activity {
     /// How often bytes went out. Those that come in are a request, or the half of one: whoever
     /// sends a header bit by bit does nothing.
     sent: AtomicU64,
+    /// Whether the system takes no more bytes, since the client has not taken the last ones.
+    blocked: AtomicBool,
+    outbox: Arc<Outbox>,
     /// Every answer from now on is the connection's last.
     ending: AtomicBool,
 }
@@ -555,21 +746,57 @@ impl Activity {
         Busy(self.clone())
     }
 
-    /// Returns once no request has begun nor run, and no byte was sent, during a whole `span` or
-    /// up to a quarter longer.
-    async fn lull(&self, span: Duration) {
-        let state = || {
+    /// Returns once no request has begun nor run, and no byte was sent, during all of `idle`; or
+    /// once the client has taken nothing during all of `stalled` while there was something to
+    /// take. Either may take a quarter longer.
+    async fn watch(&self, idle: Duration, stalled: Duration) -> Signal {
+        let tick = idle.min(stalled) / 4;
+        let begun_and_sent = || {
             let (begun, sent) = (&self.begun, &self.sent);
             (begun.load(Ordering::Relaxed), sent.load(Ordering::Relaxed))
         };
-        let (mut before, mut quiet) = (state(), 0);
-        while quiet < 4 {
-            tokio::time::sleep(span / 4).await;
-            let now = state();
-            let is_quiet = now == before && self.running.load(Ordering::Relaxed) == 0;
-            quiet = if is_quiet { quiet + 1 } else { 0 };
-            before = now;
+        // The answers to an HTTP/2 client's PINGs are bytes, too, but nothing of an answer.
+        let taken = || match self.outbox.is_waiting() {
+            true => self.outbox.sent(),
+            false => self.sent.load(Ordering::Relaxed),
+        };
+        let (mut quiet, mut stuck) = (Still::new(begun_and_sent()), Still::new(taken()));
+        loop {
+            tokio::time::sleep(tick).await;
+            let is_running = self.running.load(Ordering::Relaxed) > 0;
+            if quiet.lasts(begun_and_sent(), is_running, tick) >= idle {
+                return Signal::Lull;
+            }
+            let waits = self.outbox.is_waiting() || self.blocked.load(Ordering::Relaxed);
+            if stuck.lasts(taken(), !waits, tick) >= stalled {
+                return Signal::Abandon;
+            }
         }
+    }
+}
+
+/// For how long something has not changed.
+struct Still<T> {
+    seen: T,
+    lasts: Duration,
+}
+
+impl<T: PartialEq> Still<T> {
+    fn new(seen: T) -> Still<T> {
+        Still {
+            seen,
+            lasts: Duration::ZERO,
+        }
+    }
+
+    /// What is seen a `tick` after the last look; `moves` where it counts as changed anyway.
+    fn lasts(&mut self, now: T, moves: bool, tick: Duration) -> Duration {
+        match moves || now != self.seen {
+            true => self.lasts = Duration::ZERO,
+            false => self.lasts += tick,
+        }
+        self.seen = now;
+        self.lasts
     }
 }
 
@@ -584,6 +811,8 @@ impl<S> Watched<S> {
         if matches!(outcome, Poll::Ready(Ok(_))) {
             self.activity.sent.fetch_add(1, Ordering::Relaxed);
         }
+        let blocked = outcome.is_pending();
+        self.activity.blocked.store(blocked, Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The house over real sockets.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::client::TrustedProxies;
+use super::usage::Usage;
 use super::*;
 use crate::config;
 use crate::telemetry::tests::Sink;
@@ -32,26 +34,23 @@ struct Plan {
 
 impl Default for Plan {
     fn default() -> Plan {
+        let sources = config::Sources::default();
+        let config = config::load(&sources).unwrap().config;
         Plan {
             server: config::Server {
-                host: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 port: 0,
-                path: None,
                 path_mode: 0o600,
-                public_url: None,
-                trusted_proxies: Vec::new(),
+                ..config.server
             },
             http: config::Http {
                 max_connections: 100,
                 header_timeout: LONG,
                 body_timeout: LONG,
-                shutdown_delay: Duration::ZERO,
                 shutdown_linger: Duration::ZERO,
                 shutdown_grace: LONG,
                 max_body: 1000,
-                compression: true,
                 docs: false,
-                metrics: false,
+                ..config.http
             },
             origins: vec!["*".into()],
             trusted: Vec::new(),
@@ -100,6 +99,7 @@ impl House {
             .at("/client", get(make_sync(client)))
             .at("/api/v1/things", get(make_sync(thing)).post(make(length)))
             .at("/api/v1/large", get(make_sync(large)))
+            .at("/api/v1/huge", get(make_sync(huge)))
             .at("/api/v1/broken", get(make_sync(broken)))
             .at("/api/v1/secret", get(make_sync(secret)))
             .at(
@@ -107,14 +107,18 @@ impl House {
                 post(make_sync(|_| StatusCode::UNSUPPORTED_MEDIA_TYPE)),
             )
             .at("/api/v1/ids/:id", put(make_sync(|_| ())));
-        let router = mount(router, || async { Ok(()) }, shutdown.clone(), None, true);
+        let router = mount(router, || async { Ok(()) }, shutdown.clone(), true);
+        let admission = Admission {
+            usage: Usage::new(&plan.http),
+            proxies: TrustedProxies(plan.trusted),
+        };
         let stack = Stack {
             inner: Arc::new(ToDynEndpoint(router)),
             routes: routes(),
             clock: Clock::default(),
             tasks: tasks.clone(),
-            max_tasks: 1000,
-            proxies: TrustedProxies(plan.trusted),
+            admission: admission.clone(),
+            rates: None,
             cors: Cors::new(&config::Cors {
                 origins: plan.origins.try_into().unwrap(),
                 credentials: false,
@@ -124,13 +128,14 @@ impl House {
             max_body: plan.http.max_body,
             body_timeout: plan.http.body_timeout,
             compression: plan.http.compression,
+            compressor: Compressor::default(),
             access_log: true,
         };
         let listener = Listener::bind(&plan.server).await.unwrap();
         let address = listener.address().clone();
         let served = tokio::spawn({
             let (shutdown, tasks) = (shutdown.clone(), tasks.clone());
-            async move { serve(listener, stack, &plan.http, shutdown, tasks).await }
+            async move { serve(listener, stack, admission, &plan.http, shutdown, tasks).await }
         });
         House {
             address,
@@ -190,6 +195,7 @@ fn routes() -> Routes {
         things,
         json(Method::POST, "/api/v1/things"),
         json(Method::GET, "/api/v1/large"),
+        json(Method::GET, "/api/v1/huge"),
         json(Method::GET, "/api/v1/broken"),
         json(Method::GET, "/api/v1/secret"),
         json(Method::POST, "/api/v1/plain"),
@@ -200,7 +206,7 @@ fn routes() -> Routes {
         Operation::new(Method::PUT, "/panic"),
         Operation::new(Method::GET, "/client"),
     ];
-    Routes::new(own.into_iter().chain(operations(false, true)))
+    Routes::new(own.into_iter().chain(operations(true)))
 }
 
 fn panics(_: Request) {
@@ -224,6 +230,13 @@ fn large(_: Request) -> Response {
         .content_type("application/json")
         .header(ETAG, "\"1.a\"")
         .body(format!("\"{}\"", "x".repeat(5000)))
+}
+
+/// More than the system takes for a client that reads nothing.
+fn huge(_: Request) -> Response {
+    Response::builder()
+        .content_type("application/json")
+        .body(vec![b' '; 20 << 20])
 }
 
 async fn length(request: Request) -> poem::Result<String> {
@@ -313,6 +326,128 @@ async fn a_trickling_header_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_nothing_is_left() {
+    let mut plan = Plan::default();
+    plan.http.send_timeout = SHORT;
+    let house = House::open(plan).await;
+    let gone = async |stream: TcpStream| {
+        // The server's end is closed once nothing can be written to it any more.
+        let (_incoming, mut outgoing) = stream.into_split();
+        while outgoing.write_all(b"\r\n").await.is_ok() {
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    };
+    // HTTP/1: a large answer that fills what the system has room for.
+    let mut one = house.connect().await;
+    let get = "GET /api/v1/huge HTTP/1.1\r\nHost: a\r\n\r\n";
+    one.write_all(get.as_bytes()).await.unwrap();
+    timeout(LONG, gone(one)).await.expect("it is closed");
+
+    // HTTP/2: a small one, for which the client opens no window, though it sends a ping now and
+    // then. (Settings with a window of 0, then GET /api/v1/large as HPACK has it.)
+    let mut two = house.connect().await;
+    let mut request =
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0".to_vec();
+    let path = b"/api/v1/large";
+    let block = [
+        &[0x82, 0x86, 0x04, path.len() as u8][..],
+        path,
+        &[0x01, 1, b'a'],
+    ]
+    .concat();
+    request.extend([0, 0, block.len() as u8, 1, 5, 0, 0, 0, 1]);
+    request.extend(&block);
+    two.write_all(&request).await.unwrap();
+    // The head of the answer comes.
+    loop {
+        let mut frame = [0; 9];
+        two.read_exact(&mut frame).await.unwrap();
+        let mut payload = vec![0; usize::from(frame[1]) << 8 | usize::from(frame[2])];
+        two.read_exact(&mut payload).await.unwrap();
+        if frame[3] == 1 {
+            break;
+        }
+    }
+    let pings = async {
+        let ping = b"\0\0\x08\x06\0\0\0\0\0........";
+        while two.write_all(ping).await.is_ok() {
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    };
+    timeout(LONG, pings).await.expect("it is closed");
+}
+
+#[tokio::test]
+async fn one_address_has_only_so_many_connections() {
+    let mut plan = Plan::default();
+    plan.http.max_connections_per_address = 3;
+    let house = House::open(plan).await;
+    let from = async |last: u8| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, last], 0)))
+            .unwrap();
+        socket.connect(house.tcp()).await.unwrap()
+    };
+    let get = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(from(2).await);
+    }
+    let mut refused = from(2).await;
+    let mut answer = Vec::new();
+    // Reset or closed, whichever the system tells first.
+    let _ = refused.write_all(get.as_bytes()).await;
+    let _ = timeout(LONG, refused.read_to_end(&mut answer))
+        .await
+        .expect("it is closed");
+    assert!(answer.is_empty());
+    assert!(
+        raw(&mut from(3).await, get)
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        raw(&mut open.remove(0), get)
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        raw(&mut from(2).await, get)
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+}
+
+#[tokio::test]
+async fn half_sent_bodies_of_one_address_are_bounded_and_keep_nobody_out() {
+    let mut plan = Plan::default();
+    plan.http.max_requests_per_address = 5;
+    let house = House::open(plan).await;
+    let mut open = Vec::new();
+    let post = "POST /api/v1/things HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc";
+    for _ in 0..5 {
+        let mut stream = house.connect().await;
+        stream.write_all(post.as_bytes()).await.unwrap();
+        open.push(stream);
+    }
+    let refused = async || {
+        let mut one_more = house.connect().await;
+        raw(&mut one_more, post).await.contains("503")
+    };
+    // The five are counted as soon as the server has read their heads.
+    timeout(LONG, async { while !refused().await {} })
+        .await
+        .unwrap();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
+    let mut other = socket.connect(house.tcp()).await.unwrap();
+    let whole = "POST /api/v1/things HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+        Content-Length: 3\r\n\r\nabc";
+    assert!(raw(&mut other, whole).await.contains("HTTP/1.1 200"));
+}
+
+#[tokio::test]
 async fn a_trickling_body_is_a_408() {
     let mut plan = Plan::default();
     plan.http.body_timeout = SHORT;
@@ -344,7 +479,8 @@ async fn a_body_is_measured_not_believed() {
     assert_eq!(refused["code"], "payload_too_large");
 
     let chunks = "1f4\r\n".to_owned() + &"x".repeat(500) + "\r\n";
-    let head = "POST /api/v1/things HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /api/v1/things HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+        Transfer-Encoding: chunked\r\n\r\n";
     let request = format!("{head}{}0\r\n\r\n", chunks.repeat(3));
     let answer = raw(&mut house.connect().await, &request).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
@@ -355,6 +491,36 @@ async fn a_body_is_measured_not_believed() {
             .await
             .starts_with("HTTP/1.1 200")
     );
+}
+
+#[tokio::test]
+async fn an_early_answer_keeps_the_connection_or_says_that_it_is_the_last() {
+    let house = House::open(Plan::default()).await;
+    let get = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    for head in [
+        "PUT /healthz HTTP/1.1\r\nHost: a",
+        "POST /api/v1/things?unknown=1 HTTP/1.1\r\nHost: a",
+        "POST /api/v1/things HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip",
+        "POST /api/v1/plain HTTP/1.1\r\nHost: a",
+        "GET /api/v1/secret HTTP/1.1\r\nHost: a",
+    ] {
+        // What came along is read, and the connection goes on.
+        let whole = format!("{head}\r\nContent-Length: 3\r\n\r\nabc{get}");
+        let answers = raw(&mut house.connect().await, &whole).await;
+        assert!(answers.contains("HTTP/1.1 4"), "{head}: {answers}");
+        assert!(answers.contains("HTTP/1.1 200"), "{head}: {answers}");
+        // What does not come is not waited for.
+        for rest in [
+            "\r\nContent-Length: 3\r\n\r\na",
+            "\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n",
+        ] {
+            if head.contains("/plain") {
+                continue;
+            }
+            let answer = raw(&mut house.connect().await, &format!("{head}{rest}")).await;
+            assert!(answer.contains("connection: close"), "{head}: {answer}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -467,7 +633,9 @@ async fn a_taken_address_lets_nobody_in_before_it_listens() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("polls.sock");
     for server in [Plan::default().server, on_socket(&path).server] {
-        let bound = Bound::new(&server).await.unwrap();
+        let bound = Bound::new(&server.address(), server.path_mode)
+            .await
+            .unwrap();
         let connect = async |address: &Address| match address {
             Address::Tcp(address) => TcpStream::connect(address).await.map(drop),
             Address::Unix(path) => UnixStream::connect(path).await.map(drop),
@@ -479,8 +647,12 @@ async fn a_taken_address_lets_nobody_in_before_it_listens() {
     }
     // Two that start at once with one socket: the file is the second one's.
     let server = on_socket(&path).server;
-    let first = Bound::new(&server).await.unwrap();
-    let second = Bound::new(&server).await.unwrap();
+    let first = Bound::new(&server.address(), server.path_mode)
+        .await
+        .unwrap();
+    let second = Bound::new(&server.address(), server.path_mode)
+        .await
+        .unwrap();
     let refused = first.listen().unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
     let second = second.listen().unwrap();

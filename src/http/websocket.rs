@@ -15,6 +15,10 @@ use crate::failure::{Code, Failure};
 /// Clients have little to say.
 const READ_BUFFER: usize = 4 * 1024;
 
+/// The most that may wait to be sent, in bytes. The largest results take a quarter of this; what
+/// goes beyond is the answers to pings of a client that does not read.
+const WRITE_BUFFER: usize = 1 << 20;
+
 /// A socket after its handshake.
 pub type Socket = WebSocketStream<Upgraded>;
 
@@ -59,7 +63,8 @@ impl Handshake {
         let config = WebSocketConfig::default()
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message))
-            .read_buffer_size(READ_BUFFER);
+            .read_buffer_size(READ_BUFFER)
+            .max_write_buffer_size(WRITE_BUFFER);
         let upgrade = self.upgrade;
         let task = async move {
             match upgrade.await {

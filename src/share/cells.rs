@@ -19,9 +19,15 @@ use crate::failure::Failure;
 pub struct Cell {
     /// A hash of whose quota it is, and of what.
     pub(super) id: Uuid,
+    pub(super) quota: Quota,
+}
+
+/// So many attempts in a window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quota {
     /// After how long one attempt comes back.
-    pub(super) one: Duration,
-    pub(super) window: Duration,
+    pub one: Duration,
+    pub window: Duration,
 }
 
 impl Cell {
@@ -36,6 +42,14 @@ impl Cell {
         id.copy_from_slice(&hash[..16]);
         Cell {
             id: uuid::Builder::from_custom_bytes(id).into_uuid(),
+            quota: Quota::new(quota, window),
+        }
+    }
+}
+
+impl Quota {
+    pub(super) fn new(quota: u32, window: Duration) -> Quota {
+        Quota {
             one: window / quota.max(1),
             window,
         }
@@ -43,9 +57,13 @@ impl Cell {
 
     /// How long the next attempt has to wait, if it has to.
     pub(super) fn wait(&self, whole_at: Time, now: Time) -> Option<Duration> {
-        let owed = self.capped(whole_at, now).since(now);
-        let wait = (owed + self.one).saturating_sub(self.window);
+        let wait = (self.owed(whole_at, now) + self.one).saturating_sub(self.window);
         Some(wait).filter(|wait| !wait.is_zero())
+    }
+
+    /// How long until it is whole again.
+    pub(super) fn owed(&self, whole_at: Time, now: Time) -> Duration {
+        self.capped(whole_at, now).since(now)
     }
 
     /// When it is whole again after one more attempt. Attempts that ran at the same time may
@@ -64,13 +82,13 @@ impl Share {
     /// How long an attempt has to wait, if it has to, as far as this process knows.
     pub fn known_wait(&self, cell: &Cell) -> Option<Duration> {
         let now = self.inner.clock.now();
-        cell.wait(self.inner.known.whole_at(cell, now), now)
+        cell.quota.wait(self.inner.known.whole_at(cell, now), now)
     }
 
     /// How long an attempt has to wait, if it has to: the longest of these cells' waits, and which.
     pub async fn wait(&self, cells: &[Cell]) -> Option<(usize, Duration)> {
         let now = self.inner.clock.now();
-        if let Some(shared) = self.read(cells).await {
+        if let Some(shared) = self.read(cells, now).await {
             for (cell, whole_at) in cells.iter().zip(shared) {
                 self.inner.known.learn(cell, whole_at, now);
             }
@@ -102,7 +120,7 @@ impl Share {
         let wait = match shared.and_then(|before| before.first().copied()) {
             Some(whole_at) => {
                 known.learn(cell, whole_at, now);
-                let wait = cell.wait(whole_at, now);
+                let wait = cell.quota.wait(whole_at, now);
                 if wait.is_none() {
                     known.spend(cell, now);
                 }
@@ -114,9 +132,9 @@ impl Share {
     }
 
     /// When each of the cells is whole again, in their order; nothing where that cannot be known.
-    async fn read(&self, cells: &[Cell]) -> Option<Vec<Time>> {
+    async fn read(&self, cells: &[Cell], now: Time) -> Option<Vec<Time>> {
         match &self.inner.redis {
-            Some(redis) => redis.read(cells).await,
+            Some(redis) => redis.read(cells, now).await,
             None => self.within_timeout(read(&self.inner.db, cells)).await,
         }
     }
@@ -184,10 +202,10 @@ async fn change(db: &Db, cells: &[Cell], now: Time, spend: Spend) -> Result<Vec<
     db.write(|transaction| async move {
         let before = hold(&transaction, cells, now).await?;
         for (cell, whole_at) in cells.iter().zip(&before) {
-            if spend == Spend::IfAllowed && cell.wait(*whole_at, now).is_some() {
+            if spend == Spend::IfAllowed && cell.quota.wait(*whole_at, now).is_some() {
                 continue;
             }
-            let spent = Expr::value(cell.spent(*whole_at, now));
+            let spent = Expr::value(cell.quota.spent(*whole_at, now));
             cell::Entity::update_many()
                 .col_expr(cell::Column::WholeAt, spent)
                 .filter(cell::Column::Id.eq(cell.id))

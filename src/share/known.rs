@@ -38,24 +38,25 @@ impl Known {
     /// Takes over what was learnt.
     pub(super) fn learn(&self, cell: &Cell, whole_at: Time, now: Time) {
         if whole_at > now {
-            self.cells()
-                .change(cell, now, |known| known.max(cell.capped(whole_at, now)));
+            self.cells().change(cell, now, |known| {
+                known.max(cell.quota.capped(whole_at, now))
+            });
         }
     }
 
     /// Counts one attempt.
     pub(super) fn spend(&self, cell: &Cell, now: Time) {
         self.cells()
-            .change(cell, now, |known| cell.spent(known, now));
+            .change(cell, now, |known| cell.quota.spent(known, now));
     }
 
     /// Counts one attempt, unless it is one too many; then tells how long to wait.
     pub(super) fn take(&self, cell: &Cell, now: Time) -> Option<std::time::Duration> {
         let mut cells = self.cells();
         let known = cells.whole_at.get(&cell.id).copied().unwrap_or(now);
-        let wait = cell.wait(known, now);
+        let wait = cell.quota.wait(known, now);
         if wait.is_none() {
-            cells.change(cell, now, |known| cell.spent(known, now));
+            cells.change(cell, now, |known| cell.quota.spent(known, now));
         }
         wait
     }
@@ -114,7 +115,7 @@ mod tests {
         for _ in 0..9 {
             known.spend(&cell, start);
         }
-        let wait = |now: Time| cell.wait(known.whole_at(&cell, now), now);
+        let wait = |now: Time| cell.quota.wait(known.whole_at(&cell, now), now);
         assert!(wait(start).is_some());
         assert_eq!(wait(start.after(QUARTER)), None);
     }

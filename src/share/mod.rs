@@ -5,7 +5,8 @@
 //! | | with Redis | without |
 //! |---|---|---|
 //! | [news](Share::listen) | published and heard at once | this process's own; the others' have to be looked for in the database |
-//! | [`cells`] of rate limits | keys that expire | rows of a table |
+//! | [`cells`]: failed sign-ins, registrations | keys that expire | rows of a table |
+//! | [`rates`]: all other calls | the same keys, a moment later | each process counts for itself |
 //!
 //! Nothing here is worth a request: what cannot be reached within `share.timeout` is done without.
 //! Each process then counts for itself, beginning with what it has learnt of the others. Redis
@@ -14,6 +15,7 @@
 pub mod cell;
 pub mod cells;
 mod known;
+pub mod rates;
 mod redis;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::config;
 use crate::db::Db;
 
 use self::known::Known;
+use self::rates::Meters;
 use self::redis::Redis;
 
 /// How much news may wait for a listener before it counts as missed.
@@ -58,6 +61,7 @@ struct Inner {
     timeout: Duration,
     news: broadcast::Sender<News>,
     known: Known,
+    meters: Meters,
     redis: Option<Redis>,
 }
 
@@ -80,6 +84,7 @@ impl Share {
             timeout: config.timeout,
             news,
             known: Known::default(),
+            meters: Meters::default(),
             redis,
         };
         Ok(Share {
@@ -103,7 +108,7 @@ impl Share {
                 None => std::future::pending().await,
             }
         };
-        tokio::join!(redis, self.keep_sweeping());
+        tokio::join!(redis, self.keep_sweeping(), self.keep_sharing_rates());
     }
 
     async fn keep_sweeping(&self) {

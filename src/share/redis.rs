@@ -32,22 +32,35 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How many questions one message names.
 const CHUNK: usize = 500;
 
-/// Spends one of each cell; gives when each was whole before. All times are in microseconds.
-/// ARGV: now, 1 to leave alone what has nothing left, then `one` and `window` of each cell.
+/// Spends one of each cell; gives after how long each would have been whole without. All times are
+/// in microseconds and by the clock of Redis, since those of the processes may differ.
+/// ARGV: 1 to leave alone what has nothing left, then `one` and `window` of each cell.
 const SPEND: &str = r"
-local now, before = tonumber(ARGV[1]), {}
+local time, before = redis.call('TIME'), {}
+local now = time[1] * 1000000 + time[2]
 for i, key in ipairs(KEYS) do
-  local one, window = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local one, window = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
   local whole_at = math.max(tonumber(redis.call('GET', key) or now), now)
   local spent = whole_at + one
-  if ARGV[2] ~= '1' or spent <= now + window then
+  if ARGV[1] ~= '1' or spent <= now + window then
     spent = math.min(spent, now + window)
     local expiry = math.max(math.ceil((spent - now) / 1000), 1)
     redis.call('SET', key, string.format('%.0f', spent), 'PX', string.format('%.0f', expiry))
   end
-  before[i] = string.format('%.0f', whole_at)
+  before[i] = string.format('%.0f', whole_at - now)
 end
 return before
+";
+
+/// Gives after how long each of the cells is whole.
+const READ: &str = r"
+local time, owed = redis.call('TIME'), {}
+local now = time[1] * 1000000 + time[2]
+for i, key in ipairs(KEYS) do
+  local whole_at = math.max(tonumber(redis.call('GET', key) or now), now)
+  owed[i] = string.format('%.0f', whole_at - now)
+end
+return owed
 ";
 
 pub(super) struct Redis {
@@ -59,6 +72,7 @@ pub(super) struct Redis {
     /// Who we are in messages, so that we know our own.
     name: Uuid,
     spend: Script,
+    read: Script,
     /// None while Redis is away: then nobody waits for it.
     connection: ArcSwapOption<MultiplexedConnection>,
     /// Something may be wrong with the connection.
@@ -112,6 +126,7 @@ impl Redis {
             channel: format!("{}news", config.prefix),
             name,
             spend: Script::new(SPEND),
+            read: Script::new(READ),
             connection: ArcSwapOption::empty(),
             doubt,
             outbox: Mutex::default(),
@@ -224,16 +239,15 @@ impl Redis {
     }
 
     /// When each of the cells is whole again; nothing while Redis is away.
-    pub(super) async fn read(&self, cells: &[Cell]) -> Option<Vec<Time>> {
-        let keys: Vec<String> = cells.iter().map(|cell| self.key(cell)).collect();
+    pub(super) async fn read(&self, cells: &[Cell], now: Time) -> Option<Vec<Time>> {
+        let mut call = self.read.prepare_invoke();
+        for cell in cells {
+            call.key(self.key(cell));
+        }
         let read = |mut connection: MultiplexedConnection| async move {
-            redis::cmd("MGET")
-                .arg(keys)
-                .query_async::<Vec<Option<i64>>>(&mut connection)
-                .await
+            call.invoke_async::<Vec<i64>>(&mut connection).await
         };
-        let values = self.ask(read).await?;
-        Some(values.into_iter().map(|at| Time(at.unwrap_or(0))).collect())
+        Some(whole_at(self.ask(read).await?, now))
     }
 
     /// Spends one of each cell; gives when each was whole before, or nothing while Redis is away.
@@ -244,16 +258,16 @@ impl Redis {
         spend: Spend,
     ) -> Option<Vec<Time>> {
         let mut call = self.spend.prepare_invoke();
-        call.arg(now.0).arg(i32::from(spend == Spend::IfAllowed));
+        call.arg(i32::from(spend == Spend::IfAllowed));
         for cell in cells {
             call.key(self.key(cell));
-            call.arg(micros(cell.one)).arg(micros(cell.window));
+            call.arg(micros(cell.quota.one))
+                .arg(micros(cell.quota.window));
         }
         let change = |mut connection: MultiplexedConnection| async move {
             call.invoke_async::<Vec<i64>>(&mut connection).await
         };
-        let before = self.ask(change).await?;
-        Some(before.into_iter().map(Time).collect())
+        Some(whole_at(self.ask(change).await?, now))
     }
 
     fn key(&self, cell: &Cell) -> String {
@@ -342,6 +356,15 @@ fn is_refusal(error: &RedisError) -> bool {
         error.kind(),
         ErrorKind::Extension | ErrorKind::Server(NoPerm | ResponseError)
     )
+}
+
+/// The moments, by our clock, that lie so many microseconds ahead.
+fn whole_at(owed: Vec<i64>, now: Time) -> Vec<Time> {
+    let owed = owed
+        .into_iter()
+        .map(|micros| micros.try_into().unwrap_or(0));
+    owed.map(|micros| now.after(Duration::from_micros(micros)))
+        .collect()
 }
 
 fn micros(span: Duration) -> u64 {

@@ -313,6 +313,25 @@ async fn read(
     Ok(views)
 }
 
+/// How many bytes of text a page of questions has at most, but for the last question. A client
+/// that asks for many large questions gets fewer and a cursor.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// How many questions of a page are read before it is known how large they are.
+const FIRST_PIECE: usize = 20;
+
+/// About how many bytes a question takes beside its texts, and each of its choices.
+const QUESTION_BYTES: usize = 500;
+const CHOICE_BYTES: usize = 120;
+
+fn bytes_of(poll: &Poll) -> usize {
+    let question = &poll.question;
+    let description = question.description.as_ref().map_or(0, String::len);
+    let choices = poll.choices.iter();
+    let choices = choices.map(|choice| choice.choice_text.len() + CHOICE_BYTES);
+    QUESTION_BYTES + question.question_text.len() + description + choices.sum::<usize>()
+}
+
 async fn page(
     db: &Db,
     clock: &Clock,
@@ -324,17 +343,35 @@ async fn page(
     let mut keys = list::keys(db.read(), &key.filter, key.after, limit + 1, clock.now()).await?;
     let more = keys.len() > key.limit as usize;
     keys.truncate(key.limit as usize);
-    let ids: Vec<Uuid> = keys.iter().map(|key| key.id).collect();
-    let last_views = last.iter().flat_map(|page| page.views.iter().cloned());
-    let seen = last_views.filter(|view| ids.contains(&view.poll.question.id));
-    let mut views = read(db, clock, &ids, seen).await?;
-    let views = ids.iter().filter_map(|id| views.remove(id));
-    // It may have been deleted, or restored, since the keys were read.
-    let views = views.filter(|view| view.is_deleted() == key.filter.deleted);
-    let last = keys.last().copied().filter(|_| more);
+    let (mut views, mut bytes, mut taken) = (Vec::with_capacity(keys.len()), 0, 0);
+    while taken < keys.len() && bytes < PAGE_BYTES {
+        // After the first questions, as many as fit if the others are like them.
+        let fit = (PAGE_BYTES - bytes) / (bytes / taken.max(1)).max(1);
+        let piece = if taken == 0 { FIRST_PIECE } else { fit.max(1) };
+        let piece = &keys[taken..keys.len().min(taken + piece)];
+        let ids: Vec<Uuid> = piece.iter().map(|key| key.id).collect();
+        let last_views = last.iter().flat_map(|page| page.views.iter().cloned());
+        let seen = last_views.filter(|view| ids.contains(&view.poll.question.id));
+        let mut found = read(db, clock, &ids, seen).await?;
+        for id in ids {
+            if bytes >= PAGE_BYTES {
+                break;
+            }
+            taken += 1;
+            // It may have been deleted, or restored, since the keys were read.
+            let view = found.remove(&id);
+            let view = view.filter(|view| view.is_deleted() == key.filter.deleted);
+            if let Some(view) = view {
+                bytes += bytes_of(&view.poll);
+                views.push(view);
+            }
+        }
+    }
+    let more = more || taken < keys.len();
+    let last = taken.checked_sub(1).map(|last| keys[last]);
     Ok(PageView {
-        views: views.collect(),
-        last,
+        views,
+        last: last.filter(|_| more),
         rendered: OnceLock::new(),
     })
 }

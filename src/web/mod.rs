@@ -11,7 +11,7 @@ mod shell;
 use std::sync::Arc;
 
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_FRAME_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use poem::endpoint::make;
@@ -115,6 +115,9 @@ pub fn mount(mut router: Route, config: &Config, views: Views) -> Route {
         async move {
             match request.uri().path() {
                 START => others.0.answer(request.headers(), compression).await,
+                path if path.ends_with('/') && is_page(path.trim_matches('/')) => {
+                    Ok(without_slash(&request))
+                }
                 _ => nowhere(&request, &others.1).await,
             }
         }
@@ -186,6 +189,30 @@ async fn nowhere(request: &Request, shell: &Shell) -> Result<Response, Failure> 
     let mut response = page.answer(&HeaderMap::new(), false).await?;
     response.set_status(StatusCode::NOT_FOUND);
     Ok(response)
+}
+
+/// Whether a path, without the slashes around it, is a page's.
+fn is_page(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    PAGES.iter().any(|page| {
+        let named: Vec<&str> = page[1..].split('/').collect();
+        let fits = |(named, part): (&&str, &&str)| named.starts_with('{') || named == part;
+        named.len() == parts.len() && named.iter().zip(&parts).all(fits)
+    })
+}
+
+/// Leads from `/questions/` to `/questions`.
+fn without_slash(request: &Request) -> Response {
+    let mut response = Response::from(StatusCode::PERMANENT_REDIRECT);
+    // More than one slash at the beginning would make the first part another host.
+    let mut target = format!("/{}", request.uri().path().trim_matches('/'));
+    if let Some(query) = request.uri().query() {
+        target = format!("{target}?{query}");
+    }
+    if let Ok(target) = HeaderValue::try_from(target) {
+        response.headers_mut().insert(LOCATION, target);
+    }
+    response
 }
 
 /// Whether somebody has opened the address in a browser, rather than a program asked for it.

@@ -1,5 +1,6 @@
 //! Several processes, as the files in `config/deploy/` run them.
 
+use std::fmt::Display;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -27,8 +28,8 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-fn socket(folder: &Path, number: usize) -> String {
-    folder.join(format!("{number}.sock")).display().to_string()
+fn socket(folder: &Path, name: impl Display) -> String {
+    folder.join(format!("{name}.sock")).display().to_string()
 }
 
 /// One of the four processes.
@@ -313,7 +314,11 @@ async fn who_asks_is_what_nginx_says_and_not_what_the_client_says() {
     // nginx has to find the one of four that is there.
     let path = socket(folder.path(), 3);
     let limit = "limits.registrations_per_address=2";
-    let arguments = ["--path", &path, "--set", "log.format=json", "--set", limit];
+    let metrics = format!("server.metrics={}", socket(folder.path(), "3-metrics"));
+    let mut arguments = vec!["--path", &path];
+    for setting in ["log.format=json", limit, &metrics] {
+        arguments.extend(["--set", setting]);
+    }
     let server = Logged::start(folder.path(), &arguments);
     polls(folder.path(), &["ready", "--path", &path, "--wait", "30s"]).done();
 

@@ -25,12 +25,37 @@ async fn the_metrics_tell_what_the_server_does() {
     let client = client();
     let get = |path: &str| send(client.get(format!("{}{path}", server.address)));
     get("/api/v1/questions").await.expect(200);
-    let metrics = get("/metrics").await.expect(200);
+    let metrics = client.get(format!("{}/metrics", server.figures));
+    let metrics = send(metrics).await.expect(200);
     let text = String::from_utf8_lossy(&metrics.bytes);
     for series in SERIES {
         assert!(
             text.lines().any(|line| line.starts_with(series)),
             "no {series} in {text}"
         );
+    }
+}
+
+#[tokio::test]
+async fn figures_are_on_an_address_of_their_own() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(folder.path(), &CHEAP_PASSWORDS);
+    let client = client();
+    let status = async |address: &str, path: &str| {
+        let answer = client.get(format!("{address}{path}")).send().await;
+        answer.expect("an answer").status().as_u16()
+    };
+    // They tell how many people vote, be the results hidden or not.
+    for path in ["/metrics", "/metrics/", "//metrics", "/metrics/1"] {
+        assert_eq!(status(&server.address, path).await, 404, "{path}");
+    }
+    for address in [&server.address, &server.figures] {
+        for path in ["/healthz", "/readyz"] {
+            assert_eq!(status(address, path).await, 200, "{path}");
+        }
+    }
+    assert_eq!(status(&server.figures, "/metrics").await, 200);
+    for path in ["/", "/api/v1/questions", "/openapi.json"] {
+        assert_eq!(status(&server.figures, path).await, 404, "{path}");
     }
 }

@@ -419,7 +419,7 @@ async fn the_greeting_tells_where_everything_is() {
             .trim()
             .to_owned()
     };
-    assert_eq!(server.greeting.len(), 6, "{:?}", server.greeting);
+    assert_eq!(server.greeting.len(), 7, "{:?}", server.greeting);
     send(client.get(format!("{}/questions", named("API"))))
         .await
         .expect(200);

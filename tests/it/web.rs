@@ -52,13 +52,25 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
 }
 
 #[tokio::test]
+async fn a_page_with_a_slash_behind_it_is_elsewhere() {
+    let app = TestApp::start().await;
+    for (path, target) in [
+        ("/questions/", "/questions"),
+        ("/login/?next=/account", "/login?next=/account"),
+        ("//questions/", "/questions"),
+    ] {
+        let moved = send(app.outside(Method::GET, path)).await.expect(308);
+        assert_eq!(moved.header("location"), target);
+    }
+}
+
+#[tokio::test]
 async fn every_page_has_its_address_and_unknown_ones_say_so() {
     let (app, user) = TestApp::with_user("lucy").await;
     let question = user.ask(&["a", "b"], json!({})).await;
     for path in [
         "/",
         "/questions",
-        "/questions/",
         "/questions?q=x",
         "/questions/new",
         &question.path,

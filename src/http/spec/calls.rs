@@ -128,7 +128,7 @@ fn codes(
     answers: &Map<String, Value>,
 ) -> Vec<Code> {
     let mut codes = responses::listed_codes(answers);
-    codes.extend([Code::Internal, Code::Overloaded]);
+    codes.extend([Code::RateLimited, Code::Internal, Code::Overloaded]);
     if !answers_400_itself(answers) {
         // Unknown query parameters are refused everywhere.
         codes.push(Code::MalformedRequest);

@@ -138,6 +138,9 @@ pub fn operations(document: &Value) -> Vec<Operation> {
                     query: query(operation),
                     produces: produces(operation),
                     takes_body: operation.get("requestBody").is_some(),
+                    knows_account: operation["security"]
+                        .as_array()
+                        .is_some_and(|security| !security.is_empty()),
                     ..Operation::new(method, format!("{API}{path}"))
                 });
             }

@@ -60,7 +60,9 @@ pub(super) fn plain(status: u16, raw: &Value, schemas: &Map<String, Value>) -> V
     if status == 304 {
         insert_header(&mut headers, "ETag");
     }
-    insert_header(&mut headers, "X-Request-Id");
+    for name in ["RateLimit", "RateLimit-Policy", "X-Request-Id"] {
+        insert_header(&mut headers, name);
+    }
     let mut response = json!({"description": description, "headers": headers});
     if let Some(content) = raw.get("content") {
         response["content"] = content.clone();
@@ -150,15 +152,12 @@ fn describe(codes: &[Code], schema: Value) -> Value {
     match codes.first().map(|code| code.status()) {
         Some(401) => insert_header(&mut headers, "WWW-Authenticate"),
         Some(415) => insert_header(&mut headers, "Accept-Encoding"),
-        Some(429) => {
-            for name in ["Retry-After", "RateLimit", "RateLimit-Policy"] {
-                insert_header(&mut headers, name);
-            }
-        }
-        Some(503) => insert_header(&mut headers, "Retry-After"),
+        Some(429 | 503) => insert_header(&mut headers, "Retry-After"),
         _ => {}
     }
-    insert_header(&mut headers, "X-Request-Id");
+    for name in ["RateLimit", "RateLimit-Policy", "X-Request-Id"] {
+        insert_header(&mut headers, name);
+    }
     let examples: Map<String, Value> = codes
         .iter()
         .map(|code| {
@@ -276,13 +275,16 @@ mod tests {
         };
         assert_eq!(
             names(Code::Unauthenticated),
-            "WWW-Authenticate X-Request-Id"
+            "WWW-Authenticate RateLimit RateLimit-Policy X-Request-Id"
         );
         assert_eq!(
             names(Code::RateLimited),
             "Retry-After RateLimit RateLimit-Policy X-Request-Id"
         );
-        assert_eq!(names(Code::Overloaded), "Retry-After X-Request-Id");
-        assert_eq!(names(Code::NotFound), "X-Request-Id");
+        assert_eq!(names(Code::Overloaded), names(Code::RateLimited));
+        assert_eq!(
+            names(Code::NotFound),
+            "RateLimit RateLimit-Policy X-Request-Id"
+        );
     }
 }

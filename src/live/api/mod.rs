@@ -91,7 +91,8 @@ impl LiveApi {
     /// answer.
     ///
     /// Close codes: 1000 after `closed` and `deleted`, 1001 while shutting down (connect again),
-    /// 1003 for a binary message, 1009 for one of more than 16 KiB, 1011 for a failure of the
+    /// 1003 for a binary message, 1008 for more than 16 pings between two of the server's, 1009
+    /// for a message of more than 16 KiB, 1011 for a failure of the
     /// server, 1013 when it is overloaded (try again later), 4400 for a message that cannot be
     /// understood or was not expected, 4401 where the token is not valid, has expired or was
     /// revoked, 4403 where the results are hidden, 4404 where there is no such question, 4408

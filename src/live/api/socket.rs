@@ -24,6 +24,9 @@ pub(super) const MAX_MESSAGE: usize = 16 * 1024;
 /// How long a client may take to say who it is.
 const INTRODUCTION: Duration = Duration::from_secs(5);
 
+/// How many pings and pongs a client may send between two of our pings. Browsers send one pong.
+const CONTROL_FRAMES: u32 = 16;
+
 /// How long a client may take to close, too.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -48,6 +51,7 @@ impl Close {
     const TIMEOUT: Close = Close(4408, "request_timeout");
     const BINARY: Close = Close(1003, "unsupported_media_type");
     const TOO_LARGE: Close = Close(1009, "payload_too_large");
+    const FLOOD: Close = Close(1008, "rate_limited");
 }
 
 impl From<EndReason> for Close {
@@ -152,7 +156,7 @@ async fn introduce(
 }
 
 async fn hello(socket: &mut Socket) -> Result<Hello, Over> {
-    loop {
+    for _ in 0..CONTROL_FRAMES {
         let text = match socket.next().await {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
@@ -160,6 +164,7 @@ async fn hello(socket: &mut Socket) -> Result<Hello, Over> {
         };
         return serde_json::from_str(&text).map_err(|_| Close::MALFORMED.into());
     }
+    Err(Close::FLOOD.into())
 }
 
 /// What becomes of a socket that says something else.
@@ -179,7 +184,8 @@ async fn tell(socket: &mut Socket, hub: &Hub, watcher: &mut Watcher) -> Over {
     let (heartbeat, patience) = (hub.inner.heartbeat, hub.inner.patience);
     let mut pings = interval_at(Instant::now() + heartbeat, heartbeat);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut alive = true;
+    // Of the client, since our last ping.
+    let mut control_frames = 1;
     loop {
         let (message, end) = tokio::select! {
             event = watcher.next() => match event {
@@ -192,13 +198,16 @@ async fn tell(socket: &mut Socket, hub: &Hub, watcher: &mut Watcher) -> Over {
             },
             said = socket.next() => match said {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
-                    alive = true;
+                    control_frames += 1;
+                    if control_frames > CONTROL_FRAMES {
+                        return Close::FLOOD.into();
+                    }
                     continue;
                 }
                 other => return unexpected(other),
             },
             _ = pings.tick() => {
-                if !std::mem::replace(&mut alive, false) {
+                if std::mem::take(&mut control_frames) == 0 {
                     return Over::Gone;
                 }
                 (Message::Ping(Bytes::new()), None)

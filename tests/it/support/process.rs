@@ -15,6 +15,8 @@ pub struct Server {
     log: Option<JoinHandle<io::Result<String>>>,
     /// Such as `http://127.0.0.1:4711`.
     pub address: String,
+    /// Where it tells about itself.
+    pub figures: String,
     /// What it printed when it was ready.
     pub greeting: Vec<String>,
 }
@@ -34,6 +36,7 @@ impl Server {
     /// The same with something in its environment.
     pub fn serve_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
         let mut command = command(folder);
+        let command = command.env("POLLS__SERVER__METRICS", "127.0.0.1:0");
         let command = command.envs(environment.iter().copied());
         Server::run(command.arg("serve").args(arguments))
     }
@@ -43,6 +46,7 @@ impl Server {
         let mut shell = Command::new("sh");
         let script = format!("{first}; exec \"$0\" serve --port 0 \"$@\"");
         shell.args(["-c", &script, env!("CARGO_BIN_EXE_polls")]);
+        shell.env("POLLS__SERVER__METRICS", "127.0.0.1:0");
         Server::run(shell.args(arguments).current_dir(folder))
     }
 
@@ -86,10 +90,15 @@ impl Server {
             let _ = child.kill();
             panic!("no address in {greeting:?}; its log: {:?}", log.join());
         };
+        let figures = greeting
+            .iter()
+            .find_map(|line| line.trim().strip_prefix("Metrics"));
+        let figures = figures.and_then(|figures| figures.trim().strip_suffix("/metrics"));
         Server {
             child,
             log: Some(log),
             address,
+            figures: figures.unwrap_or_default().to_owned(),
             greeting,
         }
     }
@@ -101,7 +110,7 @@ impl Server {
 
     /// The value of a metric, named with its labels; 0 while it is not there.
     pub async fn metric(&self, name: &str) -> f64 {
-        let metrics = client().get(format!("{}/metrics", self.address));
+        let metrics = client().get(format!("{}/metrics", self.figures));
         let text = send(metrics).await.expect(200).bytes;
         let text = String::from_utf8_lossy(&text).into_owned();
         let mut values = text.lines().filter_map(|line| line.strip_prefix(name));

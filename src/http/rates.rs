@@ -1,0 +1,168 @@
+//! How often clients may call: each kind of call has a rate of its own for accounts, and one for
+//! networks, by which calls without an account are counted.
+
+use std::sync::{Arc, OnceLock};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use poem::Request;
+use uuid::Uuid;
+
+use super::Network;
+use crate::config;
+use crate::failure::{Code, Failure, RateLimit};
+use crate::share::Share;
+use crate::share::rates::{Rate, Whose};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// A kind of call with rates of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Reads,
+    Writes,
+    Ballots,
+    /// Live streams that are begun.
+    Streams,
+}
+
+const KINDS: [(Kind, &str); 4] = [
+    (Kind::Reads, "reads"),
+    (Kind::Writes, "writes"),
+    (Kind::Ballots, "ballots"),
+    (Kind::Streams, "streams"),
+];
+
+/// The rates of all kinds of calls.
+pub struct Rates {
+    share: Share,
+    /// By kind.
+    of_accounts: [Rate; KINDS.len()],
+    of_networks: [Rate; KINDS.len()],
+}
+
+impl Rates {
+    /// None where there are no limits.
+    pub fn new(config: &config::Limits, share: Share) -> Option<Arc<Rates>> {
+        let rate = |(kind, policy): (Kind, &'static str), account: bool| {
+            let quota = match (kind, account) {
+                (Kind::Reads, true) => config.reads_per_account,
+                (Kind::Reads, false) => config.reads_per_address,
+                (Kind::Writes, true) => config.writes_per_account,
+                (Kind::Writes, false) => config.writes_per_address,
+                (Kind::Ballots, true) => config.ballots_per_account,
+                (Kind::Ballots, false) => config.ballots_per_address,
+                (Kind::Streams, true) => config.streams_per_account,
+                (Kind::Streams, false) => config.streams_per_address,
+            };
+            Rate::new(policy, quota, config.rate_window)
+        };
+        config.enabled.then(|| {
+            Arc::new(Rates {
+                share,
+                of_accounts: KINDS.map(|kind| rate(kind, true)),
+                of_networks: KINDS.map(|kind| rate(kind, false)),
+            })
+        })
+    }
+}
+
+/// A call that is to be counted, as an extension of its request. Clones are one.
+#[derive(Clone)]
+pub struct Metered(Arc<Call>);
+
+struct Call {
+    rates: Arc<Rates>,
+    kind: Kind,
+    network: Network,
+    /// The limit that the call counts for, once it is counted.
+    state: OnceLock<RateLimit>,
+}
+
+impl Metered {
+    pub(super) fn new(rates: &Arc<Rates>, kind: Kind, network: Network) -> Metered {
+        Metered(Arc::new(Call {
+            rates: rates.clone(),
+            kind,
+            network,
+            state: OnceLock::new(),
+        }))
+    }
+
+    /// Counts the call for an account, or for the network where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::RateLimited`] where nothing is left of the quota.
+    pub fn count(&self, account: Option<Uuid>) -> Result<(), Failure> {
+        let call = &self.0;
+        let (rates, whose) = match account {
+            Some(id) => (&call.rates.of_accounts, Whose::Account(id.as_u128())),
+            None => (&call.rates.of_networks, Whose::Network(call.network.bits())),
+        };
+        let taken = call
+            .rates
+            .share
+            .take_rate(&rates[call.kind as usize], whose);
+        let refused = taken.is_err();
+        let state = taken.unwrap_or_else(|state| state);
+        // Nobody counts a call twice.
+        let _ = call.state.set(state);
+        match refused {
+            true => Err(exceeded(state)),
+            false => Ok(()),
+        }
+    }
+
+    /// Tells of another limit that the call counts for.
+    pub fn tell(request: &Request, state: RateLimit) {
+        if let Some(Metered(call)) = request.data() {
+            let _ = call.state.set(state);
+        }
+    }
+
+    pub(super) fn state(&self) -> Option<&RateLimit> {
+        self.0.state.get()
+    }
+}
+
+/// The refusal of a call for which nothing is left of a limit.
+pub fn exceeded(state: RateLimit) -> Failure {
+    let seconds = state.reset.as_millis().div_ceil(1000);
+    let detail = format!(
+        "More than the limit of {} allows. The next is allowed in {seconds} s.",
+        state.policy
+    );
+    let mut failure = Failure::new(Code::RateLimited, detail).retry_after(state.reset);
+    failure.limit = Some(state);
+    failure
+}
+
+/// Tells a limit's quota, window, and what is left of it, as draft-ietf-httpapi-ratelimit-headers
+/// has them.
+pub(super) fn tell(headers: &mut HeaderMap, state: &RateLimit) {
+    let policy = state.policy;
+    let fields = [
+        (
+            RATE_LIMIT_POLICY,
+            format!(
+                r#""{policy}";q={};w={}"#,
+                state.quota,
+                super::problem::seconds(state.window)
+            ),
+        ),
+        (
+            RATE_LIMIT,
+            format!(
+                r#""{policy}";r={};t={}"#,
+                state.remaining,
+                super::problem::seconds(state.reset)
+            ),
+        ),
+    ];
+    for (name, value) in fields {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+}

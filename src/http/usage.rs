@@ -1,0 +1,250 @@
+//! What clients use up, counted for each network and in sum, so that none takes what others need.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::Network;
+use crate::config;
+
+/// How many networks are remembered before those that use nothing are looked for.
+const PRUNE_FROM: usize = 1024;
+
+/// What there is only so much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// Connections, one each.
+    Connections,
+    /// Requests that are being answered and changes that are under way, one each.
+    Requests,
+    /// Bytes of request bodies that have not arrived completely.
+    Received,
+    /// Bytes of answers that clients have not taken yet.
+    Unsent,
+}
+
+const RESOURCES: usize = 4;
+
+/// The bytes that one body counts before any of it has arrived: what waiting for it costs.
+pub const WAITING_BODY: usize = 4 * 1024;
+
+/// The most there is of a resource.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    in_sum: usize,
+    per_network: usize,
+}
+
+/// The use that all networks make of all resources.
+#[derive(Debug)]
+pub struct Usage {
+    limits: [Limit; RESOURCES],
+    in_sum: [AtomicUsize; RESOURCES],
+    clients: Mutex<Clients>,
+}
+
+#[derive(Debug)]
+struct Clients {
+    by_network: HashMap<Network, Arc<Client>>,
+    prune_at: usize,
+}
+
+/// The use that one network makes of all resources.
+#[derive(Debug)]
+pub struct Client {
+    usage: Arc<Usage>,
+    used: [AtomicUsize; RESOURCES],
+}
+
+/// Some of a resource, given back when it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    client: Arc<Client>,
+    resource: Resource,
+    amount: usize,
+}
+
+impl Usage {
+    pub fn new(config: &config::Http) -> Arc<Usage> {
+        let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+        let limit = |in_sum, per_network| Limit {
+            in_sum,
+            per_network,
+        };
+        let limits = [
+            // A connection that is one too many in sum waits in the system's queue.
+            limit(usize::MAX, config.max_connections_per_address as usize),
+            limit(
+                config.max_requests as usize,
+                config.max_requests_per_address as usize,
+            ),
+            limit(
+                bytes(config.max_received),
+                bytes(config.max_received_per_address),
+            ),
+            limit(
+                bytes(config.max_unsent),
+                bytes(config.max_unsent_per_address),
+            ),
+        ];
+        Arc::new(Usage {
+            limits,
+            in_sum: Default::default(),
+            clients: Mutex::new(Clients {
+                by_network: HashMap::new(),
+                prune_at: PRUNE_FROM,
+            }),
+        })
+    }
+
+    /// The count of one network.
+    pub fn client(self: &Arc<Self>, network: Network) -> Arc<Client> {
+        let mut clients = self.clients.lock();
+        if let Some(client) = clients.by_network.get(&network) {
+            return client.clone();
+        }
+        clients.prune();
+        let client = Arc::new(Client {
+            usage: self.clone(),
+            used: Default::default(),
+        });
+        clients.by_network.insert(network, client.clone());
+        client
+    }
+}
+
+impl Clients {
+    /// Forgets the networks that hold nothing. (What they hold refers to them.)
+    fn prune(&mut self) {
+        if self.by_network.len() >= self.prune_at {
+            self.by_network
+                .retain(|_, client| Arc::strong_count(client) > 1);
+            self.prune_at = PRUNE_FROM.max(2 * self.by_network.len());
+        }
+    }
+}
+
+impl Client {
+    /// Takes some of a resource. None where the network, or all of them together, would hold more
+    /// than there is.
+    pub fn take(self: &Arc<Self>, resource: Resource, amount: usize) -> Option<Held> {
+        let mut held = Held {
+            client: self.clone(),
+            resource,
+            amount: 0,
+        };
+        held.grow(amount).then_some(held)
+    }
+
+    fn counters(&self, resource: Resource) -> [(&AtomicUsize, usize); 2] {
+        let index = resource as usize;
+        let limit = self.usage.limits[index];
+        [
+            (&self.used[index], limit.per_network),
+            (&self.usage.in_sum[index], limit.in_sum),
+        ]
+    }
+}
+
+impl Held {
+    /// Takes more of the same. False, and nothing is taken, where that would be too much.
+    pub fn grow(&mut self, amount: usize) -> bool {
+        let [own, all] = self.client.counters(self.resource);
+        if !add(own, amount) {
+            return false;
+        }
+        if !add(all, amount) {
+            own.0.fetch_sub(amount, Ordering::Relaxed);
+            return false;
+        }
+        self.amount += amount;
+        true
+    }
+
+    /// Takes more of the same, however much that is: for what is there already.
+    pub fn grow_anyway(&mut self, amount: usize) {
+        for (counter, _) in self.client.counters(self.resource) {
+            counter.fetch_add(amount, Ordering::Relaxed);
+        }
+        self.amount += amount;
+    }
+
+    /// A part of it, to be given back by itself.
+    pub fn split(&mut self, amount: usize) -> Held {
+        let amount = amount.min(self.amount);
+        self.amount -= amount;
+        Held {
+            client: self.client.clone(),
+            resource: self.resource,
+            amount,
+        }
+    }
+}
+
+fn add((counter, limit): (&AtomicUsize, usize), amount: usize) -> bool {
+    let before = counter.fetch_add(amount, Ordering::Relaxed);
+    let fits = before.saturating_add(amount) <= limit;
+    if !fits {
+        counter.fetch_sub(amount, Ordering::Relaxed);
+    }
+    fits
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for (counter, _) in self.client.counters(self.resource) {
+            counter.fetch_sub(self.amount, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn usage() -> Arc<Usage> {
+        let mut http = config::load(&Sources::default()).unwrap().config.http;
+        (http.max_unsent, http.max_unsent_per_address) = (100, 60);
+        Usage::new(&http)
+    }
+
+    fn network(last: u8) -> Network {
+        Network::of(Some([192, 0, 2, last].into()))
+    }
+
+    #[test]
+    fn one_network_gets_its_share_and_all_get_the_sum() {
+        let usage = usage();
+        let take = |last, amount| usage.client(network(last)).take(Resource::Unsent, amount);
+        let first = take(1, 60).unwrap();
+        assert!(take(1, 1).is_none());
+        let mut second = take(2, 30).unwrap();
+        assert!(take(3, 11).is_none());
+        assert!(!second.grow(11) && second.grow(10));
+        drop(first);
+        let part = second.split(25);
+        drop(second);
+        assert!(take(2, 36).is_none());
+        drop(part);
+        assert!(take(2, 60).is_some());
+        let sums = usage.in_sum.iter().map(|sum| sum.load(Ordering::Relaxed));
+        assert_eq!(sums.sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn networks_that_hold_nothing_are_forgotten() {
+        let usage = usage();
+        let held = usage.client(network(1)).take(Resource::Connections, 1);
+        for number in 0..u32::try_from(PRUNE_FROM).unwrap() + 5 {
+            let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + number);
+            usage.client(Network::of(Some(address.into())));
+        }
+        assert!(usage.clients.lock().by_network.len() < 20);
+        let again = usage.client(network(1));
+        assert_eq!(again.used[0].load(Ordering::Relaxed), 1);
+        drop(held);
+    }
+}
