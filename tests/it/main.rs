@@ -20,6 +20,7 @@ mod deploy;
 mod encryption;
 mod engines;
 mod errors;
+mod hostile;
 mod http;
 mod live;
 mod load;

@@ -119,7 +119,9 @@ pub(super) async fn converse(
         let goodbye = async {
             // Who has gone already needs none.
             if socket.close(Some(frame)).await.is_ok() {
-                while let Some(Ok(_)) = socket.next().await {}
+                // What was on its way may still come, and then the client's own close.
+                let mut rest = socket.take(CONTROL_FRAMES as usize);
+                while let Some(Ok(_)) = rest.next().await {}
             }
         };
         let _ = timeout(GOODBYE, goodbye).await;

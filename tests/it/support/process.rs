@@ -175,9 +175,14 @@ pub fn polls_reading(folder: &Path, arguments: &[&str], input: &str) -> Run {
     Run::of(command(folder).args(arguments), input)
 }
 
+/// The program, or another build of it.
+fn program() -> String {
+    std::env::var("POLLS_TEST_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_polls").to_owned())
+}
+
 /// The program with nothing from the tests' own environment.
 pub fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_polls"));
+    let mut command = Command::new(program());
     command.current_dir(folder).env_clear();
     if !engine::is_sqlite() {
         command.env("POLLS__DATABASE__URL", engine::database_url(folder));
