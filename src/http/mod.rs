@@ -31,6 +31,7 @@ pub mod websocket;
 mod access;
 mod compress;
 mod health;
+mod host;
 mod negotiate;
 mod pages;
 mod vary;
@@ -127,7 +128,7 @@ pub fn stack(
         tasks,
         max_tasks: config.http.max_connections as usize + MAX_CHANGES,
         proxies: TrustedProxies(config.server.trusted_proxies.clone()),
-        cors: Cors::new(&config.cors),
+        cors: Cors::new(&config.cors, config.server.public_url.as_ref()),
         requests: metrics::Requests::new(),
         max_body: config.http.max_body,
         body_timeout: config.http.body_timeout,
@@ -170,6 +171,8 @@ struct Asked {
     token_sent: bool,
     http1: bool,
     origin: Option<HeaderValue>,
+    /// Whether pages of other origins may not read the answer, whatever their origin.
+    same_origin_only: bool,
     if_none_match: Option<HeaderValue>,
     coding: Option<Coding>,
 }
@@ -205,12 +208,14 @@ impl Stack {
         request.set_data(client);
         routes::trim_trailing_slash(&mut request);
         let route = self.routes.find(request.uri().path());
+        let operation = route.and_then(|route| route.operation(request.method()));
         let asked = self.note(&request, route);
         let answered = match self.answer_without_handler(&request, route) {
             Some(response) => Either::Left(ready(response)),
             None => match self.handle(request, route, &id) {
                 Ok((handling, verdict)) => {
-                    Either::Right(handling.map(move |outcome| answer_of(outcome, &verdict)))
+                    let answer = move |outcome| answer_of(outcome, &verdict, operation);
+                    Either::Right(handling.map(answer))
                 }
                 Err(failure) => Either::Left(ready(problem::render(&failure))),
             },
@@ -237,6 +242,7 @@ impl Stack {
             token_sent: headers.contains_key(AUTHORIZATION),
             http1: request.version() < Version::HTTP_2,
             origin: headers.get(ORIGIN).cloned(),
+            same_origin_only: self.cors.withholds(request.uri().path()),
             if_none_match: headers.get(IF_NONE_MATCH).cloned(),
             coding: match self.compression {
                 true => Coding::preferred(headers),
@@ -248,6 +254,9 @@ impl Stack {
     /// What the table of routes and the headers alone decide.
     fn answer_without_handler(&self, request: &Request, route: Option<&Route>) -> Option<Response> {
         let headers = request.headers();
+        if let Err(failure) = host::check(request.version(), headers) {
+            return Some(problem::render(&failure));
+        }
         if let Some(route) = route {
             if request.method() == Method::OPTIONS {
                 return Some(self.options(request, route));
@@ -354,7 +363,9 @@ impl Stack {
         if asked.get_in_api && !headers.contains_key(CACHE_CONTROL) {
             headers.insert(CACHE_CONTROL, PRIVATE);
         }
-        self.cors.apply(asked.origin.as_ref(), headers);
+        if !asked.same_origin_only {
+            self.cors.apply(asked.origin.as_ref(), headers);
+        }
         vary.tell(headers);
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         headers.insert(request_id::X_REQUEST_ID, id.header_value());
@@ -386,11 +397,11 @@ fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Respons
 }
 
 /// What a handler answers, with a form of ours for what the framework or nobody has said.
-fn answer_of(outcome: Outcome, verdict: &Verdict) -> Response {
+fn answer_of(outcome: Outcome, verdict: &Verdict, operation: Option<&Operation>) -> Response {
     let failed = match outcome {
         Some(Ok(response)) if !is_bare_error(&response) => return response,
         Some(Ok(response)) => problem::from_status(response.status()),
-        Some(Err(error)) => problem::from_error(error),
+        Some(Err(error)) => problem::from_handler(error, operation),
         // The panic hook has logged it.
         None => problem::from_status(StatusCode::INTERNAL_SERVER_ERROR),
     };
