@@ -1,7 +1,8 @@
 //! The `Host` header, without which an HTTP/1.1 request does not say whom it is for.
 
+use std::net::Ipv6Addr;
+
 use http::header::HOST;
-use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Version};
 
 use crate::failure::{Code, Failure};
@@ -26,14 +27,25 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Failure
 
 /// `uri-host [ ":" port ]` of RFC 9110, section 7.2. Who is asked has a name: `http` URLs with an
 /// empty host are invalid.
-fn is_authority(host: &HeaderValue) -> bool {
-    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
+fn is_authority(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else {
         return false;
     };
-    let (all, host) = (authority.as_str(), authority.host());
-    let port = all.strip_prefix(host).unwrap_or("?");
-    let port = port.strip_prefix(':').unwrap_or(port);
-    !host.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    let (is_host, port) = match text.strip_prefix('[').and_then(|it| it.split_once(']')) {
+        Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (!name.is_empty() && name.bytes().all(is_of_name), port)
+        }
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let is_port = port.is_empty() || port.starts_with(':');
+    is_host && is_port && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The characters of `reg-name` in RFC 3986, section 3.2.2.
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
 }
 
 #[cfg(test)]
@@ -64,7 +76,7 @@ mod tests {
         }
         for host in [
             "", " ", ":80", "a b", "a/b", "a:b", "a:80:80", "user@a", "http://a", "a,b c", "[::1",
-            "a?b", "a#b",
+            "[::1]80", "[a]", "a]", "::1", "a?b", "a#b",
         ] {
             assert!(!is_taken(Version::HTTP_11, &[host]), "{host:?}");
         }

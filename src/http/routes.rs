@@ -67,10 +67,10 @@ impl Operation {
 
     /// Refuses parameters that the operation does not know, or that come twice.
     pub(super) fn check_query(&self, query: &str) -> Result<(), Failure> {
-        let known = self.query();
-        let mut seen = vec![false; known.len()];
+        let mut seen = vec![false; self.parameters.len()];
         for (name, _) in form_urlencoded::parse(query.as_bytes()) {
-            let complaint = match known.iter().position(|known| *known == name) {
+            let is_it = |known: &Parameter| known.place == Place::Query && known.name == name;
+            let complaint = match self.parameters.iter().position(is_it) {
                 None => "is not known here",
                 Some(index) if std::mem::replace(&mut seen[index], true) => "is given twice",
                 Some(_) => continue,
@@ -83,7 +83,8 @@ impl Operation {
     fn bad_query(&self, name: &str, complaint: &str) -> Failure {
         let name: String = name.chars().take(64).collect();
         let mut detail = format!("The query parameter `{name}` {complaint}.");
-        let known = self.query();
+        let of_query = self.parameters.iter().filter(|it| it.place == Place::Query);
+        let known: Vec<&str> = of_query.map(|it| it.name.as_str()).collect();
         if known.is_empty() {
             detail.push_str(" This call takes none.");
         } else {
@@ -91,13 +92,6 @@ impl Operation {
             let _ = write!(detail, " This call takes `{}`.", known.join("`, `"));
         }
         Failure::new(Code::MalformedRequest, detail)
-    }
-
-    /// The names of the query parameters.
-    fn query(&self) -> Vec<&str> {
-        let of_query = |it: &&Parameter| it.place == Place::Query;
-        let known = self.parameters.iter().filter(of_query);
-        known.map(|parameter| parameter.name.as_str()).collect()
     }
 
     /// What is wrong with a parameter whose value the framework has refused, in words of the

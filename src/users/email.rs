@@ -81,6 +81,10 @@ pub fn plausible(address: &str) -> Result<(), ValidationError> {
 /// The domain in lower case and in its Unicode form, if it is one that DNS can have: labels of
 /// letters, digits and hyphens, in any script, within DNS's lengths (UTS #46).
 fn unicode(domain: &str) -> Option<Cow<'_, str>> {
+    // What is longer is no domain, and would take long to find that out.
+    if domain.len() > MAX_LENGTH * char::MAX.len_utf8() {
+        return None;
+    }
     let (bytes, letters) = (domain.as_bytes(), AsciiDenyList::STD3);
     let uts46 = Uts46::new();
     let ascii = uts46.to_ascii(bytes, letters, Hyphens::CheckFirstLast, DnsLength::Verify);
