@@ -132,12 +132,12 @@ impl Authority {
     fn checked(&self, new: Registration) -> Result<Registration, Failure> {
         let mut mistakes = Vec::new();
         let name = text::normalise(&new.name);
-        if !(1..=users::NAME_LENGTH).contains(&name.chars().count()) || text::line(&name).is_err() {
-            let message = format!(
-                "must be one line of 1 to {} characters that can be seen",
-                users::NAME_LENGTH
-            );
+        if !(1..=users::NAME_LENGTH).contains(&name.chars().count()) {
+            let message = format!("must have 1 to {} characters", users::NAME_LENGTH);
             mistakes.push(FieldError::new("/name", "length", message));
+        } else if let Err(error) = text::line(&name) {
+            let message = error.message.unwrap_or(error.code);
+            mistakes.push(FieldError::new("/name", "line", message));
         }
         let email = email::shown(&new.email);
         if email.chars().count() > email::MAX_LENGTH || email::plausible(&email).is_err() {

@@ -155,6 +155,6 @@ mod tests {
         assert_eq!(code(&"x y".repeat(43)), "length");
         let named = mistake("/new_password", "password", ADA).unwrap();
         assert_eq!(named.pointer, "/new_password");
-        assert!(!named.message.contains("password ") || !named.message.contains("Ada"));
+        assert!(!named.message.contains("Ada"));
     }
 }

@@ -202,6 +202,18 @@ async fn an_operator_manages_accounts() {
         assert!(refused.contains("password: "), "{refused}");
         assert!(refused.contains(words), "{refused}");
     }
+    let turned = [
+        "create",
+        "--name",
+        "a\u{202e}b",
+        "--email",
+        "eve@example.org",
+    ];
+    let refused = user(&turned, "another password").fails(1);
+    assert!(
+        refused.contains("name: must end each change of the writing direction"),
+        "{refused}"
+    );
     let mistakes = user(&["create", "--name", "", "--email", "x"], "short").fails(1);
     for field in ["name: ", "email: ", "password: "] {
         assert!(mistakes.contains(field), "{mistakes}");
