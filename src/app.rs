@@ -211,7 +211,7 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
             hub,
             views,
             authority: authority.clone(),
-            cors: Arc::new(Cors::new(&config.cors)),
+            cors: Arc::new(Cors::new(&config.cors, config.server.public_url.as_ref())),
             tasks,
         },
     )

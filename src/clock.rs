@@ -8,14 +8,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::civil::{self, DateTime};
+use jiff::{SignedDuration, Timestamp};
 use sea_orm::DeriveValueType;
 use uuid::{ContextV7, Uuid};
 
 /// A moment in UTC, in whole microseconds since 1970.
 ///
 /// Stored as a 64-bit integer, so that every database holds the same value and sorts it alike.
-/// Written as RFC 3339; any offset is understood.
+/// Written as RFC 3339. Read as RFC 3339, section 5.6, with any offset, from [`Time::MIN`] to
+/// [`Time::MAX`]; a leap second (60) counts as the second before it, and digits beyond microseconds
+/// are cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType)]
 pub struct Time(pub i64);
 
@@ -48,29 +51,114 @@ impl Time {
         Uuid::new_v7(uuid::Timestamp::from_unix(&COUNTER, seconds, nanos))
     }
 
-    /// The last moment that has an RFC 3339 form.
-    pub const MAX: Time = Time(253_402_207_199_999_999);
+    /// The first moment that all clients can read: RFC 3339 knows the year 0, many languages do not.
+    pub const MIN: Time = Time(-62_135_596_800_000_000);
+    /// The last moment that has an RFC 3339 form: `9999-12-31T23:59:59.999999Z`.
+    pub const MAX: Time = Time(253_402_300_799_999_999);
 }
 
 fn micros(span: Duration) -> i64 {
     span.as_micros().try_into().unwrap_or(i64::MAX)
 }
 
+/// RFC 3339 in UTC. A moment outside of [`Time::MIN`] to [`Time::MAX`], which older versions have
+/// stored, is written as the nearer of the two, so that clients can read it.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Timestamp::from_microsecond(self.0) {
-            Ok(timestamp) => timestamp.fmt(f),
-            Err(_) => Err(fmt::Error),
+        let micros = self.0.clamp(Self::MIN.0, Self::MAX.0);
+        let since_1970 = SignedDuration::from_micros(micros);
+        let utc = EPOCH.checked_add(since_1970).map_err(|_| fmt::Error)?;
+        write!(f, "{utc}Z")
+    }
+}
+
+const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
+
+/// Why a text is no [`Time`], as the end of a sentence that begins with "expected".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadTime {
+    #[error("an RFC 3339 time such as 2026-04-15T19:47:16Z")]
+    Form,
+    #[error("a time from {} to {}", Time::MIN, Time::MAX)]
+    Range,
+}
+
+impl FromStr for Time {
+    type Err = BadTime;
+
+    fn from_str(text: &str) -> Result<Time, BadTime> {
+        let (utc, offset) = rfc3339(text).ok_or(BadTime::Form)?;
+        let since_1970 = utc.duration_since(EPOCH) - offset;
+        let micros = i64::try_from(since_1970.as_micros());
+        let time = Time(micros.map_err(|_| BadTime::Range)?);
+        match Time::MIN <= time && time <= Time::MAX {
+            true => Ok(time),
+            false => Err(BadTime::Range),
         }
     }
 }
 
-impl FromStr for Time {
-    type Err = jiff::Error;
-
-    fn from_str(text: &str) -> Result<Time, jiff::Error> {
-        Ok(Time(text.parse::<Timestamp>()?.as_microsecond()))
+/// Date and time of day as they are written, and the offset from UTC: `date-time` of RFC 3339,
+/// section 5.6.
+fn rfc3339(text: &str) -> Option<(DateTime, SignedDuration)> {
+    let (date, text) = text.split_once(['T', 't'])?;
+    let [year, month, day] = fields(date, '-', [4, 2, 2])?;
+    let (time, text) = text.split_at_checked(8)?;
+    let [hour, minute, second] = fields(time, ':', [2, 2, 2])?;
+    let (micros, zone) = match text.strip_prefix('.') {
+        None => (0, text),
+        Some(text) => {
+            let end = text.find(|c: char| !c.is_ascii_digit())?;
+            let (fraction, zone) = text.split_at(end);
+            if fraction.is_empty() {
+                return None;
+            }
+            let digits = fraction.get(..6).unwrap_or(fraction);
+            (format!("{digits:0<6}").parse::<i32>().ok()?, zone)
+        }
+    };
+    let offset = match zone {
+        "Z" | "z" => 0,
+        _ => {
+            let sign = match zone.get(..1)? {
+                "+" => 1,
+                "-" => -1,
+                _ => return None,
+            };
+            let [hours, minutes] = fields(&zone[1..], ':', [2, 2])?;
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            sign * (hours * 60 + minutes)
+        }
+    };
+    if second > 60 {
+        return None;
     }
+    let two_digits = |field: i16| i8::try_from(field).ok();
+    let time = civil::Time::new(
+        two_digits(hour)?,
+        two_digits(minute)?,
+        two_digits(second.min(59))?,
+        micros * 1000,
+    );
+    let date = civil::Date::new(year, two_digits(month)?, two_digits(day)?);
+    let offset = SignedDuration::from_mins(offset.into());
+    Some((DateTime::from_parts(date.ok()?, time.ok()?), offset))
+}
+
+/// Numbers of exactly so many digits with `separator` between them.
+fn fields<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i16; N]> {
+    let mut parts = text.split(separator);
+    let mut numbers = [0; N];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part = parts.next()?;
+        if part.len() != digits || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
 }
 
 impl serde::Serialize for Time {
@@ -82,8 +170,9 @@ impl serde::Serialize for Time {
 impl<'de> serde::Deserialize<'de> for Time {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(|_| {
-            serde::de::Error::custom("expected an RFC 3339 time such as 2026-04-15T19:47:16Z")
+        text.parse().map_err(|error| match error {
+            BadTime::Form => serde::de::Error::custom(format!("expected {error}")),
+            BadTime::Range => serde::de::Error::custom(format!("out of range, expected {error}")),
         })
     }
 }
@@ -116,8 +205,99 @@ mod tests {
     fn times_keep_microseconds_and_lose_their_offset() {
         let time: Time = "2026-04-15T21:47:16.1234567+02:00".parse().unwrap();
         assert_eq!(time.to_string(), "2026-04-15T19:47:16.123456Z");
-        assert!("2026-04-15".parse::<Time>().is_err());
-        assert!("2026-04-15T19:47:16".parse::<Time>().is_err());
+    }
+
+    #[test]
+    fn only_the_form_of_rfc_3339_is_a_time() {
+        let micros = |text: &str| text.parse::<Time>().unwrap_or_else(|_| panic!("{text}")).0;
+        for (text, same) in [
+            ("2026-04-15t19:47:16z", "2026-04-15T19:47:16Z"),
+            ("2026-04-15T19:47:16-00:00", "2026-04-15T19:47:16Z"),
+            ("2026-04-15T00:47:16-23:59", "2026-04-16T00:46:16Z"),
+            ("2026-04-15T19:47:16.5+23:59", "2026-04-14T19:48:16.500Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+            (
+                "2026-04-15T19:47:16.123456789012Z",
+                "2026-04-15T19:47:16.123456Z",
+            ),
+            (
+                "1969-12-31T23:59:59.9999999Z",
+                "1969-12-31T23:59:59.999999Z",
+            ),
+            ("2024-02-29T12:00:00Z", "2024-02-29T13:00:00+01:00"),
+        ] {
+            assert_eq!(micros(text), micros(same), "{text}");
+        }
+        for text in [
+            "",
+            "2026-04-15",
+            "2026-04-15T19:47:16",
+            "2026-04-15 19:47:16Z",
+            "2026-04-15T19:47Z",
+            "20260415T194716Z",
+            "2026-04-15T194716Z",
+            "-000001-01-01T00:00:00Z",
+            "+002026-04-15T19:47:16Z",
+            "026-04-15T19:47:16Z",
+            "2026-4-15T19:47:16Z",
+            "2026-02-29T12:00:00Z",
+            "2026-00-15T19:47:16Z",
+            "2026-04-15T24:00:00Z",
+            "2026-04-15T19:60:00Z",
+            "2026-04-15T19:47:61Z",
+            "2026-04-15T19:47:16.Z",
+            "2026-04-15T19:47:16,5Z",
+            "2026-04-15T19:47:16.5",
+            "2026-04-15T19:47:16+25:00",
+            "2026-04-15T19:47:16+24:00",
+            "2026-04-15T19:47:16+01:60",
+            "2026-04-15T19:47:16+0100",
+            "2026-04-15T19:47:16+01",
+            "2026-04-15T19:47:16+01:00:00",
+            "2026-04-15T19:47:16+01:00[Europe/Berlin]",
+            "2026-04-15T19:47:16[Europe/Berlin]",
+            "2026-04-15T19:47:16Z ",
+            "2026-04-15T19:47:16\u{ff3a}",
+            "２０２６-04-15T19:47:16Z",
+            "2026-04-15T19:47:1é",
+            "2026-04-15T+9:47:16Z",
+        ] {
+            assert_eq!(text.parse::<Time>(), Err(BadTime::Form), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn years_that_not_all_clients_know_are_refused() {
+        for (text, time) in [
+            ("0001-01-01T00:00:00Z", Time::MIN),
+            ("0001-01-01T01:00:00+01:00", Time::MIN),
+            ("9999-12-31T23:59:59.999999Z", Time::MAX),
+            ("9999-12-31T23:59:59.9999999Z", Time::MAX),
+            ("9999-12-31T22:59:59.999999-01:00", Time::MAX),
+        ] {
+            assert_eq!(text.parse(), Ok(time), "{text}");
+        }
+        for text in [
+            "0000-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
+        ] {
+            assert_eq!(text.parse::<Time>(), Err(BadTime::Range), "{text}");
+        }
+        assert_eq!(
+            BadTime::Range.to_string(),
+            "a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999Z"
+        );
+    }
+
+    #[test]
+    fn what_was_stored_beyond_the_range_is_written_as_its_end() {
+        for micros in [i64::MIN, -62_198_755_200_000_000, Time::MIN.0 - 1] {
+            assert_eq!(Time(micros).to_string(), Time::MIN.to_string());
+        }
+        for micros in [i64::MAX, Time::MAX.0 + 1] {
+            assert_eq!(Time(micros).to_string(), "9999-12-31T23:59:59.999999Z");
+        }
     }
 
     #[test]

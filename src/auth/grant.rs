@@ -279,7 +279,7 @@ fn hash(token: &str) -> Vec<u8> {
 fn shown(client: &str) -> Option<String> {
     let clean = text::normalise(&client.replace(char::is_control, " "));
     let short: String = clean.chars().take(CLIENT_LENGTH).collect();
-    (!short.is_empty()).then_some(short)
+    (!short.is_empty() && text::line(&short).is_ok()).then_some(short)
 }
 
 #[cfg(test)]

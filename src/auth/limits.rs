@@ -14,8 +14,7 @@ use crate::failure::{Failure, RateLimit};
 use crate::http::{Network, rates};
 use crate::share::Share;
 use crate::share::cells::Cell;
-use crate::text;
-use crate::users::phone;
+use crate::users::{email, phone};
 
 /// Whose sign-in fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub enum Login {
 impl Login {
     /// A name that no account has. However it is written, it is one name, as an account's is.
     pub fn unknown(name: &str, region: country::Id) -> Login {
-        let name = phone::normalise(name, region).unwrap_or_else(|| text::fold(name));
+        let name = phone::normalise(name, region).unwrap_or_else(|| email::key(name));
         Login::Unknown(Sha256::digest(name).into())
     }
 

@@ -17,7 +17,8 @@ use crate::failure::{Code, Failure, FieldError};
 use crate::http::conditional::IfMatch;
 use crate::text;
 use crate::users::entity::{Column, Entity, Model as Account};
-use crate::users::{self, Role, Standing, email, password, phone};
+use crate::users::policy::{self, Owner};
+use crate::users::{self, Role, Standing, email, phone};
 
 /// What the sessions of minted tokens say they are.
 const CLIENT: &str = "polls token";
@@ -40,11 +41,11 @@ impl Authority {
 
     /// Replaces the password of the account with this email address or phone number.
     pub async fn set_password_by_hand(&self, login: &str, new: String) -> Result<(), Failure> {
-        let mistakes: Vec<_> = password_mistake("/password", &new).into_iter().collect();
-        if !mistakes.is_empty() {
-            return Err(Failure::invalid(mistakes));
+        let account = self.named(login).await?;
+        if let Some(mistake) = policy::mistake("/password", &new, Owner::of(&account)) {
+            return Err(Failure::invalid(vec![mistake]));
         }
-        self.reset_password(self.named(login).await?.id, new).await
+        self.reset_password(account.id, new).await
     }
 
     /// Promotes, demotes, disables or enables the account with this email address or phone
@@ -131,11 +132,14 @@ impl Authority {
     fn checked(&self, new: Registration) -> Result<Registration, Failure> {
         let mut mistakes = Vec::new();
         let name = text::normalise(&new.name);
-        if !(1..=users::NAME_LENGTH).contains(&name.chars().count()) || text::line(&name).is_err() {
-            let message = format!("must be one line of 1 to {} characters", users::NAME_LENGTH);
+        if !(1..=users::NAME_LENGTH).contains(&name.chars().count()) {
+            let message = format!("must have 1 to {} characters", users::NAME_LENGTH);
             mistakes.push(FieldError::new("/name", "length", message));
+        } else if let Err(error) = text::line(&name) {
+            let message = error.message.unwrap_or(error.code);
+            mistakes.push(FieldError::new("/name", "line", message));
         }
-        let email = text::normalise(&new.email);
+        let email = email::shown(&new.email);
         if email.chars().count() > email::MAX_LENGTH || email::plausible(&email).is_err() {
             mistakes.push(FieldError::new(
                 "/email",
@@ -148,8 +152,18 @@ impl Authority {
                 mistakes.push(FieldError::new("/phone", "phone", phone::EXPECTED));
             })
         });
-        mistakes.extend(password_mistake("/password", &new.password));
-        match phone.transpose() {
+        let phone = phone.transpose();
+        let owner = Owner {
+            name: &name,
+            email: &email,
+            phone: phone
+                .as_ref()
+                .ok()
+                .and_then(Option::as_deref)
+                .unwrap_or_default(),
+        };
+        mistakes.extend(policy::mistake("/password", &new.password, owner));
+        match phone {
             Ok(phone) if mistakes.is_empty() => Ok(Registration {
                 name,
                 email,
@@ -159,13 +173,6 @@ impl Authority {
             _ => Err(Failure::invalid(mistakes)),
         }
     }
-}
-
-fn password_mistake(pointer: &str, text: &str) -> Option<FieldError> {
-    let (min, max) = password::LENGTH.into_inner();
-    let message = || format!("must have {min} to {max} characters");
-    let fits = password::LENGTH.contains(&text.chars().count());
-    (!fits).then(|| FieldError::new(pointer, "length", message()))
 }
 
 /// Stores a session without refresh tokens for each account.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use figment::providers::{Format, Yaml};
+use http::HeaderName;
 use ipnet::IpNet;
 use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, value};
 
@@ -130,6 +131,17 @@ fn network(text: &str) -> Result<IpNet, String> {
 /// Web origins, or `*`.
 pub fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Origins, D::Error> {
     Origins::try_from(list(from)?).map_err(D::Error::custom)
+}
+
+/// Names of HTTP headers. `*` is none that helps: browsers take it without `Authorization`.
+pub fn header_names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<HeaderName>, D::Error> {
+    let names = list(from)?.into_iter().map(|text| match text.parse() {
+        Ok(name) if text != "*" => Ok(name),
+        _ => Err(D::Error::custom(format!(
+            "{text:?} is not the name of a header."
+        ))),
+    });
+    names.collect()
 }
 
 /// URLs of databases.

@@ -22,6 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 use phonenumber::country;
 use serde::Deserialize;
@@ -333,6 +334,11 @@ pub struct Web {
 pub struct Cors {
     #[serde(deserialize_with = "forms::origins")]
     pub origins: Origins,
+    /// Whether the calls under `/auth` answer any origin, where `origins` allows any.
+    pub auth: bool,
+    /// The request headers that pages may send beside those that the API reads.
+    #[serde(deserialize_with = "forms::header_names")]
+    pub headers: Vec<HeaderName>,
     pub credentials: bool,
     #[serde(deserialize_with = "forms::duration")]
     pub max_age: Duration,

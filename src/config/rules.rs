@@ -41,6 +41,9 @@ pub fn check(config: &Config, merged: &mut Merged) {
     rules.cors(&config.cors);
 }
 
+/// The most headers that `cors.headers` may name.
+const MOST_HEADERS: usize = 50;
+
 struct Rules<'a> {
     merged: &'a mut Merged,
 }
@@ -396,6 +399,9 @@ impl Rules<'_> {
 
     fn cors(&mut self, cors: &Cors) {
         self.within("cors.max_age", cors.max_age, Duration::ZERO..=DAY);
+        if cors.headers.len() > MOST_HEADERS {
+            self.merged.report("cors.headers", "These are too many.");
+        }
         if cors.credentials && cors.origins == Origins::Any {
             let why = "Any page on the web could act for whoever visits it";
             let how = "Name the origins that may.";

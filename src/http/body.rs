@@ -5,14 +5,12 @@
 
 use std::collections::HashSet;
 
+use http::Method;
 use poem::{Request, RequestBody};
 use poem_openapi::error::ContentTypeError;
-use poem_openapi::payload::{ParsePayload, Payload};
-use poem_openapi::registry::{MetaRequest, MetaSchemaRef, Registry};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::Type;
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions, impl_apirequest_for_payload,
-};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
@@ -22,39 +20,6 @@ use crate::failure::{Code, Failure, FieldError};
 
 /// A JSON body of type `T`, whose limits have been checked.
 pub struct Body<T>(pub T);
-
-impl<T: Type> Payload for Body<T> {
-    const CONTENT_TYPE: &'static str = "application/json";
-
-    fn check_content_type(content_type: &str) -> bool {
-        let mut parts = content_type.split(';').map(str::trim);
-        let essence = parts.next().unwrap_or_default();
-        // RFC 8259: JSON is UTF-8, and nothing else may be claimed.
-        essence.eq_ignore_ascii_case(Self::CONTENT_TYPE)
-            && parts.all(|parameter| {
-                parameter.is_empty() || parameter.eq_ignore_ascii_case("charset=utf-8")
-            })
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        T::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
-
-impl<T: Type + DeserializeOwned + Validate> ParsePayload for Body<T> {
-    const IS_REQUIRED: bool = true;
-
-    async fn from_request(_: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        let bytes = read(body).await?;
-        Ok(Body(parse(&bytes)?))
-    }
-}
-
-impl_apirequest_for_payload!(Body<T>, T: Type + DeserializeOwned + Validate);
 
 /// A JSON body of type `T` that has rules beyond the type's own, such as the configuration's.
 ///
@@ -80,35 +45,59 @@ impl<T: Validate> Unchecked<T> {
     }
 }
 
-impl<T: Type> Payload for Unchecked<T> {
-    const CONTENT_TYPE: &'static str = Body::<T>::CONTENT_TYPE;
+/// A JSON body that may be left out, which means `T::default()`.
+pub struct OptionalBody<T>(pub T);
 
-    fn check_content_type(content_type: &str) -> bool {
-        Body::<T>::check_content_type(content_type)
-    }
+const JSON: &str = "application/json";
 
-    fn schema_ref() -> MetaSchemaRef {
-        T::schema_ref()
-    }
+/// The other media type of a `PATCH`, since that merges (RFC 7396).
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+impl<'a, T: Type + DeserializeOwned + Validate> ApiExtractor<'a> for Body<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
         T::register(registry);
     }
-}
 
-impl<T: Type + DeserializeOwned> ParsePayload for Unchecked<T> {
-    const IS_REQUIRED: bool = true;
+    fn request_meta() -> Option<MetaRequest> {
+        Some(meta::<T>(true))
+    }
 
-    async fn from_request(_: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        let bytes = read(body).await?;
-        Ok(Unchecked(decode(&bytes)?))
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        check_content_type(request)?;
+        Ok(Body(parse(&read(body).await?)?))
     }
 }
 
-impl_apirequest_for_payload!(Unchecked<T>, T: Type + DeserializeOwned);
+impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Unchecked<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
 
-/// A JSON body that may be left out, which means `T::default()`.
-pub struct OptionalBody<T>(pub T);
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(meta::<T>(true))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        check_content_type(request)?;
+        Ok(Unchecked(decode(&read(body).await?)?))
+    }
+}
 
 impl<'a, T> ApiExtractor<'a> for OptionalBody<T>
 where
@@ -119,31 +108,65 @@ where
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        <Body<T> as Payload>::register(registry);
+        T::register(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let meta = <Body<T> as ApiExtractor>::request_meta()?;
-        Some(MetaRequest {
-            required: false,
-            ..meta
-        })
+        Some(meta::<T>(false))
     }
 
     async fn from_request(
         request: &'a Request,
         body: &mut RequestBody,
-        options: ExtractParamOptions<()>,
+        _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        if request.content_type().is_some() {
-            let body = <Body<T> as ApiExtractor>::from_request(request, body, options).await?;
-            return Ok(OptionalBody(body.0));
-        }
-        if read(body).await?.is_empty() {
+        let bytes = read(body).await?;
+        // Many clients name a content type whether there is a body or not.
+        if bytes.is_empty() {
             return Ok(OptionalBody(T::default()));
         }
-        Err(ContentTypeError::ExpectContentType.into())
+        check_content_type(request)?;
+        Ok(OptionalBody(parse(&bytes)?))
     }
+}
+
+fn meta<T: Type>(required: bool) -> MetaRequest {
+    MetaRequest {
+        description: None,
+        content: vec![MetaMediaType {
+            content_type: JSON,
+            schema: T::schema_ref(),
+        }],
+        required,
+    }
+}
+
+/// Refuses what is not said to be JSON.
+fn check_content_type(request: &Request) -> Result<(), ContentTypeError> {
+    let Some(content_type) = request.content_type() else {
+        return Err(ContentTypeError::ExpectContentType);
+    };
+    let mut parts = content_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let merges = request.method() == Method::PATCH && essence.eq_ignore_ascii_case(MERGE_PATCH);
+    if (merges || essence.eq_ignore_ascii_case(JSON)) && parts.all(is_utf8_or_nothing) {
+        return Ok(());
+    }
+    Err(ContentTypeError::NotSupported {
+        content_type: content_type.to_owned(),
+    })
+}
+
+/// RFC 8259: JSON is UTF-8, and nothing else may be claimed. A parameter's value may stand in
+/// quotes (RFC 9110, section 5.6.6).
+fn is_utf8_or_nothing(parameter: &str) -> bool {
+    let value = match parameter.split_once('=') {
+        None => return parameter.is_empty(),
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => value,
+        Some(_) => return false,
+    };
+    let quoted = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    quoted.unwrap_or(value).eq_ignore_ascii_case("utf-8")
 }
 
 /// The whole body. How large it may be and how long it may take is bounded where the request
@@ -227,6 +250,8 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -
             .rsplit_once(", expected ")
             .map_or("", |(_, known)| known);
         ("choice", format!("must be {known}"))
+    } else if let Some(expected) = text.strip_prefix("out of range, expected ") {
+        ("range", format!("must be {expected}"))
     } else if let Some((_, expected)) = text.rsplit_once(", expected ") {
         ("type", format!("must be {expected}"))
     } else if let Some(expected) = text.strip_prefix("expected ")
@@ -367,6 +392,53 @@ mod tests {
             .into_iter()
             .map(|e| (e.pointer, e.code, e.message))
             .collect()
+    }
+
+    fn is_taken(method: Method, content_type: &str) -> bool {
+        let request = Request::builder()
+            .method(method)
+            .content_type(content_type)
+            .finish();
+        check_content_type(&request).is_ok()
+    }
+
+    #[test]
+    fn json_is_json_however_its_charset_is_written() {
+        for fine in [
+            "application/json",
+            "Application/JSON ;charset=UTF-8",
+            r#"application/json; charset="utf-8""#,
+            r#"application/json; Charset="UTF-8";"#,
+        ] {
+            assert!(is_taken(Method::POST, fine), "{fine}");
+        }
+        for other in [
+            "",
+            "text/json",
+            "application/json; charset=gbk",
+            r#"application/json; charset="gbk""#,
+            r#"application/json; charset="utf-8"#,
+            "application/json; charset",
+            "application/json; version=1",
+            "application/json, text/plain",
+        ] {
+            assert!(!is_taken(Method::POST, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn only_a_patch_is_a_merge_patch() {
+        for content_type in [
+            "application/merge-patch+json",
+            r#"application/merge-patch+json; charset="utf-8""#,
+        ] {
+            assert!(is_taken(Method::PATCH, content_type));
+            for other in [Method::POST, Method::PUT] {
+                assert!(!is_taken(other, content_type));
+            }
+        }
+        assert!(is_taken(Method::PATCH, "application/json"));
+        assert!(!is_taken(Method::PATCH, "application/json-patch+json"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who is asking: the address of the client behind the proxies that we trust.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -56,8 +56,13 @@ impl TrustedProxies {
     }
 }
 
-/// Some proxies add the port.
+/// Some proxies add the port, and some write an IPv6 address in brackets without one.
 fn address(hop: &str) -> Option<IpAddr> {
+    let bracketed = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']'));
+    if let Some(hop) = bracketed {
+        let address = hop.parse::<Ipv6Addr>().ok()?;
+        return Some(address.to_canonical());
+    }
     hop.parse::<IpAddr>()
         .or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()))
         .ok()
@@ -91,7 +96,12 @@ mod tests {
             "203.0.113.5"
         );
         assert_eq!(client(&["[2001:db8::1]:4711, 10.0.0.2"]), "2001:db8::1");
+        assert_eq!(client(&["[2001:db8::1], 10.0.0.2"]), "2001:db8::1");
+        assert_eq!(client(&["[::ffff:203.0.113.5]"]), "203.0.113.5");
         assert_eq!(client(&["::ffff:203.0.113.5"]), "203.0.113.5");
+        for bad in ["[203.0.113.5]", "[2001:db8::1", "2001:db8::1]", "[]"] {
+            assert_eq!(forwarded(&[bad]), None, "{bad}");
+        }
         assert_eq!(client(&["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
         assert_eq!(client(&["6.6.6.6, nonsense, 10.0.0.2"]), "10.0.0.2");
         assert_eq!(forwarded(&["unknown"]), None);

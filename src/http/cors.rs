@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
+use super::API;
 use crate::config;
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
@@ -18,14 +19,19 @@ const TRUE: HeaderValue = HeaderValue::from_static("true");
 const READABLE: HeaderValue = HeaderValue::from_static(
     "ETag, Location, Retry-After, X-Request-Id, RateLimit, RateLimit-Policy",
 );
-const SENDABLE: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-Request-Id",
-);
+/// The request headers that the API itself reads.
+const SENDABLE: &str =
+    "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-Request-Id";
 
 #[derive(Debug)]
 /// Which pages of other origins may call.
 pub struct Cors {
     origins: Origins,
+    /// Whether the calls under `/auth` answer pages of any origin, too.
+    auth: bool,
+    /// The origin of the server's own pages, where a proxy may have changed `Host`.
+    own: Option<String>,
+    sendable: HeaderValue,
     max_age: HeaderValue,
 }
 
@@ -40,7 +46,8 @@ enum Origins {
 }
 
 impl Cors {
-    pub fn new(config: &config::Cors) -> Cors {
+    /// `public_url` is the origin by which browsers know the server, if it is configured.
+    pub fn new(config: &config::Cors, public_url: Option<&config::Origin>) -> Cors {
         let origins = match &config.origins {
             config::Origins::Any => Origins::Any,
             config::Origins::Only(origins) => Origins::Listed {
@@ -51,10 +58,24 @@ impl Cors {
                 credentials: config.credentials,
             },
         };
+        let more = config.headers.iter().map(http::HeaderName::as_str);
+        let sendable: Vec<&str> = std::iter::once(SENDABLE).chain(more).collect();
         Cors {
             origins,
+            auth: config.auth,
+            own: public_url.map(|origin| origin.as_str().to_owned()),
+            // Names of headers are all that a header's value may hold.
+            sendable: HeaderValue::try_from(sendable.join(", "))
+                .unwrap_or(HeaderValue::from_static(SENDABLE)),
             max_age: HeaderValue::from(config.max_age.as_secs()),
         }
+    }
+
+    /// Whether no page of another origin may read what this path answers: with any origin allowed,
+    /// any page on the web could have its visitors' browsers try passwords.
+    pub(super) fn withholds(&self, path: &str) -> bool {
+        let below = path.strip_prefix(API).unwrap_or_default();
+        matches!(self.origins, Origins::Any) && !self.auth && below.starts_with("/auth/")
     }
 
     /// Whether the page that sends this may open a WebSocket, of which browsers ask nobody.
@@ -63,8 +84,12 @@ impl Cors {
         let Origins::Listed { origins, .. } = &self.origins else {
             return true;
         };
+        let is_own = |origin| {
+            let named = self.own.as_ref().is_some_and(|own| is_same(own, origin));
+            named || is_of_host(origin, headers.get(HOST))
+        };
         let mut named = headers.get_all(ORIGIN).iter();
-        named.all(|origin| is_listed(origins, origin) || is_own(origin, headers.get(HOST)))
+        named.all(|origin| is_listed(origins, origin) || is_own(origin))
     }
 
     /// Whether answers differ by `Origin`, those to requests without one included.
@@ -100,7 +125,7 @@ impl Cors {
     /// Adds what the browser asks before it sends a request; `methods` are those of the path.
     pub(super) fn preflight(&self, methods: &HeaderValue, headers: &mut HeaderMap) {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, SENDABLE);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.sendable.clone());
         headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
     }
 }
@@ -109,8 +134,9 @@ pub(super) fn is_preflight(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Whether the page is of this server. Its scheme does not tell: a proxy may have added TLS.
-fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+/// Whether the page is of the host that the request is for. Its scheme does not tell: a proxy may
+/// have added TLS.
+fn is_of_host(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let origin = text(origin).and_then(|origin| Url::parse(&origin).ok());
     let (Some(origin), Some(host)) = (origin, host.and_then(text)) else {
@@ -125,8 +151,11 @@ fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
 }
 
 fn is_listed(origins: &[String], origin: &HeaderValue) -> bool {
-    let matches = |known: &String| known.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
-    origins.iter().any(matches)
+    origins.iter().any(|known| is_same(known, origin))
+}
+
+fn is_same(known: &str, origin: &HeaderValue) -> bool {
+    known.as_bytes().eq_ignore_ascii_case(origin.as_bytes())
 }
 
 #[cfg(test)]
@@ -140,12 +169,22 @@ mod tests {
         listed.try_into().unwrap()
     }
 
-    fn answer(listed: &[&str], credentials: bool, origin: Option<&'static str>) -> HeaderMap {
-        let cors = Cors::new(&config::Cors {
+    fn cors(listed: &[&str]) -> config::Cors {
+        config::Cors {
             origins: origins(listed),
-            credentials,
+            auth: false,
+            headers: vec![http::HeaderName::from_static("traceparent")],
+            credentials: false,
             max_age: Duration::from_secs(600),
-        });
+        }
+    }
+
+    fn answer(listed: &[&str], credentials: bool, origin: Option<&'static str>) -> HeaderMap {
+        let config = config::Cors {
+            credentials,
+            ..cors(listed)
+        };
+        let cors = Cors::new(&config, None);
         let mut headers = HeaderMap::new();
         cors.apply(origin.map(HeaderValue::from_static).as_ref(), &mut headers);
         headers
@@ -177,13 +216,43 @@ mod tests {
     }
 
     #[test]
+    fn any_origin_may_read_all_but_what_takes_passwords() {
+        let withheld = |config: &config::Cors| {
+            let cors = Cors::new(config, None);
+            [
+                "/api/v1/auth/token",
+                "/api/v1/auth/sessions",
+                "/api/v1/authors",
+                "/api/v1/users",
+                "/.well-known/jwks.json",
+                "/auth/token",
+            ]
+            .map(|path| cors.withholds(path))
+        };
+        let [none, auth] = [[false; 6], [true, true, false, false, false, false]];
+        assert_eq!(withheld(&cors(&["*"])), auth);
+        assert_eq!(withheld(&cors(&["https://a.example"])), none);
+        let opened = config::Cors {
+            auth: true,
+            ..cors(&["*"])
+        };
+        assert_eq!(withheld(&opened), none);
+    }
+
+    #[test]
+    fn a_preflight_names_our_headers_and_those_of_the_configuration() {
+        let mut headers = HeaderMap::new();
+        let methods = HeaderValue::from_static("GET");
+        Cors::new(&cors(&["*"]), None).preflight(&methods, &mut headers);
+        let allowed = headers[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
+        assert_eq!(allowed, format!("{SENDABLE}, traceparent"));
+    }
+
+    #[test]
     fn sockets_are_opened_by_whom_cors_lets_read() {
         let admits = |listed: &[&str], sent: &[(&str, &'static str)]| {
-            let cors = Cors::new(&config::Cors {
-                origins: origins(listed),
-                credentials: false,
-                max_age: Duration::ZERO,
-            });
+            let public_url = "https://public.example".to_owned().try_into().unwrap();
+            let cors = Cors::new(&cors(listed), Some(&public_url));
             let mut headers = HeaderMap::new();
             for (name, value) in sent {
                 let name: http::HeaderName = name.parse().unwrap();
@@ -204,10 +273,15 @@ mod tests {
             &[],
             &[("host", "h:8080"), ("origin", "http://h:8080")]
         ));
+        // A proxy has put its own name for the server into `Host`.
+        let public = ("origin", "https://public.example");
+        assert!(admits(&listed, &[("host", "127.0.0.1:8080"), public]));
         for stranger in [
             "https://evil.example",
             "https://polls.example:8443",
             "https://polls.example.evil",
+            "https://public.example.evil",
+            "http://public.example",
             "null",
             "",
         ] {

@@ -33,6 +33,7 @@ pub mod websocket;
 mod access;
 mod compress;
 mod health;
+mod host;
 mod negotiate;
 mod pages;
 mod unsent;
@@ -147,7 +148,7 @@ pub fn stack(
         tasks,
         admission,
         rates,
-        cors: Cors::new(&config.cors),
+        cors: Cors::new(&config.cors, config.server.public_url.as_ref()),
         requests: metrics::Requests::new(),
         max_body: config.http.max_body,
         body_timeout: config.http.body_timeout,
@@ -193,6 +194,8 @@ struct Asked {
     from: Sender,
     metered: Option<Metered>,
     origin: Option<HeaderValue>,
+    /// Whether pages of other origins may not read the answer, whatever their origin.
+    same_origin_only: bool,
     if_none_match: Option<HeaderValue>,
     coding: Option<Coding>,
 }
@@ -237,14 +240,17 @@ impl Stack {
             routes::trim_trailing_slash(&mut request);
         }
         let route = self.routes.find(request.uri().path());
-        let asked = self.note(&request, route, client);
+        let operation = route.and_then(|route| route.operation(request.method()));
+        let asked = self.note(&request, operation, route, client);
         if let Some(metered) = &asked.metered {
             request.set_data(metered.clone());
         }
         let answered = match self.answer_without_handler(&request, route, &asked) {
             Some(response) => Either::Left(ready(response)),
-            None => match self.handle(request, route, &asked.from, &id) {
-                Ok(handling) => Either::Right(handling.map(answer_of)),
+            None => match self.handle(request, operation, &asked.from, &id) {
+                Ok(handling) => {
+                    Either::Right(handling.map(move |outcome| answer_of(outcome, operation)))
+                }
                 Err(failure) => Either::Left(ready(problem::render(&failure))),
             },
         };
@@ -261,10 +267,15 @@ impl Stack {
         }
     }
 
-    fn note(&self, request: &Request, route: Option<&Route>, client: ClientAddr) -> Asked {
+    fn note(
+        &self,
+        request: &Request,
+        operation: Option<&Operation>,
+        route: Option<&Route>,
+        client: ClientAddr,
+    ) -> Asked {
         let headers = request.headers();
         let network = Network::of(client.0);
-        let operation = route.and_then(|route| route.operation(request.method()));
         let kind = operation.and_then(|operation| operation.rate);
         let metered = kind.zip(self.rates.as_ref());
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -279,6 +290,7 @@ impl Stack {
             },
             metered: metered.map(|(kind, rates)| Metered::new(rates, kind, network)),
             origin: headers.get(ORIGIN).cloned(),
+            same_origin_only: self.cors.withholds(request.uri().path()),
             if_none_match: headers.get(IF_NONE_MATCH).cloned(),
             coding: match self.compression {
                 true => Coding::preferred(headers),
@@ -295,6 +307,9 @@ impl Stack {
         asked: &Asked,
     ) -> Option<Response> {
         let headers = request.headers();
+        if let Err(failure) = host::check(request.version(), headers) {
+            return Some(problem::render(&failure));
+        }
         if let Some(route) = route {
             if request.method() == Method::OPTIONS {
                 return Some(self.options(request, route));
@@ -346,11 +361,10 @@ impl Stack {
     fn handle(
         &self,
         mut request: Request,
-        route: Option<&Route>,
+        operation: Option<&Operation>,
         from: &Sender,
         id: &RequestId,
     ) -> Result<impl Future<Output = Outcome> + use<'_>, Failure> {
-        let operation = route.and_then(|route| route.operation(request.method()));
         if request.method() == Method::HEAD {
             request.set_method(Method::GET);
         }
@@ -497,7 +511,9 @@ impl Stack {
         if asked.get_in_api && !headers.contains_key(CACHE_CONTROL) {
             headers.insert(CACHE_CONTROL, PRIVATE);
         }
-        self.cors.apply(asked.origin.as_ref(), headers);
+        if !asked.same_origin_only {
+            self.cors.apply(asked.origin.as_ref(), headers);
+        }
         vary.tell(headers);
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         headers.insert(request_id::X_REQUEST_ID, id.header_value());
@@ -529,11 +545,11 @@ fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Respons
 }
 
 /// What a handler answers, with a form of ours for what the framework or nobody has said.
-fn answer_of(outcome: Outcome) -> Response {
+fn answer_of(outcome: Outcome, operation: Option<&Operation>) -> Response {
     let failure = match outcome {
         Some(Ok(response)) if !is_bare_error(&response) => return response,
         Some(Ok(response)) => problem::from_status(response.status()),
-        Some(Err(error)) => problem::from_error(error),
+        Some(Err(error)) => problem::from_handler(error, operation),
         // The panic hook has logged it.
         None => problem::from_status(StatusCode::INTERNAL_SERVER_ERROR),
     };

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::rates;
 use super::request_id::RequestId;
+use super::routes::Operation;
 use crate::failure::{Code, Failure, FieldError};
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -100,25 +101,21 @@ fn status(code: Code) -> StatusCode {
     StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// What an error that came up through poem means. Its own words are kept only where they speak of
-/// the address: those about bodies may repeat what was sent.
+/// What an error of an operation's handler means.
+pub(super) fn from_handler(error: Error, operation: Option<&Operation>) -> Failure {
+    let of_path = error.downcast_ref().map(|it: &ParsePathError| it.name);
+    let parameter = of_path.or_else(|| error.downcast_ref().map(|it: &ParseParamError| it.name));
+    let refused = parameter.and_then(|name| operation?.bad_parameter(name));
+    refused.unwrap_or_else(|| from_error(error))
+}
+
+/// What an error that came up through poem means. Its own words are not used: they speak of Rust's
+/// types, and those about bodies may repeat what was sent.
 pub(super) fn from_error(error: Error) -> Failure {
     let error = match error.downcast::<Failure>() {
         Ok(failure) => return failure,
         Err(error) => error,
     };
-    if let Some(ParsePathError { name, .. }) = error.downcast_ref() {
-        return Failure::new(
-            Code::MalformedRequest,
-            format!("The path's `{name}` is not a valid one."),
-        );
-    }
-    if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
-        return Failure::new(
-            Code::MalformedRequest,
-            format!("The parameter `{name}` is not acceptable: {reason}."),
-        );
-    }
     if matches!(error.downcast_ref(), Some(ReadBodyError::BodyHasBeenTaken)) {
         return Failure::internal(error);
     }

@@ -1,7 +1,8 @@
 //! The table of what exists: which methods and query parameters each path has.
 //!
 //! Made once, from the specification and the few routes outside it. It answers what poem's own
-//! router cannot: `Allow`, unknown query parameters, and the template for metrics.
+//! router cannot: `Allow`, unknown query parameters, what a parameter may be, and the template for
+//! metrics.
 
 use std::fmt::Write;
 
@@ -18,8 +19,9 @@ pub struct Operation {
     pub method: Method,
     /// Such as `/api/v1/questions/{id}`; `{*rest}` as the last segment takes all that follows.
     pub path: String,
-    /// The names of the query parameters; enforced within the API only.
-    pub query: Vec<String>,
+    /// What it takes beside the body. That a request has no other query parameters is enforced
+    /// within the API only.
+    pub parameters: Vec<Parameter>,
     /// Whether the handler does that, since its 400 has a form of its own.
     pub checks_query: bool,
     /// The media types of successful answers; with none, any `Accept` will do.
@@ -37,12 +39,29 @@ pub struct Operation {
     pub ends_by_itself: bool,
 }
 
+/// One parameter, as the specification has it.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    pub name: String,
+    pub place: Place,
+    /// What is allowed, as the end of a sentence that begins with the parameter: "must be …".
+    pub allowed: String,
+}
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Path,
+    Query,
+    Header,
+}
+
 impl Operation {
     pub fn new(method: Method, path: impl Into<String>) -> Operation {
         Operation {
             method,
             path: path.into(),
-            query: Vec::new(),
+            parameters: Vec::new(),
             checks_query: false,
             produces: Vec::new(),
             takes_body: false,
@@ -55,9 +74,10 @@ impl Operation {
 
     /// Refuses parameters that the operation does not know, or that come twice.
     pub(super) fn check_query(&self, query: &str) -> Result<(), Failure> {
-        let mut seen = vec![false; self.query.len()];
+        let mut seen = vec![false; self.parameters.len()];
         for (name, _) in form_urlencoded::parse(query.as_bytes()) {
-            let complaint = match self.query.iter().position(|known| *known == name) {
+            let is_it = |known: &Parameter| known.place == Place::Query && known.name == name;
+            let complaint = match self.parameters.iter().position(is_it) {
                 None => "is not known here",
                 Some(index) if std::mem::replace(&mut seen[index], true) => "is given twice",
                 Some(_) => continue,
@@ -70,13 +90,47 @@ impl Operation {
     fn bad_query(&self, name: &str, complaint: &str) -> Failure {
         let name: String = name.chars().take(64).collect();
         let mut detail = format!("The query parameter `{name}` {complaint}.");
-        if self.query.is_empty() {
+        let of_query = self.parameters.iter().filter(|it| it.place == Place::Query);
+        let known: Vec<&str> = of_query.map(|it| it.name.as_str()).collect();
+        if known.is_empty() {
             detail.push_str(" This call takes none.");
         } else {
             // Writing to a string cannot fail.
-            let _ = write!(detail, " This call takes `{}`.", self.query.join("`, `"));
+            let _ = write!(detail, " This call takes `{}`.", known.join("`, `"));
         }
         Failure::new(Code::MalformedRequest, detail)
+    }
+
+    /// What is wrong with a parameter whose value the framework has refused, in words of the
+    /// specification. The framework calls the parameters of a path `param0`, `param1` and so on.
+    pub(super) fn bad_parameter(&self, refused: &str) -> Option<Failure> {
+        let number = refused.strip_prefix("param").and_then(|it| it.parse().ok());
+        let mut of_path = self.of_path();
+        let of_path = number.and_then(|number: usize| of_path.nth(number));
+        let named = || self.parameters.iter().find(|it| it.name == refused);
+        let Parameter {
+            name,
+            place,
+            allowed,
+        } = of_path.or_else(named)?;
+        let place = match place {
+            Place::Path => "path",
+            Place::Query => "query",
+            Place::Header => "header",
+        };
+        Some(Failure::new(
+            Code::MalformedRequest,
+            format!("The {place} parameter `{name}` {allowed}."),
+        ))
+    }
+
+    /// The parameters of the path, from left to right.
+    fn of_path(&self) -> impl Iterator<Item = &Parameter> {
+        segments(&self.path).filter_map(|segment| {
+            let name = segment.strip_prefix('{')?.strip_suffix('}')?;
+            let mut of_path = self.parameters.iter().filter(|it| it.place == Place::Path);
+            of_path.find(|parameter| parameter.name == name)
+        })
     }
 }
 
@@ -234,9 +288,21 @@ pub(super) fn trim_trailing_slash(request: &mut Request) {
 mod tests {
     use super::*;
 
+    fn parameter(name: &str, place: Place) -> Parameter {
+        Parameter {
+            name: name.to_owned(),
+            place,
+            allowed: format!("must be a good {name}"),
+        }
+    }
+
     fn routes() -> Routes {
         let list = Operation {
-            query: vec!["limit".into(), "q".into()],
+            parameters: vec![
+                parameter("If-Match", Place::Header),
+                parameter("limit", Place::Query),
+                parameter("q", Place::Query),
+            ],
             ..Operation::new(Method::GET, "/api/v1/questions")
         };
         Routes::new([
@@ -304,5 +370,27 @@ mod tests {
         let failure = create.check_query("token=secret").unwrap_err();
         assert!(!failure.detail.contains("secret"));
         assert!(failure.detail.ends_with("takes none."));
+    }
+
+    #[test]
+    fn a_bad_value_is_told_what_is_allowed() {
+        let operation = Operation {
+            parameters: vec![
+                parameter("choice_id", Place::Path),
+                parameter("limit", Place::Query),
+                parameter("question_id", Place::Path),
+            ],
+            ..Operation::new(Method::GET, "/api/v1/q/{question_id}/x/{choice_id}")
+        };
+        let detail = |name| operation.bad_parameter(name).map(|failure| failure.detail);
+        assert_eq!(
+            detail("limit").unwrap(),
+            "The query parameter `limit` must be a good limit."
+        );
+        let question = "The path parameter `question_id` must be a good question_id.";
+        assert_eq!(detail("param0").unwrap(), question);
+        assert!(detail("param1").unwrap().contains("`choice_id`"));
+        assert_eq!(detail("param2"), None);
+        assert_eq!(detail("nothing"), None);
     }
 }

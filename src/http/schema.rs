@@ -43,9 +43,8 @@ impl ParseFromJSON for Time {
 
 impl ParseFromParameter for Time {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        value
-            .parse()
-            .map_err(|_| ParseError::custom("expected an RFC 3339 time"))
+        let time: Result<Time, _> = value.parse();
+        time.map_err(|error| ParseError::custom(format!("expected {error}")))
     }
 }
 

@@ -119,11 +119,16 @@ impl House {
             tasks: tasks.clone(),
             admission: admission.clone(),
             rates: None,
-            cors: Cors::new(&config::Cors {
-                origins: plan.origins.try_into().unwrap(),
-                credentials: false,
-                max_age: Duration::from_secs(600),
-            }),
+            cors: Cors::new(
+                &config::Cors {
+                    origins: plan.origins.try_into().unwrap(),
+                    auth: false,
+                    headers: Vec::new(),
+                    credentials: false,
+                    max_age: Duration::from_secs(600),
+                },
+                None,
+            ),
             requests: metrics::Requests::new(),
             max_body: plan.http.max_body,
             body_timeout: plan.http.body_timeout,
@@ -188,7 +193,11 @@ fn routes() -> Routes {
         ..Operation::new(method, path)
     };
     let things = Operation {
-        query: vec!["limit".into()],
+        parameters: vec![routes::Parameter {
+            name: "limit".into(),
+            place: routes::Place::Query,
+            allowed: "must be an integer".into(),
+        }],
         ..json(Method::GET, "/api/v1/things")
     };
     let own = [

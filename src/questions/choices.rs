@@ -7,9 +7,10 @@ use sea_orm::{IntoActiveModel as _, QueryOrder as _};
 
 use super::{MAX_CHOICES, MIN_CHOICES, choice, has_ballots, save, slot, without_ballots};
 use crate::clock::Clock;
-use crate::db::{Db, Transaction, is_unique_violation};
+use crate::db::{Db, Transaction};
 use crate::failure::{Failure, FieldError};
 use crate::http::conditional::IfMatch;
+use crate::text;
 use crate::users::Caller;
 
 /// What to change of a choice; `None` leaves as it is.
@@ -51,6 +52,7 @@ pub async fn add(
             ));
         }
         let at = place(position, choices.len())?.unwrap_or(choices.len());
+        differs(choice_text, &choices)?;
         let choice_text = choice_text.clone();
         let new = choice::Model {
             id,
@@ -59,10 +61,9 @@ pub async fn add(
             position: -1,
         };
         let row = new.clone().into_active_model();
-        let inserted = choice::Entity::insert(row)
+        choice::Entity::insert(row)
             .exec_without_returning(&transaction)
-            .await;
-        inserted.map_err(taken)?;
+            .await?;
         choices.insert(at, new);
         renumber(&transaction, choices).await?;
         save(&transaction, parent, clock.now()).await
@@ -96,12 +97,11 @@ pub async fn update(
             if slot::has_ballots(&transaction, question).await? {
                 return Err(has_ballots());
             }
+            let others = choices.iter().filter(|choice| choice.id != id);
+            differs(text, others)?;
             choices[from].choice_text.clone_from(text);
             let row = choices[from].clone().into_active_model().reset_all();
-            choice::Entity::update(row)
-                .exec(&transaction)
-                .await
-                .map_err(taken)?;
+            choice::Entity::update(row).exec(&transaction).await?;
         } else if from == to {
             return Ok(());
         }
@@ -144,12 +144,13 @@ pub async fn remove(
     .await
 }
 
-/// The texts that stand twice among the choices of a new question.
+/// The texts that look like an earlier one among the choices of a new question.
 pub(super) fn repeated(texts: &[String]) -> Vec<FieldError> {
     let mut first = HashMap::new();
     let mut errors = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        if let Some(earlier) = first.insert(text, index) {
+        let earlier = *first.entry(text::appearance(text)).or_insert(index);
+        if earlier != index {
             let message =
                 format!("must differ from the other choices; number {earlier} is the same");
             errors.push(FieldError::new(
@@ -157,10 +158,24 @@ pub(super) fn repeated(texts: &[String]) -> Vec<FieldError> {
                 "unique",
                 message,
             ));
-            first.insert(text, earlier);
         }
     }
     errors
+}
+
+/// Refuses a text that looks like one of the others. The question is locked, so that no other
+/// comes in meanwhile; that none is equal byte by byte the database ensures, too.
+fn differs<'a>(
+    text: &str,
+    others: impl IntoIterator<Item = &'a choice::Model>,
+) -> Result<(), Failure> {
+    let text = text::appearance(text);
+    let mut others = others.into_iter();
+    if others.any(|other| text::appearance(&other.choice_text) == text) {
+        let message = "must differ from the question's other choices";
+        return Err(invalid("/choice_text", "unique", message.into()));
+    }
+    Ok(())
 }
 
 fn index_of(choices: &[choice::Model], id: Uuid) -> Result<usize, Failure> {
@@ -197,18 +212,6 @@ async fn renumber(transaction: &Transaction, choices: Vec<choice::Model>) -> Res
         }
     }
     Ok(())
-}
-
-fn taken(error: DbErr) -> Failure {
-    if is_unique_violation(&error) {
-        invalid(
-            "/choice_text",
-            "unique",
-            "must differ from the question's other choices".into(),
-        )
-    } else {
-        error.into()
-    }
 }
 
 fn invalid(pointer: &str, code: &'static str, message: String) -> Failure {

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::entity::Model;
-use super::{Profile, Standing, phone};
+use super::policy::{self, Owner};
+use super::{Profile, Standing, email, phone};
 use crate::app::{PREFIX, Tag};
 use crate::auth::account::Registration;
 use crate::auth::guard::{Admin, MaybeSignedIn, network};
@@ -71,12 +72,23 @@ impl UsersApi {
         request: &Request,
         body: Unchecked<NewUser>,
     ) -> Result<Created<Account>, Refused<CreateUser>> {
-        let new = body.check(|new| self.phone_mistake(new.phone.as_ref()))?;
         let region = self.authority.region();
+        let e164 = |new: &NewUser| phone::normalise(new.phone.as_deref()?, region);
+        let new = body.check(|new| {
+            let phone = e164(new).unwrap_or_default();
+            let owner = Owner {
+                name: &new.name,
+                email: &new.email,
+                phone: &phone,
+            };
+            let mut mistakes = self.phone_mistake(new.phone.as_ref());
+            mistakes.extend(policy::mistake("/password", &new.password, owner));
+            mistakes
+        })?;
         let new = Registration {
+            phone: e164(&new),
             name: new.name,
             email: new.email,
-            phone: new.phone.and_then(|phone| phone::normalise(&phone, region)),
             password: new.password,
         };
         let account = self.authority.register(new, network(request)).await?;
@@ -158,12 +170,18 @@ impl UsersApi {
         &self,
         request: &Request,
         signed_in: SignedIn,
-        body: Body<PasswordChange>,
+        body: Unchecked<PasswordChange>,
     ) -> Result<Done, Refused<ChangePassword>> {
-        let Body(PasswordChange {
+        let account = super::get(self.authority.db().read(), signed_in.caller.id).await;
+        let account = account.map_err(gone)?;
+        let PasswordChange {
             current_password,
             new_password,
-        }) = body;
+        } = body.check(|change| {
+            let owner = Owner::of(&account);
+            let mistake = policy::mistake("/new_password", &change.new_password, owner);
+            mistake.into_iter().collect()
+        })?;
         let network = network(request);
         let changed =
             self.authority
@@ -284,16 +302,18 @@ struct NewUser {
     #[serde(deserialize_with = "text::normalised")]
     #[validate(length(min = 1, max = 40), custom(function = text::line))]
     name: String,
-    /// To sign in with. Unique, whatever its case.
+    /// To sign in with. Unique, whatever its case, and whether an internationalised domain is
+    /// written in its own script or as `xn--…`; shown with the former.
     #[oai(validator(max_length = 254, pattern = r"^[^@\s]+@[^@\s]+$"))]
-    #[serde(deserialize_with = "text::normalised")]
-    #[validate(length(max = 254), custom(function = super::email::plausible))]
+    #[serde(deserialize_with = "email::normalised")]
+    #[validate(length(max = 254), custom(function = email::plausible))]
     email: String,
     /// To sign in with: in E.164 form, or as it is dialled in the server's default region. Unique.
     #[oai(validator(max_length = 32))]
     #[serde(default, deserialize_with = "text::normalised_if_present")]
     phone: Option<String>,
-    /// Taken as it is, character by character.
+    /// Taken as it is, character by character. Not one of the most common ones, and at least 8
+    /// characters beside the account's name, email address and phone number.
     #[oai(validator(min_length = 8, max_length = 128))]
     #[validate(length(min = 8, max = 128))]
     password: String,
@@ -320,10 +340,10 @@ struct AccountPatch {
     #[serde(default, deserialize_with = "text::normalised_if_present")]
     #[validate(length(min = 1, max = 40), custom(function = text::line))]
     name: Option<String>,
-    /// To sign in with. Unique, whatever its case.
+    /// To sign in with, as when registering.
     #[oai(validator(max_length = 254, pattern = r"^[^@\s]+@[^@\s]+$"))]
-    #[serde(default, deserialize_with = "text::normalised_if_present")]
-    #[validate(length(max = 254), custom(function = super::email::plausible))]
+    #[serde(default, deserialize_with = "email::normalised_if_present")]
+    #[validate(length(max = 254), custom(function = email::plausible))]
     email: Option<String>,
     /// To sign in with, as when registering; null removes it.
     #[oai(validator(max_length = 32))]
@@ -350,7 +370,7 @@ struct PasswordChange {
     #[oai(validator(max_length = 128))]
     #[validate(length(max = 128))]
     current_password: String,
-    /// The one that it is to have; taken as it is, character by character.
+    /// The one that it is to have, as when registering.
     #[oai(validator(min_length = 8, max_length = 128))]
     #[validate(length(min = 8, max = 128))]
     new_password: String,

@@ -14,7 +14,8 @@ pub struct Model {
     /// Absent, as are email, phone and password, once the account is deleted.
     pub name: Option<String>,
     pub email: Option<String>,
-    /// The email address as it is compared: case-folded.
+    /// The email address as it is compared: its [key](super::email::key). Absent, too, where an
+    /// older account has the same address in another form.
     #[sea_orm(unique)]
     pub email_key: Option<String>,
     /// In E.164 form.

@@ -8,6 +8,7 @@ pub mod email;
 pub mod entity;
 pub mod password;
 pub mod phone;
+pub mod policy;
 
 use phonenumber::country;
 use sea_orm::sea_query::{Condition, ExprTrait as _};
@@ -45,7 +46,8 @@ impl Caller {
     }
 }
 
-/// What an account begins with. Text is normalised, the phone number is in E.164.
+/// What an account begins with. Text is normalised, the email address as it is
+/// [shown](email::shown), the phone number in E.164.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
     pub name: String,
@@ -55,7 +57,8 @@ pub struct NewAccount {
     pub role: Role,
 }
 
-/// A change of one's own account. Text is normalised, the phone number is in E.164.
+/// A change of one's own account. Text is normalised, the email address as it is
+/// [shown](email::shown), the phone number in E.164.
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
     pub name: Option<String>,
@@ -79,7 +82,7 @@ pub async fn register(
     let account = ActiveModel {
         id: Set(now.new_id()),
         name: Set(Some(new.name)),
-        email_key: Set(Some(text::fold(&new.email))),
+        email_key: Set(Some(email::key(&new.email))),
         email: Set(Some(new.email)),
         phone: Set(new.phone),
         password_hash: Set(Some(new.password_hash)),
@@ -109,7 +112,7 @@ pub async fn by_login(
         return Ok(None);
     }
     let is_it = if login.contains('@') {
-        Column::EmailKey.eq(text::fold(login))
+        Column::EmailKey.eq(email::key(login))
     } else {
         let Some(phone) = phone::normalise(&text::normalise(login), region) else {
             return Ok(None);
@@ -160,7 +163,7 @@ pub async fn update(
     let mut changed = account.clone();
     changed.name = change.name.or(changed.name);
     if let Some(email) = change.email {
-        changed.email_key = Some(text::fold(&email));
+        changed.email_key = Some(email::key(&email));
         changed.email = Some(email);
     }
     change.phone.apply(&mut changed.phone);

@@ -28,6 +28,12 @@ pub fn normalise(text: &str, region: country::Id) -> Option<String> {
     plain.then(|| number.format().mode(Mode::E164).to_string())
 }
 
+/// The digits of a number in E.164 form without the country's.
+pub fn national(e164: &str) -> Option<String> {
+    let number = phonenumber::parse(None, e164).ok()?;
+    Some(number.national().value().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +56,13 @@ mod tests {
             normalise("030 901820", country::DE).as_deref(),
             Some("+4930901820")
         );
+    }
+
+    #[test]
+    fn the_country_is_taken_off() {
+        assert_eq!(national("+8616666666661").as_deref(), Some("16666666661"));
+        assert_eq!(national("16666666661"), None);
+        assert_eq!(national(""), None);
     }
 
     #[test]

@@ -260,14 +260,18 @@ REFUSALS = {
 
 # Codes of fields in `invalid_fields`, and why a value that fits its schema may get them.
 FIELDS = {
+    "common_password": "no schema lists them all",
+    "contains_account": "it depends on other fields",
     "choice": "the id is none of this question's choices",
     "control_character": "text has no control characters; patterns for that are not portable",
     "email": "an address needs more than the pattern says",
+    "invisible": "text has a character that can be seen; patterns for that are not portable",
     "length": "counted after white space around it is gone",
+    "open_direction": "a change of the writing direction ends; no pattern can count that",
     "order": "it closes before it opens",
     "past": "the time is over",
     "phone": "no pattern knows the world's numbering plans",
-    "range": "there are fewer choices than that",
+    "range": "there are fewer choices than that, or the year is 0",
     "rule": "it depends on another field",
     "unique": "another choice has the same text",
     "wrong": "the password is not the account's",

@@ -1,10 +1,17 @@
 //! Accounts: registering, one's own account, what others and admins see of it, and its end.
 
+use polls::clock::Time;
+use polls::db::Db;
+use polls::users::entity;
 use reqwest::Method;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _,
+};
 use serde_json::{Value, json};
 
 use crate::support::app::send;
-use crate::support::{PASSWORD, TestApp};
+use crate::support::{PASSWORD, TestApp, engine};
 
 fn luxi() -> Value {
     json!({"name": "露西", "email": "luxi@qq.com", "phone": "16666666661", "password": PASSWORD})
@@ -408,4 +415,228 @@ async fn admins_change_roles_and_standing_and_nothing_else() {
         .patch(nobody, json!({"disabled": true}))
         .await
         .problem("not_found");
+}
+
+#[tokio::test]
+async fn a_password_that_others_would_try_first_is_refused() {
+    let (app, user) = TestApp::with_user("Lovelace").await;
+    for (password, code) in [
+        ("Password1", "common_password"),
+        ("12345678", "common_password"),
+        ("Lovelace1", "contains_account"),
+        ("countess@qq.com", "contains_account"),
+        ("countess", "contains_account"),
+        ("16666666661", "contains_account"),
+        ("         ", "invisible"),
+        ("\u{200b}\u{2800}\u{3164}      ", "invisible"),
+    ] {
+        let body = luxi_but(json!({
+            "name": "Ada Lovelace", "email": "countess@qq.com", "password": password,
+        }));
+        let refused = app.post("/users", body).await;
+        let refused = refused.fields(&[("/password", code)]).expect(422);
+        let text = String::from_utf8_lossy(&refused.bytes);
+        assert!(
+            !text.contains(password.trim()) || password.trim().is_empty(),
+            "{text}"
+        );
+    }
+    // All mistakes at once.
+    let body = json!({"name": "\u{200b}", "email": "x", "password": "password"});
+    app.post("/users", body).await.fields(&[
+        ("/name", "invisible"),
+        ("/email", "email"),
+        ("/password", "common_password"),
+    ]);
+
+    let change = |new: &str| json!({"current_password": PASSWORD, "new_password": new});
+    for (password, code) in [
+        ("iloveyou", "common_password"),
+        ("lovelace-1", "contains_account"),
+        (&user.email, "contains_account"),
+        ("          ", "invisible"),
+    ] {
+        user.put("/users/me/password", change(password))
+            .await
+            .fields(&[("/new_password", code)]);
+    }
+    user.put("/users/me/password", change("an engine of numbers"))
+        .await
+        .expect(204);
+}
+
+#[tokio::test]
+async fn names_show_something_and_end_their_writing_direction() {
+    let (app, user) = TestApp::with_user("nancy").await;
+    for (name, code) in [
+        ("\u{2800}", "invisible"),
+        ("\u{3164}\u{200b}", "invisible"),
+        ("a\u{202e}b", "open_direction"),
+        ("a\u{2028}b", "control_character"),
+    ] {
+        app.post("/users", luxi_but(json!({"name": name})))
+            .await
+            .fields(&[("/name", code)]);
+        user.patch("/users/me", json!({"name": name}))
+            .await
+            .fields(&[("/name", code)]);
+    }
+    let isolated = "a \u{2067}b\u{2069}";
+    let changed = user.patch("/users/me", json!({"name": isolated})).await;
+    assert_eq!(changed.expect(200).json["name"], isolated);
+}
+
+#[tokio::test]
+async fn an_internationalised_address_is_one_however_it_is_written() {
+    let app = TestApp::start().await;
+    // As browsers send what is typed into a field for addresses.
+    let body = luxi_but(json!({"email": "Info@xn--dmin-moa0i.com"}));
+    let account = app.post("/users", body).await.expect(201);
+    assert_eq!(account.json["email"], "Info@dömäin.com");
+    let mut taken = json!({"name": "n", "email": "info@DÖMÄIN.com", "password": PASSWORD});
+    app.post("/users", taken.clone())
+        .await
+        .problem("account_taken");
+    for login in [
+        "info@dömäin.com",
+        "INFO@DO\u{308}MÄIN.COM",
+        "info@xn--dmin-moa0i.com",
+    ] {
+        app.token(login, PASSWORD).await.expect(200);
+    }
+
+    taken["email"] = json!("other@example.org");
+    app.post("/users", taken).await.expect(201);
+    let tokens = app.token("other@example.org", PASSWORD).await.expect(200);
+    let patch = |email: &str| {
+        let request = app.request(Method::PATCH, "/users/me");
+        let request = request.bearer_auth(tokens.text("access_token"));
+        send(request.json(&json!({"email": email})))
+    };
+    patch("info@dömäin.com").await.problem("account_taken");
+    patch("info@xn--dmin-moa0i.com")
+        .await
+        .problem("account_taken");
+    let changed = patch("other@xn--dmin-moa0i.com").await.expect(200);
+    assert_eq!(changed.json["email"], "other@dömäin.com");
+    // A page that sends back what it was shown changes nothing.
+    let same = patch("other@xn--dmin-moa0i.com").await.expect(200);
+    assert_eq!(same.header("etag"), changed.header("etag"));
+    app.token("other@dömäin.com", PASSWORD).await.expect(200);
+    for bad in ["a@xn--a", "a@-b.org", "a@b\u{fffd}.org"] {
+        patch(bad).await.fields(&[("/email", "email")]);
+    }
+}
+
+/// An account as the version before migration `m0015_email_keys` has stored it, that many
+/// microseconds after 1970. Deleted where it has no address.
+fn stored(created_at: i64, email: Option<&str>) -> entity::ActiveModel {
+    let email = email.map(str::to_owned);
+    let account = entity::Model {
+        id: Time(created_at).new_id(),
+        name: Some("n".to_owned()),
+        email_key: email.as_deref().map(polls::text::fold),
+        email,
+        phone: None,
+        password_hash: None,
+        role: polls::users::Role::User,
+        disabled_at: None,
+        deleted_at: None,
+        revision: 1,
+        created_at: Time(created_at),
+        updated_at: Time(created_at),
+    };
+    account.into_active_model()
+}
+
+/// The keys of all accounts but the many in between, the oldest first.
+async fn keys(db: &Db) -> Vec<Option<String>> {
+    let accounts = entity::Entity::find()
+        .order_by_asc(entity::Column::CreatedAt)
+        .all(db.read())
+        .await
+        .expect("the accounts");
+    let own = accounts.into_iter().filter(|account| {
+        !account
+            .email
+            .as_ref()
+            .is_some_and(|it| it.starts_with("many"))
+    });
+    own.map(|account| account.email_key).collect()
+}
+
+#[tokio::test]
+async fn addresses_that_are_stored_get_their_keys_and_the_older_account_keeps_its_own() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let db = engine::connect(&engine::database_url(folder.path())).await;
+    db.migrate_up(None).await.expect("the schema");
+    let status = db.migration_status().await.expect("the steps");
+    let from = status.iter().position(|it| it.name == "m0015_email_keys");
+    let steps = status.len() - from.expect("the migration");
+    let steps = Some(u32::try_from(steps).expect("a few"));
+    db.migrate_down(steps).await.expect("the version before");
+
+    let first = [
+        (1, Some("info@dömäin.com")),
+        (2, Some("bob@xn--dmin-moa0i.com")),
+        (3, Some("Ada@XN--DMIN-MOA0I.com")),
+        (4, Some("Luxi@QQ.com")),
+        (5, Some("a@straße.de")),
+        (6, None),
+        (7, Some("odd@-a.com")),
+    ];
+    let last = [
+        (5000, Some("info@xn--dmin-moa0i.com")),
+        (5001, Some("bob@dömäin.com")),
+    ];
+    // More than are read at once.
+    let many: Vec<String> = (0..1100).map(|at| format!("many{at}@qq.com")).collect();
+    let many = (100..).zip(many.iter().map(|email| Some(email.as_str())));
+    let rows: Vec<_> = first.into_iter().chain(many).chain(last).collect();
+    for rows in rows.chunks(500) {
+        db.write(|transaction| async move {
+            let rows = rows.iter().map(|(at, email)| stored(*at, *email));
+            entity::Entity::insert_many(rows)
+                .exec_without_returning(&transaction)
+                .await?;
+            Ok(())
+        })
+        .await
+        .expect("the accounts are stored");
+    }
+    let before = keys(&db).await;
+    let expected = [
+        Some("info@dömäin.com"),
+        Some("bob@dömäin.com"),
+        Some("ada@dömäin.com"),
+        Some("luxi@qq.com"),
+        Some("a@straße.de"),
+        None,
+        Some("odd@-a.com"),
+        None,
+        None,
+    ];
+    db.migrate_up(None).await.expect("this version");
+    let keyed = keys(&db).await;
+    assert_eq!(
+        keyed.iter().map(Option::as_deref).collect::<Vec<_>>(),
+        expected
+    );
+    db.migrate_down(steps).await.expect("the version before");
+    assert_eq!(keys(&db).await, before);
+
+    // Interrupted when the newer account had given its key away, and the older one not got it.
+    db.write(|transaction| async move {
+        entity::Entity::update_many()
+            .col_expr(entity::Column::EmailKey, Expr::value(None::<String>))
+            .filter(entity::Column::CreatedAt.eq(Time(5001)))
+            .exec(&transaction)
+            .await?;
+        Ok(())
+    })
+    .await
+    .expect("the key is taken away");
+    db.migrate_up(None).await.expect("this version");
+    assert_eq!(keys(&db).await, keyed);
+    db.close().await;
 }

@@ -427,3 +427,80 @@ async fn every_limit_of_a_query_holds_on_both_sides() {
         expected
     );
 }
+
+#[tokio::test]
+async fn a_parameter_that_is_not_acceptable_is_told_what_is() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let question = user.ask(&["a", "b"], json!({})).await;
+    let uuid = "must be a UUID such as 01963b1c-7a20-7d4e-9c1f-5a6b7c8d9e0f.";
+    let limit = "The query parameter `limit` must be an integer from 1 to 100.";
+    let list = |parameter: &str| format!("/questions?{parameter}");
+    for (path, detail) in [
+        (list("limit=0"), limit.to_owned()),
+        (list("limit=101"), limit.to_owned()),
+        (list("limit=ten"), limit.to_owned()),
+        (list("limit="), limit.to_owned()),
+        (list("limit=-1"), limit.to_owned()),
+        (list("limit=99999999999"), limit.to_owned()),
+        (
+            list("status=done"),
+            "The query parameter `status` must be `scheduled`, `open` or `closed`.".to_owned(),
+        ),
+        (
+            list("sort=name"),
+            "The query parameter `sort` must be `-created_at`, `created_at` or `closes_at`."
+                .to_owned(),
+        ),
+        (
+            list("deleted=yes"),
+            "The query parameter `deleted` must be `true` or `false`.".to_owned(),
+        ),
+        (
+            list("q="),
+            "The query parameter `q` must have 1 to 100 characters.".to_owned(),
+        ),
+        (
+            list("author=lucy"),
+            format!("The query parameter `author` {uuid}"),
+        ),
+        (
+            "/questions/7".to_owned(),
+            format!("The path parameter `question_id` {uuid}"),
+        ),
+        (
+            question.under("choices/7"),
+            format!("The path parameter `choice_id` {uuid}"),
+        ),
+        (
+            "/users/lucy".to_owned(),
+            format!("The path parameter `user_id` {uuid}"),
+        ),
+    ] {
+        let refused = app
+            .get(&path)
+            .await
+            .problem("malformed_request")
+            .expect(400);
+        assert_eq!(refused.text("detail"), detail, "{path}");
+    }
+    let capitals = format!("/questions/{}", question.id.to_uppercase());
+    let shown = app.get(&capitals).await.expect(200);
+    assert_eq!(shown.text("id"), question.id);
+}
+
+#[test]
+fn every_parameter_of_the_document_is_told_in_words() {
+    let document = polls::app::document();
+    let operations = polls::http::spec::operations(&document);
+    let all: Vec<_> = operations.iter().flat_map(|it| &it.parameters).collect();
+    assert!(all.len() > 20, "{}", all.len());
+    for parameter in all {
+        let free = ["cursor", "If-Match", "If-None-Match", "Last-Event-ID"];
+        let is_free = free.contains(&parameter.name.as_str());
+        assert_eq!(
+            parameter.allowed == "must be text",
+            is_free,
+            "{parameter:?}"
+        );
+    }
+}

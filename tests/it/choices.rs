@@ -230,3 +230,46 @@ async fn only_the_author_and_admins_change_choices() {
         .expect(200);
     admin.delete(&path(&question, 0)).await.expect(204);
 }
+
+#[tokio::test]
+async fn choices_that_look_alike_are_one() {
+    let (_app, author) = TestApp::with_user("lucy").await;
+    let family = "👨\u{200d}👩\u{200d}👧";
+    let question = author.ask(&["Yes", family, "👨👩👧"], json!({})).await;
+    // What was sent is shown.
+    let kept = "❤\u{fe0f} می\u{200c}خواهم";
+    let choices = question.under("choices");
+    let add = |text: &str| author.post(&choices, json!({"choice_text": text}));
+    let added = add(kept).await.expect(201);
+    assert_eq!(added.json["choice_text"], kept);
+    for (text, code) in [
+        ("Yes\u{200b}", "unique"),
+        ("Y\u{ad}es", "unique"),
+        ("❤ میخواهم", "unique"),
+        ("\u{200b}", "invisible"),
+        ("\u{2800}", "invisible"),
+        ("\u{202e}Yes", "open_direction"),
+    ] {
+        add(text).await.fields(&[("/choice_text", code)]);
+        author
+            .patch(&path(&question, 1), json!({"choice_text": text}))
+            .await
+            .fields(&[("/choice_text", code)]);
+    }
+    // A choice may come to look as it did.
+    author
+        .patch(&path(&question, 0), json!({"choice_text": "Yes\u{200b}"}))
+        .await
+        .expect(200);
+
+    let body = json!({"question_text": "\u{3164}", "description": "a\u{2067}\nb", "choices": [
+        {"choice_text": "Yes"}, {"choice_text": "No"}, {"choice_text": "Yes\u{2060}"},
+        {"choice_text": "\u{115f}"},
+    ]});
+    author.post("/questions", body).await.fields(&[
+        ("/question_text", "invisible"),
+        ("/description", "open_direction"),
+        ("/choices/2/choice_text", "unique"),
+        ("/choices/3/choice_text", "invisible"),
+    ]);
+}

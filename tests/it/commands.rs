@@ -185,6 +185,35 @@ async fn an_operator_manages_accounts() {
         taken.contains("email") || taken.contains("taken") || taken.contains("account"),
         "{taken}"
     );
+    for (password, words) in [
+        ("password1", "must not be one of the most common passwords"),
+        (
+            "adalovelace",
+            "beside the account's name, email address and phone number",
+        ),
+        (
+            "ada@example.org",
+            "beside the account's name, email address and phone number",
+        ),
+        ("          ", "must have a character that can be seen"),
+    ] {
+        let name = ["create", "--name", "Lovelace", "--email", ada];
+        let refused = user(&name, password).fails(1);
+        assert!(refused.contains("password: "), "{refused}");
+        assert!(refused.contains(words), "{refused}");
+    }
+    let turned = [
+        "create",
+        "--name",
+        "a\u{202e}b",
+        "--email",
+        "eve@example.org",
+    ];
+    let refused = user(&turned, "another password").fails(1);
+    assert!(
+        refused.contains("name: must end each change of the writing direction"),
+        "{refused}"
+    );
     let mistakes = user(&["create", "--name", "", "--email", "x"], "short").fails(1);
     for field in ["name: ", "email: ", "password: "] {
         assert!(mistakes.contains(field), "{mistakes}");
@@ -196,6 +225,14 @@ async fn an_operator_manages_accounts() {
     .fails(1);
     assert!(none.contains("no password"), "{none}");
 
+    for (password, words) in [
+        ("qwertyuiop", "must not be one of the most common passwords"),
+        (phone, "beside the account's name"),
+        ("short", "must have 8 to 128 characters"),
+    ] {
+        let refused = user(&["passwd", ada], password).fails(1);
+        assert!(refused.contains(words), "{refused}");
+    }
     // A new password ends what was signed in with the old one; running servers hear of it.
     user(&["passwd", phone], "second password\n").done();
     sign_in(&server, ada, " first password ").await.expect(400);

@@ -1,7 +1,12 @@
 //! What holds for every route: methods, origins, media types, sizes and names.
 
+use std::time::Duration;
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::support::app::send;
 use crate::support::{Answer, TestApp, User};
@@ -293,6 +298,7 @@ async fn bodies_are_json_in_utf8() {
     for fine in [
         "application/json",
         "application/json; charset=UTF-8",
+        r#"application/json; charset="utf-8""#,
         "Application/JSON",
     ] {
         send(ask().header("content-type", fine)).await.expect(201);
@@ -430,6 +436,178 @@ async fn reads_are_private_and_nothing_is_sniffed() {
         if answer.status == 200 {
             assert_eq!(answer.header("cache-control"), "private, no-cache");
             assert!(answer.header("vary").contains("Authorization"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_patch_may_be_a_merge_patch() {
+    let (_app, user) = TestApp::with_user("lucy").await;
+    let question = user.ask(&["a", "b"], json!({})).await;
+    let with = |method: Method, path: &str, content_type: &str, body: &str| {
+        let request = user.request(method, path);
+        send(
+            request
+                .header("content-type", content_type)
+                .body(body.to_owned()),
+        )
+    };
+    let choice = question.under(&format!("choices/{}", question.choices[0]));
+    for (path, body) in [
+        ("/users/me", r#"{"name": "Lucia"}"#),
+        (question.path.as_str(), r#"{"description": null}"#),
+        (choice.as_str(), r#"{"position": 1}"#),
+    ] {
+        for fine in [
+            "application/merge-patch+json",
+            r#"application/merge-patch+json; charset="utf-8""#,
+            "application/json",
+        ] {
+            with(Method::PATCH, path, fine, body).await.expect(200);
+        }
+        with(Method::PATCH, path, "application/json-patch+json", body)
+            .await
+            .problem("unsupported_media_type");
+    }
+    let body = r#"{"question_text":"?","choices":[{"choice_text":"a"},{"choice_text":"b"}]}"#;
+    let merge = "application/merge-patch+json";
+    with(Method::POST, "/questions", merge, body)
+        .await
+        .problem("unsupported_media_type");
+    let vote = json!({"choice_ids": [question.choices[0]]}).to_string();
+    with(Method::PUT, &question.under("ballot"), merge, &vote)
+        .await
+        .problem("unsupported_media_type");
+}
+
+#[tokio::test]
+async fn an_empty_body_is_none_whatever_its_content_type() {
+    let (_app, user) = TestApp::with_user("lucy").await;
+    let question = user.ask(&["a", "b"], json!({})).await;
+    let reopen = || user.request(Method::POST, &question.under("reopen"));
+    send(reopen()).await.expect(200);
+    for content_type in ["application/json", "application/json; charset=utf-8"] {
+        let empty = reopen().header("content-type", content_type);
+        send(empty.body("")).await.expect(200);
+    }
+    send(reopen().body("{}"))
+        .await
+        .problem("unsupported_media_type");
+    send(reopen().header("content-type", "text/plain").body("{}"))
+        .await
+        .problem("unsupported_media_type");
+    let spaces = reopen().header("content-type", "application/json");
+    send(spaces.body(" ")).await.problem("malformed_request");
+}
+
+#[tokio::test]
+async fn a_preflight_allows_the_headers_that_are_configured() {
+    let allowed = async |app: &TestApp| {
+        let preflight = app
+            .request(Method::OPTIONS, "/questions")
+            .header("origin", "https://elsewhere.example")
+            .header("access-control-request-method", "GET")
+            .header("access-control-request-headers", "traceparent");
+        let answer = send(preflight).await.expect(204);
+        let headers = answer.header("access-control-allow-headers").to_lowercase();
+        headers.split(", ").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let built_in = [
+        "authorization",
+        "content-type",
+        "if-match",
+        "if-none-match",
+        "last-event-id",
+        "x-request-id",
+    ];
+    let by_default = ["traceparent", "tracestate", "baggage", "x-requested-with"];
+    let all = built_in.iter().chain(&by_default).copied();
+    let app = TestApp::start().await;
+    assert_eq!(allowed(&app).await, all.collect::<Vec<_>>());
+    let app = TestApp::with(&[("cors.headers", "X-Of-Ours")]).await;
+    let own = built_in.iter().copied().chain(["x-of-ours"]);
+    assert_eq!(allowed(&app).await, own.collect::<Vec<_>>());
+}
+
+/// Which of some calls a page of `origin` may read.
+async fn readable(app: &TestApp, origin: &str) -> Vec<&'static str> {
+    let mut readable = Vec::new();
+    for (method, path) in [
+        (Method::GET, "/questions"),
+        (Method::POST, "/auth/token"),
+        (Method::OPTIONS, "/auth/token"),
+        (Method::GET, "/auth/sessions"),
+    ] {
+        let request = app.request(method, path).header("origin", origin);
+        let answer = send(request.header("access-control-request-method", "POST")).await;
+        if !answer.header("access-control-allow-origin").is_empty() {
+            readable.push(path);
+        }
+    }
+    readable
+}
+
+#[tokio::test]
+async fn only_named_origins_may_sign_in_unless_any_may() {
+    let all = ["/questions", "/auth/token", "/auth/token", "/auth/sessions"];
+    let elsewhere = "https://elsewhere.example";
+    let app = TestApp::start().await;
+    assert_eq!(readable(&app, elsewhere).await, ["/questions"]);
+    // What is no call under /auth anybody may read, so that clients can find their way.
+    let metadata = "/.well-known/oauth-authorization-server";
+    let request = app
+        .outside(Method::GET, metadata)
+        .header("origin", elsewhere);
+    let answer = send(request).await.expect(200);
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+
+    let app = TestApp::with(&[("cors.auth", "true")]).await;
+    assert_eq!(readable(&app, elsewhere).await, all);
+    let app = TestApp::with(&[("cors.origins", elsewhere)]).await;
+    assert_eq!(readable(&app, elsewhere).await, all);
+    assert!(readable(&app, "https://evil.example").await.is_empty());
+}
+
+/// Sends a head as it is written here, and gives the status of the answer.
+async fn status_of(app: &TestApp, head: &str) -> String {
+    let socket = TcpStream::connect(app.socket_address()).await;
+    let mut socket = socket.expect("a connection");
+    let request = format!("{head}Connection: close\r\n\r\n");
+    let sent = socket.write_all(request.as_bytes()).await;
+    sent.expect("it is sent");
+    let mut answer = Vec::new();
+    let read = timeout(Duration::from_secs(30), socket.read_to_end(&mut answer)).await;
+    read.expect("the connection ends").expect("an answer");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
+    if status == "400" {
+        assert!(answer.contains("malformed_request"), "{answer}");
+        assert!(answer.contains("Host"), "{answer}");
+    }
+    status
+}
+
+#[tokio::test]
+async fn a_request_says_whom_it_is_for() {
+    let app = TestApp::start().await;
+    for path in ["/api/v1/questions", "/healthz", "/"] {
+        for (rest, status) in [
+            (" HTTP/1.1\r\nHost: polls.example\r\n", "200"),
+            (" HTTP/1.1\r\nHost: [::1]:8080\r\n", "200"),
+            (" HTTP/1.0\r\n", "200"),
+            (" HTTP/1.0\r\nHost: polls.example\r\n", "200"),
+            (" HTTP/1.1\r\n", "400"),
+            (" HTTP/1.1\r\nHost: a\r\nHost: a\r\n", "400"),
+            (" HTTP/1.1\r\nHost: a\r\nhost: b\r\n", "400"),
+            (" HTTP/1.0\r\nHost: a\r\nHost: b\r\n", "400"),
+            (" HTTP/1.1\r\nHost:\r\n", "400"),
+            (" HTTP/1.1\r\nHost: a b\r\n", "400"),
+            (" HTTP/1.1\r\nHost: a/b\r\n", "400"),
+            (" HTTP/1.1\r\nHost: me@a\r\n", "400"),
+            (" HTTP/1.1\r\nHost: a:b\r\n", "400"),
+        ] {
+            let head = format!("GET {path}{rest}");
+            assert_eq!(status_of(&app, &head).await, status, "{head}");
         }
     }
 }

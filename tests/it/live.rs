@@ -816,3 +816,23 @@ async fn a_stream_can_be_asked_about_without_opening_one() {
     let event: Event = open(&app, Way::Events, &question, None).await.event().await;
     assert_eq!(event.ballots(), 0);
 }
+
+#[tokio::test]
+async fn the_page_behind_a_proxy_opens_sockets() {
+    let settings = [
+        ("cors.origins", "https://a.example"),
+        ("server.public_url", "https://polls.example"),
+    ];
+    let app = TestApp::with(&settings).await;
+    let author = app.user("lucy").await;
+    let question = author.ask(&["a", "b"], json!({})).await;
+    // `Host` is what the proxy calls the server.
+    let own = [("origin", "https://polls.example")];
+    let opened = Socket::try_open(&app.address, &question, &own).await;
+    assert!(opened.is_ok());
+    for stranger in ["http://polls.example", "https://polls.example.evil"] {
+        let refused = Socket::try_open(&app.address, &question, &[("origin", stranger)]).await;
+        let refused = refused.map(drop).unwrap_err();
+        refused.expect(403).problem("forbidden");
+    }
+}

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use polls::clock::Time;
-use polls::questions::closing;
+use polls::questions::{closing, entity};
 use reqwest::Method;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::app::send;
 use crate::support::{Answer, Question, TestApp, User};
@@ -797,4 +800,87 @@ async fn a_late_close_does_not_move_the_end() {
         "{}",
         refused.json
     );
+}
+
+#[tokio::test]
+async fn times_are_those_of_rfc_3339_that_every_client_can_read() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let body = |field: &str, time: &str| {
+        let choices = json!([{"choice_text": "a"}, {"choice_text": "b"}]);
+        let mut body = json!({"question_text": "?", "choices": choices});
+        body[field] = json!(time);
+        body
+    };
+    let question = author.ask(&["a", "b"], json!({})).await;
+    for (time, code) in [
+        ("-000001-01-01T00:00:00Z", "type"),
+        ("0000-01-01T00:00:00Z", "range"),
+        ("2100-01-01T00:00:00+25:00", "type"),
+        ("21000101T000000Z", "type"),
+        ("2100-01-01T00:00:00+01:00[Europe/Berlin]", "type"),
+        ("2100-01-01 00:00:00Z", "type"),
+        ("+010000-01-01T00:00:00Z", "type"),
+        ("9999-12-31T23:59:59-01:00", "range"),
+    ] {
+        for field in ["opens_at", "closes_at"] {
+            let pointer = format!("/{field}");
+            let refused = author.post("/questions", body(field, time)).await;
+            let refused = refused.fields(&[(&pointer, code)]);
+            let message = refused.json["errors"][0]["message"].as_str().unwrap_or("");
+            let words = match code {
+                "type" => "must be an RFC 3339 time such as 2026-04-15T19:47:16Z",
+                _ => "must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999Z",
+            };
+            assert_eq!(message, words);
+            author
+                .patch(&question.path, json!({field: time}))
+                .await
+                .fields(&[(&pointer, code)]);
+        }
+        author
+            .post(&question.under("reopen"), json!({"closes_at": time}))
+            .await
+            .fields(&[("/closes_at", code)]);
+    }
+    for (sent, shown) in [
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+        ("2100-01-01t00:00:00.5+23:59", "2099-12-31T00:01:00.5Z"),
+    ] {
+        let made = author.post("/questions", body("closes_at", sent)).await;
+        let made = made.expect(201);
+        assert_eq!(made.json["closes_at"], shown);
+        let read = app.get(&format!("/questions/{}", made.text("id"))).await;
+        assert_eq!(read.expect(200).json["closes_at"], shown);
+    }
+    let opened = author.post("/questions", body("opens_at", "0001-01-01T00:00:00Z"));
+    opened.await.expect(201);
+}
+
+#[tokio::test]
+async fn times_that_were_stored_before_are_written_so_that_clients_can_read_them() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let question = author.ask(&["a", "b"], json!({})).await;
+    let id: Uuid = question.id.parse().expect("an id");
+    // The year -1, which the version before has taken, and one beyond RFC 3339.
+    app.db
+        .write(|transaction| async move {
+            entity::Entity::update_many()
+                .col_expr(
+                    entity::Column::OpensAt,
+                    Expr::value(-62_198_755_200_000_000_i64),
+                )
+                .col_expr(entity::Column::ClosesAt, Expr::value(i64::MAX))
+                .filter(entity::Column::Id.eq(id))
+                .exec(&transaction)
+                .await?;
+            Ok(())
+        })
+        .await
+        .expect("the times are stored");
+    let shown = app.get(&question.path).await.expect(200).json;
+    let list = app.get("/questions").await.expect(200).json;
+    for question in [&shown, &list["data"][0]] {
+        assert_eq!(question["opens_at"], "0001-01-01T00:00:00Z");
+        assert_eq!(question["closes_at"], "9999-12-31T23:59:59.999999Z");
+    }
 }

@@ -21,8 +21,9 @@ token, but a token that is not valid is refused everywhere, never ignored.
 
 # Requests
 Bodies are JSON in UTF-8, and nothing is coerced: `12345` is not a string. Fields and query \
-parameters that a call does not know are refused. Ids are UUIDs. Times are RFC 3339; any offset is \
-taken, and answers are in UTC. `PATCH` merges (RFC 7396): what is absent stays, and `null` clears. \
+parameters that a call does not know are refused. Ids are UUIDs. Times are RFC 3339, of the years 1 \
+to 9999; any offset is taken, and answers are in UTC. `PATCH` merges (RFC 7396): what is absent \
+stays, and `null` clears; its body may be called `application/merge-patch+json` as well. \
 In answers, what has no value is left out and never `null`.
 
 # Errors

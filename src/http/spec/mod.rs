@@ -7,6 +7,7 @@ mod about;
 mod calls;
 mod file;
 mod links;
+mod parameters;
 mod responses;
 mod schemas;
 mod site;
@@ -135,7 +136,7 @@ pub fn operations(document: &Value) -> Vec<Operation> {
                 let answers = operation["responses"].as_object();
                 operations.push(Operation {
                     checks_query: answers.is_some_and(calls::answers_400_itself),
-                    query: query(operation),
+                    parameters: parameters::of(document, operation),
                     produces: produces(operation),
                     takes_body: operation.get("requestBody").is_some(),
                     knows_account: operation["security"]
@@ -147,14 +148,6 @@ pub fn operations(document: &Value) -> Vec<Operation> {
         }
     }
     operations
-}
-
-fn query(operation: &Value) -> Vec<String> {
-    let parameters = operation["parameters"].as_array().into_iter().flatten();
-    parameters
-        .filter(|parameter| parameter["in"] == "query")
-        .filter_map(|parameter| parameter["name"].as_str().map(str::to_owned))
-        .collect()
 }
 
 fn produces(operation: &Value) -> Vec<String> {

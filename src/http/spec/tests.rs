@@ -178,7 +178,7 @@ fn the_table_of_routes_is_made_from_it() {
             (
                 row.method.as_str(),
                 row.path.as_str(),
-                row.query.len(),
+                row.parameters.len(),
                 row.produces.len(),
             )
         })
@@ -186,8 +186,8 @@ fn the_table_of_routes_is_made_from_it() {
     assert_eq!(
         rows,
         [
-            ("GET", "/api/v1/things/{id}", 1, 1),
-            ("PUT", "/api/v1/things/{id}", 0, 0),
+            ("GET", "/api/v1/things/{id}", 2, 1),
+            ("PUT", "/api/v1/things/{id}", 1, 0),
             ("POST", "/api/v1/token", 0, 1),
         ]
     );

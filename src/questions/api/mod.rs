@@ -143,8 +143,8 @@ impl QuestionsApi {
 
     /// Ask a question
     ///
-    /// With all its choices, whose texts must differ (after Unicode NFC and without white space
-    /// around them, case matters). Whoever asks is its author. The body may have up to 320 KiB.
+    /// With all its choices, whose texts must differ (after Unicode NFC, without white space around
+    /// them and without characters that are not shown; case matters). Whoever asks is its author. The body may have up to 320 KiB.
     #[oai(
         path = "/questions",
         method = "post",

@@ -388,7 +388,7 @@ const problems = {
   shutting_down: "服务器正在重启,请稍后再试。",
 };
 
-/** The same for single fields, by what the server says about them. */
+/** For single fields, by what the server says. */
 const rules = [
   [/^must have (\d+) to (\d+) char.*/, "长度须为 $1 至 $2 个字符"],
   [/^must have at most (\d+) char.*/, "最多 $1 个字符"],
@@ -396,14 +396,16 @@ const rules = [
   [/^must name (\d+) to (\d+) .*/, "请选择 $1 至 $2 项"],
   [/^must name (\d+) .*/, "请选择 $1 项"],
   [/^must be an email.*/, "请填写有效的邮箱地址"],
-  [/^must be a valid phone.*/, "请填写有效的手机号"],
+  [/^must be a valid.*/, "请填写有效的手机号"],
   [/^is not the password/, "密码不正确"],
+  [/^must not be.*/, "过于常见"],
+  [/.* beside.*/, "不能与个人信息相近"],
   [/^must not contain.*/, "不能包含换行或控制字符"],
-  [/^must differ from.*/, "与其他选项重复"],
+  [/^must differ.*/, "与其他选项重复"],
   [/^must be at most .*?(\d+)$/, "不能大于 $1"],
   [/^must be (\d+) to (\d+)/, "须为 $1 至 $2"],
-  [/^must lie in the future.*/, "须为将来的时间"],
-  [/^must be later than.*/, "须晚于开始时间"],
+  [/^must lie.*/, "须为将来的时间"],
+  [/^must be later.*/, "须晚于开始时间"],
 ];
 
 const languages = { en, zh };
@@ -418,7 +420,7 @@ function preferred() {
 
 export const current = () => language;
 
-/** The language that the page is not in. */
+/** The language to change to. */
 export const other = () => (language === "en" ? "zh" : "en");
 export const nameOf = (tag) => languages[tag].language;
 export const tagOf = (tag) => (tag === "zh" ? "zh-CN" : "en");
@@ -435,7 +437,7 @@ export function announce() {
   document.documentElement.lang = tagOf(language);
 }
 
-/** A text, with values put in place of `{names}`; `n` decides between one and more. */
+/** A text with values for its `{names}`; `n` decides between one and more. */
 export function t(key, values = {}) {
   let text = languages[language][key];
   if (typeof text === "object") {

@@ -172,11 +172,20 @@ fn is_of_type(value: &Value, kind: &Value) -> bool {
 fn has_format(text: &str, format: &Value) -> bool {
     match format.as_str() {
         Some("uuid") => text.parse::<uuid::Uuid>().is_ok(),
-        Some("date-time") => text.parse::<jiff::Timestamp>().is_ok(),
+        Some("date-time") => is_time(text),
         Some("uri-reference") => text.starts_with('/') || text.parse::<url::Url>().is_ok(),
         Some("password") => true,
         _ => panic!("the format {format} is not one that this document uses for strings"),
     }
+}
+
+/// Whether it is an RFC 3339 time in UTC of a year that every client knows.
+fn is_time(text: &str) -> bool {
+    let civil = text
+        .strip_suffix('Z')
+        .map(str::parse::<jiff::civil::DateTime>);
+    let of_form = text.len() >= 20 && text.as_bytes()[4] == b'-' && text.as_bytes()[10] == b'T';
+    of_form && matches!(civil, Some(Ok(time)) if time.year() > 0)
 }
 
 fn characters(value: &Value) -> Option<u64> {
