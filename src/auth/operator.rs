@@ -17,7 +17,7 @@ use crate::failure::{Code, Failure, FieldError};
 use crate::http::conditional::IfMatch;
 use crate::text;
 use crate::users::entity::{Column, Entity, Model as Account};
-use crate::users::{self, Role, Standing, email, password, phone};
+use crate::users::{self, Login, Role, Standing, email, password, phone};
 
 /// What the sessions of minted tokens say they are.
 const CLIENT: &str = "polls token";
@@ -123,7 +123,8 @@ impl Authority {
     }
 
     async fn named(&self, login: &str) -> Result<Account, Failure> {
-        let account = users::by_login(self.db.read(), login, self.settings.region).await?;
+        let login = Login::typed(login, self.settings.region);
+        let account = users::by_login(self.db.read(), &login).await?;
         account.ok_or_else(|| Failure::not_found("account"))
     }
 
