@@ -120,7 +120,8 @@ impl Revocations {
     /// Puts rows on the list, each in place of an earlier one of its session. What is returned
     /// must be noted once the transaction has committed.
     ///
-    /// Takes this process's slot. Other locks are taken before: nobody waits in a circle.
+    /// Takes this process's slot. A transaction takes all its other locks before, which excludes
+    /// deadlocks.
     pub async fn list(
         &self,
         transaction: &Transaction,
