@@ -17,6 +17,8 @@ mod m0009_status;
 mod m0010_opens;
 mod m0011_due;
 mod m0012_deleted;
+mod m0013_revocation_numbers;
+mod m0014_secrets;
 mod m0015_email_keys;
 mod table;
 
@@ -39,6 +41,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_opens::Migration),
             Box::new(m0011_due::Migration),
             Box::new(m0012_deleted::Migration),
+            Box::new(m0013_revocation_numbers::Migration),
+            Box::new(m0014_secrets::Migration),
             Box::new(m0015_email_keys::Migration),
         ]
     }

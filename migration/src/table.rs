@@ -74,6 +74,20 @@ pub fn reference(
         .take()
 }
 
+/// Adds a column that may be null, unless it is there already.
+pub async fn add_column(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    name: &'static str,
+    kind: &str,
+) -> Result<(), DbErr> {
+    if !is_there(manager, table, name).await? {
+        let add = format!("ALTER TABLE {table} ADD COLUMN {name} {kind}");
+        manager.get_connection().execute_unprepared(&add).await?;
+    }
+    Ok(())
+}
+
 /// Adds a column that is computed from others, unless it is there already: PostgreSQL takes all of
 /// a migration back that is interrupted, the others commit each step.
 pub async fn add_computed(
@@ -98,7 +112,7 @@ pub async fn add_computed(
     Ok(())
 }
 
-/// Drops what [`add_computed`] has added.
+/// Drops what [`add_computed`] or [`add_column`] has added.
 pub async fn drop_computed(
     manager: &SchemaManager<'_>,
     table: &'static str,

@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use super::limits::Login;
-use super::sessions::{self, Which};
-use super::{Authority, SignedIn};
+use super::sessions::Which;
+use super::{Authority, SignedIn, known_networks};
 use crate::failure::{Code, Failure, FieldError};
 use crate::http::Network;
 use crate::http::conditional::IfMatch;
 use crate::users::entity::Model;
+use crate::users::password::Verdict;
 use crate::users::{self, NewAccount, Role, Standing};
 
 /// What somebody registers with. Text is normalised, the phone number is in E.164, the password
@@ -30,17 +30,28 @@ impl Authority {
             return Err(Failure::new(Code::Forbidden, detail));
         }
         self.limits.take_registration(network).await?;
-        self.create_account(new, Role::User).await
+        self.make_account(new, Role::User, network).await
     }
 
     /// The hash of a password, for accounts that are made in bulk.
     pub async fn hash(&self, password: String) -> Result<String, Failure> {
-        self.hasher.turn().await?.hash(password).await
+        let turn = self.hasher.turn(Network::of(None)).await?;
+        turn.hash(password).await
     }
 
     /// Makes an account without asking whether anybody may. [`Code::AccountTaken`].
     pub async fn create_account(&self, new: Registration, role: Role) -> Result<Model, Failure> {
-        let password_hash = self.hasher.turn().await?.hash(new.password).await?;
+        self.make_account(new, role, Network::of(None)).await
+    }
+
+    async fn make_account(
+        &self,
+        new: Registration,
+        role: Role,
+        network: Network,
+    ) -> Result<Model, Failure> {
+        let turn = self.hasher.turn(network).await?;
+        let password_hash = turn.hash(new.password).await?;
         let new = NewAccount {
             name: new.name,
             email: new.email,
@@ -57,7 +68,7 @@ impl Authority {
     }
 
     /// Replaces the caller's password and ends every other session. [`Code::InvalidFields`]
-    /// where `current` is wrong, [`Code::RateLimited`] where it was too often.
+    /// where `current` is wrong, [`Code::RateLimited`] where that was tried too often.
     pub async fn change_password(
         &self,
         of: &SignedIn,
@@ -65,21 +76,33 @@ impl Authority {
         new: String,
         network: Network,
     ) -> Result<(), Failure> {
-        let account = users::get(self.db.read(), of.caller.id).await?;
-        let login = Login::Account(account.id);
-        self.limits.check_known(&login, network)?;
-        let turn = self.hasher.turn().await?;
-        self.limits.check_sign_in(&login, network).await?;
-        let wrong = async || {
-            self.limits.count_failed_sign_in(&login, network).await;
-            let wrong = FieldError::new("/current_password", "wrong", "is not the password");
-            Failure::invalid(vec![wrong])
-        };
-        let (verified, turn) = turn.verify(current, account.password_hash.clone()).await?;
-        if !verified {
-            return Err(wrong().await);
+        self.limits.take_password_change(of.caller.id).await?;
+        // Again where the hash was replaced meanwhile: a sign-in may have brought it up to date.
+        for _ in 0..2 {
+            let changed = self.try_change_password(of, &current, &new, network);
+            if changed.await? {
+                return Ok(());
+            }
         }
-        let new_hash = turn.hash(new).await?;
+        Err(wrong_password())
+    }
+
+    /// Whether it was done. It was not where the stored hash was replaced meanwhile.
+    async fn try_change_password(
+        &self,
+        of: &SignedIn,
+        current: &str,
+        new: &str,
+        network: Network,
+    ) -> Result<bool, Failure> {
+        let account = users::get(self.db.read(), of.caller.id).await?;
+        let turn = self.hasher.turn(network).await?;
+        let hash = account.password_hash.clone();
+        let (verdict, turn) = turn.verify(current.to_owned(), hash).await?;
+        if verdict == Verdict::Wrong {
+            return Err(wrong_password());
+        }
+        let new_hash = turn.hash(new.to_owned()).await?;
 
         let (account, new_hash) = (&account, &new_hash);
         let changed = self.db.write(|transaction| async move {
@@ -90,25 +113,24 @@ impl Authority {
             }
             users::set_password_hash(&transaction, account.id, new_hash.clone()).await?;
             let others = Which::AllBut(of.session_id);
-            sessions::end(&transaction, account.id, others, now)
+            self.end(&transaction, account.id, others, now)
                 .await
                 .map(Some)
         });
-        // Without a list, another change came first, and it replaced the password that was given.
         let Some(ended) = changed.await? else {
-            return Err(wrong().await);
+            return Ok(false);
         };
         self.note_revoked(&ended);
-        Ok(())
+        Ok(true)
     }
 
     /// Replaces a password without asking for the old one, and ends every session.
     pub async fn reset_password(&self, user: Uuid, new: String) -> Result<(), Failure> {
-        let hash = &self.hasher.turn().await?.hash(new).await?;
+        let hash = &self.hash(new).await?;
         let ended = self.db.write(|transaction| async move {
             let now = self.clock.now();
             users::set_password_hash(&transaction, user, hash.clone()).await?;
-            sessions::end(&transaction, user, Which::All, now).await
+            self.end(&transaction, user, Which::All, now).await
         });
         self.note_revoked(&ended.await?);
         Ok(())
@@ -127,9 +149,9 @@ impl Authority {
             let (before, after) =
                 users::set_standing(&transaction, user, change, if_match, now).await?;
             let revoked = if !after.is_active() {
-                sessions::end(&transaction, user, Which::All, now).await?
+                self.end(&transaction, user, Which::All, now).await?
             } else if after.role != before.role {
-                sessions::revoke_tokens(&transaction, user, now).await?
+                self.revoke_tokens(&transaction, user, now).await?
             } else {
                 Vec::new()
             };
@@ -146,9 +168,15 @@ impl Authority {
         let ended = self.db.write(|transaction| async move {
             let now = self.clock.now();
             users::erase(&transaction, of.caller.id, if_match, now).await?;
-            sessions::end(&transaction, of.caller.id, Which::All, now).await
+            known_networks::forget(&transaction, of.caller.id).await?;
+            self.end(&transaction, of.caller.id, Which::All, now).await
         });
         self.note_revoked(&ended.await?);
         Ok(())
     }
+}
+
+fn wrong_password() -> Failure {
+    let wrong = FieldError::new("/current_password", "wrong", "is not the password");
+    Failure::invalid(vec![wrong])
 }

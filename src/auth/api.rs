@@ -58,10 +58,11 @@ impl AuthApi {
     ///
     /// OAuth 2.0: with `grant_type=password`, signs in by email address or phone number; with
     /// `grant_type=refresh_token`, exchanges a refresh token for new tokens. A refresh token is
-    /// good for one use. Used again within a short while, because an answer was lost, it still
-    /// gets tokens; used again later, it ends the session. Failures of the grant are answered as
-    /// RFC 6749, section 5.2, says, with the same words whether the account, the password or the
-    /// token is wrong. Too many failed attempts are 429. Other parameters, such as `client_id` and
+    /// good for one use. Used again within a short while, because an answer was lost, it gets the
+    /// same refresh token again; used again later, it ends the session. Failures of the grant are
+    /// answered as RFC 6749, section 5.2, says, with the same words whether the account, the
+    /// password or the token is wrong. Too many attempts are 429. An account has a limited number
+    /// of sessions: another sign-in ends the least recently used one. Other parameters, such as `client_id` and
     /// `scope`, are ignored.
     #[oai(path = "/auth/token", method = "post", operation_id = "issueToken", tag = Tag::Auth)]
     async fn issue_token(
@@ -568,13 +569,12 @@ pub fn well_known() -> Route {
         .at("/jwks.json", get(public_keys))
 }
 
-/// RFC 8414.
+/// RFC 8414, but that the addresses are paths where `server.public_url` is not set: what a request
+/// says of the server's address is no address to send passwords to.
 #[handler]
-fn metadata(request: &Request, authority: Data<&Arc<Authority>>) -> Json<serde_json::Value> {
-    let base = match authority.public_url() {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => own_address(request),
-    };
+fn metadata(authority: Data<&Arc<Authority>>) -> Json<serde_json::Value> {
+    let base = authority.public_url().unwrap_or_default();
+    let base = base.trim_end_matches('/');
     Json(json!({
         "issuer": authority.issuer(),
         "token_endpoint": format!("{base}{PREFIX}/auth/token"),
@@ -592,16 +592,6 @@ fn metadata(request: &Request, authority: Data<&Arc<Authority>>) -> Json<serde_j
 #[handler]
 fn public_keys(authority: Data<&Arc<Authority>>) -> Json<JwkSet> {
     Json(authority.public_keys())
-}
-
-/// The address that the client used, if it is one.
-fn own_address(request: &Request) -> String {
-    let host = request
-        .header("host")
-        .filter(|host| host.parse::<http::uri::Authority>().is_ok());
-    let host = host.or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
-    let scheme = request.scheme();
-    format!("{scheme}://{}", host.unwrap_or("localhost"))
 }
 
 #[cfg(test)]
@@ -707,21 +697,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_metadata_names_its_own_addresses() {
-        let (_house, authority) = House::with(&[("auth.algorithm", "ES256")]).await;
-        let routes = well_known().data(Arc::new(authority));
-        let get = async |path: &str| {
-            let request = Request::builder()
-                .uri_str(path)
-                .header("host", "polls.test:8080");
-            let body = routes.get_response(request.finish()).await.into_body();
-            serde_json::from_slice::<Value>(&body.into_vec().await.unwrap()).unwrap()
-        };
-        let server = get("/oauth-authorization-server").await;
-        assert_eq!(
-            server["token_endpoint"],
-            "http://polls.test:8080/api/v1/auth/token"
-        );
-        assert_eq!(get("/jwks.json").await["keys"][0]["kty"], "EC");
+    async fn the_metadata_has_configured_addresses_or_paths_and_nothing_of_the_request() {
+        for (settings, endpoint) in [
+            (&[][..], "/api/v1/auth/token"),
+            (
+                &[("server.public_url", "https://polls.example.org")],
+                "https://polls.example.org/api/v1/auth/token",
+            ),
+        ] {
+            let settings = [&[("auth.algorithm", "ES256")], settings].concat();
+            let (_house, authority) = House::with(&settings).await;
+            let routes = well_known().data(Arc::new(authority));
+            let get = async |path: &str| {
+                let request = Request::builder()
+                    .uri_str(path)
+                    .header("host", "forged.test:8080");
+                let body = routes.get_response(request.finish()).await.into_body();
+                let body = body.into_string().await.unwrap();
+                assert!(!body.contains("forged"), "{body}");
+                serde_json::from_str::<Value>(&body).unwrap()
+            };
+            let server = get("/oauth-authorization-server").await;
+            assert_eq!(server["token_endpoint"], endpoint);
+            assert_eq!(get("/jwks.json").await["keys"][0]["kty"], "EC");
+        }
     }
 }

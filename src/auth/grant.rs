@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rand::Rng as _;
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _,
@@ -10,7 +9,7 @@ use sea_orm::{
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::limits::Login;
+use super::limits::Admission;
 use super::session::Model as Session;
 use super::sessions::{self, Which};
 use super::{Authority, refresh_token, session, token};
@@ -19,8 +18,9 @@ use crate::db::{self, Transaction};
 use crate::failure::{Code, Failure};
 use crate::http::Network;
 use crate::text;
-use crate::users;
 use crate::users::entity::Model as Account;
+use crate::users::password::Verdict;
+use crate::users::{self, Login};
 
 /// The most characters of a client's name that are kept.
 const CLIENT_LENGTH: usize = 200;
@@ -51,7 +51,7 @@ impl<F: Into<Failure>> From<F> for Denied {
 
 impl Authority {
     /// Signs in by email address or phone number, and begins a session.
-    /// [`Code::RateLimited`] after too many failures.
+    /// [`Code::RateLimited`] after too many attempts or failures.
     pub async fn sign_in(
         &self,
         login: &str,
@@ -59,42 +59,96 @@ impl Authority {
         client: Option<&str>,
         network: Network,
     ) -> Result<Granted, Denied> {
-        let account = users::by_login(self.db.read(), login, self.settings.region).await?;
-        let whose = match &account {
-            Some(account) => Login::Account(account.id),
-            None => Login::unknown(login, self.settings.region),
-        };
+        let login = Login::typed(login, self.settings.region);
+        self.limits.take_sign_in(&login, network)?;
+        // Again where the hash was replaced meanwhile: another sign-in may have brought it up to
+        // date.
+        for _ in 0..2 {
+            let granted = self.try_sign_in(&login, &password, client, network);
+            if let Some(granted) = granted.await? {
+                return Ok(granted);
+            }
+        }
+        Err(Denied::Grant)
+    }
+
+    /// None where the stored hash was replaced meanwhile.
+    async fn try_sign_in(
+        &self,
+        login: &Login,
+        password: &str,
+        client: Option<&str>,
+        network: Network,
+    ) -> Result<Option<Granted>, Denied> {
+        let account = users::by_login(self.db.read(), login).await?;
+        let id = account.as_ref().map(|account| account.id);
         // First to refuse a flood before it queues, then so that what ran meanwhile counts: at
         // most as many guesses as there are workers go beyond the limit.
-        self.limits.check_known(&whose, network)?;
-        let turn = self.hasher.turn().await?;
-        self.limits.check_sign_in(&whose, network).await?;
+        self.admit(self.limits.known_admission(login, network), id, network)
+            .await?;
+        let turn = self.hasher.turn(network).await?;
+        self.admit(self.limits.admission(login, network).await, id, network)
+            .await?;
 
         let hash = account
             .as_ref()
             .and_then(|account| account.password_hash.clone());
-        let (verified, turn) = turn.verify(password, hash).await?;
-        let Some(account) = account.filter(|account| verified && account.is_active()) else {
-            self.limits.count_failed_sign_in(&whose, network).await;
+        let (verdict, turn) = turn.verify(password.to_owned(), hash).await?;
+        let account = account.filter(Account::is_active);
+        let (Some(account), Verdict::Right { new_hash }) = (account, verdict) else {
+            self.limits.count_failed_sign_in(login, network).await;
             return Err(Denied::Grant);
         };
         drop(turn);
-        self.begin_session(&account, client).await
+        self.begin_session(&account, new_hash, client, network)
+            .await
     }
 
+    /// Refuses what the limits do not admit.
+    async fn admit(
+        &self,
+        admission: Admission,
+        account: Option<Uuid>,
+        network: Network,
+    ) -> Result<(), Failure> {
+        match admission {
+            Admission::Free => Ok(()),
+            Admission::Refused(failure) => Err(failure),
+            Admission::KnownNetworks(failure) => {
+                // In a box: it is rare, and every sign-in would need room for it otherwise.
+                match Box::pin(self.knows_network(account, network)).await? {
+                    true => Ok(()),
+                    false => Err(failure),
+                }
+            }
+        }
+    }
+
+    /// Begins a session of an account whose password was verified, and stores `new_hash` of it
+    /// where there is one. None where the stored hash was replaced since.
     async fn begin_session(
         &self,
         verified: &Account,
+        new_hash: Option<String>,
         client: Option<&str>,
-    ) -> Result<Granted, Denied> {
+        network: Network,
+    ) -> Result<Option<Granted>, Denied> {
+        let new_hash = &new_hash;
         let begun = self.db.write(|transaction| async move {
             let now = self.clock.now();
             // The account may have been disabled, or its password changed, since it was read.
-            let account = lock_active(&transaction, verified.id).await?;
-            let unchanged = |now: &Account| now.password_hash == verified.password_hash;
-            let Some(account) = account.filter(unchanged) else {
-                return Ok(None);
+            let Some(account) = lock_active(&transaction, verified.id).await? else {
+                return Ok(Beginning::Denied);
             };
+            if account.password_hash != verified.password_hash {
+                return Ok(Beginning::Replaced);
+            }
+            if let Some(hash) = new_hash {
+                users::set_password_hash(&transaction, account.id, hash.clone()).await?;
+            }
+            self.note_network(&transaction, account.id, network, now)
+                .await?;
+            let ended = self.make_room(&transaction, account.id, now).await?;
             let session = Session {
                 id: now.new_id(),
                 user_id: account.id,
@@ -108,19 +162,28 @@ impl Authority {
             };
             let row = session.clone().into_active_model();
             row.insert(&transaction).await?;
-            let refresh_token = issue_refresh_token(&transaction, &session, now).await?;
-            self.granted(&account, &session, refresh_token, now)
-                .map(Some)
+            let refresh_token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+            store_refresh_token(&transaction, &refresh_token, session.id, now).await?;
+            let granted = self.granted(&account, &session, refresh_token, now)?;
+            Ok(Beginning::Done(granted, ended))
         });
-        begun.await?.ok_or(Denied::Grant)
+        match begun.await? {
+            Beginning::Done(granted, ended) => {
+                self.note_revoked(&ended);
+                Ok(Some(granted))
+            }
+            Beginning::Replaced => Ok(None),
+            Beginning::Denied => Err(Denied::Grant),
+        }
     }
 
     /// Exchanges a refresh token for new tokens.
     ///
-    /// One that was used a moment ago gets another set, since its answer may have been lost; used
-    /// again later it must have been stolen, and the session ends.
+    /// One that was used a moment ago gets the same refresh token again, since the answer may have
+    /// been lost; used again later it must have been stolen, and the session ends.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Granted, Denied> {
-        let hash = hash(refresh_token);
+        let presented = refresh_token;
+        let hash = hash(presented);
         let Some(session) = self.session_of(hash.clone()).await? else {
             return Err(Denied::Grant);
         };
@@ -140,19 +203,26 @@ impl Authority {
             if token.issued_at.after(lifetime) <= now {
                 return Ok(Refresh::Denied);
             }
-            match token.used_at {
-                Some(used_at) if now.since(used_at) > self.settings.refresh_reuse_window => {
+            let successor = match (token.used_at, &token.successor_salt) {
+                (Some(used_at), _) if now.since(used_at) > self.settings.refresh_reuse_window => {
                     let which = Which::One(session.id);
-                    let ended = sessions::end(&transaction, account.id, which, now).await?;
+                    let ended = self.end(&transaction, account.id, which, now).await?;
                     return Ok(Refresh::Stolen(ended));
                 }
-                Some(_) => {}
-                None => {
+                (Some(_), Some(salt)) => self.secrets.successor(presented, salt),
+                // A process of the version before has used it, and nobody knows its successor.
+                (Some(_), None) => return Ok(Refresh::Denied),
+                (None, _) => {
+                    let salt = rand::random::<[u8; 16]>();
+                    let successor = self.secrets.successor(presented, &salt);
                     let mut used = token.into_active_model();
                     used.used_at = Set(Some(now));
+                    used.successor_salt = Set(Some(salt.to_vec()));
                     used.update(&transaction).await?;
+                    store_refresh_token(&transaction, &successor, session.id, now).await?;
+                    successor
                 }
-            }
+            };
             forget_expired(&transaction, &session, now.before(lifetime)).await?;
             let tokens_expire_at = now.after(self.settings.access_token_ttl);
             let tokens_expire_at = tokens_expire_at.max(session.tokens_expire_at);
@@ -162,8 +232,7 @@ impl Authority {
             // Never before its access tokens do: what has expired is not revoked any more.
             used.expires_at = Set(now.after(lifetime).max(tokens_expire_at));
             let session = used.update(&transaction).await?;
-            let refresh_token = issue_refresh_token(&transaction, &session, now).await?;
-            self.granted(&account, &session, refresh_token, now)
+            self.granted(&account, &session, successor, now)
                 .map(Refresh::Done)
         });
         match outcome.await? {
@@ -182,7 +251,7 @@ impl Authority {
         let session = match self.session_of(hash(token)).await? {
             Some(session) => Some((session.user_id, session.id)),
             None => match self.claims(token).await {
-                Ok(claims) => Some((claims.sub, claims.sid)),
+                Ok((claims, _)) => Some((claims.sub, claims.sid)),
                 Err(failure) if failure.code == Code::Unauthenticated => None,
                 Err(failure) => return Err(failure),
             },
@@ -221,6 +290,13 @@ impl Authority {
     }
 }
 
+enum Beginning {
+    Done(Granted, Vec<super::revocation::Model>),
+    /// The stored hash is not the one that was verified.
+    Replaced,
+    Denied,
+}
+
 enum Refresh {
     Done(Granted),
     Stolen(Vec<super::revocation::Model>),
@@ -236,26 +312,25 @@ async fn lock_active(transaction: &Transaction, id: Uuid) -> Result<Option<Accou
     }
 }
 
-/// Makes a refresh token of 256 random bits and stores its hash.
-async fn issue_refresh_token(
+/// Stores the hash of a refresh token that nobody has used yet.
+async fn store_refresh_token(
     connection: &impl ConnectionTrait,
-    session: &Session,
+    token: &str,
+    session: Uuid,
     now: Time,
-) -> Result<String, Failure> {
-    let mut bytes = [0; 32];
-    rand::rng().fill_bytes(&mut bytes);
-    let token = URL_SAFE_NO_PAD.encode(bytes);
+) -> Result<(), Failure> {
     let row = refresh_token::Model {
-        token_hash: hash(&token),
-        session_id: session.id,
+        token_hash: hash(token),
+        session_id: session,
         issued_at: now,
         used_at: None,
+        successor_salt: None,
     };
     let row = row.into_active_model();
     refresh_token::Entity::insert(row)
         .exec_without_returning(connection)
         .await?;
-    Ok(token)
+    Ok(())
 }
 
 /// Forgets the session's tokens that were issued so long ago that they have expired.
@@ -292,7 +367,13 @@ mod tests {
     async fn what_changed_while_the_password_was_checked_counts() {
         let (_house, authority) = House::new().await;
         let verified = user(&authority, "luxi").await;
-        assert!(authority.begin_session(&verified, None).await.is_ok());
+        let begin = async || {
+            let network = Network::of(None);
+            authority
+                .begin_session(&verified, None, None, network)
+                .await
+        };
+        assert!(matches!(begin().await, Ok(Some(_))));
 
         let disable = |disabled| Standing {
             disabled: Some(disabled),
@@ -303,7 +384,7 @@ mod tests {
             .set_standing_by_hand(login, disable(true))
             .await
             .unwrap();
-        let refused = authority.begin_session(&verified, None).await;
+        let refused = begin().await;
         assert!(matches!(refused, Err(Denied::Grant)), "{refused:?}");
 
         authority
@@ -314,7 +395,7 @@ mod tests {
             .set_password_by_hand(login, "another password".to_owned())
             .await
             .unwrap();
-        let refused = authority.begin_session(&verified, None).await;
-        assert!(matches!(refused, Err(Denied::Grant)), "{refused:?}");
+        let refused = begin().await;
+        assert!(matches!(refused, Ok(None)), "{refused:?}");
     }
 }

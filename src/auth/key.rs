@@ -83,6 +83,8 @@ pub fn name(algorithm: Algorithm) -> &'static str {
 
 /// A key that signs and checks access tokens.
 pub struct Key {
+    /// Its `kid`.
+    pub id: Uuid,
     header: Header,
     /// How the tokens that it signs begin: their header, encoded, and a dot.
     head: String,
@@ -123,6 +125,7 @@ impl Key {
         let sample = jsonwebtoken::encode(&header, &(), &signing)?;
         let head = sample.split_inclusive('.').take(1).collect();
         Ok(Key {
+            id: row.id,
             header,
             head,
             signing,
@@ -155,7 +158,9 @@ impl Key {
             return insecure_decode_claims(token).ok();
         }
         let token = jsonwebtoken::decode(token, &self.checking, &self.validation).ok()?;
-        is_access_token(&token.header).then_some(token.claims)
+        // RFC 7515, section 4.1.11: what `crit` names must be understood, and nothing of it is.
+        let heeded = token.header.crit.is_none() && is_access_token(&token.header);
+        heeded.then_some(token.claims)
     }
 }
 

@@ -45,6 +45,10 @@ pub enum KeysError {
     },
     #[error("auth.key is the current key already. Configure a new one, or none to have one made")]
     SameKey,
+    #[error(
+        "auth.key is configured, and a new key cannot be made in its place. Remove auth.key from the configuration of all processes and run this again, which makes a key that is kept in the database; with `polls keys rotate` a newly configured auth.key can take its place then"
+    )]
+    Configured,
     #[error(transparent)]
     Bad(#[from] BadKey),
     #[error("cannot read or store the signing keys")]
@@ -136,6 +140,11 @@ impl Keys {
         Ok(self.ring.load().by_id.get(&id).cloned())
     }
 
+    /// Whether the key is good for checking tokens.
+    pub fn has(&self, id: Uuid) -> bool {
+        self.ring.load().by_id.contains_key(&id)
+    }
+
     /// Reads the keys anew.
     pub async fn refresh(&self) -> Result<(), Failure> {
         let rows = load(self.db.read(), self.clock.now()).await?;
@@ -200,6 +209,24 @@ pub async fn rotate(db: &Db, clock: &Clock, config: &config::Auth) -> Result<Uui
             insert(&transaction, config.algorithm, next.clone(), now).await
         });
         Ok(rotated.await?)
+    })
+    .await
+}
+
+/// Makes a new key and forgets all others, so that no process honours their tokens any more.
+/// Returns the new key's id. [`KeysError::Configured`] where the configuration has a key.
+pub async fn revoke(db: &Db, clock: &Clock, config: &config::Auth) -> Result<Uuid, KeysError> {
+    if config.key.is_some() {
+        return Err(KeysError::Configured);
+    }
+    let next = key::generate(config.algorithm)?;
+    db.exclusively(async |_| {
+        let next = &next;
+        let revoked = db.write(|transaction| async move {
+            Entity::delete_many().exec(&transaction).await?;
+            insert(&transaction, config.algorithm, next.clone(), clock.now()).await
+        });
+        Ok(revoked.await?)
     })
     .await
 }

@@ -1,12 +1,15 @@
 //! Limits on guessing and flooding.
 //!
-//! What is spent is [shared](crate::share::cells) by all processes. Sign-ins look first and spend
-//! only when they fail, which is why this is not `governor`: it cannot look without spending.
+//! What is spent on failures and registrations is [shared](crate::share::cells) by all processes.
+//! Sign-ins look first and spend only when they fail, which is why this is not `governor`: it
+//! cannot look without spending. All attempts to sign in, those that succeed too, are counted by
+//! each process for itself: that costs nothing, and bounds the work on passwords.
+//!
+//! An account is named by [what was typed](Login), never by its id: so a limit says the same of
+//! an account that exists and of one that does not.
 
 use std::time::Duration;
 
-use phonenumber::country;
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::config;
@@ -14,40 +17,29 @@ use crate::failure::{Failure, RateLimit};
 use crate::http::{Network, rates};
 use crate::share::Share;
 use crate::share::cells::Cell;
-use crate::users::{email, phone};
-
-/// Whose sign-in fails.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Login {
-    /// However it was named: by email or by phone.
-    Account(Uuid),
-    /// Nobody's; limited alike, so that this does not tell who exists. A hash, since anybody can
-    /// make up long names.
-    Unknown([u8; 32]),
-}
-
-impl Login {
-    /// A name that no account has. However it is written, it is one name, as an account's is.
-    pub fn unknown(name: &str, region: country::Id) -> Login {
-        let name = phone::normalise(name, region).unwrap_or_else(|| email::key(name));
-        Login::Unknown(Sha256::digest(name).into())
-    }
-
-    fn key(&self) -> Vec<u8> {
-        match self {
-            Login::Account(id) => id.as_bytes().to_vec(),
-            Login::Unknown(hash) => hash.to_vec(),
-        }
-    }
-}
+use crate::users::Login;
 
 /// The limits of all processes.
 pub struct Limits {
     enabled: bool,
     share: Share,
+    sign_ins_of_account: Limit,
+    sign_ins_from_network: Limit,
     failures_of_account: Limit,
+    failures_of_account_in_sum: Limit,
     failures_from_network: Limit,
+    password_changes: Limit,
     registrations: Limit,
+}
+
+/// Whether a sign-in may be tried after the failures that there were.
+#[derive(Debug)]
+pub enum Admission {
+    Free,
+    /// The account had too many failures from all addresses together: only networks that it is
+    /// known to sign in from may try. Others get this refusal.
+    KnownNetworks(Failure),
+    Refused(Failure),
 }
 
 impl Limits {
@@ -60,13 +52,23 @@ impl Limits {
         Limits {
             enabled: config.enabled,
             share,
+            sign_ins_of_account: limit("sign_ins_per_account", config.sign_ins_per_account),
+            sign_ins_from_network: limit("sign_ins_per_address", config.sign_ins_per_address),
             failures_of_account: limit(
                 "sign_in_failures_per_account",
                 config.sign_in_failures_per_account,
             ),
+            failures_of_account_in_sum: limit(
+                "sign_in_failures_per_account_in_sum",
+                config.sign_in_failures_per_account_in_sum,
+            ),
             failures_from_network: limit(
                 "sign_in_failures_per_address",
                 config.sign_in_failures_per_address,
+            ),
+            password_changes: limit(
+                "password_changes_per_account",
+                config.password_changes_per_account,
             ),
             registrations: limit(
                 "registrations_per_address",
@@ -75,56 +77,90 @@ impl Limits {
         }
     }
 
-    /// Refuses a sign-in where this process knows of too many failures. Asks nobody.
-    pub fn check_known(&self, login: &Login, network: Network) -> Result<(), Failure> {
+    /// Counts an attempt to sign in, or refuses it. Asks nobody.
+    pub fn take_sign_in(&self, login: &Login, network: Network) -> Result<(), Failure> {
         if !self.enabled {
             return Ok(());
         }
-        for (limit, cell) in self.of_sign_in(login, network) {
-            if let Some(wait) = self.share.known_wait(&cell) {
-                return Err(limit.refusal(wait));
-            }
-        }
-        Ok(())
+        let limits = [
+            self.sign_ins_of_account.of_pair(login, network),
+            self.sign_ins_from_network.of(&network.key()),
+        ];
+        let taken = self.share.take_here(&limits.map(|(_, cell)| cell));
+        taken.map_err(|(index, wait)| limits[index].0.refusal(wait))
     }
 
-    /// Refuses a sign-in where there were too many failures, on whatever process. Spends nothing.
-    pub async fn check_sign_in(&self, login: &Login, network: Network) -> Result<(), Failure> {
+    /// Whether a sign-in may be tried, as far as this process knows. Asks nobody.
+    pub fn known_admission(&self, login: &Login, network: Network) -> Admission {
         if !self.enabled {
-            return Ok(());
+            return Admission::Free;
         }
-        let limits = self.of_sign_in(login, network);
-        match self.share.wait(&limits.map(|(_, cell)| cell)).await {
-            None => Ok(()),
-            Some((index, wait)) => Err(limits[index].0.refusal(wait)),
+        let limits = self.of_failure(login, network);
+        let waits = limits.map(|(_, cell)| self.share.known_wait(&cell));
+        admission(limits.map(|(limit, _)| limit), waits)
+    }
+
+    /// Whether a sign-in may be tried after the failures on all processes. Spends nothing.
+    pub async fn admission(&self, login: &Login, network: Network) -> Admission {
+        if !self.enabled {
+            return Admission::Free;
         }
+        let limits = self.of_failure(login, network);
+        let waits = self.share.waits(limits.map(|(_, cell)| cell)).await;
+        admission(limits.map(|(limit, _)| limit), waits)
     }
 
     /// Counts a sign-in that failed.
     pub async fn count_failed_sign_in(&self, login: &Login, network: Network) {
         if self.enabled {
-            let cells = self.of_sign_in(login, network).map(|(_, cell)| cell);
+            let cells = self.of_failure(login, network).map(|(_, cell)| cell);
             self.share.spend(&cells).await;
         }
     }
 
+    /// Counts an attempt to change the password of an account by whoever is signed in, or refuses
+    /// it. What strangers do counts elsewhere.
+    pub async fn take_password_change(&self, user: Uuid) -> Result<(), Failure> {
+        self.take(self.password_changes.of(user.as_bytes())).await
+    }
+
     /// Counts a registration, or refuses it.
     pub async fn take_registration(&self, network: Network) -> Result<(), Failure> {
+        self.take(self.registrations.of(&network.key())).await
+    }
+
+    async fn take(&self, (limit, cell): (&Limit, Cell)) -> Result<(), Failure> {
         if !self.enabled {
             return Ok(());
         }
-        let limit = &self.registrations;
-        let taken = self.share.take(&limit.cell(&network.key())).await;
+        let taken = self.share.take(&cell).await;
         taken.map_err(|wait| limit.refusal(wait))
     }
 
-    /// What a failed sign-in spends.
-    fn of_sign_in(&self, login: &Login, network: Network) -> [(&Limit, Cell); 2] {
-        let (account, from) = (&self.failures_of_account, &self.failures_from_network);
+    /// What a failed sign-in spends; the account's sum comes first.
+    fn of_failure(&self, login: &Login, network: Network) -> [(&Limit, Cell); 3] {
         [
-            (account, account.cell(&login.key())),
-            (from, from.cell(&network.key())),
+            self.failures_of_account_in_sum.of(&login.key()),
+            self.failures_of_account.of_pair(login, network),
+            self.failures_from_network.of(&network.key()),
         ]
+    }
+}
+
+fn admission(
+    [in_sum, pair, address]: [&Limit; 3],
+    [sum_wait, pair_wait, address_wait]: [Option<Duration>; 3],
+) -> Admission {
+    let own = [(pair, pair_wait), (address, address_wait)];
+    let own = own
+        .into_iter()
+        .filter_map(|(limit, wait)| Some((limit, wait?)));
+    if let Some((limit, wait)) = own.max_by_key(|(_, wait)| *wait) {
+        return Admission::Refused(limit.refusal(wait));
+    }
+    match sum_wait {
+        Some(wait) => Admission::KnownNetworks(in_sum.refusal(wait)),
+        None => Admission::Free,
     }
 }
 
@@ -136,8 +172,14 @@ struct Limit {
 }
 
 impl Limit {
-    fn cell(&self, key: &[u8]) -> Cell {
-        Cell::new(self.policy, key, self.quota, self.window)
+    /// This limit, and what `key` has spent of it.
+    fn of(&self, key: &[u8]) -> (&Limit, Cell) {
+        (self, Cell::new(self.policy, key, self.quota, self.window))
+    }
+
+    /// This limit, and what one account has spent of it from one network.
+    fn of_pair(&self, login: &Login, network: Network) -> (&Limit, Cell) {
+        self.of(&[&login.key()[..], &network.key()].concat())
     }
 
     fn refusal(&self, wait: Duration) -> Failure {

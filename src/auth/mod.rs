@@ -2,20 +2,28 @@
 //!
 //! Requests are let in on their access token alone, checked against the signing keys and the
 //! revocation list that this process has in memory; no request costs a look-up. Whatever takes
-//! rights away lists the tokens that say otherwise, in the transaction that takes them.
+//! rights away lists the tokens that say otherwise, in the transaction that takes them. Which
+//! revocations are new to a process is told by numbers of the database; no clock of another
+//! machine is believed.
 
 pub mod account;
 pub mod api;
 mod form;
+mod freshness;
 pub mod grant;
 pub mod guard;
 mod key;
 pub mod keys;
+pub mod known_network;
+mod known_networks;
 pub mod limits;
 pub mod operator;
 pub mod refresh_token;
 pub mod revocation;
+pub mod revocation_slot;
 mod revocations;
+pub mod secret;
+mod secrets;
 pub mod session;
 pub mod sessions;
 pub mod signing_key;
@@ -26,8 +34,8 @@ use std::time::Duration;
 
 use jsonwebtoken::jwk::JwkSet;
 use phonenumber::country;
-use sea_orm::sea_query::Condition;
-use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, QueryFilter as _};
+use sea_orm::DbErr;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::{Clock, Time};
@@ -39,15 +47,21 @@ use crate::users::Caller;
 use crate::users::entity::Model as Account;
 use crate::users::password::{BadParameters, Hasher};
 
+use freshness::Freshness;
 use keys::{Keys, KeysError};
 use limits::Limits;
 use revocations::Revocations;
+use secrets::{Secrets, SecretsError};
 use token::{Claims, Parties};
 
 /// How often expired rows are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
-/// How long a call waits for the revocation list where it had become too old.
+/// By how much the clocks of processes may differ: so much longer than any token of theirs,
+/// sessions and revocations are kept.
+const CLOCKS: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a call waits for revocations and keys where what is known had become too old.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// The issuer and judge of tokens, and the keeper of what they rest on. Clones are one.
@@ -57,6 +71,8 @@ pub struct Authority {
     clock: Clock,
     keys: Arc<Keys>,
     revocations: Arc<Revocations>,
+    freshness: Arc<Freshness>,
+    secrets: Arc<Secrets>,
     hasher: Hasher,
     limits: Arc<Limits>,
     share: Share,
@@ -71,6 +87,7 @@ struct Settings {
     access_token_ttl: Duration,
     refresh_token_ttl: Duration,
     refresh_reuse_window: Duration,
+    max_sessions: u64,
     poll_interval: Duration,
     max_staleness: Duration,
 }
@@ -80,6 +97,8 @@ struct Settings {
 pub enum OpenError {
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     #[error("cannot read the revocation list")]
     Revocations(#[from] DbErr),
     #[error(transparent)]
@@ -92,6 +111,8 @@ pub struct SignedIn {
     pub caller: Caller,
     pub session_id: Uuid,
     pub generation: i32,
+    /// The key that signed the token.
+    pub key_id: Uuid,
     pub expires_at: Time,
 }
 
@@ -120,14 +141,20 @@ impl Authority {
             access_token_ttl: auth.access_token_ttl,
             refresh_token_ttl: auth.refresh_token_ttl,
             refresh_reuse_window: auth.refresh_reuse_window,
+            max_sessions: auth.max_sessions.into(),
             poll_interval: auth.revocation_poll_interval,
             max_staleness: auth.revocation_max_staleness,
         };
-        let keys = Keys::open(db.clone(), clock.clone(), auth).await?;
+        // In boxes: both are large, since they may store something.
+        let secrets = Box::pin(Secrets::open(&db)).await?;
+        let read_at = Instant::now();
+        let keys = Box::pin(Keys::open(db.clone(), clock.clone(), auth)).await?;
         let revocations = Revocations::open(db.read(), clock.now()).await?;
         Ok(Authority {
             keys: Arc::new(keys),
             revocations: Arc::new(revocations),
+            freshness: Arc::new(Freshness::new(read_at)),
+            secrets: Arc::new(secrets),
             hasher: Hasher::new(&config.accounts)?,
             limits: Arc::new(Limits::new(&config.limits, share.clone())),
             share,
@@ -185,10 +212,9 @@ impl Authority {
             match news.next().await {
                 News::TokensRevoked | News::Gap => {
                     news.forget();
-                    let looked = self.revocations.refresh(self.db.read(), &self.clock);
-                    if let Err(error) = looked.await {
+                    if let Err(failure) = self.catch_up().await {
                         // The next poll tries again, and says so where that fails, too.
-                        tracing::debug!(%error, "news of revocations is late");
+                        tracing::debug!(error = ?failure, "news of revocations is late");
                     }
                 }
                 News::QuestionChanged(_) => {}
@@ -206,34 +232,27 @@ impl Authority {
 
     /// Takes over what other processes have changed.
     pub async fn catch_up(&self) -> Result<(), Failure> {
-        self.revocations
-            .refresh(self.db.read(), &self.clock)
-            .await?;
-        self.keys.refresh().await
+        self.freshness.renew(async || self.read_news().await).await
     }
 
-    /// Removes sessions and revocations that no token can belong to any more.
+    async fn read_news(&self) -> Result<(), Failure> {
+        self.keys.refresh().await?;
+        let now = self.clock.now();
+        Ok(self.revocations.refresh(self.db.read(), now).await?)
+    }
+
+    /// Removes what no token can need any more, and networks that are not known any more.
     async fn sweep(&self) -> Result<(), Failure> {
         let now = self.clock.now();
-        let over = Condition::any()
-            .add(session::Column::ExpiresAt.lte(now))
-            .add(session::Column::EndedAt.is_not_null());
-        let unlisted = Condition::all()
-            .add(session::Column::TokensExpireAt.lte(now))
-            .add(over);
-        let unlisted = &unlisted;
-        let swept = self.db.write(|transaction| async move {
-            let sessions = session::Entity::delete_many().filter(unlisted.clone());
-            sessions.exec(&transaction).await?;
-            Ok(self.revocations.sweep(&transaction, now).await?)
-        });
-        swept.await
+        self.sweep_sessions(now).await?;
+        self.revocations.sweep(&self.db, now).await?;
+        self.sweep_networks(now).await
     }
 
     /// Whom an access token speaks for. [`Code::Unauthenticated`] where it is not valid, has
     /// expired or was revoked; [`Code::Overloaded`] where that cannot be known.
     pub async fn authenticate(&self, token: &str) -> Result<SignedIn, Failure> {
-        let claims = self.claims(token).await?;
+        let (claims, key_id) = self.claims(token).await?;
         self.be_fresh().await?;
         let signed_in = SignedIn {
             caller: Caller {
@@ -242,12 +261,10 @@ impl Authority {
             },
             session_id: claims.sid,
             generation: claims.generation,
+            key_id,
             expires_at: Time(claims.exp.saturating_mul(1_000_000)),
         };
-        if self
-            .revocations
-            .is_revoked(signed_in.session_id, signed_in.generation)
-        {
+        if self.is_revoked(&signed_in) {
             return Err(Failure::new(
                 Code::Unauthenticated,
                 "The access token was revoked.",
@@ -258,22 +275,30 @@ impl Authority {
 
     /// Whether a token that was good when the request came in still is: for streams.
     pub fn is_still(&self, signed_in: &SignedIn) -> bool {
-        signed_in.expires_at > self.clock.now()
-            && !self
-                .revocations
-                .is_revoked(signed_in.session_id, signed_in.generation)
+        signed_in.expires_at > self.clock.now() && !self.is_revoked(signed_in)
     }
 
-    /// Rather no answer than a guess: the list must not be too old.
+    /// Whether the token's session, its generation or its key was revoked.
+    fn is_revoked(&self, signed_in: &SignedIn) -> bool {
+        let SignedIn {
+            session_id,
+            generation,
+            key_id,
+            ..
+        } = *signed_in;
+        self.revocations.is_revoked(session_id, generation) || !self.keys.has(key_id)
+    }
+
+    /// Rather no answer than a guess: list and keys must not be too old.
     async fn be_fresh(&self) -> Result<(), Failure> {
         let most = self.settings.max_staleness;
-        if self.revocations.staleness(self.clock.now()) <= most {
+        if self.freshness.age() <= most {
             return Ok(());
         }
         // In a box: it is rare, and every request would need room for it otherwise.
         let caught_up = self
-            .revocations
-            .refresh_if_older(most, self.db.read(), &self.clock);
+            .freshness
+            .renew_if_older(most, async || self.read_news().await);
         let unknown = "It cannot be told at the moment which tokens were revoked.";
         match Box::pin(tokio::time::timeout(CATCH_UP, caught_up)).await {
             Ok(Ok(())) => Ok(()),
@@ -282,7 +307,8 @@ impl Authority {
         }
     }
 
-    async fn claims(&self, token: &str) -> Result<Claims, Failure> {
+    /// The claims of a token, and the id of the key that signed it.
+    async fn claims(&self, token: &str) -> Result<(Claims, Uuid), Failure> {
         token::check(token, &self.keys, &self.settings.parties, self.clock.now()).await
     }
 
@@ -300,6 +326,7 @@ impl Authority {
             sub: account.id,
             sid: session.id,
             iat: now.seconds(),
+            nbf: None,
             exp: expires_at.seconds(),
             role: account.role,
             generation: session.generation,

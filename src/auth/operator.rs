@@ -18,7 +18,7 @@ use crate::http::conditional::IfMatch;
 use crate::text;
 use crate::users::entity::{Column, Entity, Model as Account};
 use crate::users::policy::{self, Owner};
-use crate::users::{self, Role, Standing, email, phone};
+use crate::users::{self, Login, Role, Standing, email, phone};
 
 /// What the sessions of minted tokens say they are.
 const CLIENT: &str = "polls token";
@@ -124,7 +124,8 @@ impl Authority {
     }
 
     async fn named(&self, login: &str) -> Result<Account, Failure> {
-        let account = users::by_login(self.db.read(), login, self.settings.region).await?;
+        let login = Login::typed(login, self.settings.region);
+        let account = users::by_login(self.db.read(), &login).await?;
         account.ok_or_else(|| Failure::not_found("account"))
     }
 

@@ -14,6 +14,10 @@ pub struct Model {
     pub session_id: Uuid,
     pub issued_at: Time,
     pub used_at: Option<Time>,
+    /// From this and the token its successor is computed. Absent while the token is not used, and
+    /// where a process of the version before has used it.
+    #[sea_orm(column_type = "Binary(16)", nullable)]
+    pub successor_salt: Option<Vec<u8>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -15,6 +15,10 @@ pub struct Model {
     pub revoked_at: Time,
     /// When the last token that this concerns has expired.
     pub expires_at: Time,
+    /// The slot that the transaction took which wrote this row, and the slot's number since then.
+    /// Processes of the version before write neither, and leave those of a row that they replace.
+    pub slot: Option<i32>,
+    pub number: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

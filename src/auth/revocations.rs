@@ -2,25 +2,36 @@
 //!
 //! A token is dead when its generation is lower than the one listed for its session. The list is
 //! in the database; each process keeps a copy in memory and asks for what is new.
+//!
+//! What is new is told by numbers of the database, not by anybody's clock. There are 16 slots, of
+//! which each process takes one. A transaction that lists tokens first increments its slot's
+//! number, and its rows carry that number. The slot's row is locked until the commit (on a Galera
+//! cluster, of two transactions that take one slot only one is committed), so the numbers of one
+//! slot are committed in their order: whoever has seen a number has all rows up to it. Numbers of
+//! different slots are not compared. Two processes that take the same slot wait for each other.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, sea_query::OnConflict,
+    ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _,
 };
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::revocation::{Column, Entity, Model};
-use crate::clock::{Clock, Time};
-use crate::db::Transaction;
+use super::{CLOCKS, revocation_slot};
+use crate::clock::Time;
+use crate::db::{self, Db, Transaction, statement};
+use crate::failure::Failure;
 
-/// How far back each poll looks beyond the one before: transactions commit later than they say,
-/// and the clocks of processes differ.
+/// How many slots there are.
+const SLOTS: i32 = 16;
+
+/// How far back each poll looks for rows of processes of the version before, whose rows have no
+/// numbers: their transactions commit later than the rows say, and clocks differ.
 const OVERLAP: Duration = Duration::from_secs(30);
 
 /// Rows that one statement writes.
@@ -28,10 +39,10 @@ const CHUNK: usize = 500;
 
 /// This process's copy of the list.
 pub struct Revocations {
+    /// The slot that this process takes.
+    slot: i32,
     listed: RwLock<HashMap<Uuid, Listed>>,
-    /// When the latest successful reading of the list began.
-    fresh_at: AtomicI64,
-    reading: Mutex<()>,
+    seen: Mutex<Seen>,
 }
 
 #[derive(Clone, Copy)]
@@ -40,17 +51,24 @@ struct Listed {
     expires_at: Time,
 }
 
+/// How far the list was read.
+#[derive(Clone)]
+struct Seen {
+    /// The number of each slot that was ever taken.
+    numbers: BTreeMap<i32, i64>,
+    /// When the reading began, by the clock of this process.
+    at: Time,
+}
+
 impl Revocations {
     /// Reads the whole list.
     pub async fn open(connection: &impl ConnectionTrait, now: Time) -> Result<Self, DbErr> {
-        let rows = Entity::find()
-            .filter(Column::ExpiresAt.gt(now))
-            .all(connection)
-            .await?;
+        let numbers = numbers(connection).await?;
+        let rows = Entity::find().all(connection).await?;
         let revocations = Revocations {
+            slot: rand::random_range(0..SLOTS),
             listed: RwLock::default(),
-            fresh_at: AtomicI64::new(now.0),
-            reading: Mutex::default(),
+            seen: Mutex::new(Seen { numbers, at: now }),
         };
         revocations.note(&rows);
         Ok(revocations)
@@ -64,102 +82,218 @@ impl Revocations {
             .is_some_and(|listed| generation < listed.generation)
     }
 
-    /// How long ago the copy was last known to be complete. After the clock was set back nobody
-    /// knows.
-    pub fn staleness(&self, now: Time) -> Duration {
-        match Time(self.fresh_at.load(Ordering::Acquire)) {
-            fresh_at if fresh_at > now => Duration::MAX,
-            fresh_at => now.since(fresh_at),
-        }
-    }
-
     /// Takes over what was committed in this process, or read.
     pub fn note(&self, rows: &[Model]) {
-        let mut listed = self.listed.write().unwrap_or_else(PoisonError::into_inner);
-        for row in rows {
-            let entry = listed.entry(row.session_id).or_insert(Listed {
-                generation: row.generation,
-                expires_at: row.expires_at,
-            });
-            entry.generation = entry.generation.max(row.generation);
-            entry.expires_at = entry.expires_at.max(row.expires_at);
+        add(&mut self.listed(), rows);
+    }
+
+    /// Reads what was added since the last time. Not to be called twice at once.
+    pub async fn refresh(&self, connection: &impl ConnectionTrait, now: Time) -> Result<(), DbErr> {
+        let seen = self.seen().clone();
+        let numbers = numbers(connection).await?;
+        if has_fallen(&seen.numbers, &numbers) {
+            // The database is another one than before, such as a restored backup.
+            let rows = Entity::find().all(connection).await?;
+            let mut listed = self.listed();
+            listed.clear();
+            add(&mut listed, &rows);
+        } else {
+            // Numbered rows are found as well that a process of the version before has replaced,
+            // which changes their time and not their number.
+            let since = seen.at.min(now).before(OVERLAP);
+            let mut news = Condition::any().add(Column::RevokedAt.gte(since));
+            if numbers != seen.numbers {
+                // Of every slot, even of those that seem not to have moved: a row may just have
+                // been replaced by a later one of such a slot.
+                for slot in 0..SLOTS {
+                    let known = seen.numbers.get(&slot).copied().unwrap_or(0);
+                    let later = Condition::all().add(Column::Slot.eq(slot));
+                    news = news.add(later.add(Column::Number.gt(known)));
+                }
+            }
+            self.note(&Entity::find().filter(news).all(connection).await?);
         }
-    }
-
-    /// Reads what was added since the last time.
-    pub async fn refresh(
-        &self,
-        connection: &impl ConnectionTrait,
-        clock: &Clock,
-    ) -> Result<(), DbErr> {
-        let _one_at_a_time = self.reading.lock().await;
-        self.read_news(connection, clock.now()).await
-    }
-
-    /// Like [`refresh`](Self::refresh), unless the copy is younger than `age` when its turn comes.
-    pub async fn refresh_if_older(
-        &self,
-        age: Duration,
-        connection: &impl ConnectionTrait,
-        clock: &Clock,
-    ) -> Result<(), DbErr> {
-        let _one_at_a_time = self.reading.lock().await;
-        let now = clock.now();
-        if self.staleness(now) <= age {
-            return Ok(());
-        }
-        self.read_news(connection, now).await
-    }
-
-    async fn read_news(&self, connection: &impl ConnectionTrait, now: Time) -> Result<(), DbErr> {
-        let fresh_at = Time(self.fresh_at.load(Ordering::Acquire));
-        let since = fresh_at.min(now).before(OVERLAP);
-        let news = Entity::find()
-            .filter(Column::RevokedAt.gte(since))
-            .all(connection)
-            .await?;
-        self.note(&news);
-        self.fresh_at.store(now.0, Ordering::Release);
+        *self.seen() = Seen { numbers, at: now };
         Ok(())
+    }
+
+    /// Puts rows on the list, each in place of an earlier one of its session. What is returned
+    /// must be noted once the transaction has committed.
+    ///
+    /// Takes this process's slot. A transaction takes all its other locks before, which excludes
+    /// deadlocks.
+    pub async fn list(
+        &self,
+        transaction: &Transaction,
+        mut rows: Vec<Model>,
+    ) -> Result<Vec<Model>, DbErr> {
+        if rows.is_empty() {
+            return Ok(rows);
+        }
+        let number = self.take_slot(transaction).await?;
+        for row in &mut rows {
+            (row.slot, row.number) = (Some(self.slot), Some(number));
+        }
+        for rows in rows.chunks(CHUNK) {
+            let rows = rows.iter().map(|row| row.clone().into_active_model());
+            let replaced = OnConflict::column(Column::SessionId)
+                .update_columns([
+                    Column::Generation,
+                    Column::RevokedAt,
+                    Column::ExpiresAt,
+                    Column::Slot,
+                    Column::Number,
+                ])
+                .to_owned();
+            let insert = Entity::insert_many(rows).on_conflict(replaced);
+            insert.exec_without_returning(transaction).await?;
+        }
+        Ok(rows)
+    }
+
+    /// Increments the slot's number, and gives it.
+    async fn take_slot(&self, transaction: &Transaction) -> Result<i64, DbErr> {
+        let adding = db::adding(transaction, "revocation_slots", "slot", &["number"]);
+        let sql = format!("INSERT INTO revocation_slots (slot, number) VALUES (?, 1) {adding}");
+        let taking = statement(transaction, &sql, [self.slot.into()]);
+        transaction.execute_raw(taking).await?;
+        let taken = revocation_slot::Entity::find_by_id(self.slot);
+        let taken = taken.one(transaction).await?;
+        Ok(taken.ok_or(DbErr::RecordNotUpdated)?.number)
     }
 
     /// Forgets what concerns expired tokens only, here and in the database.
-    pub async fn sweep(&self, connection: &impl ConnectionTrait, now: Time) -> Result<(), DbErr> {
-        let expired = Entity::delete_many().filter(Column::ExpiresAt.lte(now));
-        expired.exec(connection).await?;
-        let mut listed = self.listed.write().unwrap_or_else(PoisonError::into_inner);
-        listed.retain(|_, listed| listed.expires_at > now);
+    pub async fn sweep(&self, db: &Db, now: Time) -> Result<(), Failure> {
+        let expired = now.before(CLOCKS);
+        let condition = Condition::all().add(Column::ExpiresAt.lte(expired));
+        db::sweep::<Entity, Uuid>(db, Column::SessionId, condition).await?;
+        self.listed()
+            .retain(|_, listed| listed.expires_at > expired);
         Ok(())
+    }
+
+    fn listed(&self) -> RwLockWriteGuard<'_, HashMap<Uuid, Listed>> {
+        self.listed.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Puts rows on the list, each in place of an earlier one of its session.
-pub async fn list(transaction: &Transaction, rows: &[Model]) -> Result<(), DbErr> {
-    for rows in rows.chunks(CHUNK) {
-        let rows = rows.iter().map(|row| row.clone().into_active_model());
-        let replaced = OnConflict::column(Column::SessionId)
-            .update_columns([Column::Generation, Column::RevokedAt, Column::ExpiresAt])
-            .to_owned();
-        let insert = Entity::insert_many(rows).on_conflict(replaced);
-        insert.exec_without_returning(transaction).await?;
+fn add(listed: &mut HashMap<Uuid, Listed>, rows: &[Model]) {
+    for row in rows {
+        let entry = listed.entry(row.session_id).or_insert(Listed {
+            generation: row.generation,
+            expires_at: row.expires_at,
+        });
+        entry.generation = entry.generation.max(row.generation);
+        entry.expires_at = entry.expires_at.max(row.expires_at);
     }
-    Ok(())
+}
+
+/// The number of each slot that was ever taken.
+async fn numbers(connection: &impl ConnectionTrait) -> Result<BTreeMap<i32, i64>, DbErr> {
+    let slots = revocation_slot::Entity::find().all(connection).await?;
+    Ok(slots.iter().map(|slot| (slot.slot, slot.number)).collect())
+}
+
+fn has_fallen(seen: &BTreeMap<i32, i64>, found: &BTreeMap<i32, i64>) -> bool {
+    seen.iter()
+        .any(|(slot, seen)| found.get(slot).copied().unwrap_or(0) < *seen)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::tests::House;
 
-    #[test]
-    fn a_clock_set_back_makes_the_copy_stale() {
-        let read_at = Time(1_000_000_000_000);
-        let revocations = Revocations {
-            listed: RwLock::default(),
-            fresh_at: AtomicI64::new(read_at.0),
-            reading: Mutex::default(),
+    const FAR: Time = Time(9_000_000_000_000_000);
+
+    /// A row whose time is long ago by the clock of whoever reads it.
+    fn row(session: u128, slot: i32, number: i64) -> Model {
+        Model {
+            session_id: Uuid::from_u128(session),
+            generation: 1,
+            revoked_at: Time(0),
+            expires_at: FAR,
+            slot: Some(slot),
+            number: Some(number),
+        }
+    }
+
+    /// Writes rows and the numbers of their slots, as they are after the commit.
+    async fn commit(db: &Db, rows: &[Model]) {
+        for row in rows {
+            let insert = Entity::insert(row.clone().into_active_model());
+            insert.exec_without_returning(db.read()).await.unwrap();
+            let (slot, number) = (row.slot.unwrap(), row.number.unwrap());
+            set(db, slot, number).await;
+        }
+    }
+
+    async fn set(db: &Db, slot: i32, number: i64) {
+        let sql = "INSERT INTO revocation_slots (slot, number) VALUES (?, ?) \
+                   ON CONFLICT (slot) DO UPDATE SET number = excluded.number";
+        let set = statement(db.read(), sql, [slot.into(), number.into()]);
+        db.read().execute_raw(set).await.unwrap();
+    }
+
+    fn known(revocations: &Revocations) -> Vec<u128> {
+        let ids = (1..10).filter(|id| revocations.is_revoked(Uuid::from_u128(*id), 0));
+        ids.collect()
+    }
+
+    #[tokio::test]
+    async fn numbers_of_different_slots_are_followed_apart() {
+        let (_house, authority) = House::new().await;
+        let (db, now) = (authority.db(), authority.now());
+        commit(db, &[row(1, 0, 1)]).await;
+        let revocations = Revocations::open(db.read(), now).await.unwrap();
+        assert_eq!(known(&revocations), [1]);
+        commit(db, &[row(2, 3, 1), row(3, 3, 2), row(4, 3, 3)]).await;
+        revocations.refresh(db.read(), now).await.unwrap();
+        assert_eq!(known(&revocations), [1, 2, 3, 4]);
+        // Lower than what was seen, but of a slot that commits later.
+        commit(db, &[row(5, 0, 2), row(6, 15, 1)]).await;
+        revocations.refresh(db.read(), now).await.unwrap();
+        assert_eq!(known(&revocations), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[tokio::test]
+    async fn a_number_that_falls_makes_the_list_be_read_anew() {
+        let (_house, authority) = House::new().await;
+        let (db, now) = (authority.db(), authority.now());
+        commit(db, &[row(1, 0, 1), row(2, 0, 7)]).await;
+        let revocations = Revocations::open(db.read(), now).await.unwrap();
+        // A backup from before the second row, in which something else happened since.
+        let deleted = Entity::delete_by_id(Uuid::from_u128(2)).exec(db.read());
+        deleted.await.unwrap();
+        commit(db, &[row(3, 0, 2)]).await;
+        revocations.refresh(db.read(), now).await.unwrap();
+        assert_eq!(known(&revocations), [1, 3]);
+    }
+
+    #[tokio::test]
+    async fn rows_of_the_version_before_are_noticed() {
+        let (_house, authority) = House::new().await;
+        let (db, now) = (authority.db(), authority.now());
+        commit(db, &[row(1, 0, 1)]).await;
+        let revocations = Revocations::open(db.read(), now).await.unwrap();
+        let unnumbered = Model {
+            revoked_at: now,
+            slot: None,
+            number: None,
+            ..row(2, 0, 0)
         };
-        let second = Duration::from_secs(1);
-        assert_eq!(revocations.staleness(read_at.after(second)), second);
-        assert_eq!(revocations.staleness(read_at.before(second)), Duration::MAX);
+        let insert = Entity::insert(unnumbered.into_active_model());
+        insert.exec_without_returning(db.read()).await.unwrap();
+        // It replaces a numbered row, too, and leaves the number.
+        let sql = "UPDATE revocations SET generation = 2, revoked_at = ? WHERE number = 1";
+        let replace = statement(db.read(), sql, [now.into()]);
+        db.read().execute_raw(replace).await.unwrap();
+        revocations.refresh(db.read(), now).await.unwrap();
+        assert_eq!(known(&revocations), [1, 2]);
+        assert!(revocations.is_revoked(Uuid::from_u128(1), 1));
     }
 }

@@ -8,7 +8,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::session::{Column, Entity, Model};
-use super::{Authority, SignedIn, revocation, revocations};
+use super::{Authority, CLOCKS, SignedIn, refresh_token, revocation};
 use crate::clock::Time;
 use crate::db::{self, Transaction};
 use crate::failure::Failure;
@@ -74,7 +74,7 @@ impl Authority {
     ) -> Result<(), Failure> {
         let listed = self.db.write(|transaction| async move {
             let now = self.clock.now();
-            let listed = end(&transaction, user, which, now).await?;
+            let listed = self.end(&transaction, user, which, now).await?;
             if must_exist && listed.is_empty() {
                 return Err(Failure::not_found("session"));
             }
@@ -83,77 +83,134 @@ impl Authority {
         self.note_revoked(&listed.await?);
         Ok(())
     }
-}
 
-/// Ends sessions. What is returned must be noted once the transaction has committed.
-pub async fn end(
-    transaction: &Transaction,
-    user: Uuid,
-    which: Which,
-    now: Time,
-) -> Result<Vec<revocation::Model>, Failure> {
-    let sessions = lock(transaction, user, which, now).await?;
-    Entity::update_many()
-        .col_expr(Column::EndedAt, Expr::value(now))
-        .filter(is_alive(user, which, now))
-        .exec(transaction)
-        .await?;
-    list(transaction, &sessions, |_| ENDED, now).await
-}
+    /// Ends sessions. What is returned must be noted once the transaction has committed.
+    pub(super) async fn end(
+        &self,
+        transaction: &Transaction,
+        user: Uuid,
+        which: Which,
+        now: Time,
+    ) -> Result<Vec<revocation::Model>, Failure> {
+        let those = may_be_alive(user, which, now);
+        self.end_those(transaction, those, now).await
+    }
 
-/// Revokes the access tokens of an account's sessions, which go on: refreshing gives new ones.
-/// What is returned must be noted once the transaction has committed.
-pub async fn revoke_tokens(
-    transaction: &Transaction,
-    user: Uuid,
-    now: Time,
-) -> Result<Vec<revocation::Model>, Failure> {
-    let sessions = lock(transaction, user, Which::All, now).await?;
-    Entity::update_many()
-        .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))
-        .filter(is_alive(user, Which::All, now))
-        .exec(transaction)
-        .await?;
-    list(
-        transaction,
-        &sessions,
-        |session| session.generation + 1,
-        now,
-    )
-    .await
-}
+    /// Ends the sessions of an account that are too many once another one begins: those that were
+    /// not used for longest. What is returned must be noted once the transaction has committed.
+    pub(super) async fn make_room(
+        &self,
+        transaction: &Transaction,
+        user: Uuid,
+        now: Time,
+    ) -> Result<Vec<revocation::Model>, Failure> {
+        let too_many: Vec<Uuid> = alive(user, Which::All, now)
+            .select_only()
+            .column(Column::Id)
+            .order_by_desc(Column::LastUsedAt)
+            .order_by_desc(Column::Id)
+            .offset(self.settings.max_sessions.saturating_sub(1))
+            // More of them can be there from before the limit: each sign-in ends some.
+            .limit(db::STEP)
+            .into_tuple()
+            .all(transaction)
+            .await?;
+        if too_many.is_empty() {
+            return Ok(Vec::new());
+        }
+        let those = may_be_alive(user, Which::All, now).add(Column::Id.is_in(too_many));
+        self.end_those(transaction, those, now).await
+    }
 
-async fn lock(
-    transaction: &Transaction,
-    user: Uuid,
-    which: Which,
-    now: Time,
-) -> Result<Vec<Model>, Failure> {
-    let sessions = alive(user, which, now).order_by_asc(Column::Id);
-    Ok(db::lock(transaction, sessions).all(transaction).await?)
-}
+    async fn end_those(
+        &self,
+        transaction: &Transaction,
+        those: Condition,
+        now: Time,
+    ) -> Result<Vec<revocation::Model>, Failure> {
+        let sessions = lock(transaction, those.clone()).await?;
+        Entity::update_many()
+            .col_expr(Column::EndedAt, Expr::value(now))
+            // The sweep looks for this.
+            .col_expr(Column::ExpiresAt, Expr::col(Column::TokensExpireAt))
+            .filter(those)
+            .exec(transaction)
+            .await?;
+        self.list(transaction, &sessions, |_| ENDED, now).await
+    }
 
-async fn list(
-    transaction: &Transaction,
-    sessions: &[Model],
-    generation: impl Fn(&Model) -> i32,
-    now: Time,
-) -> Result<Vec<revocation::Model>, Failure> {
-    let rows: Vec<_> = sessions
-        .iter()
-        .map(|session| revocation::Model {
+    /// Revokes the access tokens of an account's sessions, which go on: refreshing gives new ones.
+    /// What is returned must be noted once the transaction has committed.
+    pub(super) async fn revoke_tokens(
+        &self,
+        transaction: &Transaction,
+        user: Uuid,
+        now: Time,
+    ) -> Result<Vec<revocation::Model>, Failure> {
+        let those = may_be_alive(user, Which::All, now);
+        let sessions = lock(transaction, those.clone()).await?;
+        Entity::update_many()
+            .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))
+            .filter(those)
+            .exec(transaction)
+            .await?;
+        let next = |session: &Model| session.generation + 1;
+        self.list(transaction, &sessions, next, now).await
+    }
+
+    async fn list(
+        &self,
+        transaction: &Transaction,
+        sessions: &[Model],
+        generation: impl Fn(&Model) -> i32,
+        now: Time,
+    ) -> Result<Vec<revocation::Model>, Failure> {
+        let rows = sessions.iter().map(|session| revocation::Model {
             session_id: session.id,
             generation: generation(session),
             revoked_at: now,
             expires_at: session.tokens_expire_at,
-        })
-        .collect();
-    revocations::list(transaction, &rows).await?;
-    Ok(rows)
+            slot: None,
+            number: None,
+        });
+        Ok(self.revocations.list(transaction, rows.collect()).await?)
+    }
+
+    /// Removes sessions that no token can belong to any more, with their refresh tokens.
+    pub(super) async fn sweep_sessions(&self, now: Time) -> Result<(), Failure> {
+        let expired = Condition::all().add(Column::ExpiresAt.lte(now.before(CLOCKS)));
+        loop {
+            let some = Entity::find().select_only().column(Column::Id);
+            let some = some.filter(expired.clone()).limit(db::STEP).into_tuple();
+            let some: Vec<Uuid> = some.all(self.db.read()).await?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            // First by themselves: one session may have thousands.
+            let of_some = refresh_token::Column::SessionId.is_in(some.iter().copied());
+            let (key, of_some) = (
+                refresh_token::Column::TokenHash,
+                Condition::all().add(of_some),
+            );
+            db::sweep::<refresh_token::Entity, Vec<u8>>(&self.db, key, of_some).await?;
+            let some = expired.clone().add(Column::Id.is_in(some));
+            db::sweep::<Entity, Uuid>(&self.db, Column::Id, some).await?;
+        }
+    }
+}
+
+async fn lock(transaction: &Transaction, those: Condition) -> Result<Vec<Model>, Failure> {
+    let sessions = Entity::find().filter(those).order_by_asc(Column::Id);
+    Ok(db::lock(transaction, sessions).all(transaction).await?)
 }
 
 fn alive(user: Uuid, which: Which, now: Time) -> sea_orm::Select<Entity> {
     Entity::find().filter(is_alive(user, which, now))
+}
+
+/// Those that are alive by the clock of any process. Ending more does no harm.
+fn may_be_alive(user: Uuid, which: Which, now: Time) -> Condition {
+    is_alive(user, which, now.before(CLOCKS))
 }
 
 fn is_alive(user: Uuid, which: Which, now: Time) -> Condition {

@@ -9,8 +9,8 @@ use crate::clock::Time;
 use crate::failure::{Code, Failure};
 use crate::users::Role;
 
-/// By how many seconds the clock of another process may run ahead.
-const SKEW: i64 = 60;
+/// How many seconds before `nbf` a token is honoured, as RFC 7519, section 4.1.5, allows.
+const LEEWAY: i64 = 60;
 
 /// The claims of an access token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,12 @@ pub struct Claims {
     pub sub: Uuid,
     /// The session.
     pub sid: Uuid,
+    /// When it was signed, by the clock of the process that did. Says nothing here: the clocks of
+    /// processes may differ.
     pub iat: i64,
+    /// Never written, but heeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
     pub exp: i64,
     pub role: Role,
     /// The session's generation; a later one revokes the token.
@@ -41,18 +46,20 @@ pub fn sign(key: &Key, claims: &Claims) -> Result<String, Failure> {
     key.sign(claims).map_err(Failure::internal)
 }
 
-/// Checks everything about a token but whether it was revoked.
+/// Checks everything about a token but whether it was revoked. Gives its claims and the id of the
+/// key that signed it.
 pub async fn check(
     token: &str,
     keys: &Keys,
     parties: &Parties,
     now: Time,
-) -> Result<Claims, Failure> {
+) -> Result<(Claims, Uuid), Failure> {
     let invalid = || Failure::new(Code::Unauthenticated, "The access token is not valid.");
-    let key = keys.find(token).await?;
-    let claims: Claims = key.and_then(|key| key.open(token)).ok_or_else(invalid)?;
+    let key = keys.find(token).await?.ok_or_else(invalid)?;
+    let claims: Claims = key.open(token).ok_or_else(invalid)?;
     let ours = claims.iss == parties.issuer && claims.aud == parties.audience;
-    if !ours || claims.iat > now.seconds().saturating_add(SKEW) {
+    let latest = now.seconds().saturating_add(LEEWAY);
+    if !ours || claims.nbf.is_some_and(|not_before| not_before > latest) {
         return Err(invalid());
     }
     if claims.exp <= now.seconds() {
@@ -61,5 +68,5 @@ pub async fn check(
             "The access token has expired.",
         ));
     }
-    Ok(claims)
+    Ok((claims, key.id))
 }

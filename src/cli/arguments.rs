@@ -101,7 +101,12 @@ pub enum Command {
     User(UserCommand),
 
     /// Manage the keys that sign access tokens
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "Examples:
+  polls keys rotate                           regularly, or to change auth.algorithm
+  polls keys revoke                           after a key was stolen"
+    )]
     Keys(KeysCommand),
 
     /// Make access tokens without passwords, for operators
@@ -266,6 +271,12 @@ pub struct Account {
 pub enum KeysCommand {
     /// Sign with a new key from now on; the old one is good until its tokens have expired
     Rotate,
+    /// Sign with a new key, and refuse all access tokens of other keys
+    ///
+    /// For a key that was stolen. Running servers follow within a second. Nobody is signed out:
+    /// refresh tokens go on, and get access tokens of the new key. Refuses where auth.key is
+    /// configured.
+    Revoke,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]

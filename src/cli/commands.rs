@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use super::arguments::{
-    Account, Migrate, NewUser, Openapi, Recount, Seed, TokenArguments, UserCommand,
+    Account, KeysCommand, Migrate, NewUser, Openapi, Recount, Seed, TokenArguments, UserCommand,
 };
 use super::password::read_password;
 use crate::app::{self, App};
@@ -161,10 +161,20 @@ async fn create_user(app: &App, new: NewUser) -> Outcome {
     Ok(())
 }
 
-pub async fn rotate_keys(config: &Config) -> Outcome {
+pub async fn keys(config: &Config, command: KeysCommand) -> Outcome {
     let db = Db::connect(&config.database).await?;
-    let id = keys::rotate(&db, &Clock::default(), &config.auth).await?;
-    println!("Tokens are signed with key {id} from now on.");
+    let (clock, auth) = (Clock::default(), &config.auth);
+    match command {
+        KeysCommand::Rotate => {
+            let id = keys::rotate(&db, &clock, auth).await?;
+            println!("Tokens are signed with key {id} from now on.");
+        }
+        KeysCommand::Revoke => {
+            let id = keys::revoke(&db, &clock, auth).await?;
+            println!("Tokens are signed with key {id} from now on.");
+            println!("Those of other keys are refused within a second.");
+        }
+    }
     db.close().await;
     Ok(())
 }

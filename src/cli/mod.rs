@@ -41,7 +41,7 @@ pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error +
         Command::Config(ConfigCommand::Check) => config_check(&mut io::stdout().lock()),
         Command::Config(ConfigCommand::Print) => config_print(&loaded, &mut io::stdout().lock()),
         Command::User(command) => commands::user(config.clone(), command).await,
-        Command::Keys(KeysCommand::Rotate) => commands::rotate_keys(config).await,
+        Command::Keys(command) => commands::keys(config, command).await,
         Command::Token(arguments) => commands::token(config.clone(), arguments).await,
         Command::Recount(arguments) => commands::recount(config, arguments).await,
         Command::Load(options) => load::run(*options).await,

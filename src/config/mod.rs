@@ -165,12 +165,14 @@ pub struct Auth {
     pub access_token_ttl: Duration,
     #[serde(deserialize_with = "forms::duration")]
     pub refresh_token_ttl: Duration,
-    /// How long a used refresh token still gets a sibling.
+    /// How long a used refresh token still gets its successor again.
     #[serde(deserialize_with = "forms::duration")]
     pub refresh_reuse_window: Duration,
+    /// Sessions of one account; past it the least recently used ones end.
+    pub max_sessions: u32,
     #[serde(deserialize_with = "forms::duration")]
     pub revocation_poll_interval: Duration,
-    /// After how long without the revocation list protected calls get 503.
+    /// After how long without revocations and keys protected calls get 503.
     #[serde(deserialize_with = "forms::duration")]
     pub revocation_max_staleness: Duration,
 }
@@ -197,7 +199,7 @@ pub struct Accounts {
     pub password_iterations: u32,
     /// argon2id's lanes.
     pub password_parallelism: u32,
-    /// How many passwords are hashed at once; 0 takes the number of cores.
+    /// How many passwords are hashed at once; 0 takes all cores but one, and one at least.
     pub password_workers: u32,
 }
 
@@ -205,10 +207,18 @@ pub struct Accounts {
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     pub enabled: bool,
-    /// Failed sign-ins of one account in `window`.
+    /// Sign-ins of one account from one address in `window`, those that succeed too.
+    pub sign_ins_per_account: u32,
+    /// Sign-ins from one address in `window`, those that succeed too.
+    pub sign_ins_per_address: u32,
+    /// Failed sign-ins of one account from one address in `window`.
     pub sign_in_failures_per_account: u32,
+    /// Failed sign-ins of one account from all addresses in `window`.
+    pub sign_in_failures_per_account_in_sum: u32,
     /// Failed sign-ins of one address in `window`.
     pub sign_in_failures_per_address: u32,
+    /// Attempts of one account to change its password in `window`.
+    pub password_changes_per_account: u32,
     /// Registrations of one address in `window`.
     pub registrations_per_address: u32,
     #[serde(deserialize_with = "forms::duration")]

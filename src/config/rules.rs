@@ -181,6 +181,7 @@ impl Rules<'_> {
             auth.refresh_reuse_window,
             Duration::ZERO..=5 * MINUTE,
         );
+        self.within("auth.max_sessions", auth.max_sessions, 1..=10_000);
         self.within(
             "auth.revocation_poll_interval",
             auth.revocation_poll_interval,
@@ -236,13 +237,23 @@ impl Rules<'_> {
 
     fn limits(&mut self, limits: &Limits) {
         for (key, count) in [
+            ("limits.sign_ins_per_account", limits.sign_ins_per_account),
+            ("limits.sign_ins_per_address", limits.sign_ins_per_address),
             (
                 "limits.sign_in_failures_per_account",
                 limits.sign_in_failures_per_account,
             ),
             (
+                "limits.sign_in_failures_per_account_in_sum",
+                limits.sign_in_failures_per_account_in_sum,
+            ),
+            (
                 "limits.sign_in_failures_per_address",
                 limits.sign_in_failures_per_address,
+            ),
+            (
+                "limits.password_changes_per_account",
+                limits.password_changes_per_account,
             ),
             (
                 "limits.registrations_per_address",

@@ -12,6 +12,7 @@ mod link;
 mod pool;
 mod schema;
 mod script;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ pub use error::is_unique_violation;
 pub use link::NoHost;
 pub use schema::{MigrateError, Step};
 pub use script::Script;
+pub use sweep::{STEP, sweep};
 
 /// How often something is tried at most.
 ///

@@ -28,6 +28,11 @@ impl Network {
         }
     }
 
+    /// Whether the request came from an address at all.
+    pub fn is_known(self) -> bool {
+        self.0.is_some()
+    }
+
     /// The network as bytes: 4 of IPv4, 16 of IPv6, none where there is no address.
     pub fn key(self) -> Vec<u8> {
         match self.0 {

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
 use sha2::{Digest as _, Sha256};
 
@@ -85,18 +86,15 @@ impl Share {
         cell.quota.wait(self.inner.known.whole_at(cell, now), now)
     }
 
-    /// How long an attempt has to wait, if it has to: the longest of these cells' waits, and which.
-    pub async fn wait(&self, cells: &[Cell]) -> Option<(usize, Duration)> {
+    /// How long an attempt has to wait for each of these cells, where it has to.
+    pub async fn waits<const N: usize>(&self, cells: [Cell; N]) -> [Option<Duration>; N] {
         let now = self.inner.clock.now();
-        if let Some(shared) = self.read(cells, now).await {
+        if let Some(shared) = self.read(&cells, now).await {
             for (cell, whole_at) in cells.iter().zip(shared) {
                 self.inner.known.learn(cell, whole_at, now);
             }
         }
-        let waits = cells.iter().enumerate();
-        waits
-            .filter_map(|(index, cell)| Some((index, self.known_wait(cell)?)))
-            .max_by_key(|(_, wait)| *wait)
+        cells.map(|cell| self.known_wait(&cell))
     }
 
     /// Counts one attempt in each of the cells.
@@ -126,9 +124,16 @@ impl Share {
                 }
                 wait
             }
-            None => known.take(cell, now),
+            None => known.take(&[*cell], now).map(|(_, wait)| wait),
         };
         wait.map_or(Ok(()), Err)
+    }
+
+    /// Counts one attempt in each of the cells, of this process alone, unless it is one too many
+    /// for one of them; then tells which, and how long it has to wait. Asks nobody.
+    pub fn take_here(&self, cells: &[Cell]) -> Result<(), (usize, Duration)> {
+        let now = self.inner.clock.now();
+        self.inner.known.take(cells, now).map_or(Ok(()), Err)
     }
 
     /// When each of the cells is whole again, in their order; nothing where that cannot be known.
@@ -167,12 +172,8 @@ impl Share {
     /// Removes the cells that are whole.
     pub(super) async fn sweep(&self) -> Result<(), Failure> {
         let whole = cell::Column::WholeAt.lte(self.inner.clock.now());
-        let whole = &whole;
-        let swept = self.inner.db.write(|transaction| async move {
-            let cells = cell::Entity::delete_many().filter(whole.clone());
-            Ok(cells.exec(&transaction).await?)
-        });
-        swept.await.map(drop)
+        let (db, key) = (&self.inner.db, cell::Column::Id);
+        db::sweep::<cell::Entity, Uuid>(db, key, Condition::all().add(whole)).await
     }
 }
 

@@ -158,8 +158,7 @@ impl UsersApi {
 
     /// Change my password
     ///
-    /// Signs out everywhere else; this session goes on. A wrong current password counts as a
-    /// failed sign-in.
+    /// Signs out everywhere else; this session goes on. How often an account may try is limited.
     #[oai(
         path = "/users/me/password",
         method = "put",

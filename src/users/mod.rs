@@ -6,11 +6,11 @@
 pub mod api;
 pub mod email;
 pub mod entity;
+mod login;
 pub mod password;
 pub mod phone;
 pub mod policy;
 
-use phonenumber::country;
 use sea_orm::sea_query::{Condition, ExprTrait as _};
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DbErr,
@@ -24,11 +24,11 @@ use crate::failure::{Code, Failure};
 use crate::http::conditional::IfMatch;
 use crate::http::page::Cursor;
 use crate::http::patch::Patch;
-use crate::text;
 
 use entity::{ActiveModel, Column, Entity, Model};
 
 pub use entity::Role;
+pub use login::Login;
 
 /// The most characters of a name.
 pub const NAME_LENGTH: usize = 40;
@@ -101,23 +101,15 @@ pub async fn get(connection: &impl ConnectionTrait, id: Uuid) -> Result<Model, F
     existing(Entity::find_by_id(id).one(connection).await?)
 }
 
-/// The account that signs in by this email address or phone number, in whatever form.
+/// The account that signs in by this email address or phone number.
 pub async fn by_login(
     connection: &impl ConnectionTrait,
-    login: &str,
-    region: country::Id,
+    login: &Login,
 ) -> Result<Option<Model>, Failure> {
-    // No account has one, and PostgreSQL does not take it.
-    if login.contains('\0') {
-        return Ok(None);
-    }
-    let is_it = if login.contains('@') {
-        Column::EmailKey.eq(email::key(login))
-    } else {
-        let Some(phone) = phone::normalise(&text::normalise(login), region) else {
-            return Ok(None);
-        };
-        Column::Phone.eq(phone)
+    let is_it = match login {
+        Login::Email(email) => Column::EmailKey.eq(email),
+        Login::Phone(phone) => Column::Phone.eq(phone),
+        Login::Unfit(_) => return Ok(None),
     };
     Ok(Entity::find().filter(is_it).one(connection).await?)
 }

@@ -9,10 +9,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use sea_orm::ConnectionTrait as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::app::{client, send};
 use crate::support::crowd::CHEAP_PASSWORDS;
+use crate::support::live::{Stream, WAYS};
 use crate::support::process::{Run, command, polls_reading};
 use crate::support::{Answer, Server, User, amount, engine, polls};
 
@@ -328,6 +329,71 @@ async fn a_rotated_key_is_taken_up_by_running_servers() {
 }
 
 #[tokio::test]
+async fn a_revoked_key_is_refused_by_running_servers() {
+    let folder = folder();
+    let servers = [(); 2].map(|()| Server::start(folder.path(), &CHEAP_PASSWORDS));
+    let create = [
+        "user",
+        "create",
+        "--name",
+        "Ada",
+        "--email",
+        "ada@example.org",
+    ];
+    polls_reading(folder.path(), &create, "a good password").done();
+    let granted = sign_in(&servers[0], "ada@example.org", "a good password");
+    let granted = granted.await.expect(200);
+    let old = granted.text("access_token");
+    polls(folder.path(), &["keys", "rotate"]).done();
+    let rotated = token(folder.path(), &servers[0], "ada@example.org");
+    let at = |server: &Server, token: &str| User::of_token("", token, client(), &server.address);
+    let question = rotated.ask(&["a", "b"], json!({})).await;
+    let mut streams = Vec::new();
+    for server in &servers {
+        for token in [&old, &rotated.access_token] {
+            let user = at(server, token);
+            user.get("/users/me").await.expect(200);
+            let mut stream =
+                Stream::open(WAYS[0], &server.address, &question, Some(&user), None).await;
+            stream.event().await.ballots();
+            streams.push(stream);
+        }
+    }
+
+    polls(folder.path(), &["keys", "revoke"]).done();
+    for server in &servers {
+        for token in [&old, &rotated.access_token] {
+            eventually(async || {
+                let answer = at(server, token).get("/users/me").await;
+                answer.status != 200 && answer.problem("unauthenticated").status == 401
+            })
+            .await;
+        }
+    }
+    for stream in streams {
+        assert_eq!(stream.rest().await.1, "token_revoked");
+    }
+    // Nobody is signed out.
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &*granted.text("refresh_token")),
+    ];
+    let path = format!("{}/api/v1/auth/token", servers[1].address);
+    let next = send(client().post(path).form(&form)).await.expect(200);
+    let next = next.text("access_token");
+    assert_ne!(key_of(&next), key_of(&rotated.access_token));
+    for server in &servers {
+        at(server, &next).get("/users/me").await.expect(200);
+    }
+
+    let key = "auth.key=c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA==";
+    let refused = polls(folder.path(), &["keys", "revoke", "--set", key]).fails(1);
+    assert!(refused.contains("auth.key is configured"), "{refused}");
+    assert!(!refused.contains("c2VjcmV0"), "{refused}");
+    at(&servers[0], &next).get("/users/me").await.expect(200);
+}
+
+#[tokio::test]
 async fn recount_mends_a_broken_tally() {
     let folder = folder();
     polls(folder.path(), &["seed"]).done();
@@ -506,6 +572,7 @@ fn every_command_has_help() {
         "user enable",
         "keys",
         "keys rotate",
+        "keys revoke",
         "token",
         "recount",
         "load",

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::support::app::{PASSWORD, client, send, try_send};
 use crate::support::crowd::{CHEAP_PASSWORDS, Pair, all_at_once, crowd};
-use crate::support::{Server, User, amount, engine, polls};
+use crate::support::{Server, TestApp, User, amount, engine, eventually, polls};
 
 const KEY: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA==";
 const OTHER_KEY: &str = "b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldC1vdGhlci1zZQ==";
@@ -457,6 +457,129 @@ async fn a_sign_out_is_felt_in_the_other_process() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     println!("felt after {:?}", begun.elapsed());
+}
+
+const APART: Duration = Duration::from_secs(600);
+
+/// Waits until a process refuses the user's token, whether there is the account or not.
+async fn refused(user: &User) {
+    eventually(async || {
+        let answer = user.get("/questions").await;
+        answer.status != 200 && answer.problem("unauthenticated").status == 401
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_lost_on_one_process_are_lost_on_another_whatever_their_clocks_say() {
+    for one_is_ahead in [true, false] {
+        let one = TestApp::start().await;
+        let other = one.beside().await;
+        if one_is_ahead { &one } else { &other }
+            .clock
+            .advance(APART);
+        let admin = one.admin("root").await;
+        let question = admin.ask(&["a", "b"], json!({})).await;
+        let losses = ["sign-out", "password", "role", "disabled", "deleted"];
+        for loss in losses {
+            for signed_in_at in [&one, &other] {
+                let new = one.user("ada").await;
+                let user = signed_in_at.user_of(&new).await;
+                let (here, there) = (user.at(&one.address), user.at(&other.address));
+                // Whatever process has signed a token, it is good at all of them.
+                here.get("/users/me").await.expect(200);
+                there.get("/users/me").await.expect(200);
+                let path = format!("/users/{}", user.id);
+                let done = match loss {
+                    "sign-out" => here.delete("/auth/sessions").await,
+                    "password" => {
+                        let change =
+                            json!({"current_password": PASSWORD, "new_password": "battery staple"});
+                        new.put("/users/me/password", change).await
+                    }
+                    "role" => admin.patch(&path, json!({"role": "admin"})).await,
+                    "disabled" => admin.patch(&path, json!({"disabled": true})).await,
+                    _ => here.delete("/users/me").await,
+                };
+                assert!(done.status.is_success(), "{loss}: {}", done.status);
+                refused(&there).await;
+                there
+                    .vote(&question, &[0])
+                    .await
+                    .problem("unauthenticated")
+                    .expect(401);
+            }
+        }
+    }
+}
+
+/// The slots that revocations have taken.
+async fn slots_taken(app: &TestApp) -> Vec<i32> {
+    let sql = "SELECT slot FROM revocation_slots";
+    let rows = app
+        .db
+        .read()
+        .query_all_raw(statement(app.db.read(), sql, []));
+    let slot = |row: &QueryResult| row.try_get_by_index(0).expect("a slot");
+    rows.await.expect("the slots").iter().map(slot).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_that_is_committed_late_is_not_skipped() {
+    // SQLite has one writer: nothing else is committed meanwhile.
+    if engine::is_sqlite() {
+        return;
+    }
+    let one = TestApp::start().await;
+    let other = one.beside().await;
+    let user = one.user("ada").await;
+    let there = |user: &User| user.at(&other.address);
+    // One revocation, to know the slot.
+    let early = one.another_session(&user).await;
+    early.delete("/auth/sessions").await.expect(204);
+    refused(&there(&early)).await;
+    let (late, meanwhile) = (one.user("late").await, one.user("meanwhile").await);
+    let taken = slots_taken(&one).await;
+    let slot = (0..16).find(|slot| !taken.contains(slot)).expect("a slot");
+
+    // Another process takes its number first, and is slow. Its clock is behind.
+    let (commit, may_commit) = tokio::sync::oneshot::channel::<()>();
+    let (wrote, has_written) = tokio::sync::oneshot::channel::<()>();
+    let db = one.database_from_outside().await;
+    let session = late.get("/auth/sessions").await.expect(200).json;
+    let session = session["data"][0]["id"].as_str().expect("an id").to_owned();
+    let session: uuid::Uuid = session.parse().expect("an id");
+    let slow = tokio::spawn(async move {
+        let (wrote, may_commit) = (Mutex::new(Some(wrote)), Mutex::new(Some(may_commit)));
+        let (wrote, may_commit) = (&wrote, &may_commit);
+        let written = db.write(|transaction| async move {
+            let sql = "INSERT INTO revocation_slots (slot, number) VALUES (?, 1)";
+            let take = statement(&transaction, sql, [slot.into()]);
+            transaction.execute_raw(take).await?;
+            let sql = "INSERT INTO revocations \
+                (session_id, generation, revoked_at, expires_at, slot, number) \
+                VALUES (?, 2147483647, 0, 9000000000000000, ?, 1)";
+            let list = statement(&transaction, sql, [session.into(), slot.into()]);
+            transaction.execute_raw(list).await?;
+            // On a cluster it may be tried again.
+            let wrote = wrote.lock().expect("no panic").take();
+            let may_commit = may_commit.lock().expect("no panic").take();
+            if let (Some(wrote), Some(may_commit)) = (wrote, may_commit) {
+                wrote.send(()).expect("somebody waits");
+                may_commit.await.expect("it is told");
+            }
+            Ok(())
+        });
+        written.await.expect("it is committed");
+        db.close().await;
+    });
+    has_written.await.expect("it is written");
+    meanwhile.delete("/auth/sessions").await.expect(204);
+    refused(&there(&meanwhile)).await;
+    there(&late).get("/users/me").await.expect(200);
+    commit.send(()).expect("it waits");
+    slow.await.expect("no panic");
+    refused(&there(&late)).await;
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tokens and sessions: getting them, using them once, and losing them at once.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -146,14 +147,36 @@ async fn a_refresh_token_is_good_for_one_use() {
 }
 
 #[tokio::test]
-async fn a_used_refresh_token_gets_a_sibling_for_a_while() {
+async fn a_used_refresh_token_gets_the_same_successor_for_a_while() {
     let (app, user) = TestApp::with_user("nancy").await;
-    refresh(&app, &user.refresh_token).await.expect(200);
+    let first = refresh(&app, &user.refresh_token).await.expect(200);
+    let successor = first.text("refresh_token");
     app.clock.advance(Duration::from_secs(29));
-    let sibling = refresh(&app, &user.refresh_token).await.expect(200);
-    refresh(&app, &sibling.text("refresh_token"))
-        .await
-        .expect(200);
+    let repeats = (0..18).map(|_| refresh(&app, &user.refresh_token));
+    for again in futures_util::future::join_all(repeats).await {
+        let again = again.expect(200);
+        assert_eq!(again.text("refresh_token"), successor);
+        let again = user.with_tokens(&again);
+        again.get("/users/me").await.expect(200);
+    }
+    let next = refresh(&app, &successor).await.expect(200);
+    refresh(&app, &next.text("refresh_token")).await.expect(200);
+}
+
+#[tokio::test]
+async fn parallel_uses_of_a_refresh_token_get_one_successor() {
+    let (app, user) = TestApp::with_user("nancy").await;
+    let beside = app.beside().await;
+    let uses = [&app, &beside, &app, &beside].map(|app| refresh(app, &user.refresh_token));
+    let answers = futures_util::future::join_all(uses).await;
+    let successors = answers
+        .into_iter()
+        .map(|answer| answer.expect(200).text("refresh_token"));
+    let successors: HashSet<String> = successors.collect();
+    assert_eq!(successors.len(), 1);
+    for successor in successors {
+        refresh(&beside, &successor).await.expect(200);
+    }
 }
 
 #[tokio::test]
@@ -386,17 +409,11 @@ async fn the_metadata_leads_to_the_endpoints() {
         .await
         .expect(200)
         .json;
-    assert_eq!(
-        server["token_endpoint"],
-        format!("{}/api/v1/auth/token", app.address)
-    );
+    assert_eq!(server["token_endpoint"], "/api/v1/auth/token");
     let grants = server["grant_types_supported"].as_array().expect("a list");
     assert!(grants.contains(&json!("password")) && grants.contains(&json!("refresh_token")));
     for key in ["token_endpoint", "revocation_endpoint", "jwks_uri"] {
-        let url = server[key].as_str().expect("an address");
-        let path = url
-            .strip_prefix(&app.address)
-            .expect("an address of this server");
+        let path = server[key].as_str().expect("a path of this server");
         let method = if key == "jwks_uri" {
             Method::GET
         } else {
@@ -420,6 +437,43 @@ async fn the_metadata_leads_to_the_endpoints() {
         get("/.well-known/jwks.json").await.expect(200).json,
         json!({"keys": []})
     );
+}
+
+#[tokio::test]
+async fn nothing_repeats_the_host_that_a_client_names() {
+    for settings in [
+        &[][..],
+        &[("server.public_url", "https://polls.example.org")],
+    ] {
+        let app = TestApp::with(settings).await;
+        let user = app.user("nancy").await;
+        let question = user.ask(&["a", "b"], json!({})).await;
+        let shown = format!("/questions/{}", question.id);
+        let api = format!("/api/v1{}", question.path);
+        for path in [
+            "/",
+            "/docs",
+            "/docs/",
+            "/openapi.json",
+            "/openapi.yaml",
+            "/.well-known/oauth-authorization-server",
+            "/.well-known/jwks.json",
+            "/api/v1/questions",
+            "/api/v1/users/me",
+            "/api/v1/nothing",
+            "/nothing/here/",
+            "//forged.example.org/",
+            &shown,
+            &api,
+        ] {
+            let request = app.outside(Method::GET, path);
+            let answer = send(request.header("host", "forged.example:81")).await;
+            let headers = format!("{:?}", answer.headers);
+            let body = String::from_utf8_lossy(&answer.bytes);
+            assert!(!headers.contains("forged.example:81"), "{path}: {headers}");
+            assert!(!body.contains("forged.example:81"), "{path}: {body}");
+        }
+    }
 }
 
 #[tokio::test]

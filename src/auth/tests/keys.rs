@@ -1,5 +1,6 @@
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation};
+use sea_orm::ConnectionTrait as _;
 use serde_json::Value;
 
 use super::super::keys::{self, KeysError};
@@ -153,4 +154,65 @@ MC4CAQAwBQYDK2VwBCIEIC1vzX6JHa2E0wJ4bQXtb4cyFbJkM0pEmqrKPXUWHOpN
     user(&authority, "luxi").await;
     let granted = sign_in(&authority, "luxi").await;
     caller(&house.open(&settings).await.unwrap(), &granted).await;
+}
+
+async fn revoke(house: &House, settings: &[(&str, &str)]) -> Result<Uuid, KeysError> {
+    let config = house.config(settings);
+    let db = Db::connect(&config.database).await.unwrap();
+    keys::revoke(&db, &house.clock, &config.auth).await
+}
+
+#[tokio::test]
+async fn tokens_of_a_revoked_key_are_refused_and_sessions_go_on() {
+    let (house, authority) = House::new().await;
+    let other = house.open(&[]).await.unwrap();
+    user(&authority, "luxi").await;
+    let older = sign_in(&authority, "luxi").await;
+    rotate(&house, &[]).await.unwrap();
+    authority.catch_up().await.unwrap();
+    let old = sign_in(&authority, "luxi").await;
+    let watching = caller(&other, &old).await;
+
+    let new_kid = revoke(&house, &[]).await.unwrap().to_string();
+    // One polls, the other has to look because what it knows is too old.
+    authority.catch_up().await.unwrap();
+    other.freshness.pass(MINUTE);
+    for process in [&authority, &other] {
+        for granted in [&older, &old] {
+            let refused = process.authenticate(&granted.access_token).await;
+            assert_eq!(code(refused), Code::Unauthenticated);
+        }
+    }
+    // Streams that such a token has opened end.
+    assert!(!other.is_still(&watching));
+    for granted in [&older, &old] {
+        let new = authority.refresh(&granted.refresh_token).await.unwrap();
+        assert_eq!(kid(&new.access_token), new_kid);
+        caller(&other, &new).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_cannot_read_the_keys_lets_nobody_in() {
+    let (_house, authority) = House::new().await;
+    user(&authority, "luxi").await;
+    let granted = sign_in(&authority, "luxi").await;
+    authority.freshness.pass(MINUTE);
+    let hidden = "ALTER TABLE signing_keys RENAME TO hidden_keys";
+    let hidden = authority.db().read().execute_unprepared(hidden);
+    hidden.await.unwrap();
+    let refused = authority.authenticate(&granted.access_token).await;
+    assert_eq!(code(refused), Code::Overloaded);
+}
+
+#[tokio::test]
+async fn a_configured_key_is_not_revoked() {
+    let settings = [("auth.key", KEY)];
+    let (house, authority) = House::with(&settings).await;
+    user(&authority, "luxi").await;
+    let granted = sign_in(&authority, "luxi").await;
+    let refused = revoke(&house, &settings).await.unwrap_err();
+    assert!(refused.to_string().contains("auth.key"), "{refused}");
+    authority.catch_up().await.unwrap();
+    caller(&authority, &granted).await;
 }

@@ -1,7 +1,9 @@
 //! The verbs of accounts and sessions, on a database of their own each.
 
 mod accounts;
+mod clocks;
 mod keys;
+mod limits;
 mod minting;
 mod sessions;
 mod tokens;
@@ -53,11 +55,20 @@ impl House {
 
     /// Another process that opens the same database.
     async fn open(&self, settings: &[(&str, &str)]) -> Result<Authority, OpenError> {
+        self.open_with(self.clock.clone(), settings).await
+    }
+
+    /// One whose clock is its own.
+    async fn open_with(
+        &self,
+        clock: Clock,
+        settings: &[(&str, &str)],
+    ) -> Result<Authority, OpenError> {
         let config = self.config(settings);
         let db = Db::connect(&config.database).await.unwrap();
-        let share = Share::open(&config.share, db.clone(), self.clock.clone()).unwrap();
+        let share = Share::open(&config.share, db.clone(), clock.clone()).unwrap();
         share.connect().await;
-        Authority::open(db, self.clock.clone(), share, &config).await
+        Authority::open(db, clock, share, &config).await
     }
 
     fn config(&self, settings: &[(&str, &str)]) -> Config {

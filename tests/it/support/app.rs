@@ -1,6 +1,7 @@
 //! The server within the test, with a clock that the test moves, and people who call it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use polls::app::{self, App};
@@ -31,8 +32,9 @@ pub struct TestApp {
     next_user: AtomicU32,
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
+    settings: Vec<(String, String)>,
     /// Deleted with the test.
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 /// Somebody who has signed in.
@@ -56,6 +58,19 @@ impl TestApp {
     /// A server with further settings, such as `("ballots.queue", "1")`.
     pub async fn with(settings: &[(&str, &str)]) -> TestApp {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        TestApp::on(Arc::new(folder), settings).await
+    }
+
+    /// Another server of the same database, with the same settings and a clock of its own.
+    pub async fn beside(&self) -> TestApp {
+        let settings = self.settings.iter();
+        let settings: Vec<_> = settings
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        TestApp::on(self.folder.clone(), &settings).await
+    }
+
+    async fn on(folder: Arc<TempDir>, settings: &[(&str, &str)]) -> TestApp {
         let database = engine::database_url(folder.path());
         let defaults = [
             ("database.url", database.as_str()),
@@ -100,6 +115,10 @@ impl TestApp {
             next_user: AtomicU32::new(1),
             stop,
             running: Some(running),
+            settings: settings
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
             folder,
         }
     }
@@ -203,6 +222,14 @@ impl TestApp {
     /// The database by connections that are not the server's.
     pub async fn database_from_outside(&self) -> Db {
         engine::connect(&engine::database_url(self.folder.path())).await
+    }
+
+    /// The same account with tokens of this server.
+    pub async fn user_of(&self, user: &User) -> User {
+        let User {
+            id, name, email, ..
+        } = user.clone();
+        self.sign_in(id, &name, email).await
     }
 
     /// The address to open sockets to.

@@ -1,0 +1,111 @@
+//! Secret keys for message authentication codes (HMAC-SHA-256, RFC 2104): one for each use, made
+//! at the first start and shared by all processes of a database.
+
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _};
+use uuid::Uuid;
+
+use super::secret::{Entity, Model};
+use super::signing_key::KeyMaterial;
+use crate::db::{Db, MigrateError};
+use crate::failure::Failure;
+use crate::http::Network;
+
+const REFRESH_TOKENS: &str = "refresh_tokens";
+const NETWORKS: &str = "networks";
+
+/// Why there are no secrets to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    #[error("the secret `{0}` in the database is not 32 bytes in base64")]
+    Unreadable(&'static str),
+    #[error("cannot read the secrets")]
+    Database(#[from] DbErr),
+    #[error(transparent)]
+    Lock(#[from] MigrateError),
+    #[error("cannot store the secrets")]
+    Store(#[from] Failure),
+}
+
+/// The keys.
+pub struct Secrets {
+    refresh_tokens: hmac::Key,
+    networks: hmac::Key,
+}
+
+impl Secrets {
+    /// Reads the keys, and makes those that are not there.
+    pub async fn open(db: &Db) -> Result<Secrets, SecretsError> {
+        if let Some(secrets) = Secrets::read(db.read()).await? {
+            return Ok(secrets);
+        }
+        db.exclusively(async |_| {
+            let stored = Entity::find().all(db.read()).await?;
+            let missing = [REFRESH_TOKENS, NETWORKS]
+                .into_iter()
+                .filter(|name| stored.iter().all(|secret| secret.name != *name));
+            let made: Vec<Model> = missing
+                .map(|name| Model {
+                    name: name.to_owned(),
+                    value: KeyMaterial(STANDARD.encode(rand::random::<[u8; 32]>())),
+                })
+                .collect();
+            if !made.is_empty() {
+                let made = &made;
+                let store = db.write(|transaction| async move {
+                    let rows = made.iter().cloned().map(Model::into_active_model);
+                    let insert = Entity::insert_many(rows);
+                    insert.exec_without_returning(&transaction).await?;
+                    Ok(())
+                });
+                store.await?;
+            }
+            let secrets = Secrets::read(db.read()).await?;
+            secrets.ok_or(SecretsError::Unreadable(NETWORKS))
+        })
+        .await
+    }
+
+    /// None where one of them is missing.
+    async fn read(connection: &impl ConnectionTrait) -> Result<Option<Secrets>, SecretsError> {
+        let stored = Entity::find().all(connection).await?;
+        let key = |name| match stored.iter().find(|secret| secret.name == name) {
+            Some(secret) => key_of(name, &secret.value).map(Some),
+            None => Ok(None),
+        };
+        let (refresh_tokens, networks) = (key(REFRESH_TOKENS)?, key(NETWORKS)?);
+        Ok(refresh_tokens
+            .zip(networks)
+            .map(|(refresh_tokens, networks)| Secrets {
+                refresh_tokens,
+                networks,
+            }))
+    }
+
+    /// The refresh token that follows `token`, in the form that clients get. Whoever has neither
+    /// the key nor `token` cannot compute it.
+    pub fn successor(&self, token: &str, salt: &[u8]) -> String {
+        let mut context = hmac::Context::with_key(&self.refresh_tokens);
+        context.update(salt);
+        context.update(token.as_bytes());
+        URL_SAFE_NO_PAD.encode(context.sign())
+    }
+
+    /// What is stored of a network that an account has signed in from: without the key it tells
+    /// neither the network nor whether two accounts share one.
+    pub fn network(&self, user: Uuid, network: Network) -> Vec<u8> {
+        let mut context = hmac::Context::with_key(&self.networks);
+        context.update(user.as_bytes());
+        context.update(&network.key());
+        context.sign().as_ref().to_vec()
+    }
+}
+
+fn key_of(name: &'static str, value: &KeyMaterial) -> Result<hmac::Key, SecretsError> {
+    let bytes = STANDARD.decode(&value.0).ok();
+    let bytes = bytes.filter(|bytes| bytes.len() == 32);
+    let bytes = bytes.ok_or(SecretsError::Unreadable(name))?;
+    Ok(hmac::Key::new(HMAC_SHA256, &bytes))
+}
