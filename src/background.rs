@@ -11,6 +11,20 @@ use tokio::task::{JoinError, spawn_blocking};
 /// How much less important than other threads, as `nice` counts.
 const NICENESS: i32 = 10;
 
+/// Runs a future on one thread of low priority, which all such futures share.
+///
+/// # Errors
+///
+/// Where the future panics.
+pub async fn spawn<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, JoinError> {
+    match runtime() {
+        Some(runtime) => runtime.spawn(work).await,
+        None => tokio::spawn(work).await,
+    }
+}
+
 /// Runs `work` on a thread of low priority. Whoever calls this bounds how much of it there is.
 ///
 /// # Errors
@@ -25,12 +39,12 @@ pub async fn run<T: Send + 'static>(
     }
 }
 
-/// Of this runtime only the threads for blocking work are used. None where the system gave it no
-/// resources.
+/// None where the system has no resources for it.
 fn runtime() -> Option<&'static Runtime> {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
     let start = || {
-        let mut builder = Builder::new_current_thread();
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all();
         builder.thread_name("background").on_thread_start(|| {
             // On Linux this is about the calling thread. Without it the work is done all the same.
             let _ = rustix::process::setpriority_process(None, NICENESS);

@@ -1,8 +1,11 @@
 //! What is shown of a poll: read once for all who ask, and rendered once.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use sea_orm::DbErr;
 use uuid::Uuid;
 
@@ -10,6 +13,7 @@ use super::objects::Results;
 use super::poll::Stamp;
 use super::shared::{Key, Most, SharedReader};
 use super::{Poll, are_visible, depends_on_ballot, picture, poll, results};
+use crate::background;
 use crate::ballots;
 use crate::clock::{Clock, Time};
 use crate::db::Db;
@@ -17,6 +21,7 @@ use crate::failure::{Code, Failure};
 use crate::http::conditional::entity_tag;
 use crate::http::page::Cursor;
 use crate::http::reply::Rendered;
+use crate::http::{FairSemaphore, Network};
 use crate::questions;
 use crate::questions::api::objects::Question;
 use crate::questions::list::{self, Filter};
@@ -134,11 +139,33 @@ fn once(
 }
 
 /// A page of a list: what it asks for, after which item, and how many.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct PageKey {
     pub filter: Filter,
     pub after: Option<Cursor>,
     pub limit: u32,
+    /// Who asks. It is the same page for all others, too.
+    pub network: Network,
+}
+
+impl PageKey {
+    fn page(&self) -> (&Filter, Option<Cursor>, u32) {
+        (&self.filter, self.after, self.limit)
+    }
+}
+
+impl PartialEq for PageKey {
+    fn eq(&self, other: &PageKey) -> bool {
+        self.page() == other.page()
+    }
+}
+
+impl Eq for PageKey {}
+
+impl Hash for PageKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.page().hash(state);
+    }
 }
 
 /// A page of polls.
@@ -195,15 +222,20 @@ impl Views {
             })
         };
         let pages = {
-            let db = db.clone();
-            SharedReader::new("questions", PAGES, move |keys: Vec<Key<PageKey, _>>| {
-                let (db, clock) = (db.clone(), clock.clone());
+            let pages = Pages {
+                db: db.clone(),
+                clock,
+                large: Arc::default(),
+                turns: FairSemaphore::new(1, LARGE_PAGES_WAITING),
+            };
+            SharedReader::new("questions", PAGES, move |keys| {
+                let pages = pages.clone();
                 async move {
-                    let mut pages = Vec::with_capacity(keys.len());
+                    let mut read = Vec::with_capacity(keys.len());
                     for key in keys {
-                        pages.push(Arc::new(page(&db, &clock, key).await?));
+                        read.push(Arc::new(pages.page(key).await?));
                     }
-                    Ok(pages)
+                    Ok(read)
                 }
             })
         };
@@ -332,48 +364,115 @@ fn bytes_of(poll: &Poll) -> usize {
     QUESTION_BYTES + question.question_text.len() + description + choices.sum::<usize>()
 }
 
-async fn page(
-    db: &Db,
-    clock: &Clock,
-    wanted: Key<PageKey, Arc<PageView>>,
-) -> Result<PageView, DbErr> {
-    let Key { key, last } = wanted;
-    let limit = u64::from(key.limit);
-    // One more than asked for tells whether there is another page.
-    let mut keys = list::keys(db.read(), &key.filter, key.after, limit + 1, clock.now()).await?;
-    let more = keys.len() > key.limit as usize;
-    keys.truncate(key.limit as usize);
-    let (mut views, mut bytes, mut taken) = (Vec::with_capacity(keys.len()), 0, 0);
-    while taken < keys.len() && bytes < PAGE_BYTES {
-        // After the first questions, as many as fit if the others are like them.
-        let fit = (PAGE_BYTES - bytes) / (bytes / taken.max(1)).max(1);
-        let piece = if taken == 0 { FIRST_PIECE } else { fit.max(1) };
-        let piece = &keys[taken..keys.len().min(taken + piece)];
-        let ids: Vec<Uuid> = piece.iter().map(|key| key.id).collect();
-        let last_views = last.iter().flat_map(|page| page.views.iter().cloned());
-        let seen = last_views.filter(|view| ids.contains(&view.poll.question.id));
-        let mut found = read(db, clock, &ids, seen).await?;
-        for id in ids {
-            if bytes >= PAGE_BYTES {
-                break;
+/// From so many bytes on a question is remembered as a large one.
+const LARGE_QUESTION: usize = 16 * 1024;
+
+/// How many large questions are remembered.
+const LARGE_QUESTIONS: usize = 10_000;
+
+/// From so many bytes on, reading a page takes so long that other requests would notice.
+const LARGE_PAGE: usize = 256 * 1024;
+
+/// How many large pages of one network wait for their turn, and for how long.
+const LARGE_PAGES_WAITING: usize = 64;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Reads pages. Large ones are read one after the other, for all networks in turn, and on a thread
+/// of low priority. Clones are one.
+#[derive(Clone)]
+struct Pages {
+    db: Db,
+    clock: Clock,
+    /// The bytes of large questions, as far as they were seen.
+    large: Arc<Mutex<HashMap<Uuid, usize>>>,
+    turns: Arc<FairSemaphore>,
+}
+
+impl Pages {
+    async fn page(&self, wanted: Key<PageKey, Arc<PageView>>) -> Result<PageView, Failure> {
+        let Key { key, last } = wanted;
+        let limit = u64::from(key.limit);
+        // One more than asked for tells whether there is another page.
+        let (db, now) = (self.db.read(), self.clock.now());
+        let keys = list::keys(db, &key.filter, key.after, limit + 1, now).await?;
+        let known: usize = {
+            let large = self.large.lock();
+            let bytes = |key: &Cursor| large.get(&key.id);
+            keys.iter().filter_map(bytes).sum()
+        };
+        if known < LARGE_PAGE {
+            return Ok(self.read(key, keys, last).await?);
+        }
+        let turn = self.turns.acquire(key.network, PATIENCE).await;
+        let Some(_turn) = turn else {
+            let detail = "Too many large pages are being read.";
+            return Err(Failure::overloaded(detail));
+        };
+        let pages = self.clone();
+        let reading = background::spawn(async move {
+            let page = pages.read(key, keys, last).await?;
+            for view in &page.views {
+                // Most see the numbers.
+                view.question(true)?;
             }
-            taken += 1;
-            // It may have been deleted, or restored, since the keys were read.
-            let view = found.remove(&id);
-            let view = view.filter(|view| view.is_deleted() == key.filter.deleted);
-            if let Some(view) = view {
-                bytes += bytes_of(&view.poll);
-                views.push(view);
+            Ok(page)
+        });
+        reading.await.map_err(Failure::internal)?
+    }
+
+    async fn read(
+        &self,
+        key: PageKey,
+        mut keys: Vec<Cursor>,
+        last: Option<Arc<PageView>>,
+    ) -> Result<PageView, DbErr> {
+        let more = keys.len() > key.limit as usize;
+        keys.truncate(key.limit as usize);
+        let (mut views, mut bytes, mut taken) = (Vec::with_capacity(keys.len()), 0, 0);
+        while taken < keys.len() && bytes < PAGE_BYTES {
+            // After the first questions, as many as fit if the others are like them.
+            let fit = (PAGE_BYTES - bytes) / (bytes / taken.max(1)).max(1);
+            let piece = if taken == 0 { FIRST_PIECE } else { fit.max(1) };
+            let piece = &keys[taken..keys.len().min(taken + piece)];
+            let ids: Vec<Uuid> = piece.iter().map(|key| key.id).collect();
+            let last_views = last.iter().flat_map(|page| page.views.iter().cloned());
+            let seen = last_views.filter(|view| ids.contains(&view.poll.question.id));
+            let mut found = read(&self.db, &self.clock, &ids, seen).await?;
+            for id in ids {
+                if bytes >= PAGE_BYTES {
+                    break;
+                }
+                taken += 1;
+                // It may have been deleted, or restored, since the keys were read.
+                let view = found.remove(&id);
+                let view = view.filter(|view| view.is_deleted() == key.filter.deleted);
+                if let Some(view) = view {
+                    let size = bytes_of(&view.poll);
+                    self.remember(id, size);
+                    bytes += size;
+                    views.push(view);
+                }
             }
         }
+        let more = more || taken < keys.len();
+        let last = taken.checked_sub(1).map(|last| keys[last]);
+        Ok(PageView {
+            views,
+            last: last.filter(|_| more),
+            rendered: OnceLock::new(),
+        })
     }
-    let more = more || taken < keys.len();
-    let last = taken.checked_sub(1).map(|last| keys[last]);
-    Ok(PageView {
-        views,
-        last: last.filter(|_| more),
-        rendered: OnceLock::new(),
-    })
+
+    fn remember(&self, id: Uuid, bytes: usize) {
+        if bytes < LARGE_QUESTION {
+            return;
+        }
+        let mut large = self.large.lock();
+        if large.len() >= LARGE_QUESTIONS {
+            large.clear();
+        }
+        large.insert(id, bytes);
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use crate::support::app::{client, send, try_send};
 use crate::support::crowd::{CHEAP_PASSWORDS, crowd};
 use crate::support::process::polls_reading;
-use crate::support::{PASSWORD, Question, Server, User};
+use crate::support::{PASSWORD, Question, Server, User, amount};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -342,16 +342,19 @@ async fn large_lists_by_eight_clients() {
         .local_address(std::net::IpAddr::from([127, 0, 0, 2]))
         .build()
         .expect("a client");
-    let greedy = async || {
-        for _ in 0..20 {
-            let list = format!("{}/api/v1/questions?limit=100", house.server.address);
+    let rounds = amount(10, 100);
+    let greedy = async |number: usize| {
+        for _ in 0..rounds {
+            // Each asks for a list of its own.
+            let limit = 100 - number;
+            let list = format!("{}/api/v1/questions?limit={limit}", house.server.address);
             let request = client.get(list).header("accept-encoding", "br");
             let answer = request.send().await.expect("an answer");
             assert_eq!(answer.status(), 200);
             answer.bytes().await.expect("all of it");
         }
     };
-    join_all((0..8).map(|_| greedy())).await;
+    join_all((0..8).map(greedy)).await;
     let latency = bystander.latency().await;
     println!("large lists: reads before {calm:?}, meanwhile {latency:?}");
     assert!(latency.reads > 10);

@@ -4,6 +4,7 @@ mod choices;
 mod examples;
 pub mod objects;
 
+use poem::Request;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::{Enum, OpenApi};
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use self::objects::{NewQuestion, Question, QuestionPage, QuestionPatch, Reopening, Status};
 use super::list::{self, Filter};
 use crate::app::{PREFIX, Tag};
-use crate::auth::guard::{MaybeSignedIn, SignedIn};
+use crate::auth::guard::{MaybeSignedIn, SignedIn, network};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
@@ -78,7 +79,8 @@ failures! {
 impl QuestionsApi {
     /// List questions
     ///
-    /// Newest first unless `sort` says otherwise, with their choices. Follow `meta.next_cursor`
+    /// Newest first unless `sort` says otherwise, with their choices. A page may have fewer than
+    /// `limit`: it ends where its questions make about 1 MiB. Follow `meta.next_cursor`
     /// until it is absent, with the same other parameters: questions that are asked meanwhile
     /// cause neither gaps nor repeats. Numbers are shown as each question's `results_visibility`
     /// allows.
@@ -91,6 +93,7 @@ impl QuestionsApi {
     #[expect(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
+        request: &Request,
         caller: MaybeSignedIn,
         /// Only questions in this status now.
         status: Query<Option<Status>>,
@@ -134,6 +137,7 @@ impl QuestionsApi {
                 filter,
                 after,
                 limit: limit.0,
+                network: network(request),
             })
             .await?;
         let visible = self.views.visible(&page.views, caller).await?;
