@@ -417,6 +417,7 @@ fn prepared(operation: Operation, max_body: u64) -> Operation {
         // What is in the ballot box is counted.
         ends_by_itself: operation.path.ends_with("/ballot"),
         rate: rate(&operation),
+        counts_itself: operation.counts_itself || has_own_limit(&operation),
         ..operation
     }
 }
@@ -431,16 +432,19 @@ fn counted(operation: Operation) -> Operation {
 
 /// The rate that an operation of the API counts for.
 fn rate(operation: &Operation) -> Option<Kind> {
-    let path = operation.path.strip_prefix(PREFIX)?;
-    match path {
-        // They have limits of their own.
-        "/auth/token" => None,
-        "/users" if operation.method == Method::POST => None,
-        _ if path.ends_with("/live") || path.ends_with("/ws") => Some(Kind::Streams),
-        _ if operation.method == Method::GET => Some(Kind::Reads),
-        _ if path.ends_with("/ballot") => Some(Kind::Ballots),
-        _ => Some(Kind::Writes),
-    }
+    let path = &operation.path;
+    Some(match operation.method {
+        _ if path.ends_with("/live") || path.ends_with("/ws") => Kind::Streams,
+        Method::GET => Kind::Reads,
+        _ if path.ends_with("/ballot") => Kind::Ballots,
+        _ => Kind::Writes,
+    })
+}
+
+/// Whether it is for signing in or registering.
+fn has_own_limit(operation: &Operation) -> bool {
+    let path = operation.path.strip_prefix(PREFIX);
+    operation.method == Method::POST && matches!(path, Some("/auth/token" | "/users"))
 }
 
 /// Whether requests can be answered.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::sessions::Which;
 use super::{Authority, SignedIn, known_networks};
-use crate::failure::{Code, Failure, FieldError};
+use crate::failure::{Code, Failure, FieldError, RateLimit};
 use crate::http::Network;
 use crate::http::conditional::IfMatch;
 use crate::users::entity::Model;
@@ -31,6 +31,11 @@ impl Authority {
         }
         self.limits.take_registration(network).await?;
         self.make_account(new, Role::User, network).await
+    }
+
+    /// What is left of the limit on registrations from a network; none where there are no limits.
+    pub fn registration_limit(&self, network: Network) -> Option<RateLimit> {
+        self.limits.registration_state(network)
     }
 
     /// The hash of a password, for accounts that are made in bulk.

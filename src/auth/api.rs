@@ -30,6 +30,7 @@ use crate::failure::{Code, Failure};
 use crate::http::Operation;
 use crate::http::body;
 use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
+use crate::http::rates::Metered;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Done, Rendered};
 
@@ -85,9 +86,11 @@ impl AuthApi {
                 };
                 let client = request.headers().get(USER_AGENT);
                 let client = client.and_then(|client| client.to_str().ok());
-                self.authority
-                    .sign_in(&username, password, client, network(request))
-                    .await
+                let network = network(request);
+                let granted = self.authority.sign_in(&username, password, client, network);
+                let granted = granted.await;
+                Metered::tell(request, self.authority.sign_in_limit(&username, network));
+                granted
             }
             Some("refresh_token") => match form.take("refresh_token") {
                 Some(token) => self.authority.refresh(&token).await,

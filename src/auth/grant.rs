@@ -15,7 +15,7 @@ use super::sessions::{self, Which};
 use super::{Authority, refresh_token, session, token};
 use crate::clock::Time;
 use crate::db::{self, Transaction};
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, RateLimit};
 use crate::http::Network;
 use crate::text;
 use crate::users::entity::Model as Account;
@@ -70,6 +70,12 @@ impl Authority {
             }
         }
         Err(Denied::Grant)
+    }
+
+    /// What is left of the limit on attempts to sign in like this; none where there are no limits.
+    pub fn sign_in_limit(&self, login: &str, network: Network) -> Option<RateLimit> {
+        let login = Login::typed(login, self.settings.region);
+        self.limits.sign_in_state(&login, network)
     }
 
     /// None where the stored hash was replaced meanwhile.

@@ -2,14 +2,15 @@
 //!
 //! What is spent on failures and registrations is [shared](crate::share::cells) by all processes.
 //! Sign-ins look first and spend only when they fail, which is why this is not `governor`: it
-//! cannot look without spending. All attempts to sign in, those that succeed too, are counted by
-//! each process for itself: that costs nothing, and bounds the work on passwords.
+//! cannot look without spending. All attempts to sign in, those that succeed too, are counted as
+//! [other calls](crate::share::rates) are: that costs nothing, and bounds the work on passwords.
 //!
 //! An account is named by [what was typed](Login), never by its id: so a limit says the same of
 //! an account that exists and of one that does not.
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::config;
@@ -17,14 +18,15 @@ use crate::failure::{Failure, RateLimit};
 use crate::http::{Network, rates};
 use crate::share::Share;
 use crate::share::cells::Cell;
+use crate::share::rates::{Rate, Whose};
 use crate::users::Login;
 
 /// The limits of all processes.
 pub struct Limits {
     enabled: bool,
     share: Share,
-    sign_ins_of_account: Limit,
-    sign_ins_from_network: Limit,
+    sign_ins_of_account: Rate,
+    sign_ins_from_network: Rate,
     failures_of_account: Limit,
     failures_of_account_in_sum: Limit,
     failures_from_network: Limit,
@@ -52,8 +54,16 @@ impl Limits {
         Limits {
             enabled: config.enabled,
             share,
-            sign_ins_of_account: limit("sign_ins_per_account", config.sign_ins_per_account),
-            sign_ins_from_network: limit("sign_ins_per_address", config.sign_ins_per_address),
+            sign_ins_of_account: Rate::new(
+                "sign_ins_per_account",
+                config.sign_ins_per_account,
+                config.window,
+            ),
+            sign_ins_from_network: Rate::new(
+                "sign_ins_per_address",
+                config.sign_ins_per_address,
+                config.window,
+            ),
             failures_of_account: limit(
                 "sign_in_failures_per_account",
                 config.sign_in_failures_per_account,
@@ -82,12 +92,34 @@ impl Limits {
         if !self.enabled {
             return Ok(());
         }
-        let limits = [
-            self.sign_ins_of_account.of_pair(login, network),
-            self.sign_ins_from_network.of(&network.key()),
-        ];
-        let taken = self.share.take_here(&limits.map(|(_, cell)| cell));
-        taken.map_err(|(index, wait)| limits[index].0.refusal(wait))
+        for (rate, whose) in self.of_sign_in(login, network) {
+            self.share.take_rate(rate, whose).map_err(rates::exceeded)?;
+        }
+        Ok(())
+    }
+
+    /// What is left of the limit on attempts to sign in; none where there are no limits.
+    pub fn sign_in_state(&self, login: &Login, network: Network) -> Option<RateLimit> {
+        let limits = self.of_sign_in(login, network);
+        let states = limits.map(|(rate, whose)| self.share.rate_state(rate, whose));
+        let least = states.into_iter().min_by_key(|state| state.remaining);
+        least.filter(|_| self.enabled)
+    }
+
+    /// What an attempt to sign in spends.
+    fn of_sign_in(&self, login: &Login, network: Network) -> [(&Rate, Whose); 2] {
+        let pair = Sha256::new()
+            .chain_update(login.key())
+            .chain_update(network.key())
+            .finalize();
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&pair[..16]);
+        let pair = Whose::Attempt(u128::from_be_bytes(hash));
+        let network = Whose::Network(network.bits());
+        [
+            (&self.sign_ins_of_account, pair),
+            (&self.sign_ins_from_network, network),
+        ]
     }
 
     /// Whether a sign-in may be tried, as far as this process knows. Asks nobody.
@@ -127,6 +159,14 @@ impl Limits {
     /// Counts a registration, or refuses it.
     pub async fn take_registration(&self, network: Network) -> Result<(), Failure> {
         self.take(self.registrations.of(&network.key())).await
+    }
+
+    /// What is left of the limit on registrations, as far as this process knows; none where there
+    /// are no limits.
+    pub fn registration_state(&self, network: Network) -> Option<RateLimit> {
+        let (limit, cell) = self.registrations.of(&network.key());
+        let (remaining, reset) = self.share.known_state(&cell);
+        self.enabled.then(|| limit.state(remaining, reset))
     }
 
     async fn take(&self, (limit, cell): (&Limit, Cell)) -> Result<(), Failure> {
@@ -183,12 +223,16 @@ impl Limit {
     }
 
     fn refusal(&self, wait: Duration) -> Failure {
-        rates::exceeded(RateLimit {
+        rates::exceeded(self.state(0, wait))
+    }
+
+    fn state(&self, remaining: u32, reset: Duration) -> RateLimit {
+        RateLimit {
             policy: self.policy,
             quota: self.quota,
             window: self.window,
-            remaining: 0,
-            reset: wait,
-        })
+            remaining,
+            reset,
+        }
     }
 }

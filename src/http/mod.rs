@@ -318,7 +318,7 @@ impl Stack {
                 let failure = problem::from_status(StatusCode::METHOD_NOT_ALLOWED);
                 return Some(with(problem::render(&failure), ALLOW, route.allow.clone()));
             };
-            if let Some(metered) = asked.metered.as_ref().filter(|_| !operation.knows_account)
+            if let Some(metered) = asked.metered.as_ref().filter(|_| !operation.counts_itself)
                 && let Err(failure) = metered.count(None)
             {
                 return Some(problem::render(&failure));

@@ -114,9 +114,10 @@ impl Metered {
         }
     }
 
-    /// Tells of another limit that the call counts for.
-    pub fn tell(request: &Request, state: RateLimit) {
-        if let Some(Metered(call)) = request.data() {
+    /// Tells of a limit of its own that the call counts for.
+    pub fn tell(request: &Request, state: Option<RateLimit>) {
+        if let (Some(Metered(call)), Some(state)) = (request.data(), state) {
+            // The first one stays.
             let _ = call.state.set(state);
         }
     }

@@ -33,7 +33,7 @@ pub struct Operation {
     /// The rate that it counts for.
     pub rate: Option<Kind>,
     /// Whether the handler counts it, once it knows for whom; else it counts for the network.
-    pub knows_account: bool,
+    pub counts_itself: bool,
     /// Whether a change that it has begun comes to its end though nobody waits for it. Other
     /// changes run in a task of their own.
     pub ends_by_itself: bool,
@@ -67,7 +67,7 @@ impl Operation {
             takes_body: false,
             max_body: None,
             rate: None,
-            knows_account: false,
+            counts_itself: false,
             ends_by_itself: false,
         }
     }

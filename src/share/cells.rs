@@ -67,6 +67,12 @@ impl Quota {
         self.capped(whole_at, now).since(now)
     }
 
+    /// How many attempts are left where so much is owed.
+    pub(super) fn remaining(&self, owed: Duration) -> u32 {
+        let left = self.window.saturating_sub(owed).as_micros();
+        u32::try_from(left / self.one.as_micros().max(1)).unwrap_or(u32::MAX)
+    }
+
     /// When it is whole again after one more attempt. Attempts that ran at the same time may
     /// overdraw; that is not held against it.
     pub(super) fn spent(&self, whole_at: Time, now: Time) -> Time {
@@ -124,16 +130,16 @@ impl Share {
                 }
                 wait
             }
-            None => known.take(&[*cell], now).map(|(_, wait)| wait),
+            None => known.take(cell, now),
         };
         wait.map_or(Ok(()), Err)
     }
 
-    /// Counts one attempt in each of the cells, of this process alone, unless it is one too many
-    /// for one of them; then tells which, and how long it has to wait. Asks nobody.
-    pub fn take_here(&self, cells: &[Cell]) -> Result<(), (usize, Duration)> {
+    /// What is left of a cell, as far as this process knows, and after how long it is whole.
+    pub fn known_state(&self, cell: &Cell) -> (u32, Duration) {
         let now = self.inner.clock.now();
-        self.inner.known.take(cells, now).map_or(Ok(()), Err)
+        let owed = cell.quota.owed(self.inner.known.whole_at(cell, now), now);
+        (cell.quota.remaining(owed), owed)
     }
 
     /// When each of the cells is whole again, in their order; nothing where that cannot be known.

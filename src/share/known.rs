@@ -1,9 +1,8 @@
 //! What this process knows of the cells: what it has spent, and what it has learnt of the others.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::cells::Cell;
@@ -51,25 +50,19 @@ impl Known {
             .change(cell, now, |known| cell.quota.spent(known, now));
     }
 
-    /// Counts one attempt in each of the cells, unless it is one too many for one of them; then
-    /// tells for which, and how long to wait.
-    pub(super) fn take(&self, wanted: &[Cell], now: Time) -> Option<(usize, Duration)> {
+    /// Counts one attempt, unless it is one too many; then tells how long to wait.
+    pub(super) fn take(&self, cell: &Cell, now: Time) -> Option<std::time::Duration> {
         let mut cells = self.cells();
-        let waits = wanted.iter().enumerate().filter_map(|(index, cell)| {
-            let whole_at = cells.whole_at.get(&cell.id).copied().unwrap_or(now);
-            Some((index, cell.quota.wait(whole_at, now)?))
-        });
-        let longest = waits.max_by_key(|(_, wait)| *wait);
-        if longest.is_none() {
-            for cell in wanted {
-                cells.change(cell, now, |whole_at| cell.quota.spent(whole_at, now));
-            }
+        let known = cells.whole_at.get(&cell.id).copied().unwrap_or(now);
+        let wait = cell.quota.wait(known, now);
+        if wait.is_none() {
+            cells.change(cell, now, |known| cell.quota.spent(known, now));
         }
-        longest
+        wait
     }
 
     fn cells(&self) -> MutexGuard<'_, Cells> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -86,6 +79,8 @@ impl Cells {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::clock::Clock;
 
@@ -100,29 +95,17 @@ mod tests {
         let (known, start) = (Known::default(), Clock::default().now());
         let (a, b) = (cell("a", 10), cell("b", 10));
         for _ in 0..10 {
-            assert_eq!(known.take(&[a], start), None);
+            assert_eq!(known.take(&a, start), None);
         }
-        assert_eq!(known.take(&[a], start), Some((0, QUARTER / 10)));
-        assert_eq!(known.take(&[b], start), None);
+        assert_eq!(known.take(&a, start), Some(QUARTER / 10));
+        assert_eq!(known.take(&b, start), None);
 
         let later = start.after(QUARTER / 10);
-        assert_eq!(known.take(&[a], later), None);
-        assert!(known.take(&[a], later).is_some());
+        assert_eq!(known.take(&a, later), None);
+        assert!(known.take(&a, later).is_some());
         for _ in 0..10 {
-            assert_eq!(known.take(&[a], later.after(QUARTER)), None);
+            assert_eq!(known.take(&a, later.after(QUARTER)), None);
         }
-    }
-
-    #[test]
-    fn an_attempt_that_one_quota_refuses_spends_nothing_of_the_others() {
-        let (known, start) = (Known::default(), Clock::default().now());
-        let (small, large) = (cell("small", 1), cell("large", 2));
-        assert_eq!(known.take(&[small, large], start), None);
-        for _ in 0..5 {
-            assert_eq!(known.take(&[large, small], start), Some((1, QUARTER)));
-        }
-        assert_eq!(known.take(&[large], start), None);
-        assert_eq!(known.take(&[large], start), Some((0, QUARTER / 2)));
     }
 
     #[test]

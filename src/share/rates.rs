@@ -59,13 +59,11 @@ impl Rate {
     }
 
     fn state(&self, owed: Duration, reset: Duration) -> RateLimit {
-        let left = self.cell.window.saturating_sub(owed);
-        let remaining = left.as_micros() / self.cell.one.as_micros().max(1);
         RateLimit {
             policy: self.policy,
             quota: self.quota,
             window: self.cell.window,
-            remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+            remaining: self.cell.remaining(owed),
             reset,
         }
     }
@@ -78,6 +76,8 @@ pub enum Whose {
     Account(u128),
     /// The bits of a network's address.
     Network(u128),
+    /// A hash of a name that was typed and of a network's address.
+    Attempt(u128),
 }
 
 /// What all accounts and networks have spent.
@@ -141,6 +141,14 @@ impl Meters {
         Ok(rate.state(owed, owed))
     }
 
+    fn state(&self, rate: &Rate, whose: Whose, now: Time) -> RateLimit {
+        let key = (rate.policy, whose);
+        let shard = self.shard(&key).lock();
+        let whole_at = shard.meters.get(&key).map_or(now, |meter| meter.whole_at);
+        let owed = rate.cell.owed(whole_at, now);
+        rate.state(owed, owed)
+    }
+
     /// What was spent since the last call of this.
     fn spent(&self) -> Vec<(&'static str, Whose, Rate, u32)> {
         let mut spent = Vec::new();
@@ -182,6 +190,12 @@ impl Share {
         self.inner.meters.take(rate, whose, now)
     }
 
+    /// What is left of a quota. Counts nothing.
+    pub fn rate_state(&self, rate: &Rate, whose: Whose) -> RateLimit {
+        let now = self.inner.clock.now();
+        self.inner.meters.state(rate, whose, now)
+    }
+
     /// Tells Redis what was spent here, and learns what was spent elsewhere. Never returns.
     pub(super) async fn keep_sharing_rates(&self) {
         let Some(redis) = &self.inner.redis else {
@@ -214,6 +228,7 @@ fn cell((policy, whose, rate, count): &(&'static str, Whose, Rate, u32)) -> Cell
     let key = match whose {
         Whose::Account(bits) => (b'a', bits),
         Whose::Network(bits) => (b'n', bits),
+        Whose::Attempt(hash) => (b't', hash),
     };
     let key = [&[key.0][..], &key.1.to_be_bytes()].concat();
     let mut cell = Cell::new(policy, &key, rate.quota, rate.cell.window);

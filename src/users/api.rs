@@ -22,6 +22,7 @@ use crate::http::conditional::IfMatch;
 use crate::http::exact;
 use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
 use crate::http::patch::Patch;
+use crate::http::rates::Metered;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
 use crate::text;
@@ -91,7 +92,10 @@ impl UsersApi {
             email: new.email,
             password: new.password,
         };
-        let account = self.authority.register(new, network(request)).await?;
+        let network = network(request);
+        let registered = self.authority.register(new, network).await;
+        Metered::tell(request, self.authority.registration_limit(network));
+        let account = registered?;
         let location = format!("{PREFIX}/users/{}", account.id);
         Ok(Created::new(rendered(account)?, location))
     }

@@ -22,6 +22,7 @@ mod engines;
 mod errors;
 mod hostile;
 mod http;
+mod limits;
 mod live;
 mod load;
 mod matrix;

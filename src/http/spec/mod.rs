@@ -139,7 +139,7 @@ pub fn operations(document: &Value) -> Vec<Operation> {
                     parameters: parameters::of(document, operation),
                     produces: produces(operation),
                     takes_body: operation.get("requestBody").is_some(),
-                    knows_account: operation["security"]
+                    counts_itself: operation["security"]
                         .as_array()
                         .is_some_and(|security| !security.is_empty()),
                     ..Operation::new(method, format!("{API}{path}"))
