@@ -138,8 +138,10 @@ pub enum Command {
   polls load http://127.0.0.1:8080 mixed --rate 2000 --rounds 3 --pause 5s
   polls load http://127.0.0.1:9000/upload post-file --file photo.jpg --json
 
-The server limits registrations; start it with --set limits.enabled=false for a load test, or make
-users and their tokens beforehand: polls seed --users 10000; polls token --all > tokens.txt
+The server limits how often one address and one account may call, and how many connections an
+address may have; start it for a load test with --set limits.enabled=false and --set
+http.max_connections_per_address=100000. Or make users and their tokens beforehand:
+polls seed --users 10000; polls token --all > tokens.txt
 
 Exit codes: 1 where nothing was measured, no request succeeded, a ballot does not count, or somebody
 who watches has not seen it.")]

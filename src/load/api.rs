@@ -185,7 +185,7 @@ impl Api {
         let mut detail = told(&answer).unwrap_or("no reason given").to_owned();
         if status == StatusCode::TOO_MANY_REQUESTS {
             detail.push_str(
-                "\nStart the server with --set limits.enabled=false for a load test, or make the \
+                "\nStart the server with --set limits.enabled=false for a load test. Or make the \
                  users beforehand (polls seed --users N) and name a file of their tokens with \
                  --tokens (polls token --all > FILE).",
             );
