@@ -20,12 +20,13 @@ use crate::ballots::BallotBox;
 use crate::ballots::api::BallotsApi;
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::db::{ConnectError, Db, MigrateError};
+use crate::db::{ConnectError, Db, MigrateError, Readiness};
 use crate::failure::Failure;
 use crate::http::cors::Cors;
 use crate::http::{self, Bound, Listener, Metrics, Operation, spec};
 use crate::live::Hub;
 use crate::live::api::LiveApi;
+use crate::questions::Quotas;
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::closing;
 use crate::share::{self, Share};
@@ -75,8 +76,6 @@ pub enum OpenError {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
-    #[error("the database is not at this version's schema; run `polls migrate up`")]
-    Outdated,
     #[error(transparent)]
     Share(#[from] share::OpenError),
     #[error(transparent)]
@@ -109,13 +108,8 @@ impl App {
         let db = Db::connect(&config.database).await?;
         if config.database.migrate {
             db.migrate_up(None).await?;
-        } else if db
-            .migration_status()
-            .await?
-            .iter()
-            .any(|step| !step.applied)
-        {
-            return Err(OpenError::Outdated);
+        } else {
+            db.require_schema().await?;
         }
         let share = Share::open(&config.share, db.clone(), clock.clone())?;
         let authority = Authority::open(db.clone(), clock.clone(), share.clone(), &config).await?;
@@ -180,18 +174,21 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         ballot_box,
         ..
     } = app;
+    let quotas = Quotas::new(&config.limits);
     (
         AuthApi::new(authority.clone()),
         UsersApi::new(authority.clone()),
         QuestionsApi {
             db: db.clone(),
             clock: clock.clone(),
+            quotas,
             views: views.clone(),
             share: share.clone(),
         },
         ChoicesApi {
             db: db.clone(),
             clock: clock.clone(),
+            quotas,
             views: views.clone(),
             share: share.clone(),
         },
@@ -265,6 +262,15 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
                 .run_until_cancelled_owned(app.db.clone().keep_measuring()),
         );
     }
+    let readiness = Readiness::new(app.db.clone(), app.clock.clone());
+    // Once without being asked: a clock that is wrong shows in the log from the start.
+    let first_check = {
+        let readiness = readiness.clone();
+        async move {
+            readiness.report().await;
+        }
+    };
+    background.spawn(done.clone().run_until_cancelled_owned(first_check));
     let views = Views::new(app.db.clone(), app.clock.clone());
     let hub = Hub::new(
         app.db.clone(),
@@ -288,7 +294,14 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
     background.close();
 
     let tasks = TaskTracker::new();
-    let endpoint = endpoint(&app, (views, hub), metrics, stop.clone(), tasks.clone());
+    let endpoint = endpoint(
+        &app,
+        (views, hub),
+        readiness,
+        metrics,
+        stop.clone(),
+        tasks.clone(),
+    );
     http::serve(listener, endpoint, &app.config.http, stop, tasks).await;
     done.cancel();
     background.wait().await;
@@ -299,6 +312,7 @@ pub async fn run(app: App, listener: Listener, metrics: Option<Metrics>, stop: C
 fn endpoint(
     app: &App,
     (views, hub): (Views, Hub),
+    readiness: Readiness,
     metrics: Option<Metrics>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -313,10 +327,9 @@ fn endpoint(
         .chain(web::operations(&app.config))
         .chain(auth::api::well_known_operations());
     let routes = http::Routes::new(routes);
-    let db = app.db.clone();
     let check = move || {
-        let db = db.clone();
-        async move { ready(&db).await }
+        let readiness = readiness.clone();
+        async move { ready(&readiness).await }
     };
     let router = Route::new().nest(auth::api::WELL_KNOWN, auth::api::well_known());
     let router = spec::mount(router, &document, &app.config.http);
@@ -340,10 +353,14 @@ fn prepared(operation: Operation, max_body: u64) -> Operation {
     }
 }
 
-/// Whether requests can be answered.
-async fn ready(db: &Db) -> Result<(), Failure> {
-    db.ping().await?;
-    Ok(())
+/// Whether requests can be answered. The public port does not tell why not.
+async fn ready(readiness: &Readiness) -> Result<(), Failure> {
+    match readiness.report().await.is_ready() {
+        true => Ok(()),
+        false => Err(Failure::overloaded(
+            "This process cannot take requests now. Its log tells why.",
+        )),
+    }
 }
 
 /// Says where everything is.

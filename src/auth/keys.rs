@@ -19,7 +19,7 @@ use super::session;
 use super::signing_key::{Column, Entity, KeyMaterial, Model};
 use crate::clock::{Clock, Time};
 use crate::config;
-use crate::db::{Db, MigrateError};
+use crate::db::{Db, MigrateError, Transaction};
 use crate::failure::Failure;
 
 /// How often at most tokens with unknown keys make the process look for new ones. Until then they
@@ -204,6 +204,18 @@ pub async fn rotate(db: &Db, clock: &Clock, config: &config::Auth) -> Result<Uui
     .await
 }
 
+/// Deletes every key and stores the configured one, or a new one: no token that was ever made is
+/// good any more, unless the key is the configured one.
+pub(super) async fn replace_all(
+    transaction: &Transaction,
+    new: KeyMaterial,
+    algorithm: config::Algorithm,
+    now: Time,
+) -> Result<(), Failure> {
+    Entity::delete_many().exec(transaction).await?;
+    insert(transaction, algorithm, new, now).await.map(drop)
+}
+
 impl Ring {
     /// `rows` has the current key first.
     fn read(rows: &[Model]) -> Result<Ring, KeysError> {
@@ -255,7 +267,7 @@ async fn insert(
     Ok(row.insert(connection).await?.id)
 }
 
-fn material(config: &config::Auth) -> Result<KeyMaterial, BadKey> {
+pub(super) fn material(config: &config::Auth) -> Result<KeyMaterial, BadKey> {
     match &config.key {
         Some(key) => key::configured(config.algorithm, key),
         None => key::generate(config.algorithm),

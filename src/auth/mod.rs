@@ -14,6 +14,7 @@ pub mod keys;
 pub mod limits;
 pub mod operator;
 pub mod refresh_token;
+pub mod restored;
 pub mod revocation;
 mod revocations;
 pub mod session;

@@ -238,10 +238,16 @@ impl Rules<'_> {
                 "limits.registrations_per_address",
                 limits.registrations_per_address,
             ),
+            ("limits.questions_per_day", limits.questions_per_day),
         ] {
             self.within(key, count, 1..=1_000_000);
         }
         self.within("limits.window", limits.window, SECOND..=DAY);
+        self.within(
+            "limits.text_per_account",
+            limits.text_per_account,
+            KIB..=1024 * GIB,
+        );
     }
 
     fn share(&mut self, share: &Share) {

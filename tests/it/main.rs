@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod backups;
 mod ballots;
 mod boundaries;
 mod breaking;
@@ -25,6 +26,7 @@ mod live;
 mod load;
 mod matrix;
 mod metrics;
+mod migrations;
 mod openapi;
 mod outages;
 mod page;
@@ -32,7 +34,9 @@ mod parity;
 mod plans;
 mod processes;
 mod questions;
+mod quotas;
 mod races;
+mod readiness;
 mod readme;
 mod reads;
 mod share;
