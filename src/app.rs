@@ -33,7 +33,7 @@ use crate::share::{self, Share};
 use crate::tallies::api::ResultsApi;
 use crate::tallies::view::Views;
 use crate::users::api::UsersApi;
-use crate::{auth, questions, telemetry, web};
+use crate::{auth, questions, telemetry, watchdog, web};
 
 /// Where the API begins.
 pub const PREFIX: &str = http::API;
@@ -219,7 +219,9 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let cannot_listen = |cause| ListenError::new(&server, cause);
     // Taken before the database is touched, but let in are clients only when they can be served.
     let bound = Bound::new(&server).await.map_err(cannot_listen)?;
+    warn_of_unknown_address(&server);
     let app = App::open(config, Clock::default()).await?;
+    watchdog::start()?;
     let stop = CancellationToken::new();
     http::stop_on_signals(stop.clone())?;
     let listener = bound.listen().map_err(cannot_listen)?;
@@ -360,6 +362,21 @@ async fn ready(readiness: &Readiness) -> Result<(), Failure> {
         false => Err(Failure::overloaded(
             "This process cannot take requests now. Its log tells why.",
         )),
+    }
+}
+
+/// Says what is missing where others than this machine can reach the server, and nothing tells by
+/// which address they do, or through which proxies.
+fn warn_of_unknown_address(server: &config::Server) {
+    let local = server.path.is_some() || server.host.is_loopback();
+    if !local && server.public_url.is_none() && server.trusted_proxies.is_empty() {
+        tracing::warn!(
+            host = %server.host,
+            "other machines can reach this server, and neither server.public_url nor \
+             server.trusted_proxies is set. Set server.public_url to the address that clients use; \
+             if they come through a proxy, name it in server.trusted_proxies, or limits take all \
+             of them for one client"
+        );
     }
 }
 
