@@ -440,7 +440,7 @@ async fn a_postgresql_database_of_another_encoding_is_refused() {
             "CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
         ));
         let url = format!("database.url={}", database.url(&name));
-        let refused = polls(folder.path(), &["serve", "--port", "0", "--set", &url]).fails(1);
+        let refused = polls(folder.path(), &["migrate", "up", "--set", &url]).fails(1);
         for words in [
             encoding,
             "polls needs UTF8",
@@ -464,7 +464,7 @@ async fn a_mariadb_database_of_another_encoding_does() {
     speaks_chinese(&database.url("latin")).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}?charset=latin1", database.url("latin"));
-    let refused = polls(folder.path(), &["serve", "--port", "0", "--set", &url]).fails(1);
+    let refused = polls(folder.path(), &["migrate", "up", "--set", &url]).fails(1);
     for words in ["latin1", "polls needs utf8mb4", "Remove charset"] {
         assert!(refused.contains(words), "no {words} in {refused}");
     }
