@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Method;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use poem::Route;
 use poem::endpoint::{DynEndpoint, ToDynEndpoint};
 use poem_openapi::Tags;
 use sd_notify::NotifyState;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,21 +20,22 @@ use crate::auth::api::AuthApi;
 use crate::ballots::BallotBox;
 use crate::ballots::api::BallotsApi;
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::db::{ConnectError, Db, MigrateError};
+use crate::config::{self, Config};
+use crate::db::{ConnectError, Db, MigrateError, Readiness};
 use crate::failure::Failure;
 use crate::http::cors::Cors;
 use crate::http::rates::{Kind, Rates};
 use crate::http::{self, Address, Admission, Bound, Listener, Metrics, Operation, spec};
 use crate::live::Hub;
 use crate::live::api::LiveApi;
+use crate::questions::Quotas;
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::closing;
 use crate::share::{self, Share};
 use crate::tallies::api::ResultsApi;
 use crate::tallies::view::Views;
 use crate::users::api::UsersApi;
-use crate::{auth, questions, telemetry, web};
+use crate::{auth, questions, telemetry, watchdog, web};
 
 /// Where the API begins.
 pub const PREFIX: &str = http::API;
@@ -78,8 +78,6 @@ pub enum OpenError {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
-    #[error("the database is not at this version's schema; run `polls migrate up`")]
-    Outdated,
     #[error(transparent)]
     Share(#[from] share::OpenError),
     #[error(transparent)]
@@ -113,13 +111,8 @@ impl App {
         let db = Db::connect(&config.database).await?;
         if config.database.migrate {
             db.migrate_up(None).await?;
-        } else if db
-            .migration_status()
-            .await?
-            .iter()
-            .any(|step| !step.applied)
-        {
-            return Err(OpenError::Outdated);
+        } else {
+            db.require_schema().await?;
         }
         let share = Share::open(&config.share, db.clone(), clock.clone())?;
         let authority = Authority::open(db.clone(), clock.clone(), share.clone(), &config).await?;
@@ -169,7 +162,7 @@ pub type Apis = (
     clippy::expect_used,
     reason = "a test holds that it is sound, whatever the input"
 )]
-pub fn document() -> serde_json::Value {
+pub fn document() -> Value {
     spec::document::<Apis>().expect("the API describes itself well")
 }
 
@@ -184,18 +177,21 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         ballot_box,
         ..
     } = app;
+    let quotas = Quotas::new(&config.limits);
     (
         AuthApi::new(authority.clone()),
         UsersApi::new(authority.clone()),
         QuestionsApi {
             db: db.clone(),
             clock: clock.clone(),
+            quotas,
             views: views.clone(),
             share: share.clone(),
         },
         ChoicesApi {
             db: db.clone(),
             clock: clock.clone(),
+            quotas,
             views: views.clone(),
             share: share.clone(),
         },
@@ -229,7 +225,9 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     };
     // Before anything is opened: the parts take hold of their metrics when they are made.
     let metrics = figures.is_some().then(Metrics::install);
+    warn_of_unknown_address(&server);
     let app = App::open(config, Clock::default()).await?;
+    watchdog::start()?;
     let stop = CancellationToken::new();
     http::stop_on_signals(stop.clone())?;
     let listener = bound.listen().map_err(cannot_listen(&server.address()))?;
@@ -283,6 +281,15 @@ pub async fn run(
                 .run_until_cancelled_owned(app.db.clone().keep_measuring()),
         );
     }
+    let readiness = Readiness::new(app.db.clone(), app.clock.clone());
+    // Once without being asked: a clock that is wrong shows in the log from the start.
+    let first_check = {
+        let readiness = readiness.clone();
+        async move {
+            readiness.report().await;
+        }
+    };
+    background.spawn(done.clone().run_until_cancelled_owned(first_check));
     let views = Views::new(app.db.clone(), app.clock.clone());
     let hub = Hub::new(
         app.db.clone(),
@@ -311,11 +318,11 @@ pub async fn run(
         };
         // Counted apart: however much the public asks for, the operator sees it.
         let house = House::new(&app, &stop);
-        let endpoint = operators_endpoint(&app, metrics, &house);
+        let endpoint = operators_endpoint(&app, readiness.clone(), metrics, &house);
         house.serve(listener, endpoint).await;
     };
     let house = House::new(&app, &stop);
-    let endpoint = public_endpoint(&app, (views, hub), &house);
+    let endpoint = public_endpoint(&app, (views, hub), readiness.clone(), &house);
     tokio::join!(house.serve(listener, endpoint), figures);
     done.cancel();
     background.wait().await;
@@ -369,7 +376,12 @@ impl House<'_> {
 }
 
 /// Everything that the public is served.
-fn public_endpoint(app: &App, (views, hub): (Views, Hub), house: &House<'_>) -> http::Stack {
+fn public_endpoint(
+    app: &App,
+    (views, hub): (Views, Hub),
+    readiness: Readiness,
+    house: &House<'_>,
+) -> http::Stack {
     let api = api(app, views.clone(), hub, house.tasks.clone());
     let document = document();
     let front = !app.config.web.enabled;
@@ -382,7 +394,11 @@ fn public_endpoint(app: &App, (views, hub): (Views, Hub), house: &House<'_>) -> 
         .chain(auth::api::well_known_operations().map(counted));
     let router = Route::new().nest(auth::api::WELL_KNOWN, auth::api::well_known());
     let router = spec::mount(router, &document, &app.config.http);
-    let router = http::mount(router, check(app), house.stop.clone(), front);
+    let check = move || {
+        let readiness = readiness.clone();
+        async move { readiness_for_all(&readiness).await }
+    };
+    let router = http::mount(router, check, house.stop.clone(), front);
     let router = web::mount(router, &app.config, views);
     // In one piece: it is cloned for every request.
     let authority = Arc::new(app.authority.clone());
@@ -391,21 +407,19 @@ fn public_endpoint(app: &App, (views, hub): (Views, Hub), house: &House<'_>) -> 
 }
 
 /// What the operator alone is served.
-fn operators_endpoint(app: &App, metrics: Metrics, house: &House<'_>) -> http::Stack {
-    let router = http::mount_for_operators(check(app), house.stop.clone(), metrics);
+fn operators_endpoint(
+    app: &App,
+    readiness: Readiness,
+    metrics: Metrics,
+    house: &House<'_>,
+) -> http::Stack {
+    let check = move || {
+        let readiness = readiness.clone();
+        async move { readiness_for_operators(&readiness).await }
+    };
+    let router = http::mount_for_operators(check, house.stop.clone(), metrics);
     let routes = http::Routes::new(http::operations_for_operators());
     house.around(Arc::new(ToDynEndpoint(router)), routes, app)
-}
-
-/// Asks whether requests can be answered.
-fn check(
-    app: &App,
-) -> impl Fn() -> BoxFuture<'static, Result<(), Failure>> + Send + Sync + 'static {
-    let db = app.db.clone();
-    move || {
-        let db = db.clone();
-        async move { ready(&db).await }.boxed()
-    }
 }
 
 /// An operation with what the document does not tell.
@@ -447,10 +461,39 @@ fn has_own_limit(operation: &Operation) -> bool {
     operation.method == Method::POST && matches!(path, Some("/auth/token" | "/users"))
 }
 
-/// Whether requests can be answered.
-async fn ready(db: &Db) -> Result<(), Failure> {
-    db.ping().await?;
-    Ok(())
+/// Whether requests can be answered, and what is told of it. The public port does not tell why
+/// not.
+async fn readiness_for_all(readiness: &Readiness) -> Result<Value, Failure> {
+    match readiness.report().await.is_ready() {
+        true => Ok(json!({"status": "ok"})),
+        false => Err(Failure::overloaded(
+            "This process cannot take requests now. Its log tells why.",
+        )),
+    }
+}
+
+/// The same for the operator, who sees the reasons.
+async fn readiness_for_operators(readiness: &Readiness) -> Result<Value, Failure> {
+    let details = readiness.details().await;
+    match details["ready"] == true {
+        true => Ok(details),
+        false => Err(Failure::overloaded(details.to_string())),
+    }
+}
+
+/// Says what is missing where others than this machine can reach the server, and nothing tells by
+/// which address they do, or through which proxies.
+fn warn_of_unknown_address(server: &config::Server) {
+    let local = server.path.is_some() || server.host.is_loopback();
+    if !local && server.public_url.is_none() && server.trusted_proxies.is_empty() {
+        tracing::warn!(
+            host = %server.host,
+            "other machines can reach this server, and neither server.public_url nor \
+             server.trusted_proxies is set. Set server.public_url to the address that clients use; \
+             if they come through a proxy, name it in server.trusted_proxies, or limits take all \
+             of them for one client"
+        );
+    }
 }
 
 /// Says where everything is.

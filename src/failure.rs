@@ -23,6 +23,7 @@ pub enum Code {
     AlreadyVoted,
     BallotFinal,
     HasBallots,
+    QuotaExceeded,
     LastAdmin,
     Stale,
     PayloadTooLarge,
@@ -37,7 +38,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Code; 24] = [
+    pub const ALL: [Code; 25] = [
         Code::MalformedRequest,
         Code::Unauthenticated,
         Code::Forbidden,
@@ -52,6 +53,7 @@ impl Code {
         Code::AlreadyVoted,
         Code::BallotFinal,
         Code::HasBallots,
+        Code::QuotaExceeded,
         Code::LastAdmin,
         Code::Stale,
         Code::PayloadTooLarge,
@@ -150,6 +152,12 @@ impl Code {
                 "has_ballots",
                 "People have voted already",
                 "What people have voted on cannot be changed any more. `description`, `closes_at`, the order of the choices and further choices still can.",
+            ),
+            Code::QuotaExceeded => (
+                409,
+                "quota_exceeded",
+                "The account's quota is used up",
+                "An account may ask so many questions in a day (UTC), and all its questions and choices together may have so much text. `detail` says which of the two is used up, and when or how more is possible.",
             ),
             Code::LastAdmin => (
                 409,

@@ -45,7 +45,8 @@
 //! Around it:
 //! - [`web`]: the page for people, which uses nothing but the API.
 //! - [`app`]: the whole wiring, once.
-//! - [`cli`]: the commands. [`seed`]: sample data. [`telemetry`]: logs.
+//! - [`cli`]: the commands. [`seed`]: sample data. [`telemetry`]: logs. [`watchdog`]: the end of a
+//!   process that hangs.
 //! - [`load`]: the load tester, which stands on HTTP alone.
 //!
 //! # What holds it together
@@ -153,4 +154,5 @@ pub mod tallies;
 pub mod telemetry;
 pub mod text;
 pub mod users;
+pub mod watchdog;
 pub mod web;

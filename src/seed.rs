@@ -12,7 +12,7 @@ use crate::ballots::{self, BallotBox};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
-use crate::questions::{self, Draft, Visibility, choices};
+use crate::questions::{self, Draft, Quotas, Visibility, choices};
 use crate::users::{self, Role};
 
 /// The tutorial's users: name, phone, email.
@@ -130,7 +130,7 @@ async fn tell(
         story.choices.iter().map(|&text| text.to_owned()).collect(),
         story.max_choices,
     );
-    let question = questions::create(db, clock, author, draft).await?;
+    let question = questions::create(db, clock, Quotas::UNLIMITED, author, draft).await?;
     let choices = choices::of(db.read(), question).await?;
     for (voter, chosen) in voters.iter().zip(story.ballots) {
         let chosen: BTreeSet<Uuid> = chosen.iter().map(|index| choices[*index].id).collect();

@@ -3,7 +3,7 @@
 //! Nothing here imports an entity: a migration must mean the same for ever.
 
 use sea_orm_migration::prelude::*;
-pub use sea_orm_migration::{Migration, MigrationStatus, MigratorTrait};
+pub use sea_orm_migration::{MigratorTrait, SchemaManager};
 
 mod m0001_users;
 mod m0002_sessions;
@@ -20,6 +20,7 @@ mod m0012_deleted;
 mod m0013_revocation_numbers;
 mod m0014_secrets;
 mod m0015_email_keys;
+mod m0016_usage;
 mod table;
 
 /// Brings a database's schema up, down, or tells where it stands.
@@ -44,6 +45,28 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_revocation_numbers::Migration),
             Box::new(m0014_secrets::Migration),
             Box::new(m0015_email_keys::Migration),
+            Box::new(m0016_usage::Migration),
         ]
+    }
+}
+
+/// The tables that exist as long as a migration is applied. What is in them is lost with it; what
+/// a migration adds to other tables is not listed.
+pub fn tables_of(migration: &str) -> &'static [&'static str] {
+    match migration {
+        "m0001_users" => &["users"],
+        "m0002_sessions" => &["sessions", "refresh_tokens", "revocations", "signing_keys"],
+        // Its table of terms was replaced by that of `m0008_search`.
+        "m0003_questions" => &["questions", "choices"],
+        "m0004_ballots" => &["ballots", "ballot_marks"],
+        "m0005_tallies" => &["question_shards", "choice_shards"],
+        "m0006_limits" => &["limit_cells"],
+        "m0007_locks" => &["locks"],
+        // Made from the texts of the questions, and made so again.
+        "m0008_search" => &[],
+        "m0013_revocation_numbers" => &["revocation_slots"],
+        "m0014_secrets" => &["secrets", "known_networks"],
+        "m0016_usage" => &["author_usage"],
+        _ => &[],
     }
 }

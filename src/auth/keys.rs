@@ -19,7 +19,7 @@ use super::session;
 use super::signing_key::{Column, Entity, KeyMaterial, Model};
 use crate::clock::{Clock, Time};
 use crate::config;
-use crate::db::{Db, MigrateError};
+use crate::db::{Db, MigrateError, Transaction};
 use crate::failure::Failure;
 
 /// How often at most tokens with unknown keys make the process look for new ones. Until then they
@@ -223,12 +223,24 @@ pub async fn revoke(db: &Db, clock: &Clock, config: &config::Auth) -> Result<Uui
     db.exclusively(async |_| {
         let next = &next;
         let revoked = db.write(|transaction| async move {
-            Entity::delete_many().exec(&transaction).await?;
-            insert(&transaction, config.algorithm, next.clone(), clock.now()).await
+            let now = clock.now();
+            replace_all(&transaction, next.clone(), config.algorithm, now).await
         });
         Ok(revoked.await?)
     })
     .await
+}
+
+/// Deletes every key and stores the configured one, or a new one: no token that was ever made is
+/// good any more, unless the key is the configured one. Returns the new key's id.
+pub(super) async fn replace_all(
+    transaction: &Transaction,
+    new: KeyMaterial,
+    algorithm: config::Algorithm,
+    now: Time,
+) -> Result<Uuid, Failure> {
+    Entity::delete_many().exec(transaction).await?;
+    insert(transaction, algorithm, new, now).await
 }
 
 impl Ring {
@@ -282,7 +294,7 @@ async fn insert(
     Ok(row.insert(connection).await?.id)
 }
 
-fn material(config: &config::Auth) -> Result<KeyMaterial, BadKey> {
+pub(super) fn material(config: &config::Auth) -> Result<KeyMaterial, BadKey> {
     match &config.key {
         Some(key) => key::configured(config.algorithm, key),
         None => key::generate(config.algorithm),

@@ -19,6 +19,7 @@ mod known_networks;
 pub mod limits;
 pub mod operator;
 pub mod refresh_token;
+pub mod restored;
 pub mod revocation;
 pub mod revocation_slot;
 mod revocations;

@@ -140,6 +140,8 @@ impl Counter {
             waiting.extend(arrived.drain(..));
             self.queued.set((envelopes.len() + waiting.len()) as f64);
             self.count(next_batch(&mut waiting, self.batch)).await;
+            // Nothing sets the gauge while the box is empty, so the batch has to leave it here.
+            self.queued.set((envelopes.len() + waiting.len()) as f64);
         }
     }
 

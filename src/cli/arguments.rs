@@ -69,6 +69,30 @@ pub enum Command {
     #[command(subcommand)]
     Migrate(Migrate),
 
+    /// Copy the SQLite database into a new file, while servers run
+    ///
+    /// The copy is of one moment, readable by its owner only, and checked before the command ends.
+    /// A file that is there is never overwritten. Keep the copy as safe as the database: it has the
+    /// signing keys and the hashes of the passwords.
+    #[command(after_long_help = "Examples:
+  polls backup /var/backups/polls-2026-04-15.db
+
+For PostgreSQL use pg_dump or pg_basebackup, for MariaDB mariadb-dump --single-transaction or
+mariadb-backup.")]
+    Backup(Backup),
+
+    /// Put a backup in the place of the SQLite database, while no server runs
+    ///
+    /// Checks the backup first and brings it to this version's schema. Ends all sessions and makes
+    /// a new signing key, so that everybody has to sign in again. The database that was there is
+    /// kept under a name that is printed.
+    #[command(after_long_help = "Examples:
+  polls restore /var/backups/polls-2026-04-15.db
+
+Run it as the user of the servers and with their settings: where auth.key is configured, it stays the
+key.")]
+    Restore(Restore),
+
     /// Fill a database with sample data
     ///
     /// Without options: the tutorial's users, questions and ballots; prints the users' passwords
@@ -179,13 +203,34 @@ pub enum Migrate {
     /// Bring the database up to date; harmless where it is
     Up,
     /// Take back the latest changes, with the data in them
+    ///
+    /// Names what is lost and asks before it begins. Refuses while a server or anybody else is
+    /// connected to the database.
     Down {
         /// How many changes
         #[arg(long, value_name = "N", default_value_t = 1)]
         steps: u32,
+
+        /// Do not ask; needed where there is no terminal
+        #[arg(long)]
+        yes: bool,
     },
     /// List the changes and whether they have been made
     Status,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Backup {
+    /// The file to make
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Restore {
+    /// A file that `polls backup` has made
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
@@ -458,15 +503,29 @@ mod tests {
         ));
         assert!(matches!(
             command("polls migrate down"),
-            C::Migrate(Migrate::Down { steps: 1 })
+            C::Migrate(Migrate::Down {
+                steps: 1,
+                yes: false
+            })
         ));
         assert!(matches!(
-            command("polls migrate down --steps 3"),
-            C::Migrate(Migrate::Down { steps: 3 })
+            command("polls migrate down --steps 3 --yes"),
+            C::Migrate(Migrate::Down {
+                steps: 3,
+                yes: true
+            })
         ));
         assert!(matches!(
             command("polls migrate status"),
             C::Migrate(Migrate::Status)
+        ));
+        assert!(matches!(
+            command("polls backup x.db"),
+            C::Backup(Backup { file }) if *file == *"x.db"
+        ));
+        assert!(matches!(
+            command("polls restore x.db"),
+            C::Restore(Restore { file }) if *file == *"x.db"
         ));
         assert!(matches!(
             command("polls seed"),
@@ -594,6 +653,8 @@ mod tests {
             "polls seed --users 3 --questions 3 --choices 1",
             "polls seed --users 3 --ballots 3",
             "polls migrate",
+            "polls backup",
+            "polls restore",
             "polls vote",
             "polls load",
             "polls load http://x --rate 0",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::arguments::{
     Account, KeysCommand, Migrate, NewUser, Openapi, Recount, Seed, TokenArguments, UserCommand,
 };
+use super::confirm::confirm;
 use super::password::read_password;
 use crate::app::{self, App};
 use crate::auth::account::Registration;
@@ -26,10 +27,13 @@ const FOR_ALL_BALLOTS: Duration = Duration::from_secs(3600);
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 pub async fn migrate(config: &Config, command: Migrate) -> Outcome {
-    let db = Db::connect(&config.database).await?;
+    let db = match command {
+        Migrate::Down { .. } => Db::connect_alone(&config.database).await?,
+        Migrate::Up | Migrate::Status => Db::connect(&config.database).await?,
+    };
     match command {
         Migrate::Up => db.migrate_up(None).await?,
-        Migrate::Down { steps } => db.migrate_down(Some(steps)).await?,
+        Migrate::Down { steps, yes } => migrate_down(&db, steps, yes).await?,
         Migrate::Status => {}
     }
     for step in db.migration_status().await? {
@@ -41,6 +45,26 @@ pub async fn migrate(config: &Config, command: Migrate) -> Outcome {
     }
     db.close().await;
     Ok(())
+}
+
+/// Takes changes back after the operator has agreed to what is lost.
+async fn migrate_down(db: &Db, steps: u32, yes: bool) -> Outcome {
+    let status = db.migration_status().await?;
+    let applied = status.iter().rev().filter(|step| step.applied);
+    let undone: Vec<_> = applied.take(steps as usize).collect();
+    let mut what = String::from("This takes back, with everything in it, for ever:");
+    for step in &undone {
+        let rows = db.rows_of(step).await?;
+        let rows = rows
+            .iter()
+            .map(|(table, rows)| format!("{table} ({rows} rows)"));
+        let tables = rows.collect::<Vec<_>>().join(", ");
+        what.push_str(&format!("\n  {}  {tables}", step.name));
+    }
+    if !yes && !undone.is_empty() {
+        confirm(&what)?;
+    }
+    Ok(db.migrate_down(Some(steps)).await?)
 }
 
 pub async fn seed(config: Config, arguments: Seed) -> Outcome {
@@ -163,6 +187,7 @@ async fn create_user(app: &App, new: NewUser) -> Outcome {
 
 pub async fn keys(config: &Config, command: KeysCommand) -> Outcome {
     let db = Db::connect(&config.database).await?;
+    db.require_schema().await?;
     let (clock, auth) = (Clock::default(), &config.auth);
     match command {
         KeysCommand::Rotate => {
@@ -221,6 +246,7 @@ pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
     database.statement_timeout = database.statement_timeout.max(FOR_ALL_BALLOTS);
     (database.min_connections, database.max_connections) = (0, 1);
     let db = Db::connect(&database).await?;
+    db.require_schema().await?;
     db.allow_scans().await?;
     let differences = recount::check(&db).await?;
     for difference in &differences {

@@ -2,7 +2,11 @@
 
 mod arguments;
 #[expect(clippy::print_stdout, reason = "where commands answer")]
+mod backups;
+#[expect(clippy::print_stdout, reason = "where commands answer")]
 mod commands;
+#[expect(clippy::print_stderr, reason = "where the operator is asked")]
+mod confirm;
 mod descriptors;
 mod explain;
 mod password;
@@ -12,8 +16,8 @@ use std::error::Error;
 use std::io::{self, Write};
 
 pub use arguments::{
-    Account, Cli, Command, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Ready, Recount,
-    Seed, ServeFlags, TokenArguments, UserCommand,
+    Account, Backup, Cli, Command, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Ready,
+    Recount, Restore, Seed, ServeFlags, TokenArguments, UserCommand,
 };
 pub use explain::{explain, is_enough};
 pub use password::read_password;
@@ -36,6 +40,8 @@ pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error +
             Ok(())
         }
         Command::Migrate(command) => commands::migrate(config, command).await,
+        Command::Backup(arguments) => backups::backup(config, &arguments).await,
+        Command::Restore(arguments) => backups::restore(config, &arguments).await,
         Command::Seed(arguments) => commands::seed(config.clone(), arguments).await,
         Command::Openapi(arguments) => commands::openapi(&arguments),
         Command::Config(ConfigCommand::Check) => config_check(&mut io::stdout().lock()),

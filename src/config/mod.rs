@@ -235,6 +235,11 @@ pub struct Limits {
     pub streams_per_address: u32,
     #[serde(deserialize_with = "forms::duration")]
     pub rate_window: Duration,
+    /// Questions that one account asks in a day (UTC).
+    pub questions_per_day: u32,
+    /// The text of all questions and choices of one account, in bytes of UTF-8.
+    #[serde(deserialize_with = "forms::size")]
+    pub text_per_account: u64,
 }
 
 /// What the processes of one database share.

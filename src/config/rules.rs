@@ -259,6 +259,7 @@ impl Rules<'_> {
                 "limits.registrations_per_address",
                 limits.registrations_per_address,
             ),
+            ("limits.questions_per_day", limits.questions_per_day),
         ] {
             self.within(key, count, 1..=1_000_000);
         }
@@ -276,6 +277,11 @@ impl Rules<'_> {
         }
         self.within("limits.window", limits.window, SECOND..=DAY);
         self.within("limits.rate_window", limits.rate_window, SECOND..=DAY);
+        self.within(
+            "limits.text_per_account",
+            limits.text_per_account,
+            KIB..=1024 * GIB,
+        );
     }
 
     fn share(&mut self, share: &Share) {

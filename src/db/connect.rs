@@ -8,15 +8,23 @@ use std::time::Duration;
 use sea_orm::{ConnectOptions, Database, DbErr};
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use tokio::time::{Instant, sleep};
 
+use super::file::{self, Place, Use};
 use super::host::Host;
 use super::link::{Link, NoHost, Pools};
 use super::schema::Lock;
-use super::{Db, Reader, STATEMENTS, logged, schema};
+use super::{Db, Reader, STATEMENTS, logged};
 use crate::config;
 
 /// How long a statement waits for another process's write transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a server may still list the sessions of a process that has ended.
+const LEAVING: Duration = Duration::from_secs(2);
+
+/// How often they are looked for meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How many readers SQLite has where cores are few.
 const FEWEST_READERS: u32 = 4;
@@ -28,14 +36,35 @@ pub enum ConnectError {
         "an in-memory database cannot be shared by the pools; name a file, as in sqlite:polls.db"
     )]
     InMemory,
-    #[error("cannot create the folder {0}")]
-    Folder(PathBuf, #[source] std::io::Error),
+    #[error(
+        "there is no folder {0} to keep the database in; make it, or correct the path in database.url"
+    )]
+    NoFolder(PathBuf),
+    #[error(
+        "cannot write to the folder {0}, where SQLite keeps files beside the database; let this user write there, or name another folder in database.url"
+    )]
+    Unwritable(PathBuf, #[source] std::io::Error),
     #[error("cannot lock {0}, as the database needs it to be opened")]
     Lock(PathBuf, #[source] std::io::Error),
+    #[error(
+        "a server or another command uses the database {0}; stop the servers, and try again when the command has ended"
+    )]
+    InUse(String),
+    #[error(
+        "another process has the database {0} for itself, to restore it or to take back migrations; try again when that has ended"
+    )]
+    Taken(String),
+    #[error(
+        "others are connected to the database: {}; stop the servers, and end the other sessions",
+        .0.join("; ")
+    )]
+    Sessions(Vec<String>),
     #[error("cannot open the database sqlite:{0}")]
     Create(PathBuf, #[source] std::io::Error),
     #[error("cannot open the database {0}")]
     Open(String, #[source] DbErr),
+    #[error("cannot see who else is connected to the database")]
+    CannotLook(#[source] sqlx::Error),
     #[error("cannot use the database's URL")]
     Url(#[source] sqlx::Error),
     #[error("cannot open the database: {0}")]
@@ -45,46 +74,61 @@ pub enum ConnectError {
 impl Db {
     /// Opens the database that the configuration names; makes the file where SQLite has none.
     pub async fn connect(config: &config::Database) -> Result<Db, ConnectError> {
-        let mut hosts = Vec::new();
-        for url in config.urls() {
-            let host = Host::new(url, config).map_err(ConnectError::Url)?;
-            hosts.extend(host.map(Arc::new));
+        match Place::of(config)? {
+            Some(place) => Db::open_file(config, &place, Use::Shared).await,
+            None => Db::open_server(config).await,
         }
-        if !hosts.is_empty() {
-            let link = Link::to_servers(hosts, config).await?;
-            let lock = Lock::Server;
-            let reader = Reader(link);
-            return Ok(Db { reader, lock });
-        }
-        let url = &config.url;
-        let cannot_open = |error| ConnectError::Open(url.to_string(), error);
-        let path = PathBuf::from(url.file().unwrap_or_default());
-        if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
-            return Err(ConnectError::InMemory);
-        }
-        if let Some(folder) = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| ConnectError::Folder(folder.to_owned(), error))?;
-        }
+    }
 
-        let mut lock_file = path.clone().into_os_string();
-        lock_file.push("-migrate");
-        let lock_file = PathBuf::from(lock_file);
+    /// The same, for what must happen while no server uses the database.
+    ///
+    /// A file stays locked against others until the process ends or all clones are dropped. On a
+    /// server, the sessions that are there now are looked for; nothing keeps new ones away.
+    pub async fn connect_alone(config: &config::Database) -> Result<Db, ConnectError> {
+        if let Some(place) = Place::of(config)? {
+            return Db::open_file(config, &place, Use::Alone).await;
+        }
+        let begun = Instant::now();
+        loop {
+            let others = others(config).await?;
+            if others.is_empty() {
+                return Db::open_server(config).await;
+            }
+            if begun.elapsed() > LEAVING {
+                return Err(ConnectError::Sessions(others));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn open_server(config: &config::Database) -> Result<Db, ConnectError> {
+        Ok(Db {
+            reader: Reader(Link::to_servers(hosts(config)?, config).await?),
+            lock: Lock::Server,
+            _in_use: None,
+        })
+    }
+
+    async fn open_file(
+        config: &config::Database,
+        place: &Place,
+        how: Use,
+    ) -> Result<Db, ConnectError> {
+        let in_use = place.take(how)?;
+        let (path, lock_file) = (&place.file, place.migration_lock());
+        let cannot_open = |error| ConnectError::Open(place.url.clone(), error);
         // Turning to WAL fails at once when another process does the same.
-        let lock = schema::lock(lock_file.clone()).await;
-        let lock = lock.map_err(|error| ConnectError::Lock(lock_file.clone(), error))?;
+        let lock = file::lock(lock_file.clone()).await;
+        let lock = lock.map_err(|error| place.cannot_lock(&lock_file, error))?;
 
         // Its owner's alone: it holds signing keys and the hashes of passwords.
-        schema::private(&path).map_err(|error| ConnectError::Create(path.clone(), error))?;
+        file::private(path).map_err(|error| ConnectError::Create(path.clone(), error))?;
 
         // One writer per process: SQLite has one write lock, and a queue in the program is
         // fairer and cheaper than its busy handler. It comes first, since it makes the file.
-        let writer = Database::connect(sqlite(config, &path, 1));
+        let writer = Database::connect(sqlite(config, path, 1));
         let writer = writer.await.map_err(cannot_open)?;
-        let reader = Database::connect(sqlite(config, &path, readers(config)));
+        let reader = Database::connect(sqlite(config, path, readers(config)));
         let reader = reader.await.map_err(cannot_open)?;
 
         drop(lock);
@@ -96,8 +140,33 @@ impl Db {
         Ok(Db {
             reader: Reader(Link::to_file(pools)),
             lock: Lock::File(lock_file),
+            _in_use: Some(Arc::new(in_use)),
         })
     }
+}
+
+/// The sessions of others on all hosts of a database server.
+async fn others(config: &config::Database) -> Result<Vec<String>, ConnectError> {
+    let mut others = Vec::new();
+    for host in hosts(config)? {
+        // A host that is away has no sessions that could be asked for. Whether the others suffice
+        // is found out when the database is opened.
+        if let Ok(mut session) = host.connect().await {
+            let found = session.others().await.map_err(ConnectError::CannotLook)?;
+            others.extend(found);
+        }
+    }
+    Ok(others)
+}
+
+/// The hosts of a database server.
+fn hosts(config: &config::Database) -> Result<Vec<Arc<Host>>, ConnectError> {
+    let mut hosts = Vec::new();
+    for url in config.urls() {
+        let host = Host::new(url, config).map_err(ConnectError::Url)?;
+        hosts.extend(host.map(Arc::new));
+    }
+    Ok(hosts)
 }
 
 /// How many connections read a file. Their work is this process's own: beyond one for each core

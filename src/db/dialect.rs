@@ -39,6 +39,15 @@ pub fn integer(db: &impl ConnectionTrait, expression: &str) -> String {
     }
 }
 
+/// The present moment by the database's clock, in microseconds since 1970.
+pub(super) fn now_micros(db: &impl ConnectionTrait) -> &'static str {
+    match db.get_database_backend() {
+        DbBackend::MySql => "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
+        DbBackend::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
+        _ => "CAST(unixepoch('now', 'subsec') * 1000000 AS bigint)",
+    }
+}
+
 /// Joins a large table to what leads to its rows, which is read first. MariaDB might begin with
 /// the table.
 pub fn join_type(db: &impl ConnectionTrait) -> JoinType {

@@ -240,6 +240,66 @@ pub(super) enum Session {
 }
 
 impl Session {
+    /// What keeps text of every language from being stored, in words; none where nothing does.
+    ///
+    /// PostgreSQL's databases have an encoding, which is fixed when they are made. The tables on
+    /// MariaDB and MySQL name theirs themselves; there a URL can give the connection another one.
+    pub async fn unfit_for_text(&mut self) -> sqlx::Result<Option<String>> {
+        let (needed, asked, mend) = match self {
+            Session::Postgres(_) => (
+                "UTF8",
+                "SELECT current_setting('server_encoding') \
+                 UNION SELECT current_setting('client_encoding')",
+                "Make another database for polls, with CREATE DATABASE polls TEMPLATE template0 \
+                 ENCODING 'UTF8' LOCALE 'C', and move what this one has there with pg_dump and \
+                 psql",
+            ),
+            Session::MySql(_) => (
+                "utf8mb4",
+                "SELECT @@character_set_client UNION SELECT @@character_set_connection \
+                 UNION SELECT @@character_set_results",
+                "Remove charset and collation from the URL of the database",
+            ),
+        };
+        let found = self.names(asked).await?;
+        let unfit = found.into_iter().find(|encoding| encoding != needed);
+        Ok(unfit.map(|unfit| {
+            format!("its encoding is {unfit}, and polls needs {needed} for text of every language. {mend}")
+        }))
+    }
+
+    /// The other sessions of clients in this database: who, from where, with which program.
+    pub async fn others(&mut self) -> sqlx::Result<Vec<String>> {
+        let asked = match self {
+            Session::Postgres(_) => {
+                "SELECT concat_ws(' ', usename, 'from', coalesce(host(client_addr), 'a socket'), \
+                 nullif(application_name, '')) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                 AND backend_type = 'client backend'"
+            }
+            Session::MySql(_) => {
+                "SELECT CONCAT(USER, ' from ', HOST) FROM information_schema.PROCESSLIST \
+                 WHERE DB = DATABASE() AND ID <> CONNECTION_ID()"
+            }
+        };
+        self.names(asked).await
+    }
+
+    /// The first column of what a query finds, which is text.
+    async fn names(&mut self, query: &'static str) -> sqlx::Result<Vec<String>> {
+        let query = sqlx::raw_sql(query);
+        match self {
+            Session::Postgres(connection) => {
+                let rows = query.fetch_all(connection).await?;
+                rows.iter().map(|row| row.try_get_unchecked(0)).collect()
+            }
+            Session::MySql(connection) => {
+                let rows = query.fetch_all(connection).await?;
+                rows.iter().map(|row| row.try_get_unchecked(0)).collect()
+            }
+        }
+    }
+
     /// Which kind of server it is, where it takes writes: where it is the primary, and part of its
     /// cluster.
     pub async fn writable(&mut self) -> sqlx::Result<Option<Flavour>> {

@@ -125,6 +125,8 @@ pub(super) enum HostError {
     Silent,
     #[error("it cannot be written to: a standby, read-only, or not part of its cluster")]
     ReadOnly,
+    #[error("{0}")]
+    Unfit(String),
 }
 
 /// What is wrong with each host.
@@ -149,6 +151,7 @@ impl NoHost {
         self.0.iter().any(|(_, error)| match error {
             HostError::Connect(error) => error::may_pass(error),
             HostError::Silent | HostError::ReadOnly => true,
+            HostError::Unfit(_) => false,
         })
     }
 }
@@ -288,6 +291,9 @@ async fn ask(host: &Arc<Host>) -> Result<Found, HostError> {
     let asked = timeout(CONNECT, async {
         let mut session = host.connect().await?;
         let flavour = session.writable().await?.ok_or(HostError::ReadOnly)?;
+        if let Some(reason) = session.unfit_for_text().await? {
+            return Err(HostError::Unfit(reason));
+        }
         let host = host.clone();
         Ok(Found {
             host,

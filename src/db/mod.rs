@@ -2,18 +2,22 @@
 //!
 //! Nothing outside this module asks which engine it is.
 
+mod backup;
 mod batch;
 mod connect;
 mod dialect;
 mod error;
+mod file;
 mod host;
 mod lease;
 mod link;
 mod pool;
+mod readiness;
 mod schema;
 mod script;
 mod sweep;
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +33,7 @@ use tokio::time::timeout;
 use crate::failure::Failure;
 use link::{Hold, Link};
 
+pub use backup::{BackupError, Contents, Restoring, backup};
 pub use batch::{Column, Rows, among, documents, ids, read_documents, rows};
 pub use connect::ConnectError;
 pub use dialect::{
@@ -37,6 +42,7 @@ pub use dialect::{
 };
 pub use error::is_unique_violation;
 pub use link::NoHost;
+pub use readiness::{Readiness, Report};
 pub use schema::{MigrateError, Step};
 pub use script::Script;
 pub use sweep::{STEP, sweep};
@@ -69,6 +75,8 @@ const STATEMENTS: usize = 256;
 pub struct Db {
     reader: Reader,
     lock: schema::Lock,
+    /// Tells other processes that a file is in use.
+    _in_use: Option<Arc<File>>,
 }
 
 impl Db {
@@ -153,16 +161,6 @@ impl Db {
             self.reader.execute_unprepared(sql).await?;
         }
         Ok(())
-    }
-
-    /// Whether the database answers. Unlike other calls, this one does not wait for it.
-    pub async fn ping(&self) -> Result<(), DbErr> {
-        let pools = self.reader.0.now().ok_or(link::Away)?;
-        let asked = timeout(
-            Duration::from_secs(1),
-            pools.reader.execute_unprepared("SELECT 1"),
-        );
-        asked.await.map_err(|_| link::Away)?.map(drop)
     }
 
     /// Lets the connections go, after their work is done or has taken too long.

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use migration::{Migration, MigrationStatus, Migrator, MigratorTrait as _};
+use migration::{Migrator, MigratorTrait as _, SchemaManager};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::Db;
+use super::dialect::{integer, statement};
+use super::file::lock;
 use super::host::{Flavour, Host};
 use super::lease::Lease;
 use super::link::{self, Pools};
@@ -25,6 +27,13 @@ pub enum MigrateError {
     Lock(PathBuf, #[source] io::Error),
     #[error("cannot take the migration lock of the database")]
     ServerLock(#[source] DbErr),
+    #[error(
+        "a newer version of polls has brought the database up to date: this version does not know {}. Use that version, or have it take its changes back: `polls migrate down --steps {}`",
+        .0.join(", "), .0.len()
+    )]
+    Newer(Vec<String>),
+    #[error("the database is not at this version's schema; run `polls migrate up`")]
+    Outdated,
     #[error("cannot migrate the database")]
     Migrate(#[from] DbErr),
 }
@@ -39,25 +48,50 @@ pub struct Step {
 impl Db {
     /// Applies what is pending, at most `steps` of it.
     pub async fn migrate_up(&self, steps: Option<u32>) -> Result<(), MigrateError> {
-        self.exclusively(async |db| Ok(Migrator::up(db, steps).await?))
-            .await
+        self.exclusively(async |db| {
+            status(db).await?;
+            Ok(Migrator::up(db, steps).await?)
+        })
+        .await
     }
 
     /// Takes back what was applied last, `steps` of it or all.
     pub async fn migrate_down(&self, steps: Option<u32>) -> Result<(), MigrateError> {
-        self.exclusively(async |db| Ok(Migrator::down(db, steps).await?))
-            .await
+        self.exclusively(async |db| {
+            status(db).await?;
+            Ok(Migrator::down(db, steps).await?)
+        })
+        .await
     }
 
-    /// Every migration this program knows, in order.
+    /// Every migration this program knows, in order. [`MigrateError::Newer`] where the database
+    /// has others.
     pub async fn migration_status(&self) -> Result<Vec<Step>, MigrateError> {
+        self.exclusively(async |db| status(db).await).await
+    }
+
+    /// Makes sure that the database has this program's schema. [`MigrateError::Newer`],
+    /// [`MigrateError::Outdated`].
+    pub async fn require_schema(&self) -> Result<(), MigrateError> {
+        let steps = self.migration_status().await?;
+        match steps.iter().all(|step| step.applied) {
+            true => Ok(()),
+            false => Err(MigrateError::Outdated),
+        }
+    }
+
+    /// How many rows the tables have that a migration has made, and that go with it.
+    pub async fn rows_of(&self, step: &Step) -> Result<Vec<(&'static str, i64)>, MigrateError> {
+        // On the connection whose statements may take any time.
         self.exclusively(async |db| {
-            let applied = Migrator::get_migration_with_status(db).await?;
-            let step = |migration: &Migration| Step {
-                name: migration.name().to_owned(),
-                applied: migration.status() == MigrationStatus::Applied,
-            };
-            Ok(applied.iter().map(step).collect())
+            let mut counts = Vec::new();
+            for table in migration::tables_of(&step.name) {
+                let count = format!("SELECT {} FROM {table}", integer(db, "COUNT(*)"));
+                let row = db.query_one_raw(statement(db, &count, [])).await?;
+                let rows = row.map(|row| row.try_get_by_index(0)).transpose()?;
+                counts.push((*table, rows.unwrap_or_default()));
+            }
+            Ok(counts)
         })
         .await
     }
@@ -80,6 +114,35 @@ impl Db {
         };
         held.release().await;
         outcome
+    }
+}
+
+/// The names of the migrations that the database has, in order.
+async fn applied(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let manager = SchemaManager::new(db);
+    if !manager.has_table("seaql_migrations").await? {
+        return Ok(Vec::new());
+    }
+    let names = "SELECT version FROM seaql_migrations ORDER BY version";
+    let rows = db.query_all_raw(statement(db, names, [])).await?;
+    rows.iter().map(|row| row.try_get_by_index(0)).collect()
+}
+
+async fn status(db: &DatabaseConnection) -> Result<Vec<Step>, MigrateError> {
+    let mut applied = applied(db).await?;
+    let steps = Migrator::migrations().into_iter().map(|migration| {
+        let name = migration.name().to_owned();
+        let before = applied.len();
+        applied.retain(|known| *known != name);
+        Step {
+            applied: applied.len() < before,
+            name,
+        }
+    });
+    let steps = steps.collect();
+    match applied.is_empty() {
+        true => Ok(steps),
+        false => Err(MigrateError::Newer(applied)),
     }
 }
 
@@ -164,25 +227,4 @@ async fn lock_server(host: &Host, flavour: Flavour) -> Result<Held, DbErr> {
     Err(DbErr::Custom(format!(
         "another process has held it for {LOCK_TIMEOUT} s"
     )))
-}
-
-/// Locks a file beside the database; closing it, or the end of the process, unlocks it.
-pub(super) async fn lock(path: PathBuf) -> io::Result<File> {
-    let locked = tokio::task::spawn_blocking(move || {
-        let file = private(&path)?;
-        file.lock()?;
-        Ok(file)
-    });
-    locked
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-/// Opens a file, and makes it, for its owner alone, where there is none.
-pub(super) fn private(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }

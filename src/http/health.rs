@@ -6,6 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method};
 use poem::endpoint::{make, make_sync};
 use poem::{Response, Result, Route};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::routes::Operation;
@@ -18,38 +19,42 @@ pub(super) fn operations() -> [Operation; 2] {
     ["/healthz", "/readyz"].map(|path| Operation::new(Method::GET, path))
 }
 
-/// Adds both to a router. `check` tells whether the database answers with a current schema.
+/// Adds both to a router. `check` tells whether requests can be answered, and what is said of it.
 pub(super) fn mount<C, F>(route: Route, check: C, shutdown: CancellationToken) -> Route
 where
     C: Fn() -> F + Send + Sync + 'static,
-    F: Future<Output = Result<(), Failure>> + Send + 'static,
+    F: Future<Output = Result<Value, Failure>> + Send + 'static,
 {
-    route.at("/healthz", make_sync(|_| fine())).at(
-        "/readyz",
-        make(move |_| {
-            let stopping = shutdown.is_cancelled();
-            let answer = (!stopping).then(|| tokio::time::timeout(PATIENCE, check()));
-            async move { ready(answer).await }
-        }),
-    )
+    route
+        .at("/healthz", make_sync(|_| told(&json!({"status": "ok"}))))
+        .at(
+            "/readyz",
+            make(move |_| {
+                let stopping = shutdown.is_cancelled();
+                let answer = (!stopping).then(|| tokio::time::timeout(PATIENCE, check()));
+                async move { ready(answer).await }
+            }),
+        )
 }
 
 async fn ready(
-    answer: Option<impl Future<Output = Result<Result<(), Failure>, tokio::time::error::Elapsed>>>,
+    answer: Option<
+        impl Future<Output = Result<Result<Value, Failure>, tokio::time::error::Elapsed>>,
+    >,
 ) -> Result<Response, Failure> {
     let Some(answer) = answer else {
         let detail = "This process is stopping; send the request to another.";
         return Err(Failure::new(Code::ShuttingDown, detail));
     };
     match answer.await {
-        Ok(Ok(())) => Ok(fine()),
+        Ok(Ok(report)) => Ok(told(&report)),
         Ok(Err(failure)) => Err(failure),
         Err(_) => Err(Failure::overloaded("The database did not answer in time.")),
     }
 }
 
-fn fine() -> Response {
-    let mut response = Response::from(r#"{"status":"ok"}"#);
+fn told(report: &Value) -> Response {
+    let mut response = Response::from(report.to_string());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -67,7 +72,7 @@ mod tests {
     async fn readiness<C, F>(check: C, shutdown: CancellationToken) -> Result<Response, Code>
     where
         C: Fn() -> F + Send + Sync + 'static,
-        F: Future<Output = Result<(), Failure>> + Send + 'static,
+        F: Future<Output = Result<Value, Failure>> + Send + 'static,
     {
         let request = Request::builder().uri("/readyz".parse().unwrap()).finish();
         let answer = mount(Route::new(), check, shutdown).call(request).await;
@@ -77,7 +82,9 @@ mod tests {
     #[tokio::test]
     async fn ready_means_that_the_database_answers() {
         let running = CancellationToken::new;
-        let answer = readiness(|| async { Ok(()) }, running()).await.unwrap();
+        let answer = readiness(|| async { Ok(Value::Null) }, running())
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200);
         let failing = || async { Err(Failure::overloaded("No schema.")) };
         assert_eq!(
@@ -92,7 +99,7 @@ mod tests {
     async fn a_stopping_process_is_not_ready() {
         let shutdown = CancellationToken::new();
         shutdown.cancel();
-        let answer = readiness(|| async { Ok(()) }, shutdown).await;
+        let answer = readiness(|| async { Ok(Value::Null) }, shutdown).await;
         assert_eq!(answer.unwrap_err(), Code::ShuttingDown);
     }
 }

@@ -54,6 +54,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use hyper::body::Body as _;
 use poem::endpoint::DynEndpoint;
 use poem::{Body, Endpoint, Request, Response};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -95,8 +96,8 @@ pub fn operations(front: bool) -> impl Iterator<Item = Operation> {
         .chain(pages::operations(front))
 }
 
-/// Adds what [`operations`] lists to a router. `check` tells whether the database answers with a
-/// current schema.
+/// Adds what [`operations`] lists to a router. `check` tells whether requests can be
+/// answered, and what is said of it.
 pub fn mount<C, F>(
     router: poem::Route,
     check: C,
@@ -105,7 +106,7 @@ pub fn mount<C, F>(
 ) -> poem::Route
 where
     C: Fn() -> F + Send + Sync + 'static,
-    F: Future<Output = Result<(), Failure>> + Send + 'static,
+    F: Future<Output = Result<Value, Failure>> + Send + 'static,
 {
     pages::mount(health::mount(router, check, shutdown), front)
 }
@@ -125,7 +126,7 @@ pub fn mount_for_operators<C, F>(
 ) -> poem::Route
 where
     C: Fn() -> F + Send + Sync + 'static,
-    F: Future<Output = Result<(), Failure>> + Send + 'static,
+    F: Future<Output = Result<Value, Failure>> + Send + 'static,
 {
     metrics::mount(health::mount(poem::Route::new(), check, shutdown), metrics)
 }

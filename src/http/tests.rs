@@ -107,7 +107,7 @@ impl House {
                 post(make_sync(|_| StatusCode::UNSUPPORTED_MEDIA_TYPE)),
             )
             .at("/api/v1/ids/:id", put(make_sync(|_| ())));
-        let router = mount(router, || async { Ok(()) }, shutdown.clone(), true);
+        let router = mount(router, || async { Ok(Value::Null) }, shutdown.clone(), true);
         let admission = Admission {
             usage: Usage::new(&plan.http),
             proxies: TrustedProxies(plan.trusted),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sea_orm::entity::prelude::*;
 use sea_orm::{IntoActiveModel as _, QueryOrder as _};
 
+use super::quota::{Quotas, Use};
 use super::{MAX_CHOICES, MIN_CHOICES, choice, has_ballots, save, slot, without_ballots};
 use crate::clock::Clock;
 use crate::db::{Db, Transaction};
@@ -34,11 +35,11 @@ pub async fn of(db: &impl ConnectionTrait, question: Uuid) -> Result<Vec<choice:
 pub async fn add(
     db: &Db,
     clock: &Clock,
+    quotas: Quotas,
     caller: Caller,
     question: Uuid,
     if_match: &IfMatch,
-    choice_text: String,
-    position: Option<usize>,
+    (choice_text, position): (String, Option<usize>),
 ) -> Result<Uuid, Failure> {
     let (id, choice_text) = (clock.now().new_id(), &choice_text);
     db.write(|transaction| async move {
@@ -53,6 +54,10 @@ pub async fn add(
         }
         let at = place(position, choices.len())?.unwrap_or(choices.len());
         differs(choice_text, &choices)?;
+        let (now, used) = (clock.now(), Use::of_choice("", choice_text));
+        quotas
+            .charge(&transaction, parent.author_id, used, now)
+            .await?;
         let choice_text = choice_text.clone();
         let new = choice::Model {
             id,
@@ -66,7 +71,7 @@ pub async fn add(
             .await?;
         choices.insert(at, new);
         renumber(&transaction, choices).await?;
-        save(&transaction, parent, clock.now()).await
+        save(&transaction, parent, now).await
     })
     .await?;
     Ok(id)
@@ -76,6 +81,7 @@ pub async fn add(
 pub async fn update(
     db: &Db,
     clock: &Clock,
+    quotas: Quotas,
     caller: Caller,
     (question, id): (Uuid, Uuid),
     if_match: &IfMatch,
@@ -99,6 +105,10 @@ pub async fn update(
             }
             let others = choices.iter().filter(|choice| choice.id != id);
             differs(text, others)?;
+            let used = Use::of_choice(&choices[from].choice_text, text);
+            quotas
+                .charge(&transaction, parent.author_id, used, clock.now())
+                .await?;
             choices[from].choice_text.clone_from(text);
             let row = choices[from].clone().into_active_model().reset_all();
             choice::Entity::update(row).exec(&transaction).await?;
@@ -117,9 +127,9 @@ pub async fn update(
 pub async fn remove(
     db: &Db,
     clock: &Clock,
+    quotas: Quotas,
     caller: Caller,
-    question: Uuid,
-    id: Uuid,
+    (question, id): (Uuid, Uuid),
     if_match: &IfMatch,
 ) -> Result<(), Failure> {
     db.write(|transaction| async move {
@@ -136,7 +146,10 @@ pub async fn remove(
             let message = format!("a question needs {least} choices here: 2, and max_choices");
             return Err(invalid("", "length", message));
         }
-        choices.remove(index);
+        let used = Use::of_choice(&choices.remove(index).choice_text, "");
+        quotas
+            .charge(&transaction, parent.author_id, used, clock.now())
+            .await?;
         choice::Entity::delete_by_id(id).exec(&transaction).await?;
         renumber(&transaction, choices).await?;
         save(&transaction, parent, clock.now()).await

@@ -11,9 +11,11 @@ pub mod document;
 pub mod entity;
 mod facet;
 pub mod list;
+pub mod quota;
 pub mod search;
 pub mod slot;
 pub mod term;
+pub mod usage;
 
 use std::collections::BTreeSet;
 
@@ -28,6 +30,8 @@ use crate::http::patch::Patch;
 use crate::users::Caller;
 
 pub use entity::{Model as Question, Status, Visibility};
+pub use quota::Quotas;
+use quota::Use;
 
 /// A question as its author writes it. Texts are normalised and within their limits.
 #[derive(Debug, Clone)]
@@ -57,17 +61,31 @@ pub struct Change {
     pub closes_at: Patch<Time>,
 }
 
-/// Asks a question, with its choices, all or nothing.
-pub async fn create(db: &Db, clock: &Clock, author: Uuid, draft: Draft) -> Result<Uuid, Failure> {
+/// Asks a question, with its choices, all or nothing. [`Code::QuotaExceeded`].
+pub async fn create(
+    db: &Db,
+    clock: &Clock,
+    quotas: Quotas,
+    author: Uuid,
+    draft: Draft,
+) -> Result<Uuid, Failure> {
+    let used = Use::of_draft(&draft);
     let new = New::of(author, draft, clock.now())?;
-    insert(db, clock, std::slice::from_ref(&new)).await?;
+    let new = &new;
+    db.write(|transaction| async move {
+        let charged = quotas.charge(&transaction, author, used, clock.now());
+        charged.await?;
+        insert(&transaction, clock, std::slice::from_ref(new)).await
+    })
+    .await?;
     Ok(new.question.id)
 }
 
 /// How many questions [`create_all`] takes: SQLite's statements have room for 32,766 values.
 pub const MOST_AT_ONCE: usize = 50;
 
-/// Asks up to [`MOST_AT_ONCE`] questions, each with its author, all or nothing.
+/// Asks up to [`MOST_AT_ONCE`] questions, each with its author, all or nothing. For operators: no
+/// quota counts them.
 pub async fn create_all(
     db: &Db,
     clock: &Clock,
@@ -78,7 +96,9 @@ pub async fn create_all(
         .into_iter()
         .map(|(author, draft)| New::of(author, draft, now));
     let new = new.collect::<Result<Vec<New>, Failure>>()?;
-    insert(db, clock, &new).await?;
+    let all = &new;
+    db.write(|transaction| async move { insert(&transaction, clock, all).await })
+        .await?;
     Ok(new.iter().map(|new| new.question.id).collect())
 }
 
@@ -132,28 +152,25 @@ impl New {
     }
 }
 
-async fn insert(db: &Db, clock: &Clock, new: &[New]) -> Result<(), Failure> {
-    db.write(|transaction| async move {
-        // The time of writing, so that a page of the newest never misses what is on its way.
-        let new: Vec<(&New, Time)> = new.iter().map(|new| (new, clock.now())).collect();
-        let questions = new.iter().map(|&(new, now)| {
-            let mut row = new.question.clone();
-            (row.created_at, row.updated_at) = (now, now);
-            row.into_active_model()
-        });
-        entity::Entity::insert_many(questions)
-            .exec_without_returning(&transaction)
-            .await?;
-        let choices = new.iter().flat_map(|(new, _)| &new.choices).cloned();
-        choice::Entity::insert_many(choices.map(choice::Model::into_active_model))
-            .exec_without_returning(&transaction)
-            .await?;
-        let terms = new
-            .iter()
-            .flat_map(|&(new, now)| terms_of(new.question.id, now, &new.terms));
-        insert_terms(&transaction, terms.collect()).await
-    })
-    .await
+async fn insert(transaction: &Transaction, clock: &Clock, new: &[New]) -> Result<(), Failure> {
+    // The time of writing, so that a page of the newest never misses what is on its way.
+    let new: Vec<(&New, Time)> = new.iter().map(|new| (new, clock.now())).collect();
+    let questions = new.iter().map(|&(new, now)| {
+        let mut row = new.question.clone();
+        (row.created_at, row.updated_at) = (now, now);
+        row.into_active_model()
+    });
+    entity::Entity::insert_many(questions)
+        .exec_without_returning(transaction)
+        .await?;
+    let choices = new.iter().flat_map(|(new, _)| &new.choices).cloned();
+    choice::Entity::insert_many(choices.map(choice::Model::into_active_model))
+        .exec_without_returning(transaction)
+        .await?;
+    let terms = new
+        .iter()
+        .flat_map(|&(new, now)| terms_of(new.question.id, now, &new.terms));
+    insert_terms(transaction, terms.collect()).await
 }
 
 /// Which fields of a draft contradict each other, or come too late at `now`.
@@ -173,6 +190,7 @@ pub fn mistakes(draft: &Draft, now: Time) -> Vec<FieldError> {
 pub async fn update(
     db: &Db,
     clock: &Clock,
+    quotas: Quotas,
     caller: Caller,
     id: Uuid,
     if_match: &IfMatch,
@@ -197,6 +215,10 @@ pub async fn update(
         if !errors.is_empty() {
             return Err(Failure::invalid(errors));
         }
+        let used = Use::of_change(&before, &after);
+        quotas
+            .charge(&transaction, before.author_id, used, now)
+            .await?;
         if after.question_text != before.question_text {
             let terms = search::terms(&after.question_text);
             store_terms(&transaction, id, before.created_at, &terms).await?;

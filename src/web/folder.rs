@@ -4,11 +4,12 @@
 //! symbolic links, unless those are allowed to. Whoever may write into the folder is trusted with
 //! what it holds, not with the rest of the machine.
 
-use std::fs::Metadata;
-use std::io::{self, SeekFrom};
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
@@ -17,9 +18,10 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use poem::{Body, Request, Response};
-use tokio::fs::{self, File};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::io::AsyncReadExt as _;
+use tokio::task::spawn_blocking;
 
+use super::beneath::{self, Found, Links};
 use super::shell::escaped;
 use super::{ASK_AGAIN, is_in_api, is_navigation};
 use crate::config;
@@ -31,25 +33,43 @@ const AT_ONCE: u64 = 1 << 20;
 
 const INDEX: &str = "index.html";
 
-pub struct Folder {
+/// A folder that is served. Clones are one.
+#[derive(Clone)]
+pub struct Folder(Arc<Settings>);
+
+struct Settings {
     root: PathBuf,
     show_index: bool,
-    follow_symlinks: bool,
+    links: Links,
 }
 
-/// What is at a path.
-enum Found {
-    File(PathBuf, Metadata),
-    Folder(PathBuf),
+/// What an address leads to.
+enum Target {
+    File(Opened),
+    /// To the same address with a slash at its end.
+    Moved,
+    Listing(Response),
+}
+
+/// A file that was opened. Everything that is told of it comes from the open file, never from its
+/// path, which may lead elsewhere by now.
+struct Opened {
+    file: File,
+    metadata: Metadata,
+    /// The media type, by the name in the address.
+    media: String,
 }
 
 impl Folder {
     pub fn new(root: PathBuf, config: &config::Web) -> Folder {
-        Folder {
+        Folder(Arc::new(Settings {
             root,
             show_index: config.show_index,
-            follow_symlinks: config.follow_symlinks,
-        }
+            links: match config.follow_symlinks {
+                true => Links::Followed,
+                false => Links::Within { is_public },
+            },
+        }))
     }
 
     pub async fn answer(&self, request: &Request) -> Result<Response, Failure> {
@@ -58,77 +78,60 @@ impl Folder {
             return Err(nothing());
         }
         let relative = relative(path).ok_or_else(nothing)?;
-        match self.find(&relative).await {
-            Some(Found::File(file, metadata)) => send(request, &file, &metadata).await,
+        let (slash, navigation) = (path.ends_with('/'), is_navigation(request));
+        let settings = self.0.clone();
+        let found = spawn_blocking(move || settings.target(&relative, slash, navigation));
+        match found.await.map_err(Failure::internal)?? {
+            Target::File(opened) => send(request, opened).await,
+            Target::Moved => Ok(moved(path)),
+            Target::Listing(listing) => Ok(listing),
+        }
+    }
+}
+
+/// These calls block.
+impl Settings {
+    fn target(&self, relative: &Path, slash: bool, navigation: bool) -> Result<Target, Failure> {
+        match self.find(relative) {
+            Some(Found::File(file)) => return open(file, relative).map(Target::File),
             Some(Found::Folder(folder)) => {
-                if let Some(Found::File(file, metadata)) = self.find(&relative.join(INDEX)).await {
+                let index = relative.join(INDEX);
+                if let Some(Found::File(file)) = self.find(&index) {
                     // Its links are meant from within the folder.
-                    return match path.ends_with('/') {
-                        true => send(request, &file, &metadata).await,
-                        false => Ok(moved(path)),
+                    return match slash {
+                        true => open(file, &index).map(Target::File),
+                        false => Ok(Target::Moved),
                     };
                 }
                 if self.show_index {
-                    return self.listing(&folder, &relative).await;
+                    let names = folder.names().map_err(Failure::internal)?;
+                    return Ok(Target::Listing(self.listing(names, relative)));
                 }
-                self.fall_back(request).await
             }
-            None => self.fall_back(request).await,
+            None => {}
         }
-    }
-
-    /// The application's own address: it knows by itself what to show there.
-    async fn fall_back(&self, request: &Request) -> Result<Response, Failure> {
-        if is_navigation(request)
-            && let Some(Found::File(file, metadata)) = self.find(Path::new(INDEX)).await
-        {
-            return send(request, &file, &metadata).await;
+        // The application's own address: it knows by itself what to show there.
+        let index = Path::new(INDEX);
+        match self.find(index) {
+            Some(Found::File(file)) if navigation => open(file, index).map(Target::File),
+            _ => Err(nothing()),
         }
-        Err(nothing())
     }
 
     /// What is there and may be served.
-    async fn find(&self, relative: &Path) -> Option<Found> {
-        // Each time anew: the root may be a link that is turned to the next release.
-        let root = fs::canonicalize(&self.root).await.ok()?;
-        let mut path = fs::canonicalize(root.join(relative)).await.ok()?;
-        if self.follow_symlinks {
-            path = root.join(relative);
-        } else {
-            // A link within the folder must not lead to what is hidden there, either.
-            let within = path.strip_prefix(&root).ok()?;
-            let mut parts = within.iter().map(|part| part.to_str());
-            if !parts.all(|part| part.is_some_and(is_public)) {
-                return None;
-            }
-        }
-        let metadata = fs::metadata(&path).await.ok()?;
-        // Devices and pipes could keep a reader waiting for ever.
-        if metadata.is_file() {
-            Some(Found::File(path, metadata))
-        } else if metadata.is_dir() {
-            Some(Found::Folder(path))
-        } else {
-            None
-        }
+    fn find(&self, relative: &Path) -> Option<Found> {
+        // What cannot be opened is not there for a client, whatever the reason.
+        beneath::open(&self.root, relative, self.links).ok()
     }
 
-    async fn listing(&self, folder: &Path, relative: &Path) -> Result<Response, Failure> {
-        let mut names = Vec::new();
-        let mut entries = fs::read_dir(folder).await.map_err(Failure::internal)?;
-        while let Some(entry) = entries.next_entry().await.map_err(Failure::internal)? {
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
-            };
-            if !is_public(&name) {
-                continue;
-            }
-            match self.find(&relative.join(&name)).await {
-                Some(Found::File(..)) => names.push(name),
-                Some(Found::Folder(_)) => names.push(name + "/"),
-                None => {}
-            }
-        }
+    fn listing(&self, names: Vec<String>, relative: &Path) -> Response {
+        let public = names.into_iter().filter(|name| is_public(name));
+        let mut names: Vec<String> = public
+            .filter_map(|name| match self.find(&relative.join(&name))? {
+                Found::File(_) => Some(name),
+                Found::Folder(_) => Some(name + "/"),
+            })
+            .collect();
         names.sort_unstable();
         let base: String = relative
             .iter()
@@ -158,8 +161,18 @@ impl Folder {
         headers.insert(CACHE_CONTROL, ASK_AGAIN);
         let policy = "default-src 'none'; frame-ancestors 'none'";
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-        Ok(response)
+        response
     }
+}
+
+fn open(file: File, path: &Path) -> Result<Opened, Failure> {
+    let metadata = file.metadata().map_err(Failure::internal)?;
+    let media = media(path);
+    Ok(Opened {
+        file,
+        metadata,
+        media,
+    })
 }
 
 fn nothing() -> Failure {
@@ -207,8 +220,8 @@ fn moved(path: &str) -> Response {
 }
 
 /// Sends a file, or the part that is asked for, or 304.
-async fn send(request: &Request, path: &Path, metadata: &Metadata) -> Result<Response, Failure> {
-    let tag = tag(metadata);
+async fn send(request: &Request, opened: Opened) -> Result<Response, Failure> {
+    let tag = tag(&opened.metadata);
     let asked = request.headers();
     let known = asked
         .get(IF_NONE_MATCH)
@@ -216,12 +229,9 @@ async fn send(request: &Request, path: &Path, metadata: &Metadata) -> Result<Res
     let mut response = if known.is_some_and(|known| names(known, &tag)) {
         Response::from(StatusCode::NOT_MODIFIED)
     } else {
-        let part = part(asked, metadata.len());
-        match content(path, metadata.len(), part).await {
-            Ok(response) => response,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(nothing()),
-            Err(error) => return Err(Failure::internal(error)),
-        }
+        let part = part(asked, opened.metadata.len());
+        let content = content(opened, part);
+        content.await.map_err(Failure::internal)?
     };
     let headers = response.headers_mut();
     headers.insert(ETAG, HeaderValue::try_from(tag).map_err(Failure::internal)?);
@@ -266,19 +276,27 @@ fn part(asked: &HeaderMap, size: u64) -> Option<Range<u64>> {
     (part.start < part.end).then_some(part)
 }
 
-async fn content(path: &Path, size: u64, part: Option<Range<u64>>) -> io::Result<Response> {
-    let mut file = File::open(path).await?;
-    let all = part.is_none();
+async fn content(opened: Opened, part: Option<Range<u64>>) -> io::Result<Response> {
+    let Opened {
+        mut file,
+        metadata,
+        media,
+    } = opened;
+    let (size, all) = (metadata.len(), part.is_none());
     let part = part.unwrap_or(0..size);
-    let length = part.end - part.start;
-    file.seek(SeekFrom::Start(part.start)).await?;
-    let mut file = file.take(length);
-    let body = if length <= AT_ONCE {
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-        file.read_to_end(&mut bytes).await?;
-        Body::from(bytes)
-    } else {
-        Body::from_async_read(file)
+    let (start, length) = (part.start, part.end - part.start);
+    let read = spawn_blocking(move || {
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        if length <= AT_ONCE {
+            (&file).take(length).read_to_end(&mut bytes)?;
+        }
+        Ok::<_, io::Error>((file, bytes))
+    });
+    let (file, bytes) = read.await.map_err(io::Error::other)??;
+    let body = match length <= AT_ONCE {
+        true => Body::from(bytes),
+        false => Body::from_async_read(tokio::fs::File::from_std(file).take(length)),
     };
     let mut response = Response::from(StatusCode::OK);
     response.set_body(body);
@@ -287,7 +305,7 @@ async fn content(path: &Path, size: u64, part: Option<Range<u64>>) -> io::Result
             response.headers_mut().insert(name, value);
         }
     };
-    set(CONTENT_TYPE, media(path));
+    set(CONTENT_TYPE, media);
     if length > AT_ONCE {
         set(CONTENT_LENGTH, length.to_string());
     }

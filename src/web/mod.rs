@@ -5,6 +5,7 @@
 //! folder of the operator's may be served.
 
 mod assets;
+mod beneath;
 mod folder;
 mod shell;
 
@@ -87,7 +88,7 @@ pub fn mount(mut router: Route, config: &Config, views: Views) -> Route {
     router = serve(router, FRAME, frame, compression);
 
     if let Some(root) = &config.web.root {
-        let folder = Arc::new(Folder::new(root.clone(), &config.web));
+        let folder = Folder::new(root.clone(), &config.web);
         let answer = make(move |request: Request| {
             let folder = folder.clone();
             async move { folder.answer(&request).await }

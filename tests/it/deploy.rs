@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +21,7 @@ use tokio::time::timeout;
 use crate::processes::wait_until;
 use crate::support::app::{client, send};
 use crate::support::crowd::{CHEAP_PASSWORDS, crowd};
+use crate::support::database::{Database, POSTGRES, TURN, free_port};
 use crate::support::nginx::{Nginx, shipped};
 use crate::support::process::{Run, command};
 use crate::support::stub::Stubs;
@@ -366,15 +369,20 @@ impl Supervisor {
         let program = require::installed("supervisor", "supervisor", program)?;
         let place = folder.display().to_string();
         let sockets = format!("{place}/");
+        let environment = format!("{place}/environment");
         let replacements = [
             ("/run/polls/", sockets.as_str()),
             ("/run/polls-", &sockets),
             ("/var/log/polls", &place),
             ("/var/lib/polls", &place),
             ("/usr/local/bin/polls", env!("CARGO_BIN_EXE_polls")),
+            ("/etc/polls/environment", &environment),
             // Tests have no user of that name.
             ("user=polls\n", ""),
         ];
+        // Not what it says is anything to the shell.
+        let line = "POLLS__SERVER__PUBLIC_URL='http://from-the-file.example'\n# $( a comment\n";
+        fs::write(&environment, line).expect("a file");
         let configuration = shipped("supervisord.conf", &replacements);
         fs::write(folder.join("supervisord.conf"), configuration).expect("a file");
         let child = Supervisor::command(&program, folder)
@@ -453,6 +461,16 @@ fn supervisor_keeps_four_processes_running() {
         .done();
     };
     (1..=4).for_each(ready);
+    // With what is in the file for secrets.
+    let id = supervisor.process_id(1);
+    let environment = fs::read(format!("/proc/{id}/environ")).expect("its environment");
+    let environment = String::from_utf8_lossy(&environment);
+    let from_file = "POLLS__SERVER__PUBLIC_URL=http://from-the-file.example";
+    assert!(
+        environment
+            .split('\0')
+            .any(|variable| variable == from_file)
+    );
 
     // Killed, it is started again.
     let killed = supervisor.process_id(1);
@@ -506,27 +524,153 @@ fn systemd_finds_no_fault() {
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
 }
 
+/// A server as systemd starts it, and what it tells systemd.
+struct Notifying {
+    child: Child,
+    systemd: UnixDatagram,
+}
+
+impl Notifying {
+    /// Starts it with so many microseconds of `WatchdogSec=`.
+    fn start(folder: &Path, watchdog: &str, arguments: &[&str], log: Stdio) -> Notifying {
+        let path = folder.join("notify.sock");
+        let systemd = UnixDatagram::bind(&path).expect("a socket");
+        let patience = Some(Duration::from_secs(60));
+        systemd.set_read_timeout(patience).expect("a timeout");
+        let child = command(folder)
+            .arg("serve")
+            .args(arguments)
+            .env("NOTIFY_SOCKET", &path)
+            .env("WATCHDOG_USEC", watchdog)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        let child = child.expect("the program starts");
+        Notifying { child, systemd }
+    }
+
+    fn next(&self) -> String {
+        let mut message = [0; 100];
+        let length = self.systemd.recv(&mut message).expect("a message");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    }
+
+    /// Waits for messages in any order; those of the watchdog may come before.
+    fn expect(&self, message: &str) {
+        let mut seen = (0..1000).map(|_| self.next());
+        assert!(seen.any(|next| next == message), "no {message}");
+    }
+}
+
+impl Drop for Notifying {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
-fn systemd_is_told_when_the_server_is_ready() {
+fn systemd_is_told_that_the_server_is_ready_and_then_that_it_lives() {
     let folder = folder();
-    let path = folder.path().join("notify.sock");
-    let systemd = UnixDatagram::bind(&path).expect("a socket");
-    systemd
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .expect("a timeout");
-    let port = ["serve", "--port", "0"];
-    let mut child = command(folder.path())
-        .args(port)
-        .env("NOTIFY_SOCKET", &path)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
-    let mut message = [0; 100];
-    let length = systemd.recv(&mut message);
-    let _ = child.kill();
-    let _ = child.wait();
-    assert_eq!(&message[..length.expect("a message")], b"READY=1\n");
+    let server = Notifying::start(folder.path(), "1000000", &["--port", "0"], Stdio::null());
+    server.expect("READY=1\n");
+    for _ in 0..5 {
+        server.expect("WATCHDOG=1\n");
+    }
+}
+
+#[test]
+fn a_server_that_hangs_ends_itself() {
+    let folder = folder();
+    // Nobody reads its log: when the pipe is full, every thread that logs waits for ever.
+    let port = free_port();
+    let at = port.to_string();
+    let arguments = ["--port", &at, "--set", "log.filter=info"];
+    let mut server = Notifying::start(folder.path(), "1000000", &arguments, Stdio::piped());
+    let log = server.child.stderr.take().expect("its log");
+    let mut connections = Vec::new();
+    let mut ended = None;
+    // As many requests as fill the pipe, and about a minute's time to notice.
+    for _ in 0..1_200 {
+        ended = server.child.try_wait().expect("its status");
+        if ended.is_some() {
+            break;
+        }
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let patience = Duration::from_millis(50);
+        // A server that hangs takes no connection.
+        if let Ok(mut connection) = std::net::TcpStream::connect_timeout(&address, patience) {
+            let requests = "GET /healthz HTTP/1.1\r\nHost: polls\r\n\r\n".repeat(40);
+            let _ = connection.write_all(requests.as_bytes());
+            connections.push(connection);
+        }
+        std::thread::sleep(patience);
+    }
+    let ended = ended.expect("it does not hang for ever");
+    assert_eq!(ended.code(), Some(1));
+    drop(log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_ends_no_server() {
+    let Some(program) = POSTGRES.installed() else {
+        return;
+    };
+    let _turn = TURN.lock().await;
+    let mut database = Database::start(&POSTGRES, &program);
+    database.run("CREATE DATABASE polls");
+    let folder = folder();
+    let url = format!("database.url={}", database.url("polls"));
+    let arguments = ["--port", "0", "--set", &url];
+    let mut server = Notifying::start(folder.path(), "500000", &arguments, Stdio::null());
+    server.expect("READY=1\n");
+    database.stall();
+    // Three times as long as the watchdog's patience.
+    for _ in 0..30 {
+        server.expect("WATCHDOG=1\n");
+    }
+    assert!(server.child.try_wait().expect("its status").is_none());
+    database.go_on();
+    database.kill();
+    for _ in 0..30 {
+        server.expect("WATCHDOG=1\n");
+    }
+    assert!(server.child.try_wait().expect("its status").is_none());
+}
+
+#[test]
+fn a_server_that_others_reach_says_what_is_not_set() {
+    let warned = |arguments: &[&str]| {
+        let folder = folder();
+        let server = Server::serve(folder.path(), &[&["--port", "0"], arguments].concat());
+        let log = server.log();
+        let warning = "neither server.public_url nor server.trusted_proxies is set";
+        log.matches(warning).count()
+    };
+    let everywhere = ["--host", "0.0.0.0", "--set"];
+    let with = |setting| [&everywhere[..], &[setting]].concat();
+    assert_eq!(warned(&everywhere[..2]), 1);
+    assert_eq!(
+        warned(&with("server.public_url=https://polls.example.org")),
+        0
+    );
+    assert_eq!(warned(&with("server.trusted_proxies=10.0.0.0/8")), 0);
+    assert_eq!(warned(&[]), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_listens_on_ipv6_too() {
+    let folder = folder();
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        println!("skipped: this machine has no IPv6");
+        return;
+    }
+    let Some((nginx, _stubs)) = with_stubs(folder.path()).await else {
+        return;
+    };
+    let port = nginx.address.rsplit(':').next().expect("a port");
+    let request = client().get(format!("http://[::1]:{port}/any"));
+    send(request).await.expect(200);
 }
 
 #[test]

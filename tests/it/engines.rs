@@ -8,7 +8,8 @@ use crate::support::database::{Cluster, Database, GALERA, Kind, MARIADB, POSTGRE
 use crate::support::engine::SERVER;
 
 /// Tests whose subject is not the database, or that start servers of their own.
-const ELSEWHERE: [&str; 14] = [
+const ELSEWHERE: [&str; 15] = [
+    "backups::",
     "breaking::",
     "cors::",
     "engines::",

@@ -71,6 +71,15 @@ async fn provoke(code: Code) -> Option<Answer> {
                 .patch(&question.path, json!({"allow_change": false}))
                 .await
         }
+        Code::QuotaExceeded => {
+            let one = ("limits.questions_per_day", "1");
+            let app = TestApp::with(&[("limits.enabled", "true"), one]).await;
+            let author = app.user("lucy").await;
+            author.ask(&["a", "b"], json!({})).await;
+            let choices = json!([{"choice_text": "a"}, {"choice_text": "b"}]);
+            let another = json!({"question_text": "Which one?", "choices": choices});
+            author.post("/questions", another).await
+        }
         Code::LastAdmin => app.admin("root").await.delete("/users/me").await,
         Code::Stale => {
             let path = ask(json!({})).await.path;
@@ -128,7 +137,8 @@ async fn every_code_is_provoked() {
         );
         assert_eq!(
             !answer.header("ratelimit").is_empty(),
-            code.status() == 429,
+            // For a quota, too, the limits have to be on.
+            code.status() == 429 || code == Code::QuotaExceeded,
             "{code:?}"
         );
     }

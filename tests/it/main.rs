@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod backups;
 mod ballots;
 mod boundaries;
 mod breaking;
@@ -27,6 +28,7 @@ mod live;
 mod load;
 mod matrix;
 mod metrics;
+mod migrations;
 mod openapi;
 mod outages;
 mod page;
@@ -34,7 +36,9 @@ mod parity;
 mod plans;
 mod processes;
 mod questions;
+mod quotas;
 mod races;
+mod readiness;
 mod readme;
 mod reads;
 mod share;

@@ -1,8 +1,10 @@
 //! What an operator can watch.
 
-use crate::support::Server;
+use serde_json::json;
+
 use crate::support::app::{client, send};
-use crate::support::crowd::CHEAP_PASSWORDS;
+use crate::support::crowd::{CHEAP_PASSWORDS, crowd};
+use crate::support::{Server, eventually};
 
 /// The series that dashboards are built on.
 const SERIES: [&str; 10] = [
@@ -58,4 +60,16 @@ async fn figures_are_on_an_address_of_their_own() {
     for path in ["/", "/api/v1/questions", "/openapi.json"] {
         assert_eq!(status(&server.figures, path).await, 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_queue_of_ballots_is_empty_when_all_are_counted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(folder.path(), &CHEAP_PASSWORDS);
+    let voters = crowd(folder.path(), &server, 1);
+    let question = voters[0].ask(&["a", "b"], json!({})).await;
+    voters[0].vote(&question, &[0]).await.expect(201);
+    assert!(server.metric("polls_ballot_batch_size_count").await >= 1.0);
+    // The voter is answered a moment before the gauge is set.
+    eventually(async || server.metric("polls_ballot_queue").await == 0.0).await;
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{MutexGuard, Notify};
@@ -394,6 +395,95 @@ async fn nothing_is_lost_when_a_galera_node_is_left_alone() {
     cluster.wait();
     house.all_say(true).await;
     house.check(&question).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgresql_that_turns_read_only_is_503_and_comes_back() {
+    let Some((_turn, database)) = database(&POSTGRES).await else {
+        return;
+    };
+    let house = House::start(&[vec![database.url("polls")]], 1);
+    house.all_say(true).await;
+    for (value, ready) in [("on", false), ("off", true)] {
+        database.run(&format!(
+            "ALTER SYSTEM SET default_transaction_read_only = {value}"
+        ));
+        database.run("SELECT pg_reload_conf()::text");
+        house.all_say(ready).await;
+    }
+    // A table that cannot be written to is found by writing.
+    for (change, ready) in [
+        (
+            "ALTER TABLE locks ADD CONSTRAINT never CHECK (taken < 0) NOT VALID",
+            false,
+        ),
+        ("ALTER TABLE locks DROP CONSTRAINT never", true),
+    ] {
+        let db = engine::connect(&database.url("polls")).await;
+        let done = db.read().execute_unprepared(change).await;
+        done.expect("it is changed");
+        db.close().await;
+        house.all_say(ready).await;
+    }
+}
+
+/// A database that cannot hold text of every language is refused before anything is made in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgresql_database_of_another_encoding_is_refused() {
+    let Some((_turn, database)) = database(&POSTGRES).await else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let name = encoding.to_lowercase();
+        database.run(&format!(
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
+        ));
+        let url = format!("database.url={}", database.url(&name));
+        let refused = polls(folder.path(), &["migrate", "up", "--set", &url]).fails(1);
+        for words in [
+            encoding,
+            "polls needs UTF8",
+            "TEMPLATE template0 ENCODING 'UTF8'",
+        ] {
+            assert!(refused.contains(words), "no {words} in {refused}");
+        }
+    }
+    // What it tells to do does.
+    database.run("CREATE DATABASE good TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'");
+    speaks_chinese(&database.url("good")).await;
+}
+
+/// MariaDB's tables name their encoding themselves, whatever that of the database is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mariadb_database_of_another_encoding_does() {
+    let Some((_turn, database)) = database(&MARIADB).await else {
+        return;
+    };
+    database.run("CREATE DATABASE latin CHARACTER SET latin1");
+    speaks_chinese(&database.url("latin")).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("database.url={}?charset=latin1", database.url("latin"));
+    let refused = polls(folder.path(), &["migrate", "up", "--set", &url]).fails(1);
+    for words in ["latin1", "polls needs utf8mb4", "Remove charset"] {
+        assert!(refused.contains(words), "no {words} in {refused}");
+    }
+}
+
+/// Expects a database to keep what is written in any language.
+async fn speaks_chinese(url: &str) {
+    let house = House::start(&[vec![url.to_owned()]], 1);
+    let voter = &house.voters[0];
+    let text = "最受欢迎的语言? 😀";
+    let question = voter.ask(&["投", "票", "😀"], json!({"question_text": text}));
+    let question = question.await;
+    voter.vote(&question, &[2]).await.expect(201);
+    let shown = voter.get(&question.path).await.expect(200).json;
+    assert_eq!(shown["question_text"], text);
+    assert_eq!(shown["choices"][2]["choice_text"], "😀");
+    assert_eq!(shown["choices"][2]["votes"], 1);
+    let found = voter.get("/questions?q=欢迎").await.expect(200).json;
+    assert_eq!(found["data"][0]["id"], question.id);
 }
 
 /// The database says nothing any more, without closing its connections.

@@ -125,10 +125,13 @@ async fn migrations_go_up_and_down_and_up_again() {
     let forgotten = forgotten.expect("they are forgotten").rows_affected();
     assert_eq!(forgotten, steps as u64 - 8);
     db.close().await;
+    drop(db);
+    // Its last session ends when its task does.
+    tokio::task::yield_now().await;
     assert_eq!(run(&["migrate", "up"]), up);
     run(&["seed"]);
 
-    let down = run(&["migrate", "down"]);
+    let down = run(&["migrate", "down", "--yes"]);
     assert_eq!(
         (count(&down, "applied "), count(&down, "pending ")),
         (steps - 1, 1)
@@ -145,7 +148,10 @@ async fn migrations_go_up_and_down_and_up_again() {
 
     let all = steps.to_string();
     assert_eq!(
-        count(&run(&["migrate", "down", "--steps", &all]), "pending "),
+        count(
+            &run(&["migrate", "down", "--yes", "--steps", &all]),
+            "pending "
+        ),
         steps
     );
     assert_eq!(tables(folder.path()).await, Vec::<String>::new());

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -460,6 +461,111 @@ async fn nothing_outside_of_the_folder_and_nothing_hidden_is_served() {
             "{path}"
         );
     }
+}
+
+/// Puts a new file and a symbolic link at one name by turns, without a moment at which there is
+/// none, until it is told to stop.
+fn swap(root: &Path, name: &str, target: &str, over: &AtomicBool) {
+    let place = root.join(name);
+    let aside = root.join(format!("{name}.aside"));
+    while !over.load(Ordering::Relaxed) {
+        fs::write(&aside, "mine").expect("a file");
+        fs::rename(&aside, &place).expect("it takes the place");
+        symlink(target, &aside).expect("a link");
+        fs::rename(&aside, &place).expect("it takes the place");
+    }
+}
+
+/// The same with a folder, whose place the link can take only when it is free.
+fn swap_folder(root: &Path, name: &str, target: &str, over: &AtomicBool) {
+    let (place, aside) = (root.join(name), root.join(format!("{name}.aside")));
+    while !over.load(Ordering::Relaxed) {
+        fs::create_dir(&place).expect("a folder");
+        fs::write(place.join("secret.txt"), "mine").expect("a file");
+        fs::rename(&place, &aside).expect("it makes room");
+        symlink(target, &place).expect("a link");
+        fs::remove_file(&place).expect("it makes room");
+        fs::remove_dir_all(&aside).expect("it goes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_turns_into_a_link_meanwhile_leads_nowhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = site(folder.path());
+    let app = TestApp::with(&[("web.root", &root), ("web.show_index", "true")]).await;
+    let (root, over) = (Path::new(&root), AtomicBool::new(false));
+    fs::write(folder.path().join("site-2/only-outside.txt"), "").expect("a file");
+    let mut found = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| swap(root, "outside.txt", "../secret.txt", &over));
+        scope.spawn(|| swap(root, "hidden.txt", ".env", &over));
+        scope.spawn(|| swap_folder(root, "beside", "../site-2", &over));
+        let asking = async {
+            for turn in 0..4_000 {
+                let name = ["outside.txt", "hidden.txt", "beside/secret.txt", "beside/"];
+                let path = format!("/{}", name[turn % name.len()]);
+                let answer = send(app.outside(Method::GET, &path)).await;
+                let text = text(&answer);
+                assert!(text != "secret", "{path}, request {turn}");
+                assert!(!text.contains("only-outside"), "{path}, request {turn}");
+                assert!([200, 404].contains(&answer.status.as_u16()), "{answer:?}");
+                found += usize::from(text == "mine");
+            }
+        };
+        // The swapping ends also where a request was answered wrongly.
+        let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(asking));
+        }));
+        over.store(true, Ordering::Relaxed);
+        if let Err(panic) = asked {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    assert!(found > 100, "the files themselves are served: {found}");
+}
+
+#[tokio::test]
+async fn links_within_the_folder_lead_to_what_is_public_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = site(folder.path());
+    for (target, link) in [
+        (format!("{root}/assets/app.js"), "absolute.js"),
+        ("manual/../assets/./app.js".to_owned(), "winding.js"),
+        ("assets".to_owned(), "static"),
+        ("../index.html".to_owned(), "assets/up.html"),
+        (format!("{root}/.env"), "absolute-hidden.txt"),
+        (".git".to_owned(), "git"),
+        ("../../../../../../etc/passwd".to_owned(), "far.txt"),
+        ("circle".to_owned(), "circle"),
+        ("assets/app.js/".to_owned(), "slash.js"),
+    ] {
+        symlink(target, Path::new(&root).join(link)).expect("a link");
+    }
+    let app = TestApp::with(&[("web.root", &root), ("web.show_index", "true")]).await;
+    for path in ["/absolute.js", "/winding.js", "/static/app.js"] {
+        let found = send(app.outside(Method::GET, path)).await.expect(200);
+        assert_eq!(text(&found), "start()", "{path}");
+    }
+    assert!(text(&open(&app, "/assets/up.html").await.expect(200)).contains("mine"));
+    let list = text(&open(&app, "/static/").await.expect(200));
+    assert!(
+        list.contains("logo.bin") && list.contains("up.html"),
+        "{list}"
+    );
+    for path in ["/absolute-hidden.txt", "/git/config", "/far.txt", "/circle"] {
+        send(app.outside(Method::GET, path)).await.expect(404);
+    }
+    // A pipe has no end that a reader could wait for.
+    let pipe = Path::new(&root).join("pipe.txt");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo is there").success());
+    send(app.outside(Method::GET, "/pipe.txt"))
+        .await
+        .expect(404);
+    let trusting = TestApp::with(&[("web.root", &root), ("web.follow_symlinks", "true")]).await;
+    let pipe = trusting.outside(Method::GET, "/pipe.txt");
+    send(pipe).await.expect(404);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::http::conditional::IfMatch;
 use crate::http::page::PageMeta;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
-use crate::questions::choices;
+use crate::questions::{Quotas, choices};
 use crate::share::Share;
 use crate::tallies::view::{View, Views};
 use crate::users::Caller;
@@ -26,6 +26,7 @@ use crate::users::Caller;
 pub struct ChoicesApi {
     pub db: Db,
     pub clock: Clock,
+    pub quotas: Quotas,
     pub views: Views,
     pub share: Share,
 }
@@ -33,8 +34,8 @@ pub struct ChoicesApi {
 failures! {
     ListChoices: NotFound;
     GetChoice: NotFound;
-    AddChoice: Forbidden, NotFound, Stale, InvalidFields;
-    UpdateChoice: Forbidden, NotFound, HasBallots, Stale, InvalidFields;
+    AddChoice: Forbidden, NotFound, QuotaExceeded, Stale, InvalidFields;
+    UpdateChoice: Forbidden, NotFound, HasBallots, QuotaExceeded, Stale, InvalidFields;
     DeleteChoice: Forbidden, NotFound, HasBallots, Stale, InvalidFields;
 }
 
@@ -88,7 +89,16 @@ impl ChoicesApi {
         let (if_match, position) = (IfMatch::new(if_match.0), index(body.0.position));
         let text = body.0.choice_text;
         let (db, clock) = (&self.db, &self.clock);
-        let id = choices::add(db, clock, caller, question, &if_match, text, position).await?;
+        let id = choices::add(
+            db,
+            clock,
+            self.quotas,
+            caller,
+            question,
+            &if_match,
+            (text, position),
+        )
+        .await?;
         let rendered = self.changed(question, id, caller).await?;
         Ok(Created::new(
             rendered,
@@ -149,6 +159,7 @@ impl ChoicesApi {
         choices::update(
             &self.db,
             &self.clock,
+            self.quotas,
             caller,
             (question, id),
             &if_match,
@@ -181,7 +192,15 @@ impl ChoicesApi {
     ) -> Result<Done, Refused<DeleteChoice>> {
         let (caller, if_match) = (signed_in.caller, IfMatch::new(if_match.0));
         let (question, id) = (question_id.0, choice_id.0);
-        choices::remove(&self.db, &self.clock, caller, question, id, &if_match).await?;
+        choices::remove(
+            &self.db,
+            &self.clock,
+            self.quotas,
+            caller,
+            (question, id),
+            &if_match,
+        )
+        .await?;
         self.share.tell_of_question(question);
         Ok(Done)
     }

@@ -10,6 +10,7 @@ use poem_openapi::{Enum, OpenApi};
 use uuid::Uuid;
 
 use self::objects::{NewQuestion, Question, QuestionPage, QuestionPatch, Reopening, Status};
+use super::Quotas;
 use super::list::{self, Filter};
 use crate::app::{PREFIX, Tag};
 use crate::auth::guard::{MaybeSignedIn, SignedIn, network};
@@ -35,6 +36,7 @@ pub const MAX_BODY: u64 = 320 * 1024;
 pub struct QuestionsApi {
     pub db: Db,
     pub clock: Clock,
+    pub quotas: Quotas,
     pub views: Views,
     pub share: Share,
 }
@@ -66,9 +68,9 @@ impl From<Sort> for list::Sort {
 
 failures! {
     ListQuestions: MalformedRequest, Unauthenticated, Forbidden;
-    CreateQuestion: InvalidFields;
+    CreateQuestion: QuotaExceeded, InvalidFields;
     GetQuestion: NotFound;
-    UpdateQuestion: Forbidden, NotFound, VotingClosed, HasBallots, Stale, InvalidFields;
+    UpdateQuestion: Forbidden, NotFound, VotingClosed, HasBallots, QuotaExceeded, Stale, InvalidFields;
     CloseQuestion: Forbidden, NotFound, Stale;
     ReopenQuestion: Forbidden, NotFound, Stale, InvalidFields;
     DeleteQuestion: Forbidden, NotFound, Stale;
@@ -148,7 +150,9 @@ impl QuestionsApi {
     /// Ask a question
     ///
     /// With all its choices, whose texts must differ (after Unicode NFC, without white space around
-    /// them and without characters that are not shown; case matters). Whoever asks is its author. The body may have up to 320 KiB.
+    /// them and without characters that are not shown; case matters). Whoever asks is its author.
+    /// The body may have up to 320 KiB. How many questions an account may ask in a day, and how
+    /// much text it may have altogether, is limited (409 `quota_exceeded`).
     #[oai(
         path = "/questions",
         method = "post",
@@ -163,7 +167,7 @@ impl QuestionsApi {
         let caller = signed_in.caller;
         let now = self.clock.now();
         let new = body.check(|new| super::mistakes(&new.clone().into(), now))?;
-        let id = super::create(&self.db, &self.clock, caller.id, new.into()).await?;
+        let id = super::create(&self.db, &self.clock, self.quotas, caller.id, new.into()).await?;
         let rendered = self.shown(id, caller).await?;
         Ok(Created::new(rendered, format!("{PREFIX}/questions/{id}")))
     }
@@ -214,7 +218,16 @@ impl QuestionsApi {
     ) -> Result<Changed<Question>, Refused<UpdateQuestion>> {
         let (caller, id) = (signed_in.caller, question_id.0);
         let if_match = IfMatch::new(if_match.0);
-        super::update(&self.db, &self.clock, caller, id, &if_match, body.0.into()).await?;
+        super::update(
+            &self.db,
+            &self.clock,
+            self.quotas,
+            caller,
+            id,
+            &if_match,
+            body.0.into(),
+        )
+        .await?;
         self.share.tell_of_question(id);
         Ok(self.changed(id, caller).await?)
     }

@@ -368,7 +368,7 @@ const zh = {
   poweredBy: "polls 投票",
 };
 
-/** The server explains its problems in English; these are the same in Chinese. */
+/** The problems that the server explains in English. */
 const problems = {
   unauthenticated: "请先登录。",
   forbidden: "您没有权限执行此操作。",
@@ -380,6 +380,7 @@ const problems = {
   already_voted: "您已投票,本问题不允许修改。",
   ballot_final: "本问题不允许撤回投票。",
   has_ballots: "已有人投票,无法再修改此项。",
+  quota_exceeded: "提问额度已用完。",
   last_admin: "至少需要保留一名管理员。",
   invalid_fields: "部分内容填写有误。",
   internal: "服务器出错了。",
@@ -388,7 +389,7 @@ const problems = {
   shutting_down: "服务器正在重启,请稍后再试。",
 };
 
-/** For single fields, by what the server says. */
+/** The same for single fields. */
 const rules = [
   [/^must have (\d+) to (\d+) char.*/, "长度须为 $1 至 $2 个字符"],
   [/^must have at most (\d+) char.*/, "最多 $1 个字符"],

@@ -96,7 +96,16 @@ impl Drop for Nginx {
 fn write_configuration(folder: &Path, port: u16, replacements: &[(&str, &str)]) {
     let sockets = format!("{}/", folder.display());
     let listen = format!("listen 127.0.0.1:{port};");
-    let replacements = [&[("listen 80;", listen.as_str())], replacements].concat();
+    // Where the machine has no IPv6, its line is removed, as operators are told to.
+    let listen_v6 = match TcpListener::bind("[::1]:0") {
+        Ok(_) => format!("listen [::1]:{port};"),
+        Err(_) => String::new(),
+    };
+    let own = [
+        ("listen 80;", listen.as_str()),
+        ("listen [::]:80;", listen_v6.as_str()),
+    ];
+    let replacements = [&own, replacements].concat();
     let site = shipped("nginx.conf", &replacements);
     let metrics = format!("listen unix:{sockets}metrics.sock;");
     let upstream = [

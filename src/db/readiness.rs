@@ -1,0 +1,241 @@
+//! Whether this process can serve: the database answers, can be written to, and has the tables
+//! that this program needs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use migration::{Migrator, MigratorTrait as _};
+use sea_orm::{ConnectionTrait as _, DbErr};
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::dialect::{now_micros, statement};
+use super::{Db, link};
+use crate::clock::{Clock, Time};
+use crate::failure::Failure;
+
+/// How often at most the database is looked at and written to, however many ask.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long the database may take to say what it has.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How far the clocks of the process and of the database may be apart.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// The row that is written to; see [`Transaction::exclude`](super::Transaction::exclude).
+const ROW: &str = "readiness";
+
+/// What a process knows of its readiness. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    db: Db,
+    clock: Clock,
+    latest: Arc<Mutex<Option<Latest>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Latest {
+    begun: Instant,
+    report: Report,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Report {
+    /// Whether a small write was committed: false where the disk is full or the database is
+    /// read-only or away.
+    pub writable: bool,
+    /// Whether every migration is applied that this program knows. There may be later ones.
+    pub schema: bool,
+    /// By how many seconds the clock of the database is ahead of this process's; null where the
+    /// database did not answer.
+    pub clock_offset: Option<f64>,
+}
+
+impl Report {
+    const AWAY: Report = Report {
+        writable: false,
+        schema: false,
+        clock_offset: None,
+    };
+
+    /// Whether requests can be served.
+    pub fn is_ready(&self) -> bool {
+        self.writable && self.schema
+    }
+
+    /// Whether the clocks are too far apart for limits, tokens and closing times to be right.
+    fn is_off(&self) -> bool {
+        self.clock_offset
+            .is_some_and(|offset| offset.abs() > CLOSE.as_secs_f64())
+    }
+}
+
+impl Readiness {
+    pub fn new(db: Db, clock: Clock) -> Readiness {
+        Readiness {
+            db,
+            clock,
+            latest: Arc::default(),
+        }
+    }
+
+    /// What was found at most five seconds ago. All who ask at the same time share one check.
+    pub async fn report(&self) -> Report {
+        if self.db.reader.0.now().is_none() {
+            // Known already, and logged.
+            return Report::AWAY;
+        }
+        let mut latest = self.latest.clone().lock_owned().await;
+        if let Some(latest) = &*latest
+            && latest.begun.elapsed() < INTERVAL
+        {
+            return latest.report;
+        }
+        let this = self.clone();
+        // In a task of its own: a client that hangs up does not end the write halfway.
+        let checked = tokio::spawn(async move {
+            let begun = Instant::now();
+            let report = this.check().await;
+            tell(latest.map(|latest| latest.report), report);
+            *latest = Some(Latest { begun, report });
+            report
+        });
+        checked.await.unwrap_or(Report::AWAY)
+    }
+
+    /// The report as JSON, for operators: `{"ready": …, "writable": …, "schema": …,
+    /// "clock_offset": …}`.
+    pub async fn details(&self) -> serde_json::Value {
+        let report = self.report().await;
+        serde_json::json!({
+            "ready": report.is_ready(),
+            "writable": report.writable,
+            "schema": report.schema,
+            "clock_offset": report.clock_offset,
+        })
+    }
+
+    async fn check(&self) -> Report {
+        let looked = timeout(PATIENCE, self.look());
+        let (schema, clock_offset) = match looked.await {
+            Ok(Ok((schema, offset))) => (schema, Some(offset)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the database does not say what it has");
+                return Report::AWAY;
+            }
+            Err(_) => return Report::AWAY,
+        };
+        let written = self.db.write(|transaction| async move {
+            transaction.exclude(ROW).await.map_err(Failure::from)
+        });
+        let written = written.await;
+        if let Err(failure) = &written {
+            let cause = failure.source.as_deref();
+            tracing::debug!(%failure, cause, "the database cannot be written to");
+        }
+        Report {
+            writable: written.is_ok(),
+            schema,
+            clock_offset,
+        }
+    }
+
+    /// Whether the schema fits, and how many seconds the database's clock is ahead.
+    async fn look(&self) -> Result<(bool, f64), DbErr> {
+        // Past the wait for a database that is away.
+        let reader = self.db.reader.0.now().ok_or(link::Away)?.reader;
+        let names = "SELECT version FROM seaql_migrations";
+        let rows = reader.query_all_raw(statement(&reader, names, [])).await?;
+        let applied = rows.iter().map(|row| row.try_get_by_index::<String>(0));
+        let applied = applied.collect::<Result<Vec<_>, _>>()?;
+        let known = Migrator::migrations();
+        let schema = known
+            .iter()
+            .all(|migration| applied.iter().any(|name| name == migration.name()));
+
+        let before = self.clock.now();
+        let asked = format!("SELECT {}", now_micros(&reader));
+        let row = reader.query_one_raw(statement(&reader, &asked, [])).await?;
+        let after = self.clock.now();
+        let theirs = row.map(|row| row.try_get_by_index(0)).transpose()?;
+        let Time(ours) = before.after(after.since(before) / 2);
+        let offset = theirs.unwrap_or(ours).saturating_sub(ours);
+        Ok((schema, offset as f64 / 1e6))
+    }
+}
+
+/// Logs what has changed.
+fn tell(before: Option<Report>, now: Report) {
+    let was = |what: fn(&Report) -> bool, otherwise| before.as_ref().map_or(otherwise, what);
+    if was(|report| report.writable, true) && !now.writable {
+        tracing::error!("not ready: the database cannot be written to");
+    }
+    if was(|report| report.schema, true) && !now.schema && now != Report::AWAY {
+        tracing::error!(
+            "not ready: the database lacks changes that this version needs; run `polls migrate up`"
+        );
+    }
+    if !was(Report::is_ready, true) && now.is_ready() {
+        tracing::info!("ready again");
+    }
+    match (was(Report::is_off, false), now.is_off()) {
+        (false, true) => tracing::warn!(
+            seconds = now.clock_offset,
+            "the database's clock is ahead of this machine's, or behind where negative: \
+             have both set by NTP"
+        ),
+        (true, false) if now.clock_offset.is_some() => {
+            tracing::info!("the clocks of the database and of this machine agree again");
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::tests::Sink;
+
+    #[test]
+    fn a_change_is_logged_once() {
+        let fine = Report {
+            writable: true,
+            schema: true,
+            clock_offset: Some(0.1),
+        };
+        let off = Report {
+            clock_offset: Some(-5.1),
+            ..fine
+        };
+        let full = Report {
+            writable: false,
+            ..fine
+        };
+        let logged = |before, now| {
+            let (sink, _guard) = Sink::json();
+            tell(before, now);
+            let lines = sink.lines().into_iter();
+            let told = lines.map(|line| (line["level"].clone(), line["message"].clone()));
+            let told: Vec<_> = told.collect();
+            let text = serde_json::json!(told).to_string();
+            (told.len(), text)
+        };
+        assert_eq!(logged(None, fine).0, 0);
+        for before in [None, Some(fine)] {
+            let (lines, text) = logged(before, off);
+            assert!(lines == 1 && text.contains("clock"), "{text}");
+            let (lines, text) = logged(before, full);
+            assert!(
+                lines == 1 && text.contains("cannot be written to"),
+                "{text}"
+            );
+        }
+        assert_eq!(logged(Some(off), off).0, 0);
+        assert_eq!(logged(Some(full), full).0, 0);
+        assert!(logged(Some(off), fine).1.contains("agree again"));
+        assert!(logged(Some(full), fine).1.contains("ready again"));
+    }
+}
