@@ -63,38 +63,52 @@ pub(super) fn check_claim(headers: &HeaderMap, limit: usize) -> Result<(), BodyF
     }
 }
 
+/// A request's body after a first look.
+pub(super) enum Received {
+    /// All of it was there, as it nearly always is.
+    Whole(Bytes),
+    Begun(Begun),
+}
+
+/// A body that has to be waited for.
+pub(super) struct Begun {
+    first: Option<io::Result<Frame<Bytes>>>,
+    rest: BoxBody,
+}
+
+/// Takes what is there of a body that may have `limit` bytes. Waits for nothing.
+pub(super) fn look(mut body: BoxBody, limit: usize) -> Received {
+    let first = match body.frame().now_or_never() {
+        Some(None) => return Received::Whole(Bytes::new()),
+        Some(Some(Ok(frame))) if body.is_end_stream() => match frame.into_data() {
+            Ok(bytes) if bytes.len() <= limit => return Received::Whole(bytes),
+            Ok(bytes) => Some(Ok(Frame::data(bytes))),
+            Err(other) => Some(Ok(other)),
+        },
+        first => first.flatten(),
+    };
+    Received::Begun(Begun { first, rest: body })
+}
+
 /// Reads a body to its end: at most `limit` bytes, within `timeout`. `hold` is asked for room for
-/// it where it has to be waited for.
+/// it.
 pub(super) async fn receive(
-    mut body: BoxBody,
+    body: Begun,
     limit: usize,
     timeout: Duration,
     hold: impl Fn(usize) -> Option<Held>,
 ) -> Result<Bytes, BodyFault> {
+    let Begun { first, mut rest } = body;
+    let mut held = hold(WAITING_BODY).ok_or(BodyFault::TooMany)?;
     let received = tokio::time::timeout(timeout, async {
-        let mut held = None;
-        let first = match body.frame().now_or_never() {
-            Some(first) => first,
-            None => {
-                held = Some(hold(WAITING_BODY).ok_or(BodyFault::TooMany)?);
-                body.frame().await
-            }
-        };
-        let first = match first {
-            None => return Ok(Bytes::new()),
-            Some(frame) => data(frame)?,
-        };
-        // Most bodies come in one piece.
-        if body.is_end_stream() && first.len() <= limit {
-            return Ok(first);
-        }
-        let mut held = match held {
-            Some(held) => held,
-            None => hold(WAITING_BODY).ok_or(BodyFault::TooMany)?,
-        };
         let (mut read, mut bytes) = (0, BytesMut::new());
-        let mut piece = Some(first);
-        while let Some(part) = piece {
+        let mut piece = match first {
+            Some(first) => Some(first),
+            None => rest.frame().await,
+        };
+        while let Some(frame) = piece {
+            let frame = frame.map_err(|_| BodyFault::Broken)?;
+            let part = frame.into_data().unwrap_or_default();
             read += part.len();
             if read > limit.saturating_add(DRAINED) {
                 break;
@@ -105,7 +119,7 @@ pub(super) async fn receive(
                 }
                 bytes.extend_from_slice(&part);
             }
-            piece = body.frame().await.map(data).transpose()?;
+            piece = rest.frame().await;
         }
         match read > limit {
             true => Err(BodyFault::TooLarge(limit)),
@@ -113,11 +127,6 @@ pub(super) async fn receive(
         }
     });
     received.await.unwrap_or(Err(BodyFault::TooSlow))
-}
-
-fn data(frame: io::Result<Frame<Bytes>>) -> Result<Bytes, BodyFault> {
-    let frame = frame.map_err(|_| BodyFault::Broken)?;
-    Ok(frame.into_data().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -149,9 +158,11 @@ mod tests {
     async fn read(body: BoxBody, timeout: Duration) -> Result<usize, BodyFault> {
         let client = client();
         let hold = |amount| client.take(Resource::Received, amount);
-        receive(body, 100, timeout, hold)
-            .await
-            .map(|bytes| bytes.len())
+        let received = match look(body, 100) {
+            Received::Whole(bytes) => Ok(bytes),
+            Received::Begun(begun) => receive(begun, 100, timeout, hold).await,
+        };
+        received.map(|bytes| bytes.len())
     }
 
     #[tokio::test]
@@ -201,12 +212,18 @@ mod tests {
                 let first = stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"{"))]);
                 let stalled = futures_util::StreamExt::chain(first, stream::pending());
                 let body = poem::Body::from_bytes_stream(stalled).into();
-                let mut waiting = Box::pin(receive(body, 100, LONG, hold));
+                let Received::Begun(begun) = look(body, 100) else {
+                    panic!("it never ends");
+                };
+                let mut waiting = Box::pin(receive(begun, 100, LONG, hold));
                 assert!(waiting.as_mut().now_or_never().is_none());
                 waiting
             })
             .collect();
-        let one_more = || receive(chunked(2, 1), 100, LONG, hold);
+        let one_more = async || match look(chunked(2, 1), 100) {
+            Received::Begun(begun) => receive(begun, 100, LONG, hold).await,
+            Received::Whole(_) => panic!("it comes in two pieces"),
+        };
         assert_eq!(one_more().await, Err(BodyFault::TooMany));
         drop(waiting);
         assert!(one_more().await.is_ok());

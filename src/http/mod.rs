@@ -68,6 +68,7 @@ pub use self::serve::{Address, Admission, Bound, Connection, Listener, serve};
 pub use self::signals::stop_on_signals;
 pub use self::split::Split;
 
+use self::body_limit::Received;
 use self::compress::Compressor;
 use self::cors::Cors;
 use self::negotiate::Coding;
@@ -373,20 +374,45 @@ impl Stack {
             !(request.method().is_safe() || operation.is_some_and(|it| it.ends_by_itself));
         let held = self.hold(&request, in_a_task, from)?;
         let body = request.take_body();
-        if !operation.is_some_and(|operation| operation.takes_body) {
-            drop(body);
-            return Ok(match in_a_task {
-                true => Either::Left(Either::Left(self.change(request, held, id))),
-                false => Either::Left(Either::Right(self.call(request, held))),
-            });
-        }
+        let body = operation.is_some_and(|it| it.takes_body).then_some(body);
         let limit = operation.and_then(|operation| operation.max_body);
         let limit = usize::try_from(limit.unwrap_or(self.max_body)).unwrap_or(usize::MAX);
-        body_limit::check_claim(request.headers(), limit)?;
-        let (timeout, from, id) = (self.body_timeout, from.clone(), id.clone());
-        Ok(Either::Right(Box::pin(async move {
+        if let Some(body) = body {
+            body_limit::check_claim(request.headers(), limit)?;
+            match body_limit::look(body.into(), limit) {
+                Received::Whole(bytes) => request.set_body(bytes),
+                // In a box: it is rare, and every request would need room for it otherwise.
+                Received::Begun(begun) => {
+                    let waiting = self.wait_for(begun, limit, request, held, from, id, in_a_task);
+                    return Ok(Either::Right(Box::pin(waiting)));
+                }
+            }
+        }
+        Ok(match in_a_task {
+            true => Either::Left(Either::Left(self.change(request, held, id))),
+            false => Either::Left(Either::Right(self.call(request, held))),
+        })
+    }
+
+    /// Reads the rest of the body, and hands the request to its handler then.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all that is known of the request"
+    )]
+    fn wait_for(
+        &self,
+        begun: body_limit::Begun,
+        limit: usize,
+        mut request: Request,
+        held: Option<Held>,
+        from: &Sender,
+        id: &RequestId,
+        in_a_task: bool,
+    ) -> impl Future<Output = Outcome> + use<'_> {
+        let (from, id) = (from.clone(), id.clone());
+        async move {
             let hold = |amount| self.client(&from).take(Resource::Received, amount);
-            match body_limit::receive(body.into(), limit, timeout, hold).await {
+            match body_limit::receive(begun, limit, self.body_timeout, hold).await {
                 Ok(bytes) => request.set_body(bytes),
                 Err(fault) => return Some(Err(Failure::from(fault).into())),
             }
@@ -394,7 +420,7 @@ impl Stack {
                 true => self.change(request, held, &id).await,
                 false => self.call(request, held).await,
             }
-        })))
+        }
     }
 
     /// Room for one more request of the client. Those that read over HTTP/1 have the connection's.

@@ -23,6 +23,7 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use parking_lot::Mutex;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Body, Endpoint, Request, RequestParts, Response};
@@ -409,6 +410,8 @@ struct Link {
     outbox: Arc<Outbox>,
     /// None where a proxy connects for others.
     client: Option<Arc<Client>>,
+    /// A body that was not read to its end.
+    unread: Mutex<Option<Incoming>>,
 }
 
 impl Connection {
@@ -525,20 +528,29 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             abandon: abandon.clone(),
             outbox: activity.outbox.clone(),
             client,
+            unread: Mutex::default(),
         });
         let service = service_fn(|mut request: http::Request<Incoming>| {
             let (server, peer, busy) = (self.clone(), peer.clone(), activity.begin());
             request.extensions_mut().insert(Connection(link.clone()));
+            let link = link.clone();
             async move {
                 let http1 = request.version() < http::Version::HTTP_2;
-                let response = match http1 && !request.body().is_end_stream() {
-                    false => server.answer(request, peer).await,
-                    true => Box::pin(server.answer_and_drain(request, peer)).await,
+                let has_body = http1 && !request.body().is_end_stream();
+                // Such a client has not begun to send, and must not be asked to.
+                let waits = has_body && request.headers().contains_key(EXPECT);
+                let mut response = server.answer(request, peer, &link).await;
+                // What nobody has read keeps an HTTP/1 connection from being used again.
+                let unread = has_body.then(|| link.unread.lock().take()).flatten();
+                let ended = match unread {
+                    None => true,
+                    Some(rest) => !waits && Box::pin(drain(rest)).await,
                 };
-                let response = match http1 && busy.is_last() {
-                    true => as_last(response),
-                    false => response,
-                };
+                if http1 && (!ended || busy.is_last()) {
+                    // Unless it is an upgrade.
+                    let connection = response.headers_mut().entry(CONNECTION);
+                    connection.or_insert(HeaderValue::from_static("close"));
+                }
                 drop(busy);
                 Ok::<_, Infallible>(response)
             }
@@ -597,55 +609,23 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         }
     }
 
-    /// Answers an HTTP/1 request with a body. What nobody has read of that keeps the connection
-    /// from being used again; so the rest is read, or the answer says that it is the last.
-    async fn answer_and_drain(
-        &self,
-        request: http::Request<Incoming>,
-        peer: RemoteAddr,
-    ) -> http::Response<BoxBody> {
-        // Such a client has not begun to send, and must not be asked to.
-        let waits = request.headers().contains_key(EXPECT);
-        let unread = Unread::default();
-        let request = request.map(|body| Lent {
-            body: Some(body),
-            unread: unread.clone(),
-        });
-        let (parts, body) = request.into_parts();
-        let body = Body::from(BoxBody::new(body.map_err(io::Error::other)));
-        let response = self.answer_parts(parts, body, peer).await;
-        let rest = unread.lock().take();
-        let ended = match rest {
-            None => true,
-            Some(rest) => !waits && drain(rest).await,
-        };
-        match ended {
-            true => response,
-            false => as_last(response),
-        }
-    }
-
     fn answer(
         &self,
         request: http::Request<Incoming>,
         peer: RemoteAddr,
-    ) -> impl Future<Output = http::Response<BoxBody>> {
+        link: &Arc<Link>,
+    ) -> impl Future<Output = http::Response<BoxBody>> + use<'_, E> {
         let (parts, body) = request.into_parts();
         // An empty body takes no memory this way.
         let body = if body.is_end_stream() {
             Body::empty()
         } else {
-            Body::from(BoxBody::new(body.map_err(io::Error::other)))
+            let lent = Lent {
+                body: Some(body),
+                link: link.clone(),
+            };
+            Body::from(BoxBody::new(lent.map_err(io::Error::other)))
         };
-        self.answer_parts(parts, body, peer)
-    }
-
-    fn answer_parts(
-        &self,
-        parts: http::request::Parts,
-        body: Body,
-        peer: RemoteAddr,
-    ) -> impl Future<Output = http::Response<BoxBody>> {
         let parts = RequestParts::from((parts, self.local.clone(), peer, Scheme::HTTP));
         let request = Request::from_parts(parts, body);
         let answer = self.endpoint.call(request);
@@ -653,20 +633,10 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
     }
 }
 
-/// The answer as the last of its connection, unless it is an upgrade.
-fn as_last(mut response: http::Response<BoxBody>) -> http::Response<BoxBody> {
-    let connection = response.headers_mut().entry(CONNECTION);
-    connection.or_insert(HeaderValue::from_static("close"));
-    response
-}
-
-/// Where a body goes that was not read to its end.
-type Unread = Arc<parking_lot::Mutex<Option<Incoming>>>;
-
 /// A body on loan to the handler.
 struct Lent {
     body: Option<Incoming>,
-    unread: Unread,
+    link: Arc<Link>,
 }
 
 impl hyper::body::Body for Lent {
@@ -696,7 +666,9 @@ impl hyper::body::Body for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let unread = self.body.take().filter(|body| !body.is_end_stream());
-        *self.unread.lock() = unread;
+        if unread.is_some() {
+            *self.link.unread.lock() = unread;
+        }
     }
 }
 

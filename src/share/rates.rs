@@ -4,8 +4,6 @@
 //! it a few times a second what was spent, and learns what all others have.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -34,38 +32,40 @@ pub struct Rate {
     policy: &'static str,
     quota: u32,
     cell: Quota,
+    /// The same in microseconds, since this is computed for every call.
+    one: i64,
+    window: i64,
 }
 
 impl Rate {
     /// `policy` names what is limited, to clients and among the rates.
     pub fn new(policy: &'static str, quota: u32, window: Duration) -> Rate {
+        let cell = Quota::new(quota, window);
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
         Rate {
             policy,
             quota,
-            cell: Quota::new(quota, window),
+            cell,
+            one: micros(cell.one),
+            window: micros(cell.window),
         }
     }
 
-    pub fn policy(&self) -> &'static str {
-        self.policy
-    }
-
-    pub fn quota(&self) -> u32 {
-        self.quota
-    }
-
-    pub fn window(&self) -> Duration {
-        self.cell.window
-    }
-
-    fn state(&self, owed: Duration, reset: Duration) -> RateLimit {
+    /// `owed` and `reset` are in microseconds.
+    fn state(&self, owed: i64, reset: i64) -> RateLimit {
+        let remaining = self.window.saturating_sub(owed) / self.one.max(1);
         RateLimit {
             policy: self.policy,
             quota: self.quota,
             window: self.cell.window,
-            remaining: self.cell.remaining(owed),
-            reset,
+            remaining: u32::try_from(remaining).unwrap_or(self.quota),
+            reset: Duration::from_micros(reset.try_into().unwrap_or(0)),
         }
+    }
+
+    /// What is owed, in microseconds: never more than the window, whatever another process says.
+    fn owed(&self, whole_at: Time, now: Time) -> i64 {
+        (whole_at.0 - now.0).clamp(0, self.window)
     }
 }
 
@@ -80,16 +80,16 @@ pub enum Whose {
     Attempt(u128),
 }
 
+/// A policy, and whose calls.
+type Key = (&'static str, Whose);
+
 /// What all accounts and networks have spent.
 #[derive(Debug)]
-pub(super) struct Meters {
-    shards: [Mutex<Shard>; SHARDS],
-    hasher: RandomState,
-}
+pub(super) struct Meters([Mutex<Shard>; SHARDS]);
 
 #[derive(Debug)]
 struct Shard {
-    meters: HashMap<(&'static str, Whose), Meter>,
+    meters: HashMap<Key, Meter>,
     prune_at: usize,
 }
 
@@ -104,23 +104,22 @@ struct Meter {
 
 impl Default for Meters {
     fn default() -> Meters {
-        let shard = || {
+        let shard = |_| {
             Mutex::new(Shard {
                 meters: HashMap::new(),
                 prune_at: PRUNE_FROM,
             })
         };
-        Meters {
-            shards: std::array::from_fn(|_| shard()),
-            hasher: RandomState::new(),
-        }
+        Meters(std::array::from_fn(shard))
     }
 }
 
 impl Meters {
-    fn shard(&self, key: &(&'static str, Whose)) -> &Mutex<Shard> {
-        let hash = usize::try_from(self.hasher.hash_one(key)).unwrap_or_default();
-        &self.shards[hash % SHARDS]
+    fn shard(&self, (_, whose): &Key) -> &Mutex<Shard> {
+        let (Whose::Account(bits) | Whose::Network(bits) | Whose::Attempt(bits)) = whose;
+        // The last bits of an id are random; those of a network's address are the first.
+        let mixed = (bits ^ (bits >> 64)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
+        &self.0[usize::try_from(mixed & 15).unwrap_or_default() % SHARDS]
     }
 
     fn take(&self, rate: &Rate, whose: Whose, now: Time) -> Result<RateLimit, RateLimit> {
@@ -132,12 +131,12 @@ impl Meters {
             whole_at: now,
             untold: 0,
         });
-        if let Some(wait) = rate.cell.wait(meter.whole_at, now) {
-            return Err(rate.state(rate.cell.window, wait));
+        let owed = rate.owed(meter.whole_at, now) + rate.one;
+        if owed > rate.window {
+            return Err(rate.state(rate.window, owed - rate.window));
         }
-        meter.whole_at = rate.cell.spent(meter.whole_at, now);
+        meter.whole_at = Time(now.0 + owed);
         meter.untold = meter.untold.saturating_add(1);
-        let owed = rate.cell.owed(meter.whole_at, now);
         Ok(rate.state(owed, owed))
     }
 
@@ -145,18 +144,18 @@ impl Meters {
         let key = (rate.policy, whose);
         let shard = self.shard(&key).lock();
         let whole_at = shard.meters.get(&key).map_or(now, |meter| meter.whole_at);
-        let owed = rate.cell.owed(whole_at, now);
+        let owed = rate.owed(whole_at, now);
         rate.state(owed, owed)
     }
 
     /// What was spent since the last call of this.
-    fn spent(&self) -> Vec<(&'static str, Whose, Rate, u32)> {
+    fn spent(&self) -> Vec<(Whose, Rate, u32)> {
         let mut spent = Vec::new();
-        for shard in &self.shards {
-            for ((policy, whose), meter) in &mut shard.lock().meters {
+        for shard in &self.0 {
+            for ((_, whose), meter) in &mut shard.lock().meters {
                 if meter.untold > 0 {
                     let count = std::mem::take(&mut meter.untold);
-                    spent.push((*policy, *whose, meter.rate, count));
+                    spent.push((*whose, meter.rate, count));
                 }
             }
         }
@@ -164,9 +163,9 @@ impl Meters {
     }
 
     /// Takes over what all processes have spent together.
-    fn learn(&self, key: (&'static str, Whose), whole_at: Time, now: Time) {
+    fn learn(&self, rate: &Rate, whose: Whose, whole_at: Time) {
+        let key = (rate.policy, whose);
         if let Some(meter) = self.shard(&key).lock().meters.get_mut(&key) {
-            let whole_at = meter.rate.cell.capped(whole_at, now);
             meter.whole_at = meter.whole_at.max(whole_at);
         }
     }
@@ -212,11 +211,8 @@ impl Share {
                 let cells: Vec<Cell> = spent.iter().map(cell).collect();
                 // What Redis is not told while it is away is forgotten: the windows are short.
                 let before = redis.change(&cells, now, Spend::Always).await;
-                for ((policy, whose, rate, count), before) in
-                    spent.iter().zip(before.iter().flatten())
-                {
-                    let whole_at = before.after(rate.cell.one * *count);
-                    meters.learn((*policy, *whose), whole_at, now);
+                for ((whose, rate, count), before) in spent.iter().zip(before.iter().flatten()) {
+                    meters.learn(rate, *whose, before.after(rate.cell.one * *count));
                 }
             }
         }
@@ -224,14 +220,14 @@ impl Share {
 }
 
 /// The cell in Redis, to be charged with all calls at once.
-fn cell((policy, whose, rate, count): &(&'static str, Whose, Rate, u32)) -> Cell {
+fn cell((whose, rate, count): &(Whose, Rate, u32)) -> Cell {
     let key = match whose {
         Whose::Account(bits) => (b'a', bits),
         Whose::Network(bits) => (b'n', bits),
         Whose::Attempt(hash) => (b't', hash),
     };
     let key = [&[key.0][..], &key.1.to_be_bytes()].concat();
-    let mut cell = Cell::new(policy, &key, rate.quota, rate.cell.window);
+    let mut cell = Cell::new(rate.policy, &key, rate.quota, rate.cell.window);
     cell.quota.one = rate.cell.one * *count;
     cell
 }
@@ -268,7 +264,7 @@ mod tests {
         meters.take(&rate, whose, now).unwrap();
         assert_eq!(meters.spent().len(), 1);
         assert!(meters.spent().is_empty());
-        meters.learn(("reads", whose), now.after(MINUTE), now);
+        meters.learn(&rate, whose, now.after(MINUTE));
         assert!(meters.take(&rate, whose, now).is_err());
     }
 
@@ -284,7 +280,7 @@ mod tests {
             let whose = Whose::Network(whose);
             meters.take(&rate, whose, now.after(2 * MINUTE)).unwrap();
         }
-        let known = meters.shards.iter().map(|shard| shard.lock().meters.len());
+        let known = meters.0.iter().map(|shard| shard.lock().meters.len());
         assert!(known.sum::<usize>() < 24_000);
     }
 }

@@ -368,7 +368,7 @@ const zh = {
   poweredBy: "polls 投票",
 };
 
-/** The problems that the server explains in English. */
+/** The problems that the server explains. */
 const problems = {
   unauthenticated: "请先登录。",
   forbidden: "您没有权限执行此操作。",
