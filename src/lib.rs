@@ -61,6 +61,14 @@
 //!   second.
 //! - **Writes outlive their client**: a request that changes something runs in a task of its own,
 //!   but for ballots, which are counted once they are in the box.
+//! - **No client takes what others need.** What can be used up is counted for each network and in
+//!   sum ([`http::usage`]): connections, requests, bodies that have not arrived, answers that are
+//!   not taken. A body is read before anything is reserved for its request. What keeps a core busy
+//!   (passwords, large pages, large compressed answers) is done on threads of low priority, a few
+//!   at once, for all networks in turn ([`background`], [`http::FairSemaphore`]). Every call counts
+//!   for a rate ([`http::rates`]). The tests in `tests/it/hostile.rs` are such clients.
+//! - **Nothing depends on two machines' clocks**: revocations are numbered by the database, and
+//!   limits in Redis go by the clock of Redis.
 //! - **Every failure is a [`Failure`](failure::Failure)**, turned into problem+json in one place.
 //! - **The spec is made from the types**, finished in [`http::spec`], checked in, and held current
 //!   by a test. The router's knowledge of methods and query parameters comes from it too.

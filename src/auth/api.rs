@@ -22,11 +22,11 @@ use uuid::Uuid;
 
 use super::form::{Form, Repeated};
 use super::grant::{Denied, Granted};
-use super::guard::network;
 use super::{Authority, SignedIn, session};
 use crate::app::{PREFIX, Tag};
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
+use crate::http::Network;
 use crate::http::Operation;
 use crate::http::body;
 use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
@@ -86,7 +86,7 @@ impl AuthApi {
                 };
                 let client = request.headers().get(USER_AGENT);
                 let client = client.and_then(|client| client.to_str().ok());
-                let network = network(request);
+                let network = Network::of_request(request);
                 let granted = self.authority.sign_in(&username, password, client, network);
                 let granted = granted.await;
                 Metered::tell(request, self.authority.sign_in_limit(&username, network));

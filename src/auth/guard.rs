@@ -13,7 +13,6 @@ use super::Authority;
 pub use super::SignedIn;
 use crate::failure::{Code, Failure};
 use crate::http::rates::Metered;
-use crate::http::{ClientAddr, Network};
 use crate::users::Caller;
 
 /// The security scheme's name in the OpenAPI document.
@@ -112,12 +111,6 @@ async fn signed_in(request: &Request) -> Result<Option<SignedIn>, Failure> {
 fn count(request: &Request, account: Option<Uuid>) -> Result<(), Failure> {
     let metered: Option<&Metered> = request.data();
     metered.map_or(Ok(()), |metered| metered.count(account))
-}
-
-/// Where a request comes from, for limits.
-pub fn network(request: &Request) -> Network {
-    let client = request.extensions().get::<ClientAddr>();
-    Network::of(client.and_then(|client| client.0))
 }
 
 fn bearer(header: &str) -> Option<&str> {

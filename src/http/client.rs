@@ -8,7 +8,7 @@ use poem::{Addr, Request};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client's address, as a request extension; none where a unix socket's peer does not say.
+/// The client's address; none where a unix socket's peer does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddr(pub Option<IpAddr>);
 

@@ -58,7 +58,6 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::client::ClientAddr;
 pub use self::fair::FairSemaphore;
 pub use self::metrics::Metrics;
 pub use self::network::Network;
@@ -69,6 +68,7 @@ pub use self::signals::stop_on_signals;
 pub use self::split::Split;
 
 use self::body_limit::Received;
+use self::client::ClientAddr;
 use self::compress::Compressor;
 use self::cors::Cors;
 use self::negotiate::Coding;
@@ -237,15 +237,16 @@ impl Stack {
         let method = metrics::method_label(request.method());
         let in_flight = self.requests.begin();
 
-        request.set_data(client);
         if routes::is_in_api(request.uri().path()) {
             routes::trim_trailing_slash(&mut request);
         }
         let route = self.routes.find(request.uri().path());
         let operation = route.and_then(|route| route.operation(request.method()));
         let asked = self.note(&request, operation, route, client);
-        if let Some(metered) = &asked.metered {
-            request.set_data(metered.clone());
+        match &asked.metered {
+            // It knows the network, too.
+            Some(metered) => request.set_data(metered.clone()),
+            None => request.set_data(asked.from.network),
         }
         let answered = match self.answer_without_handler(&request, route, &asked) {
             Some(response) => Either::Left(ready(response)),

@@ -124,6 +124,10 @@ impl Metered {
         }
     }
 
+    pub(super) fn network(&self) -> Network {
+        self.0.network
+    }
+
     pub(super) fn state(&self) -> Option<&RateLimit> {
         self.0.state.get()
     }

@@ -223,8 +223,11 @@ fn panics(_: Request) {
 }
 
 fn client(request: Request) -> String {
-    let client = request.data::<ClientAddr>().and_then(|client| client.0);
-    client.map_or("unknown".into(), |client| client.to_string())
+    let key = Network::of_request(&request).key();
+    match <[u8; 4]>::try_from(key) {
+        Ok(v4) => std::net::Ipv4Addr::from(v4).to_string(),
+        Err(_) => "unknown".to_owned(),
+    }
 }
 
 fn thing(_: Request) -> Response {

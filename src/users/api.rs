@@ -13,10 +13,11 @@ use super::policy::{self, Owner};
 use super::{Profile, Standing, email, phone};
 use crate::app::{PREFIX, Tag};
 use crate::auth::account::Registration;
-use crate::auth::guard::{Admin, MaybeSignedIn, network};
+use crate::auth::guard::{Admin, MaybeSignedIn};
 use crate::auth::{Authority, SignedIn};
 use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError};
+use crate::http::Network;
 use crate::http::body::{Body, Unchecked};
 use crate::http::conditional::IfMatch;
 use crate::http::exact;
@@ -92,7 +93,7 @@ impl UsersApi {
             email: new.email,
             password: new.password,
         };
-        let network = network(request);
+        let network = Network::of_request(request);
         let registered = self.authority.register(new, network).await;
         Metered::tell(request, self.authority.registration_limit(network));
         let account = registered?;
@@ -185,7 +186,7 @@ impl UsersApi {
             let mistake = policy::mistake("/new_password", &change.new_password, owner);
             mistake.into_iter().collect()
         })?;
-        let network = network(request);
+        let network = Network::of_request(request);
         let changed =
             self.authority
                 .change_password(&signed_in, current_password, new_password, network);

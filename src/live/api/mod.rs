@@ -21,11 +21,11 @@ use super::objects::{EndReason, LiveEvent};
 use super::watcher::{Event, Watcher};
 use crate::app::Tag;
 use crate::auth::Authority;
-use crate::auth::guard::{MaybeSignedIn, network};
+use crate::auth::guard::MaybeSignedIn;
 use crate::failure::{Code, Failure};
 use crate::http::cors::Cors;
 use crate::http::refused::{Refused, failures};
-use crate::http::{Connection, websocket};
+use crate::http::{Connection, Network, websocket};
 use crate::tallies::view::Views;
 
 /// The handlers of live results.
@@ -75,7 +75,7 @@ impl LiveApi {
         last_event_id: Header<Option<String>>,
     ) -> Result<Events, Refused<WatchResults>> {
         let connection = request.extensions().get::<Connection>().cloned();
-        let pass = self.hub.admit(network(request), connection)?;
+        let pass = self.hub.admit(Network::of_request(request), connection)?;
         let seen = last_event_id.0.and_then(|id| version(&id));
         let watching = self.hub.watch(question_id.0, caller.0, pass, seen);
         Ok(Events(watching.await?))
@@ -123,7 +123,7 @@ impl LiveApi {
         }
         let question = question_id.0;
         self.views.find(question, None).await?;
-        let pass = self.hub.admit(network(request), None)?;
+        let pass = self.hub.admit(Network::of_request(request), None)?;
         let (hub, authority) = (self.hub.clone(), self.authority.clone());
         // From here on the process does not end before it.
         let tracked = self.tasks.token();

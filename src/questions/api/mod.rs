@@ -13,10 +13,11 @@ use self::objects::{NewQuestion, Question, QuestionPage, QuestionPatch, Reopenin
 use super::Quotas;
 use super::list::{self, Filter};
 use crate::app::{PREFIX, Tag};
-use crate::auth::guard::{MaybeSignedIn, SignedIn, network};
+use crate::auth::guard::{MaybeSignedIn, SignedIn};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
+use crate::http::Network;
 use crate::http::body::{Body, OptionalBody, Unchecked};
 use crate::http::conditional::IfMatch;
 use crate::http::page::{Cursor, DEFAULT_LIMIT};
@@ -139,7 +140,7 @@ impl QuestionsApi {
                 filter,
                 after,
                 limit: limit.0,
-                network: network(request),
+                network: Network::of_request(request),
             })
             .await?;
         let visible = self.views.visible(&page.views, caller).await?;
