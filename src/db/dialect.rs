@@ -8,6 +8,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::batch::{Column, Rows, rows};
+use crate::clock::Time;
 
 /// A statement with its values; `sql` holds `?` for each, and nowhere else.
 pub fn statement(
@@ -42,10 +43,22 @@ pub fn integer(db: &impl ConnectionTrait, expression: &str) -> String {
 /// The present moment by the database's clock, in microseconds since 1970.
 pub(super) fn now_micros(db: &impl ConnectionTrait) -> &'static str {
     match db.get_database_backend() {
-        DbBackend::MySql => "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
+        DbBackend::MySql => "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
         DbBackend::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
         _ => "CAST(unixepoch('now', 'subsec') * 1000000 AS bigint)",
     }
+}
+
+/// The moment by the clock that all processes of the database share: that of its server. The
+/// processes of an SQLite file are on one machine, whose clock is `own`.
+pub async fn moment(db: &impl ConnectionTrait, own: Time) -> Result<Time, DbErr> {
+    if db.get_database_backend() == DbBackend::Sqlite {
+        return Ok(own);
+    }
+    let sql = format!("SELECT {}", now_micros(db));
+    let row = db.query_one_raw(statement(db, &sql, [])).await?;
+    let missing = || DbErr::RecordNotFound("the time".to_owned());
+    row.ok_or_else(missing)?.try_get_by_index(0)
 }
 
 /// Joins a large table to what leads to its rows, which is read first. MariaDB might begin with

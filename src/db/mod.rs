@@ -37,7 +37,7 @@ pub use backup::{BackupError, Contents, Restoring, backup};
 pub use batch::{Column, Rows, among, documents, ids, read_documents, rows};
 pub use connect::ConnectError;
 pub use dialect::{
-    adding, delete, finds, insert_missing, integer, join, join_type, lock, lock_rows, set,
+    adding, delete, finds, insert_missing, integer, join, join_type, lock, lock_rows, moment, set,
     statement, unindexed,
 };
 pub use error::is_unique_violation;

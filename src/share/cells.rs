@@ -1,8 +1,8 @@
 //! Cells of rate limits: what one account, or one address, has spent of a quota.
 //!
 //! A quota may be spent at once; then it comes back evenly over the window (the generic cell rate
-//! algorithm). All that a cell holds is when it will be whole again, by the [`Clock`](crate::clock)
-//! of whoever spends.
+//! algorithm). All that a cell holds is when it will be whole again: where it is shared, by the
+//! clock of the database or of Redis, since those of the processes may differ.
 
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ impl Share {
     async fn read(&self, cells: &[Cell], now: Time) -> Option<Vec<Time>> {
         match &self.inner.redis {
             Some(redis) => redis.read(cells, now).await,
-            None => self.within_timeout(read(&self.inner.db, cells)).await,
+            None => self.within_timeout(read(&self.inner.db, cells, now)).await,
         }
     }
 
@@ -177,8 +177,9 @@ impl Share {
 
     /// Removes the cells that are whole.
     pub(super) async fn sweep(&self) -> Result<(), Failure> {
-        let whole = cell::Column::WholeAt.lte(self.inner.clock.now());
         let (db, key) = (&self.inner.db, cell::Column::Id);
+        let now = db::moment(db.read(), self.inner.clock.now()).await?;
+        let whole = cell::Column::WholeAt.lte(now);
         db::sweep::<cell::Entity, Uuid>(db, key, Condition::all().add(whole)).await
     }
 }
@@ -189,11 +190,21 @@ pub(super) enum Spend {
     IfAllowed,
 }
 
-async fn read(db: &Db, cells: &[Cell]) -> Result<Vec<Time>, Failure> {
+/// When each of the cells is whole again, by the clock of this process, where it is `now`.
+async fn read(db: &Db, cells: &[Cell], now: Time) -> Result<Vec<Time>, Failure> {
     let ids = cells.iter().map(|cell| cell.id);
     let rows = cell::Entity::find().filter(cell::Column::Id.is_in(ids));
+    let there = db::moment(db.read(), now).await?;
     let rows = rows.all(db.read()).await?;
-    Ok(in_order(cells, &rows, Time(0)))
+    Ok(here(in_order(cells, &rows, there), there, now))
+}
+
+/// Moments of the database, where it is `there`, by the clock of this process, where it is `now`.
+fn here(mut moments: Vec<Time>, there: Time, now: Time) -> Vec<Time> {
+    for moment in &mut moments {
+        moment.0 = moment.0.saturating_sub(there.0).saturating_add(now.0);
+    }
+    moments
 }
 
 /// When each cell is whole; `otherwise` for those without a row.
@@ -207,19 +218,20 @@ fn in_order(cells: &[Cell], rows: &[cell::Model], otherwise: Time) -> Vec<Time> 
 
 async fn change(db: &Db, cells: &[Cell], now: Time, spend: Spend) -> Result<Vec<Time>, Failure> {
     db.write(|transaction| async move {
-        let before = hold(&transaction, cells, now).await?;
+        let there = db::moment(&transaction, now).await?;
+        let before = hold(&transaction, cells, there).await?;
         for (cell, whole_at) in cells.iter().zip(&before) {
-            if spend == Spend::IfAllowed && cell.quota.wait(*whole_at, now).is_some() {
+            if spend == Spend::IfAllowed && cell.quota.wait(*whole_at, there).is_some() {
                 continue;
             }
-            let spent = Expr::value(cell.quota.spent(*whole_at, now));
+            let spent = Expr::value(cell.quota.spent(*whole_at, there));
             cell::Entity::update_many()
                 .col_expr(cell::Column::WholeAt, spent)
                 .filter(cell::Column::Id.eq(cell.id))
                 .exec(&transaction)
                 .await?;
         }
-        Ok(before)
+        Ok(here(before, there, now))
     })
     .await
 }

@@ -351,9 +351,15 @@ async fn who_asks_is_what_nginx_says_and_not_what_the_client_says() {
     let answer = figures(&metrics, "http://polls", "/metrics/3").await;
     let text = String::from_utf8_lossy(&answer.expect(200).bytes).into_owned();
     assert!(text.contains("http_requests"), "{text}");
-    figures(&metrics, "http://polls", "/metrics/4")
-        .await
-        .expect(502);
+    // Prometheus asks for those of all four, of which one is there.
+    let prometheus = shipped("prometheus.yml", &[]);
+    let paths = prometheus.split("__metrics_path__: ").skip(1);
+    let paths: Vec<&str> = paths.filter_map(|rest| rest.split(',').next()).collect();
+    assert_eq!(paths.len(), 4);
+    for path in paths {
+        let status = if path == "/metrics/3" { 200 } else { 502 };
+        figures(&metrics, "http://polls", path).await.expect(status);
+    }
 }
 
 /// A supervisord that is stopped with the test.

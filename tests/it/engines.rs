@@ -8,7 +8,7 @@ use crate::support::database::{Cluster, Database, GALERA, Kind, MARIADB, POSTGRE
 use crate::support::engine::SERVER;
 
 /// Tests whose subject is not the database, or that start servers of their own.
-const ELSEWHERE: [&str; 15] = [
+const ELSEWHERE: [&str; 16] = [
     "backups::",
     "breaking::",
     "cors::",
@@ -16,6 +16,7 @@ const ELSEWHERE: [&str; 15] = [
     "outages::",
     "deploy::",
     "encryption::",
+    "hostile::",
     "page::",
     "plans::",
     "web::",
