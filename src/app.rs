@@ -431,7 +431,6 @@ fn prepared(operation: Operation, max_body: u64) -> Operation {
         // What is in the ballot box is counted.
         ends_by_itself: operation.path.ends_with("/ballot"),
         rate: rate(&operation),
-        counts_itself: operation.counts_itself || has_own_limit(&operation),
         ..operation
     }
 }
@@ -453,12 +452,6 @@ fn rate(operation: &Operation) -> Option<Kind> {
         _ if path.ends_with("/ballot") => Kind::Ballots,
         _ => Kind::Writes,
     })
-}
-
-/// Whether it is for signing in or registering.
-fn has_own_limit(operation: &Operation) -> bool {
-    let path = operation.path.strip_prefix(PREFIX);
-    operation.method == Method::POST && matches!(path, Some("/auth/token" | "/users"))
 }
 
 /// Whether requests can be answered, and what is told of it. The public port does not tell why

@@ -65,8 +65,8 @@
 //!   sum ([`http::usage`]): connections, requests, bodies that have not arrived, answers that are
 //!   not taken. A body is read before anything is reserved for its request. What keeps a core busy
 //!   (passwords, large pages, large compressed answers) is done on threads of low priority, a few
-//!   at once, for all networks in turn ([`background`], [`http::FairSemaphore`]). Every call counts
-//!   for a rate ([`http::rates`]). The tests in `tests/it/hostile.rs` are such clients.
+//!   at once, for all networks in turn ([`background`], [`http::FairSemaphore`]). Every call that
+//!   costs more than a look into a table counts for a rate ([`http::rates`]). The tests in `tests/it/hostile.rs` are such clients.
 //! - **Nothing depends on two machines' clocks**: revocations are numbered by the database, and
 //!   limits in Redis go by the clock of Redis.
 //! - **Every failure is a [`Failure`](failure::Failure)**, turned into problem+json in one place.

@@ -11,7 +11,7 @@ use sea_orm::{
     EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::key::{self, BadKey, Key};
@@ -25,6 +25,9 @@ use crate::failure::Failure;
 /// How often at most tokens with unknown keys make the process look for new ones. Until then they
 /// wait: they may have been signed with a key that is newer than the last look.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a token waits for a look.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long after a rotation other processes may still sign with the old key.
 const ROTATION_SLACK: Duration = Duration::from_secs(60);
@@ -129,13 +132,16 @@ impl Keys {
 
     async fn look_for(&self, id: Uuid) -> Result<Option<Arc<Key>>, Failure> {
         let asked = Instant::now();
-        let mut last_look = self.last_look.lock().await;
-        // All who have asked before a look share it.
+        let unknown =
+            || Failure::overloaded("It cannot be told at the moment which keys there are.");
+        let last_look = timeout(PATIENCE, self.last_look.lock()).await;
+        let mut last_look = last_look.map_err(|elapsed| unknown().caused_by(elapsed))?;
+        // All who have asked before a look share it, one that failed too.
         if *last_look < asked {
             sleep_until(*last_look + LOOK_INTERVAL).await;
-            let began = Instant::now();
-            self.refresh().await?;
-            *last_look = began;
+            *last_look = Instant::now();
+            let refreshed = timeout(PATIENCE, self.refresh()).await;
+            refreshed.map_err(|elapsed| unknown().caused_by(elapsed))??;
         }
         Ok(self.ring.load().by_id.get(&id).cloned())
     }

@@ -94,9 +94,13 @@ impl Revocations {
         if has_fallen(&seen.numbers, &numbers) {
             // The database is another one than before, such as a restored backup.
             let rows = Entity::find().all(connection).await?;
-            let mut listed = self.listed();
-            listed.clear();
-            add(&mut listed, &rows);
+            {
+                let mut listed = self.listed();
+                listed.clear();
+                add(&mut listed, &rows);
+            }
+            // Once more: this process may have listed some since they were read.
+            self.note(&Entity::find().all(connection).await?);
         } else {
             // Numbered rows are found as well that a process of the version before has replaced,
             // which changes their time and not their number.

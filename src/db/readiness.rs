@@ -37,7 +37,7 @@ pub struct Readiness {
 
 #[derive(Debug, Clone, Copy)]
 struct Latest {
-    begun: Instant,
+    ended: Instant,
     report: Report,
 }
 
@@ -90,17 +90,19 @@ impl Readiness {
         }
         let mut latest = self.latest.clone().lock_owned().await;
         if let Some(latest) = &*latest
-            && latest.begun.elapsed() < INTERVAL
+            && latest.ended.elapsed() < INTERVAL
         {
             return latest.report;
         }
         let this = self.clone();
         // In a task of its own: a client that hangs up does not end the write halfway.
         let checked = tokio::spawn(async move {
-            let begun = Instant::now();
             let report = this.check().await;
             tell(latest.map(|latest| latest.report), report);
-            *latest = Some(Latest { begun, report });
+            *latest = Some(Latest {
+                ended: Instant::now(),
+                report,
+            });
             report
         });
         checked.await.unwrap_or(Report::AWAY)

@@ -36,8 +36,10 @@ impl TrustedProxies {
     fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut nearest = None;
         for line in headers.get_all(X_FORWARDED_FOR).iter().rev() {
-            for hop in line.to_str().ok()?.rsplit(',') {
-                let Some(hop) = address(hop.trim()) else {
+            // Byte by byte: what a client has put before the proxy's address may be no text.
+            for hop in line.as_bytes().rsplit(|byte| *byte == b',') {
+                let hop = std::str::from_utf8(hop).ok();
+                let Some(hop) = hop.and_then(|hop| address(hop.trim())) else {
                     return nearest;
                 };
                 nearest = Some(hop);
@@ -104,6 +106,11 @@ mod tests {
         }
         assert_eq!(client(&["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
         assert_eq!(client(&["6.6.6.6, nonsense, 10.0.0.2"]), "10.0.0.2");
+        let mut headers = HeaderMap::new();
+        let line = http::HeaderValue::from_bytes(b"\xff, 203.0.113.5").unwrap();
+        headers.append(X_FORWARDED_FOR, line);
+        let client = TrustedProxies::default().forwarded(&headers);
+        assert_eq!(client, Some("203.0.113.5".parse().unwrap()));
         assert_eq!(forwarded(&["unknown"]), None);
         assert_eq!(forwarded(&[]), None);
     }

@@ -17,6 +17,7 @@ use hyper::body::Body as _;
 use poem::{Body, ResponseParts};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use super::negotiate::Coding;
 use super::{BoxBody, FairSemaphore, Network};
@@ -122,10 +123,11 @@ async fn compressed(
         small.ok_or(())
     };
     let small = match head.extensions.remove::<Arc<Forms>>() {
-        Some(forms) => forms.form(coding, small).await,
-        None => small.await,
+        // All who share it wait no longer than one of them.
+        Some(forms) => timeout(PATIENCE, forms.form(coding, small)).await,
+        None => Ok(small.await),
     };
-    let Ok(small) = small else {
+    let Ok(Ok(small)) = small else {
         return (Body::from(plain).into(), true);
     };
     head.headers.remove(CONTENT_LENGTH);

@@ -78,6 +78,8 @@ impl FairSemaphore {
 
 impl State {
     fn wait(&mut self, network: Network, queue: usize) -> Option<oneshot::Receiver<Permit>> {
+        // A client may have all networks of its site, and has one turn all the same.
+        let network = network.site();
         let (waiter, turn) = oneshot::channel();
         match self.networks.iter_mut().find(|(of, _)| *of == network) {
             None => self.networks.push_back((network, VecDeque::from([waiter]))),

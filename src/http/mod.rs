@@ -373,7 +373,6 @@ impl Stack {
         }
         let in_a_task =
             !(request.method().is_safe() || operation.is_some_and(|it| it.ends_by_itself));
-        let held = self.hold(&request, in_a_task, from)?;
         let body = request.take_body();
         let body = operation.is_some_and(|it| it.takes_body).then_some(body);
         let limit = operation.and_then(|operation| operation.max_body);
@@ -384,11 +383,12 @@ impl Stack {
                 Received::Whole(bytes) => request.set_body(bytes),
                 // In a box: it is rare, and every request would need room for it otherwise.
                 Received::Begun(begun) => {
-                    let waiting = self.wait_for(begun, limit, request, held, from, id, in_a_task);
+                    let waiting = self.wait_for(begun, limit, request, from, id, in_a_task);
                     return Ok(Either::Right(Box::pin(waiting)));
                 }
             }
         }
+        let held = self.hold(&request, in_a_task, from)?;
         Ok(match in_a_task {
             true => Either::Left(Either::Left(self.change(request, held, id))),
             false => Either::Left(Either::Right(self.call(request, held))),
@@ -396,16 +396,11 @@ impl Stack {
     }
 
     /// Reads the rest of the body, and hands the request to its handler then.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all that is known of the request"
-    )]
     fn wait_for(
         &self,
         begun: body_limit::Begun,
         limit: usize,
         mut request: Request,
-        held: Option<Held>,
         from: &Sender,
         id: &RequestId,
         in_a_task: bool,
@@ -417,6 +412,10 @@ impl Stack {
                 Ok(bytes) => request.set_body(bytes),
                 Err(fault) => return Some(Err(Failure::from(fault).into())),
             }
+            let held = match self.hold(&request, in_a_task, &from) {
+                Ok(held) => held,
+                Err(failure) => return Some(Err(failure.into())),
+            };
             match in_a_task {
                 true => self.change(request, held, &id).await,
                 false => self.call(request, held).await,
@@ -534,7 +533,7 @@ impl Stack {
             problem::challenge_bad_token(headers);
         }
         if let Some(state) = asked.metered.as_ref().and_then(Metered::state) {
-            rates::tell(headers, state);
+            rates::tell(headers, &state);
         }
         if asked.get_in_api && !headers.contains_key(CACHE_CONTROL) {
             headers.insert(CACHE_CONTROL, PRIVATE);

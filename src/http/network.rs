@@ -29,6 +29,18 @@ impl Network {
         }))
     }
 
+    /// The network that this one is a part of: the /48 of an IPv6 /64, of which one client may have
+    /// all. An IPv4 address is a part of itself alone.
+    pub fn site(self) -> Network {
+        match self.0 {
+            Some(IpAddr::V6(v6)) => {
+                let bits = v6.to_bits() & (u128::MAX << 80);
+                Network(Some(IpAddr::V6(Ipv6Addr::from_bits(bits))))
+            }
+            _ => self,
+        }
+    }
+
     /// The network as a number: that of an IPv6 address, to which each IPv4 address maps; 0 where
     /// there is no address.
     pub fn bits(self) -> u128 {
@@ -65,5 +77,9 @@ mod tests {
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        let site = |text: &str| network(text).site();
+        assert_eq!(site("2001:db8:1:1::1"), site("2001:db8:1:ffff::1"));
+        assert_ne!(site("2001:db8:1::1"), site("2001:db8:2::1"));
+        assert_eq!(site("192.0.2.1"), network("192.0.2.1"));
     }
 }

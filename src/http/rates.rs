@@ -1,10 +1,11 @@
 //! How often clients may call: each kind of call has a rate of its own for accounts, and one for
 //! networks, by which calls without an account are counted.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use parking_lot::Mutex;
 use poem::Request;
 use uuid::Uuid;
 
@@ -78,7 +79,7 @@ struct Call {
     kind: Kind,
     network: Network,
     /// The limit that the call counts for, once it is counted.
-    state: OnceLock<RateLimit>,
+    state: Mutex<Option<RateLimit>>,
 }
 
 impl Metered {
@@ -87,7 +88,7 @@ impl Metered {
             rates: rates.clone(),
             kind,
             network,
-            state: OnceLock::new(),
+            state: Mutex::new(None),
         }))
     }
 
@@ -108,19 +109,17 @@ impl Metered {
             .take_rate(&rates[call.kind as usize], whose);
         let refused = taken.is_err();
         let state = taken.unwrap_or_else(|state| state);
-        // Nobody counts a call twice.
-        let _ = call.state.set(state);
+        *call.state.lock() = Some(state);
         match refused {
             true => Err(exceeded(state)),
             false => Ok(()),
         }
     }
 
-    /// Tells of a limit of its own that the call counts for.
+    /// Tells of a limit of its own that the call counts for, instead of its kind's.
     pub fn tell(request: &Request, state: Option<RateLimit>) {
         if let (Some(Metered(call)), Some(state)) = (request.data(), state) {
-            // The first one stays.
-            let _ = call.state.set(state);
+            *call.state.lock() = Some(state);
         }
     }
 
@@ -128,8 +127,8 @@ impl Metered {
         self.0.network
     }
 
-    pub(super) fn state(&self) -> Option<&RateLimit> {
-        self.0.state.get()
+    pub(super) fn state(&self) -> Option<RateLimit> {
+        *self.0.state.lock()
     }
 }
 

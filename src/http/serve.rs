@@ -412,12 +412,17 @@ struct Link {
     client: Option<Arc<Client>>,
     /// A body that was not read to its end.
     unread: Mutex<Option<Incoming>>,
+    /// Whether it is a proxy's that speaks HTTP/2: others' requests are on it, too, and one client
+    /// that takes nothing must not end them.
+    shared: AtomicBool,
 }
 
 impl Connection {
-    /// Ends it at once, whatever is still to be sent.
+    /// Ends it at once, whatever is still to be sent, unless it is shared by several clients.
     pub fn drop_now(&self) {
-        self.0.abandon.cancel();
+        if !self.0.shared.load(Ordering::Relaxed) {
+            self.0.abandon.cancel();
+        }
     }
 
     /// What the connection has to send.
@@ -529,6 +534,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             outbox: activity.outbox.clone(),
             client,
             unread: Mutex::default(),
+            shared: AtomicBool::new(false),
         });
         let service = service_fn(|mut request: http::Request<Incoming>| {
             let (server, peer, busy) = (self.clone(), peer.clone(), activity.begin());
@@ -536,6 +542,9 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             let link = link.clone();
             async move {
                 let http1 = request.version() < http::Version::HTTP_2;
+                if !http1 && link.client.is_none() {
+                    link.shared.store(true, Ordering::Relaxed);
+                }
                 let has_body = http1 && !request.body().is_end_stream();
                 // Such a client has not begun to send, and must not be asked to.
                 let waits = has_body && request.headers().contains_key(EXPECT);
@@ -562,6 +571,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
         let signal = |stopping: bool| {
             let (server, activity, closing, abandon) = (&self, &activity, &closing, &abandon);
+            let link = &link;
             let (idle, stalled) = (server.idle, server.stalled);
             async move {
                 let over = async {
@@ -572,7 +582,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                 tokio::select! {
                     () = abandon.cancelled() => Signal::Abandon,
                     () = over, if !stopping => Signal::Over,
-                    signal = activity.watch(idle, stalled) => signal,
+                    signal = activity.watch(idle, stalled, &link.shared) => signal,
                 }
             }
         };
@@ -619,6 +629,9 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         // An empty body takes no memory this way.
         let body = if body.is_end_stream() {
             Body::empty()
+        } else if parts.version >= http::Version::HTTP_2 {
+            // Where nobody reads it, its stream alone is closed.
+            Body::from(BoxBody::new(body.map_err(io::Error::other)))
         } else {
             let lent = Lent {
                 body: Some(body),
@@ -720,8 +733,9 @@ impl Activity {
 
     /// Returns once no request has begun nor run, and no byte was sent, during all of `idle`; or
     /// once the client has taken nothing during all of `stalled` while there was something to
-    /// take. Either may take a quarter longer.
-    async fn watch(&self, idle: Duration, stalled: Duration) -> Signal {
+    /// take. Either may take a quarter longer. A connection that is `shared` by several clients
+    /// waits for all of them.
+    async fn watch(&self, idle: Duration, stalled: Duration, shared: &AtomicBool) -> Signal {
         let tick = idle.min(stalled) / 4;
         let begun_and_sent = || {
             let (begun, sent) = (&self.begun, &self.sent);
@@ -740,6 +754,7 @@ impl Activity {
                 return Signal::Lull;
             }
             let waits = self.outbox.is_waiting() || self.blocked.load(Ordering::Relaxed);
+            let waits = waits && !shared.load(Ordering::Relaxed);
             if stuck.lasts(taken(), !waits, tick) >= stalled {
                 return Signal::Abandon;
             }

@@ -434,7 +434,9 @@ async fn one_address_has_only_so_many_connections() {
 #[tokio::test]
 async fn half_sent_bodies_of_one_address_are_bounded_and_keep_nobody_out() {
     let mut plan = Plan::default();
-    plan.http.max_requests_per_address = 5;
+    // One request at a time, and five bodies that have begun.
+    plan.http.max_requests_per_address = 1;
+    plan.http.max_received_per_address = 5 * (usage::WAITING_BODY as u64 + 3);
     let house = House::open(plan).await;
     let mut open = Vec::new();
     let post = "POST /api/v1/things HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc";
@@ -451,11 +453,14 @@ async fn half_sent_bodies_of_one_address_are_bounded_and_keep_nobody_out() {
     timeout(LONG, async { while !refused().await {} })
         .await
         .unwrap();
+    // Whole bodies come through, of the same address and of others.
+    let whole = "POST /api/v1/things HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+        Content-Length: 3\r\n\r\nabc";
+    let mut same = house.connect().await;
+    assert!(raw(&mut same, whole).await.contains("HTTP/1.1 200"));
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
     let mut other = socket.connect(house.tcp()).await.unwrap();
-    let whole = "POST /api/v1/things HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
-        Content-Length: 3\r\n\r\nabc";
     assert!(raw(&mut other, whole).await.contains("HTTP/1.1 200"));
 }
 

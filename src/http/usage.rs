@@ -1,4 +1,6 @@
 //! What clients use up, counted for each network and in sum, so that none takes what others need.
+//!
+//! A client may have many IPv6 networks: those of one /48 together get twice what one may have.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,6 +47,9 @@ pub struct Usage {
     clients: Mutex<Clients>,
 }
 
+/// How many times the share of one network a site with several of them gets.
+const SITE: usize = 2;
+
 #[derive(Debug)]
 struct Clients {
     by_network: HashMap<Network, Arc<Client>>,
@@ -56,6 +61,8 @@ struct Clients {
 pub struct Client {
     usage: Arc<Usage>,
     used: [AtomicUsize; RESOURCES],
+    /// That of the site, where the network is a part of one.
+    site: Option<Arc<Client>>,
 }
 
 /// Some of a resource, given back when it is dropped.
@@ -106,16 +113,31 @@ impl Usage {
             return client.clone();
         }
         clients.prune();
-        let client = Arc::new(Client {
-            usage: self.clone(),
-            used: Default::default(),
+        let site = network.site();
+        let site = (site != network).then(|| match clients.by_network.get(&site) {
+            Some(client) => client.clone(),
+            None => clients.add(self, site, None),
         });
-        clients.by_network.insert(network, client.clone());
-        client
+        clients.add(self, network, site)
     }
 }
 
 impl Clients {
+    fn add(
+        &mut self,
+        usage: &Arc<Usage>,
+        network: Network,
+        site: Option<Arc<Client>>,
+    ) -> Arc<Client> {
+        let client = Arc::new(Client {
+            usage: usage.clone(),
+            used: Default::default(),
+            site,
+        });
+        self.by_network.insert(network, client.clone());
+        client
+    }
+
     /// Forgets the networks that hold nothing. (What they hold refers to them.)
     fn prune(&mut self) {
         if self.by_network.len() >= self.prune_at {
@@ -138,25 +160,29 @@ impl Client {
         held.grow(amount).then_some(held)
     }
 
-    fn counters(&self, resource: Resource) -> [(&AtomicUsize, usize); 2] {
+    /// What counts: its own use, its site's, and that of all.
+    fn counters(&self, resource: Resource) -> impl Iterator<Item = (&AtomicUsize, usize)> {
         let index = resource as usize;
         let limit = self.usage.limits[index];
-        [
-            (&self.used[index], limit.per_network),
-            (&self.usage.in_sum[index], limit.in_sum),
-        ]
+        let own = (&self.used[index], limit.per_network);
+        let site = self.site.as_ref().map(|site| {
+            let most = limit.per_network.saturating_mul(SITE);
+            (&site.used[index], most)
+        });
+        let all = (&self.usage.in_sum[index], limit.in_sum);
+        [Some(own), site, Some(all)].into_iter().flatten()
     }
 }
 
 impl Held {
     /// Takes more of the same. False, and nothing is taken, where that would be too much.
     pub fn grow(&mut self, amount: usize) -> bool {
-        let [own, all] = self.client.counters(self.resource);
-        if !add(own, amount) {
-            return false;
-        }
-        if !add(all, amount) {
-            own.0.fetch_sub(amount, Ordering::Relaxed);
+        let counters = || self.client.counters(self.resource);
+        let full = counters().position(|counter| !add(counter, amount));
+        if let Some(full) = full {
+            for (counter, _) in counters().take(full) {
+                counter.fetch_sub(amount, Ordering::Relaxed);
+            }
             return false;
         }
         self.amount += amount;
@@ -232,6 +258,23 @@ mod tests {
         assert!(take(2, 60).is_some());
         let sums = usage.in_sum.iter().map(|sum| sum.load(Ordering::Relaxed));
         assert_eq!(sums.sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn the_networks_of_a_site_share_twice_what_one_has() {
+        let mut http = config::load(&Sources::default()).unwrap().config.http;
+        http.max_unsent_per_address = 10;
+        let usage = Usage::new(&http);
+        let take = |text: &str| {
+            let network = Network::of(Some(text.parse().unwrap()));
+            usage.client(network).take(Resource::Unsent, 10)
+        };
+        let held = [take("2001:db8:1:1::1"), take("2001:db8:1:2::1")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(take("2001:db8:1:3::1").is_none());
+        assert!(take("2001:db8:2:1::1").is_some());
+        drop(held);
+        assert!(take("2001:db8:1:3::1").is_some());
     }
 
     #[test]

@@ -146,11 +146,14 @@ pub struct PageKey {
     pub limit: u32,
     /// Who asks. It is the same page for all others, too.
     pub network: Network,
+    /// Whether it is read for this network alone.
+    pub alone: bool,
 }
 
 impl PageKey {
-    fn page(&self) -> (&Filter, Option<Cursor>, u32) {
-        (&self.filter, self.after, self.limit)
+    fn page(&self) -> (&Filter, Option<Cursor>, u32, Option<Network>) {
+        let alone = Some(self.network).filter(|_| self.alone);
+        (&self.filter, self.after, self.limit, alone)
     }
 }
 
@@ -226,7 +229,8 @@ impl Views {
                 db: db.clone(),
                 clock,
                 large: Arc::default(),
-                turns: FairSemaphore::new(1, LARGE_PAGES_WAITING),
+                turns: FairSemaphore::new(pages_at_once(), PAGES_WAITING),
+                large_turns: FairSemaphore::new(1, LARGE_PAGES_WAITING),
             };
             SharedReader::new("questions", PAGES, move |keys| {
                 let pages = pages.clone();
@@ -258,8 +262,15 @@ impl Views {
     }
 
     /// A page of polls.
-    pub async fn page(&self, key: PageKey) -> Result<Arc<PageView>, Failure> {
-        self.pages.read(key).await
+    pub async fn page(&self, mut key: PageKey) -> Result<Arc<PageView>, Failure> {
+        match self.pages.read(key.clone()).await {
+            // It may be another's queue that was full: whoever asked first waits for all.
+            Err(failure) if failure.code == Code::Overloaded => {
+                key.alone = true;
+                Box::pin(self.pages.read(key)).await
+            }
+            read => read,
+        }
     }
 
     /// For each view, whether the caller may see its numbers.
@@ -373,12 +384,20 @@ const LARGE_QUESTIONS: usize = 10_000;
 /// From so many bytes on, reading a page takes so long that other requests would notice.
 const LARGE_PAGE: usize = 256 * 1024;
 
-/// How many large pages of one network wait for their turn, and for how long.
-const LARGE_PAGES_WAITING: usize = 64;
+/// How many pages of one network wait for their turn, large ones and others, and for how long.
+const PAGES_WAITING: usize = 64;
+const LARGE_PAGES_WAITING: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Reads pages. Large ones are read one after the other, for all networks in turn, and on a thread
-/// of low priority. Clones are one.
+/// How many pages are read at once: more than a core each only wait for the database, and some of
+/// its connections are for other reads.
+fn pages_at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores + 1).clamp(3, 8)
+}
+
+/// Reads pages, a few at once, for all networks in turn. Large ones are read one after the other,
+/// on a thread of low priority. Clones are one.
 #[derive(Clone)]
 struct Pages {
     db: Db,
@@ -386,11 +405,16 @@ struct Pages {
     /// The bytes of large questions, as far as they were seen.
     large: Arc<Mutex<HashMap<Uuid, usize>>>,
     turns: Arc<FairSemaphore>,
+    large_turns: Arc<FairSemaphore>,
 }
 
 impl Pages {
     async fn page(&self, wanted: Key<PageKey, Arc<PageView>>) -> Result<PageView, Failure> {
         let Key { key, last } = wanted;
+        let overloaded = || Failure::overloaded("Too many lists are being read.");
+        // A client that has hung up leaves its query behind.
+        let turn = self.turns.acquire(key.network, PATIENCE).await;
+        let turn = turn.ok_or_else(overloaded)?;
         let limit = u64::from(key.limit);
         // One more than asked for tells whether there is another page.
         let (db, now) = (self.db.read(), self.clock.now());
@@ -403,11 +427,9 @@ impl Pages {
         if known < LARGE_PAGE {
             return Ok(self.read(key, keys, last).await?);
         }
-        let turn = self.turns.acquire(key.network, PATIENCE).await;
-        let Some(_turn) = turn else {
-            let detail = "Too many large pages are being read.";
-            return Err(Failure::overloaded(detail));
-        };
+        drop(turn);
+        let turn = self.large_turns.acquire(key.network, PATIENCE).await;
+        let _turn = turn.ok_or_else(overloaded)?;
         let pages = self.clone();
         let reading = background::spawn(async move {
             let page = pages.read(key, keys, last).await?;

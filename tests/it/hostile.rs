@@ -159,6 +159,15 @@ struct Latency {
     p99: Duration,
 }
 
+/// An ordinary client at the address of the hostile ones.
+fn neighbour() -> Client {
+    Client::builder()
+        .no_proxy()
+        .local_address(std::net::IpAddr::from([127, 0, 0, 2]))
+        .build()
+        .expect("a client")
+}
+
 fn get(path: &str) -> http::Request<BoxBody<Bytes, Infallible>> {
     let request = http::Request::get(format!("http://polls{path}"));
     let empty = BoxBody::new(Empty::new());
@@ -318,6 +327,10 @@ async fn bodies_that_never_end() {
     house.user.ask(&["a", "b"], json!({})).await;
     house.user.vote(&house.question, &[0]).await.expect(201);
     let took = begun.elapsed();
+    // Even at the same address: only bodies that come bit by bit are refused there.
+    let account = json!({"name": "Bob", "email": "bob@example.org", "password": PASSWORD});
+    let neighbour = neighbour().post(format!("{url}/users")).json(&account);
+    send(neighbour).await.expect(201);
     let latency = bystander.latency().await;
     println!(
         "half-sent bodies: {} requests, {refused} refused; {:.0} MiB more; registering, signing \
@@ -337,11 +350,7 @@ async fn large_lists_by_eight_clients() {
     house.ask_much().await;
     let calm = house.calm().await;
     let bystander = house.bystander();
-    let client = Client::builder()
-        .no_proxy()
-        .local_address(std::net::IpAddr::from([127, 0, 0, 2]))
-        .build()
-        .expect("a client");
+    let client = neighbour();
     let rounds = amount(10, 100);
     let greedy = async |number: usize| {
         for _ in 0..rounds {
@@ -358,6 +367,30 @@ async fn large_lists_by_eight_clients() {
     let latency = bystander.latency().await;
     println!("large lists: reads before {calm:?}, meanwhile {latency:?}");
     assert!(latency.reads > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_nobody_waits_for() {
+    let house = House::with(&[]).await;
+    let calm = house.calm().await;
+    let bystander = house.bystander();
+    let mut sender = house.connect_http2().await;
+    let mut given_up = 0;
+    for number in 0..amount(2_000, 20_000) {
+        let path = format!("/api/v1/questions?q=word{number}");
+        if sender.ready().await.is_err() {
+            sender = house.connect_http2().await;
+            continue;
+        }
+        // The stream is reset at once; its query would wait for the database all the same.
+        drop(sender.send_request(get(&path)));
+        given_up += 1;
+        tokio::task::yield_now().await;
+    }
+    let list = house.user.get("/questions?q=which").await.expect(200);
+    assert_eq!(list.json["data"].as_array().map(Vec::len), Some(1));
+    let latency = bystander.latency().await;
+    println!("{given_up} lists given up: reads before {calm:?}, meanwhile {latency:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -412,11 +445,7 @@ async fn sign_ins_without_end() {
     let begun = Instant::now();
     send(sign_in(&own, "modest@example.org")).await.expect(200);
     let calm = begun.elapsed();
-    let greedy = Client::builder()
-        .no_proxy()
-        .local_address(std::net::IpAddr::from([127, 0, 0, 2]))
-        .build()
-        .expect("a client");
+    let greedy = neighbour();
     let attempts: Vec<_> = (0..700)
         .map(|_| tokio::spawn(try_send(sign_in(&greedy, "greedy@example.org"))))
         .collect();

@@ -141,6 +141,7 @@ impl QuestionsApi {
                 after,
                 limit: limit.0,
                 network: Network::of_request(request),
+                alone: false,
             })
             .await?;
         let visible = self.views.visible(&page.views, caller).await?;

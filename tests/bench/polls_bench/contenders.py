@@ -101,6 +101,7 @@ class Contender:
 UNLIMITED = [
     "http.max_connections_per_address=100000",
     "limits.reads_per_address=1000000000",
+    "limits.writes_per_address=1000000000",
     "limits.ballots_per_account=1000000000",
     "limits.sign_ins_per_account=1000000",
     "limits.sign_ins_per_address=1000000",
