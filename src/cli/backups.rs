@@ -44,5 +44,5 @@ fn shown(contents: Contents) -> String {
         questions,
         ballots,
     } = contents;
-    format!("{accounts} accounts, {questions} questions and {ballots} ballots")
+    format!("{accounts} account(s), {questions} question(s) and {ballots} ballot(s)")
 }

@@ -104,6 +104,22 @@ async fn open(path: &Path) -> sqlx::Result<SqliteConnection> {
     options.busy_timeout(BUSY_TIMEOUT).connect().await
 }
 
+/// Moves what a server that was killed has left in the WAL into the database itself, so that the
+/// file is all of it. Where that fails, the WAL is kept beside the file: the database may be broken,
+/// which is a reason to restore a backup.
+async fn fold_wal(path: &Path) {
+    let folded = async {
+        let mut database = open(path).await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut database)
+            .await?;
+        database.close().await
+    };
+    if let Err(error) = folded.await {
+        tracing::warn!(%error, "the WAL of the former database stays a file of its own");
+    }
+}
+
 /// A new file that nobody else can read, from the first byte on.
 fn create_private(path: &Path) -> Result<File, BackupError> {
     let mut options = File::options();
@@ -241,6 +257,7 @@ impl Restoring {
         };
         let replaced = place.file.exists();
         if replaced {
+            fold_wal(&place.file).await;
             for suffix in ["", "-wal"] {
                 let (old, new) = (place.beside(suffix), kept.beside(suffix));
                 if old.exists() {
