@@ -191,6 +191,12 @@ impl Clock {
         Time(system.saturating_add(self.ahead.load(Ordering::Relaxed)))
     }
 
+    /// How far tests have moved this clock.
+    pub fn moved(&self) -> Duration {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        Duration::from_micros(ahead.try_into().unwrap_or(0))
+    }
+
     /// Moves this clock forward, for tests.
     pub fn advance(&self, span: Duration) {
         self.ahead.fetch_add(micros(span), Ordering::Relaxed);

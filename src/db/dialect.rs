@@ -8,7 +8,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::batch::{Column, Rows, rows};
-use crate::clock::Time;
+use crate::clock::{Clock, Time};
 
 /// A statement with its values; `sql` holds `?` for each, and nowhere else.
 pub fn statement(
@@ -49,16 +49,17 @@ pub(super) fn now_micros(db: &impl ConnectionTrait) -> &'static str {
     }
 }
 
-/// The moment by the clock that all processes of the database share: that of its server. The
-/// processes of an SQLite file are on one machine, whose clock is `own`.
-pub async fn moment(db: &impl ConnectionTrait, own: Time) -> Result<Time, DbErr> {
+/// The moment by the clock that all processes of the database share: that of its server, moved as
+/// tests have moved `own`. The processes of an SQLite file are on one machine, which has one clock.
+pub async fn moment(db: &impl ConnectionTrait, own: &Clock) -> Result<Time, DbErr> {
     if db.get_database_backend() == DbBackend::Sqlite {
-        return Ok(own);
+        return Ok(own.now());
     }
     let sql = format!("SELECT {}", now_micros(db));
     let row = db.query_one_raw(statement(db, &sql, [])).await?;
     let missing = || DbErr::RecordNotFound("the time".to_owned());
-    row.ok_or_else(missing)?.try_get_by_index(0)
+    let there: Time = row.ok_or_else(missing)?.try_get_by_index(0)?;
+    Ok(there.after(own.moved()))
 }
 
 /// Joins a large table to what leads to its rows, which is read first. MariaDB might begin with

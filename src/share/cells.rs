@@ -11,7 +11,7 @@ use sea_orm::entity::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::{Share, cell};
-use crate::clock::Time;
+use crate::clock::{Clock, Time};
 use crate::db::{self, Db, Rows, Transaction};
 use crate::failure::Failure;
 
@@ -146,7 +146,10 @@ impl Share {
     async fn read(&self, cells: &[Cell], now: Time) -> Option<Vec<Time>> {
         match &self.inner.redis {
             Some(redis) => redis.read(cells, now).await,
-            None => self.within_timeout(read(&self.inner.db, cells, now)).await,
+            None => {
+                self.within_timeout(read(&self.inner.db, &self.inner.clock, cells, now))
+                    .await
+            }
         }
     }
 
@@ -156,9 +159,10 @@ impl Share {
         if let Some(redis) = &self.inner.redis {
             return redis.change(cells, now, spend).await;
         }
-        let (db, cells) = (self.inner.db.clone(), cells.to_vec());
+        let (db, clock) = (self.inner.db.clone(), self.inner.clock.clone());
+        let cells = cells.to_vec();
         // In a task of its own: a transaction is not to be dropped halfway.
-        let changed = tokio::spawn(async move { change(&db, &cells, now, spend).await });
+        let changed = tokio::spawn(async move { change(&db, &clock, &cells, now, spend).await });
         let changed = async { changed.await.unwrap_or_else(|e| Err(Failure::internal(e))) };
         self.within_timeout(changed).await
     }
@@ -178,7 +182,7 @@ impl Share {
     /// Removes the cells that are whole.
     pub(super) async fn sweep(&self) -> Result<(), Failure> {
         let (db, key) = (&self.inner.db, cell::Column::Id);
-        let now = db::moment(db.read(), self.inner.clock.now()).await?;
+        let now = db::moment(db.read(), &self.inner.clock).await?;
         let whole = cell::Column::WholeAt.lte(now);
         db::sweep::<cell::Entity, Uuid>(db, key, Condition::all().add(whole)).await
     }
@@ -191,10 +195,10 @@ pub(super) enum Spend {
 }
 
 /// When each of the cells is whole again, by the clock of this process, where it is `now`.
-async fn read(db: &Db, cells: &[Cell], now: Time) -> Result<Vec<Time>, Failure> {
+async fn read(db: &Db, clock: &Clock, cells: &[Cell], now: Time) -> Result<Vec<Time>, Failure> {
     let ids = cells.iter().map(|cell| cell.id);
     let rows = cell::Entity::find().filter(cell::Column::Id.is_in(ids));
-    let there = db::moment(db.read(), now).await?;
+    let there = db::moment(db.read(), clock).await?;
     let rows = rows.all(db.read()).await?;
     Ok(here(in_order(cells, &rows, there), there, now))
 }
@@ -216,9 +220,15 @@ fn in_order(cells: &[Cell], rows: &[cell::Model], otherwise: Time) -> Vec<Time> 
     cells.iter().map(whole_at).collect()
 }
 
-async fn change(db: &Db, cells: &[Cell], now: Time, spend: Spend) -> Result<Vec<Time>, Failure> {
+async fn change(
+    db: &Db,
+    clock: &Clock,
+    cells: &[Cell],
+    now: Time,
+    spend: Spend,
+) -> Result<Vec<Time>, Failure> {
     db.write(|transaction| async move {
-        let there = db::moment(&transaction, now).await?;
+        let there = db::moment(&transaction, clock).await?;
         let before = hold(&transaction, cells, there).await?;
         for (cell, whole_at) in cells.iter().zip(&before) {
             if spend == Spend::IfAllowed && cell.quota.wait(*whole_at, there).is_some() {
@@ -257,4 +267,17 @@ async fn hold(transaction: &Transaction, cells: &[Cell], now: Time) -> Result<Ve
     let rows = cell::Entity::find().filter(cell::Column::Id.is_in(ids));
     let rows = db::lock(transaction, rows).all(transaction).await?;
     Ok(in_order(cells, &rows, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_says_is_told_by_the_own_clock() {
+        // The own clock is ten minutes ahead of the database's.
+        let (there, now) = (Time(1_000_000_000), Time(1_600_000_000));
+        let told = here(vec![there, Time(there.0 + 5), Time(0)], there, now);
+        assert_eq!(told, [now, Time(now.0 + 5), Time(600_000_000)]);
+    }
 }

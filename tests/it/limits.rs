@@ -9,7 +9,7 @@ use crate::support::app::send;
 use crate::support::crowd::CHEAP_PASSWORDS;
 use crate::support::live::no_watch;
 use crate::support::redis::Redis;
-use crate::support::{Answer, PASSWORD, Server, TestApp, engine};
+use crate::support::{Answer, PASSWORD, Server, TestApp};
 
 const LIMITED: (&str, &str) = ("limits.enabled", "true");
 
@@ -139,26 +139,6 @@ async fn sign_ins_and_registrations_tell_what_is_left() {
     let refused = app.token("ada@example.org", PASSWORD).await.expect(429);
     assert_eq!(left(&refused, "sign_ins_per_account").0, 0);
     app.token("bob@example.org", PASSWORD).await.expect(200);
-}
-
-#[tokio::test]
-async fn failures_count_by_the_clock_that_all_processes_share() {
-    if engine::is_sqlite() {
-        // Its processes are on one machine, and that has one clock.
-        return;
-    }
-    let one = TestApp::with(&[LIMITED, ("limits.sign_in_failures_per_account", "4")]).await;
-    let ahead = one.beside().await;
-    ahead.clock.advance(Duration::from_secs(600));
-    let guess = async |app: &TestApp| app.token("ada@example.org", "a wrong guess").await.status;
-    // A failure comes back after a quarter of 15 minutes: by the clock that is ahead, it would take
-    // the process behind 10 minutes longer.
-    assert_eq!(guess(&ahead).await, 400);
-    for _ in 0..3 {
-        assert_eq!(guess(&one).await, 400);
-    }
-    assert_eq!(guess(&one).await, 429);
-    assert_eq!(guess(&ahead).await, 429);
 }
 
 #[tokio::test]
