@@ -11,9 +11,9 @@
 //! different slots are not compared. Two processes that take the same slot wait for each other.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _,
@@ -76,26 +76,26 @@ impl Revocations {
 
     /// Whether tokens of this generation of a session are dead.
     pub fn is_revoked(&self, session: Uuid, generation: i32) -> bool {
-        let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
-        listed
+        self.listed
+            .read()
             .get(&session)
             .is_some_and(|listed| generation < listed.generation)
     }
 
     /// Takes over what was committed in this process, or read.
     pub fn note(&self, rows: &[Model]) {
-        add(&mut self.listed(), rows);
+        add(&mut self.listed.write(), rows);
     }
 
     /// Reads what was added since the last time. Not to be called twice at once.
     pub async fn refresh(&self, connection: &impl ConnectionTrait, now: Time) -> Result<(), DbErr> {
-        let seen = self.seen().clone();
+        let seen = self.seen.lock().clone();
         let numbers = numbers(connection).await?;
         if has_fallen(&seen.numbers, &numbers) {
             // The database is another one than before, such as a restored backup.
             let rows = Entity::find().all(connection).await?;
             {
-                let mut listed = self.listed();
+                let mut listed = self.listed.write();
                 listed.clear();
                 add(&mut listed, &rows);
             }
@@ -117,7 +117,7 @@ impl Revocations {
             }
             self.note(&Entity::find().filter(news).all(connection).await?);
         }
-        *self.seen() = Seen { numbers, at: now };
+        *self.seen.lock() = Seen { numbers, at: now };
         Ok(())
     }
 
@@ -171,17 +171,10 @@ impl Revocations {
         let expired = now.before(CLOCKS);
         let condition = Condition::all().add(Column::ExpiresAt.lte(expired));
         db::sweep::<Entity, Uuid>(db, Column::SessionId, condition).await?;
-        self.listed()
+        self.listed
+            .write()
             .retain(|_, listed| listed.expires_at > expired);
         Ok(())
-    }
-
-    fn listed(&self) -> RwLockWriteGuard<'_, HashMap<Uuid, Listed>> {
-        self.listed.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
