@@ -467,10 +467,10 @@ async fn readiness_for_all(readiness: &Readiness) -> Result<Value, Failure> {
 
 /// The same for the operator, who sees the reasons.
 async fn readiness_for_operators(readiness: &Readiness) -> Result<Value, Failure> {
-    let details = readiness.details().await;
-    match details["ready"] == true {
-        true => Ok(details),
-        false => Err(Failure::overloaded(details.to_string())),
+    let report = readiness.report().await;
+    match report.is_ready() {
+        true => Ok(report.details()),
+        false => Err(Failure::overloaded(report.details().to_string())),
     }
 }
 

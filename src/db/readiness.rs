@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{ConnectionTrait as _, DbErr};
-use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -42,7 +41,7 @@ struct Latest {
 }
 
 /// What was found.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Report {
     /// Whether a small write was committed: false where the disk is full or the database is
     /// read-only or away.
@@ -64,6 +63,17 @@ impl Report {
     /// Whether requests can be served.
     pub fn is_ready(&self) -> bool {
         self.writable && self.schema
+    }
+
+    /// The report as JSON, for operators: `{"ready": …, "writable": …, "schema": …,
+    /// "clock_offset": …}`.
+    pub fn details(&self) -> serde_json::Value {
+        serde_json::json!({
+            "ready": self.is_ready(),
+            "writable": self.writable,
+            "schema": self.schema,
+            "clock_offset": self.clock_offset,
+        })
     }
 
     /// Whether the clocks are too far apart for limits, tokens and closing times to be right.
@@ -106,18 +116,6 @@ impl Readiness {
             report
         });
         checked.await.unwrap_or(Report::AWAY)
-    }
-
-    /// The report as JSON, for operators: `{"ready": …, "writable": …, "schema": …,
-    /// "clock_offset": …}`.
-    pub async fn details(&self) -> serde_json::Value {
-        let report = self.report().await;
-        serde_json::json!({
-            "ready": report.is_ready(),
-            "writable": report.writable,
-            "schema": report.schema,
-            "clock_offset": report.clock_offset,
-        })
     }
 
     async fn check(&self) -> Report {

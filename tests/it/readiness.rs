@@ -99,8 +99,9 @@ async fn the_details_tell_how_far_the_clocks_are_apart() {
     let app = TestApp::start().await;
     let offset = async || {
         let details = Readiness::new(app.db.clone(), app.clock.clone())
-            .details()
-            .await;
+            .report()
+            .await
+            .details();
         let found = json!({"ready": true, "writable": true, "schema": true,
                            "clock_offset": details["clock_offset"]});
         assert_eq!(details, found);
