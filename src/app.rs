@@ -31,9 +31,9 @@ use crate::live::api::LiveApi;
 use crate::questions::Quotas;
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::closing;
+use crate::results::api::ResultsApi;
+use crate::results::view::Views;
 use crate::share::{self, Share};
-use crate::tallies::api::ResultsApi;
-use crate::tallies::view::Views;
 use crate::users::api::UsersApi;
 use crate::{auth, questions, telemetry, watchdog, web};
 

@@ -15,7 +15,7 @@
 //! 4. The box takes everyone who waits into one transaction. The batch first takes a
 //!    [slot](questions::slot) of the question and only then reads whether it is open, so that a
 //!    close, on whatever process, either sees the ballot or forbids it.
-//! 5. After the commit the handler reads the poll through [`tallies::view::Views`], where all who
+//! 5. After the commit the handler reads the poll through [`results::view::Views`], where all who
 //!    ask at the same time share one query, and answers.
 //!
 //! # The modules, in reading order
@@ -34,7 +34,7 @@
 //! - [`users`]: the accounts.
 //! - [`auth`]: passwords, sessions, tokens, keys, revocation, limits on sign-in.
 //! - [`questions`]: questions and choices, their opening, closing, deletion, search.
-//! - [`tallies`]: what the ballots add up to, who may see it, shared reads.
+//! - [`results`]: what the ballots add up to, who may see it, shared reads.
 //! - [`ballots`]: the ballot box, and the recount that proves it.
 //! - [`live`]: results that move while one watches.
 //!
@@ -54,10 +54,10 @@
 //! - **One ballot per account and question** is the primary key of the ballots' table. Nothing
 //!   looks first and then inserts.
 //! - **Votes and ballot count fit together** in every answer, because one statement reads both;
-//!   see [`tallies::poll`].
+//!   see [`results::poll`].
 //! - **Nothing is stale**: a shared read always begins after the request that it answers. What the
 //!   read before it has found is used again only where the database says that it is the same
-//!   ([`tallies::shared`]). The one thing held in memory is the [revocation list](auth), polled twice a
+//!   ([`results::shared`]). The one thing held in memory is the [revocation list](auth), polled twice a
 //!   second.
 //! - **Writes outlive their client**: a request that changes something runs in a task of its own,
 //!   but for ballots, which are counted once they are in the box.
@@ -77,7 +77,7 @@
 //! # What makes it fast
 //!
 //! - **One commit for everyone who waits**, and one query for all who ask: [`ballots::BallotBox`],
-//!   [`tallies::view`].
+//!   [`results::view`].
 //! - **A batch is one parameter.** Its statements have the same text whatever its size, so they
 //!   are planned once; see [`db::rows`]. Where a slot is taken, first ballots are counted along.
 //! - **Who has arrived is taken along.** Before a query or a commit begins, the runtime gets to
@@ -156,9 +156,9 @@ pub mod http;
 pub mod live;
 pub mod load;
 pub mod questions;
+pub mod results;
 pub mod seed;
 pub mod share;
-pub mod tallies;
 pub mod telemetry;
 pub mod text;
 pub mod users;

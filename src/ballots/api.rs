@@ -18,9 +18,9 @@ use crate::failure::Failure;
 use crate::http::body::Body;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Changed, Created, Done, Fetched, Put, Rendered};
-use crate::tallies::are_visible;
-use crate::tallies::objects::Results;
-use crate::tallies::view::Views;
+use crate::results::are_visible;
+use crate::results::objects::Results;
+use crate::results::view::Views;
 use crate::users::Caller;
 
 /// The handlers of ballots.

@@ -8,6 +8,7 @@ mod batch;
 pub mod entity;
 pub mod mark;
 pub mod recount;
+pub mod shard;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -6,11 +6,11 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{FromQueryResult, QuerySelect as _, Set};
 
+use super::shard;
 use super::{entity, mark};
 use crate::db::{self, Db, Transaction};
 use crate::failure::Failure;
 use crate::questions::{choices, slot};
-use crate::tallies::shard;
 
 /// A number of a question that differs from what its ballots come to.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]

@@ -16,7 +16,7 @@ use crate::ballots;
 use crate::clock::Time;
 use crate::failure::Failure;
 use crate::questions::Visibility;
-use crate::tallies::view::View;
+use crate::results::view::View;
 
 /// The shortest time between two states of a question: four a second at most.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -31,9 +31,9 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::failure::Failure;
 use crate::http::{Connection, Network};
+use crate::results::poll;
+use crate::results::view::Views;
 use crate::share::{News, Share};
-use crate::tallies::poll;
-use crate::tallies::view::Views;
 
 use self::channel::Channel;
 use self::objects::EndReason;

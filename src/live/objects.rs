@@ -7,7 +7,7 @@ use poem_openapi::registry::{MetaDiscriminatorObject, MetaSchema, MetaSchemaRef,
 use poem_openapi::types::{Example, ToJSON as _, Type};
 use poem_openapi::{Enum, Object};
 
-use crate::tallies::objects::Results;
+use crate::results::objects::Results;
 
 /// An event of a live stream. Over Server-Sent Events, `type` is the `event`, `id` the `id`, and
 /// `data` the `data` of the event; over a WebSocket this is one message.

@@ -14,8 +14,8 @@ use super::pass::{Pass, lost_right};
 use crate::auth::SignedIn;
 use crate::failure::Failure;
 use crate::questions::Status;
-use crate::tallies::view::{View, hidden};
-use crate::tallies::{are_visible, depends_on_ballot};
+use crate::results::view::{View, hidden};
+use crate::results::{are_visible, depends_on_ballot};
 use crate::users::Caller;
 
 /// What a client is to be told.

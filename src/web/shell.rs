@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::assets::{FOLDER, INDEX, with_imports};
 use crate::config::Config;
-use crate::tallies::Poll;
+use crate::results::Poll;
 
 /// How much of the choices a preview shows, in characters.
 const PREVIEW: usize = 200;

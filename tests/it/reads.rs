@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use polls::tallies::poll::{self, Stamp};
+use polls::results::poll::{self, Stamp};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

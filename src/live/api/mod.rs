@@ -26,7 +26,7 @@ use crate::failure::{Code, Failure};
 use crate::http::cors::Cors;
 use crate::http::refused::{Refused, failures};
 use crate::http::{Connection, Network, websocket};
-use crate::tallies::view::Views;
+use crate::results::view::Views;
 
 /// The handlers of live results.
 pub struct LiveApi {

@@ -18,8 +18,8 @@ use crate::http::page::PageMeta;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
 use crate::questions::{Quotas, choices};
+use crate::results::view::{View, Views};
 use crate::share::Share;
-use crate::tallies::view::{View, Views};
 use crate::users::Caller;
 
 /// The handlers of choices.

@@ -10,7 +10,7 @@ use super::objects::{
 use crate::clock::Time;
 use crate::http::page::PageMeta;
 use crate::http::patch::Patch;
-use crate::tallies::objects::Results;
+use crate::results::objects::Results;
 
 impl Example for Question {
     fn example() -> Self {

@@ -23,8 +23,8 @@ use crate::http::conditional::IfMatch;
 use crate::http::page::{Cursor, DEFAULT_LIMIT};
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
+use crate::results::view::{PageKey, PageView, Views};
 use crate::share::Share;
-use crate::tallies::view::{PageKey, PageView, Views};
 use crate::users::Caller;
 
 pub use choices::ChoicesApi;

@@ -10,7 +10,7 @@ use crate::http::exact;
 use crate::http::page::PageMeta;
 use crate::http::patch::Patch;
 use crate::questions::{self, Draft, entity};
-use crate::tallies::{Poll, PollChoice};
+use crate::results::{Poll, PollChoice};
 
 /// A question with its choices.
 #[derive(Debug, Clone, Object, Serialize)]

@@ -5,7 +5,6 @@ pub mod objects;
 pub mod picture;
 pub mod poll;
 pub mod results;
-pub mod shard;
 pub mod shared;
 pub mod view;
 
