@@ -24,6 +24,7 @@
 //! - [`clock`]: the only source of "now". Times are microseconds in UTC.
 //! - [`failure`]: every way in which a call can fail, with its code, status and explanation.
 //! - [`text`]: text is normalised here, so that every database compares alike.
+//! - [`input`]: texts and numbers of requests whose types carry their limits.
 //! - [`config`]: the layers, the checks, and every mistake at once.
 //! - [`background`]: threads for work that takes long.
 //! - [`db`]: connections, transactions with bounded retry, and whatever differs between engines.
@@ -153,6 +154,7 @@ pub mod config;
 pub mod db;
 pub mod failure;
 pub mod http;
+pub mod input;
 pub mod live;
 pub mod load;
 pub mod questions;

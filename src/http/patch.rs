@@ -6,7 +6,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseFromJSON, ParseResult, ToJSON, Type};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-use validator::ValidateLength;
+use validator::{Validate, ValidateLength, ValidationErrors};
 
 /// What a patch says of one field that can be cleared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,6 +67,12 @@ impl<T: Serialize> Serialize for Patch<T> {
 impl<T: ValidateLength<u64>> ValidateLength<u64> for Patch<T> {
     fn length(&self) -> Option<u64> {
         self.value()?.length()
+    }
+}
+
+impl<T: Validate> Validate for Patch<T> {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        self.value().map_or(Ok(()), T::validate)
     }
 }
 

@@ -1,0 +1,207 @@
+//! Values of requests that carry their limits: each limit is written once, and the type brings
+//! it to the schema, to the check and to the message.
+//!
+//! Fields of these types are marked `#[validate(nested)]`, so that a request with several
+//! mistakes is told all of them.
+
+use std::borrow::Cow;
+use std::ops::Deref;
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::types::{ParseFromJSON, ParseResult, ToJSON, Type};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use validator::{Validate, ValidationError, ValidationErrors};
+
+use crate::text;
+
+/// Describes to poem-openapi a type that wraps a value: how it is made, and which limits its
+/// schema has beside those of the value.
+macro_rules! described {
+    ([$($parameters:tt)*] $type:ty, $value:ty, $new:expr, $limits:expr) => {
+        impl<$($parameters)*> Type for $type {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                <$value>::name()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                <$value>::schema_ref().merge($limits)
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        impl<$($parameters)*> ParseFromJSON for $type {
+            fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+                match <$value>::parse_from_json(value) {
+                    Ok(value) => Ok($new(value)),
+                    Err(error) => Err(error.propagate()),
+                }
+            }
+        }
+
+        impl<$($parameters)*> ToJSON for $type {
+            fn to_json(&self) -> Option<Value> {
+                self.0.to_json()
+            }
+        }
+    };
+}
+
+/// Text in Unicode NFC without white space around it, of `MIN` to `MAX` characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Text<const MIN: usize, const MAX: usize, const LINE_BREAKS: bool>(String);
+
+/// One line of text.
+pub type Line<const MIN: usize, const MAX: usize> = Text<MIN, MAX, false>;
+
+/// Text that may have several lines, or none.
+pub type Lines<const MAX: usize> = Text<0, MAX, true>;
+
+impl<const MIN: usize, const MAX: usize, const LINE_BREAKS: bool> Text<MIN, MAX, LINE_BREAKS> {
+    /// Normalises a text. Its limits are checked by [`Validate`].
+    pub fn new(text: &str) -> Self {
+        Text(text::normalise(text))
+    }
+}
+
+impl<const MIN: usize, const MAX: usize, const LINE_BREAKS: bool> Validate
+    for Text<MIN, MAX, LINE_BREAKS>
+{
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        let mut errors = ValidationErrors::new();
+        if !(MIN..=MAX).contains(&self.chars().count()) {
+            let mut error = ValidationError::new("length");
+            if MIN > 0 {
+                error.add_param("min".into(), &MIN);
+            }
+            error.add_param("max".into(), &MAX);
+            errors.add(WHOLE, error);
+        }
+        let checked = match LINE_BREAKS {
+            true => text::lines(self),
+            false => text::line(self),
+        };
+        if let Err(error) = checked {
+            errors.add(WHOLE, error);
+        }
+        result(errors)
+    }
+}
+
+impl<'de, const MIN: usize, const MAX: usize, const LINE_BREAKS: bool> Deserialize<'de>
+    for Text<MIN, MAX, LINE_BREAKS>
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Text::new(&text))
+    }
+}
+
+impl<const MIN: usize, const MAX: usize, const LINE_BREAKS: bool> Deref
+    for Text<MIN, MAX, LINE_BREAKS>
+{
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MIN: usize, const MAX: usize, const LINE_BREAKS: bool> From<Text<MIN, MAX, LINE_BREAKS>>
+    for String
+{
+    fn from(text: Text<MIN, MAX, LINE_BREAKS>) -> String {
+        text.0
+    }
+}
+
+described! {
+    [const MIN: usize, const MAX: usize, const LINE_BREAKS: bool] Text<MIN, MAX, LINE_BREAKS>, String,
+    |text: String| Text::new(&text),
+    MetaSchema { min_length: (MIN > 0).then_some(MIN), max_length: Some(MAX), ..MetaSchema::ANY }
+}
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Number<const MIN: i32, const MAX: i32>(pub i32);
+
+impl<const MIN: i32, const MAX: i32> Validate for Number<MIN, MAX> {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        let mut errors = ValidationErrors::new();
+        if !(MIN..=MAX).contains(&self.0) {
+            let mut error = ValidationError::new("range");
+            error.add_param("min".into(), &MIN);
+            error.add_param("max".into(), &MAX);
+            errors.add(WHOLE, error);
+        }
+        result(errors)
+    }
+}
+
+described! {
+    [const MIN: i32, const MAX: i32] Number<MIN, MAX>, i32,
+    Number,
+    MetaSchema { minimum: Some(MIN.into()), maximum: Some(MAX.into()), ..MetaSchema::ANY }
+}
+
+/// The name under which `validator` keeps mistakes of a value as a whole.
+const WHOLE: &str = "__all__";
+
+fn result(errors: ValidationErrors) -> Result<(), ValidationErrors> {
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(errors),
+    }
+}
+
+/// For `#[serde(deserialize_with)]`: a value that may be absent but not null.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(checked: Result<(), ValidationErrors>) -> Vec<String> {
+        let errors = checked.err().unwrap_or_default();
+        let errors = errors.field_errors().remove(WHOLE).cloned();
+        let codes = errors.into_iter().flatten().map(|error| error.code.into());
+        codes.collect()
+    }
+
+    #[test]
+    fn text_is_normalised_before_it_is_measured_and_every_mistake_is_named() {
+        let line = |text: &str| codes(Line::<1, 3>::new(text).validate());
+        assert!(line("  e\u{301}bc\u{3000}").is_empty());
+        assert_eq!(line(" "), ["length"]);
+        assert_eq!(line("ab\0cd"), ["length", "control_character"]);
+        let lines = |text: &str| codes(Lines::<3>::new(text).validate());
+        assert!(lines("").is_empty() && lines("a\nb").is_empty());
+        assert_eq!(lines("a\nbc"), ["length"]);
+    }
+
+    #[test]
+    fn a_number_is_within_its_range() {
+        let number = |number| codes(Number::<1, 9>(number).validate());
+        assert!(number(1).is_empty() && number(9).is_empty());
+        assert_eq!(
+            (number(0), number(10)),
+            (vec!["range".into()], vec!["range".into()])
+        );
+    }
+}
