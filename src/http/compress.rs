@@ -6,8 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use async_compression::Level;
-use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
-use async_compression::zstd::CParameter;
+use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
@@ -62,7 +61,7 @@ impl Compressor {
 /// The compressed forms of a body that many are sent, each made when it is first asked for. In the
 /// extensions of an answer it belongs to that.
 #[derive(Debug, Default)]
-pub(super) struct Forms([OnceCell<Bytes>; 3]);
+pub(super) struct Forms([OnceCell<Bytes>; 2]);
 
 impl Forms {
     /// The form in `coding`, which one of those who want it makes.
@@ -191,15 +190,8 @@ fn is_text(media: &str) -> bool {
 }
 
 fn encoder(coding: Coding, plain: Bytes) -> Box<dyn AsyncRead + Send + Unpin> {
-    // A window larger than the text would only cost memory.
-    let window = plain.len().next_power_of_two().ilog2().clamp(10, 20);
     let plain = Cursor::new(plain);
     match coding {
-        Coding::Zstd => Box::new(ZstdEncoder::with_quality_and_params(
-            plain,
-            Level::Precise(3),
-            &[CParameter::window_log(window)],
-        )),
         Coding::Brotli => Box::new(BrotliEncoder::with_quality(plain, Level::Precise(4))),
         Coding::Gzip => Box::new(GzipEncoder::with_quality(plain, Level::Precise(5))),
     }
@@ -207,7 +199,7 @@ fn encoder(coding: Coding, plain: Bytes) -> Box<dyn AsyncRead + Send + Unpin> {
 
 #[cfg(test)]
 mod tests {
-    use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
+    use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder};
     use poem::Response;
 
     use super::*;
@@ -237,14 +229,13 @@ mod tests {
     #[tokio::test]
     async fn every_coding_comes_back_whole_small_or_large() {
         for size in [2_000, 600_000] {
-            for coding in [Coding::Zstd, Coding::Brotli, Coding::Gzip] {
+            for coding in [Coding::Brotli, Coding::Gzip] {
                 let (encoding, bytes, varies) = compressed(json(size), Some(coding)).await;
                 assert_eq!(encoding.as_deref(), Some(coding.name()));
                 assert!(varies);
                 assert!(bytes.len() < size / 2);
                 let mut plain = Vec::new();
                 match coding {
-                    Coding::Zstd => ZstdDecoder::new(&bytes[..]).read_to_end(&mut plain).await,
                     Coding::Brotli => BrotliDecoder::new(&bytes[..]).read_to_end(&mut plain).await,
                     Coding::Gzip => GzipDecoder::new(&bytes[..]).read_to_end(&mut plain).await,
                 }
@@ -258,13 +249,13 @@ mod tests {
     async fn what_many_are_sent_is_compressed_once() {
         let forms = Arc::new(Forms::default());
         let forged = async { Ok::<_, io::Error>(Bytes::from_static(b"as kept")) };
-        forms.form(Coding::Zstd, forged).await.unwrap();
+        forms.form(Coding::Brotli, forged).await.unwrap();
         let answer = |coding| {
             let mut response = json(2000);
             response.extensions_mut().insert(forms.clone());
             compressed(response, Some(coding))
         };
-        assert_eq!(answer(Coding::Zstd).await.1, b"as kept");
+        assert_eq!(answer(Coding::Brotli).await.1, b"as kept");
         let gzip = answer(Coding::Gzip).await.1;
         assert_eq!(gzip, compressed(json(2000), Some(Coding::Gzip)).await.1);
         assert!(forms.0[Coding::Gzip as usize].initialized());

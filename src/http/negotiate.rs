@@ -6,7 +6,6 @@ use http::{HeaderMap, HeaderName};
 /// Content codings, the preferred one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
-    Zstd,
     Brotli,
     Gzip,
 }
@@ -14,7 +13,6 @@ pub(super) enum Coding {
 impl Coding {
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Coding::Zstd => "zstd",
             Coding::Brotli => "br",
             Coding::Gzip => "gzip",
         }
@@ -34,7 +32,7 @@ impl Coding {
         let mut best = None;
         // The plain form is always allowed, and less liked than a coding unless it has its own q.
         let mut threshold = quality("identity").unwrap_or(0);
-        for coding in [Coding::Zstd, Coding::Brotli, Coding::Gzip] {
+        for coding in [Coding::Brotli, Coding::Gzip] {
             let liked = quality(coding.name()).or(others).unwrap_or(0);
             let better = match best {
                 None => liked > 0 && liked >= threshold,
@@ -117,12 +115,12 @@ mod tests {
     #[test]
     fn the_best_liked_coding_wins() {
         let preferred = |value| Coding::preferred(&with(ACCEPT_ENCODING, value));
-        assert_eq!(preferred("gzip, deflate, br, zstd"), Some(Coding::Zstd));
+        assert_eq!(preferred("gzip, deflate, br, zstd"), Some(Coding::Brotli));
         assert_eq!(preferred("gzip, br;q=0.9"), Some(Coding::Gzip));
         assert_eq!(preferred("gzip;q=0"), None);
         assert_eq!(preferred("GZIP"), Some(Coding::Gzip));
-        assert_eq!(preferred("*"), Some(Coding::Zstd));
-        assert_eq!(preferred("*;q=0.5, zstd;q=0"), Some(Coding::Brotli));
+        assert_eq!(preferred("*"), Some(Coding::Brotli));
+        assert_eq!(preferred("*;q=0.5, br;q=0"), Some(Coding::Gzip));
         assert_eq!(preferred("identity, gzip;q=0.5"), None);
         assert_eq!(preferred("identity;q=0.5, gzip"), Some(Coding::Gzip));
         assert_eq!(preferred("identity, *;q=0"), None);
