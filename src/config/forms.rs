@@ -11,6 +11,7 @@ use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, value};
 
 use super::database_url::DatabaseUrl;
 use super::origin::Origins;
+use super::secret::SecretUrls;
 
 /// Text or a number, as YAML has them.
 #[derive(serde::Deserialize)]
@@ -146,12 +147,13 @@ pub fn header_names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<HeaderName
 
 /// URLs of databases.
 pub fn database_urls<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<DatabaseUrl>, D::Error> {
-    let urls = list(from)?.into_iter().map(DatabaseUrl::try_from);
+    let urls = SecretUrls::deserialize(from)?.0;
+    let urls = urls.into_iter().map(DatabaseUrl::try_from);
     urls.collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
 /// A list, also as one line of text: items with commas between them, or YAML's `[a, b]`.
-fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+pub fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     #[derive(serde::Deserialize)]
     #[serde(untagged)]
     enum List {

@@ -9,7 +9,8 @@ use figment::providers::{Format, Yaml, YamlExtended};
 use figment::value::{Dict, Empty, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, DatabaseUrl, MASK, Problem, Problems, RedisUrl, manual, rules};
+use super::secret::{Exposure, MASK, mask_url};
+use super::{Config, Problem, Problems, manual, rules};
 
 /// What the name of the layer below all others is.
 const DEFAULT: &str = "default";
@@ -291,24 +292,22 @@ impl Merged {
 
     /// The value as it may be shown.
     pub fn shown(&self, key: &str) -> String {
-        match (key, self.figment.find_value(key)) {
-            (_, Err(_) | Ok(Value::Empty(..))) => "null".to_owned(),
-            ("database.password" | "share.redis_password" | "auth.key", _) => MASK.to_owned(),
-            ("database.url", Ok(Value::String(_, url))) => line(&DatabaseUrl::masked(&url)),
-            ("share.redis_url", Ok(Value::String(_, url))) => line(&RedisUrl::masked(&url)),
-            ("database.urls", Ok(Value::String(_, urls))) => {
-                let masked = urls.split(',').map(|url| DatabaseUrl::masked(url.trim()));
+        match (self.figment.find_value(key), Exposure::of(key)) {
+            (Err(_) | Ok(Value::Empty(..)), _) => "null".to_owned(),
+            (Ok(value), Exposure::Public) => written(&value),
+            (Ok(Value::String(_, url)), Exposure::MaskedUrl) => line(&mask_url(&url)),
+            (Ok(Value::String(_, urls)), Exposure::MaskedUrls) => {
+                let masked = urls.split(',').map(|url| mask_url(url.trim()));
                 line(&masked.collect::<Vec<_>>().join(","))
             }
-            ("database.urls", Ok(Value::Array(_, urls))) => {
+            (Ok(Value::Array(_, urls)), Exposure::MaskedUrls) => {
                 let masked = urls.iter().map(|url| match url.as_str() {
-                    Some(url) => DatabaseUrl::masked(url),
+                    Some(url) => mask_url(url),
                     None => MASK.to_owned(),
                 });
                 written(&Value::from(masked.collect::<Vec<_>>()))
             }
-            ("database.url" | "database.urls" | "share.redis_url", _) => MASK.to_owned(),
-            (_, Ok(value)) => written(&value),
+            _ => MASK.to_owned(),
         }
     }
 

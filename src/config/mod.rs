@@ -34,7 +34,7 @@ pub use origin::{Origin, Origins};
 pub use problem::{Problem, Problems};
 pub use redis_url::RedisUrl;
 pub use rules::hmac_key;
-pub use secret::{MASK, Secret};
+pub use secret::Secret;
 
 /// Everything that can be configured. `config/default.yaml` documents each key.
 #[derive(Debug, Clone, Deserialize)]
