@@ -1,4 +1,4 @@
-//! The table of the cells of rate limits, where there is no Redis.
+//! The table of [cells](super::cells), used if there is no Redis.
 
 use sea_orm::entity::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::clock::Time;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// When there is a full quota again; then the row is of no use any more.
+    /// When the quota is full again. From then on the row means nothing and is deleted.
     pub whole_at: Time,
 }
 

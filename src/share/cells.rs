@@ -1,8 +1,8 @@
-//! Cells of rate limits: what one account, or one address, has spent of a quota.
+//! Cells: the rate limits of attempts (failed sign-ins, registrations) that all processes count
+//! together. A cell is what one account or address has used up of one [`Quota`].
 //!
-//! A quota may be spent at once; then it comes back evenly over the window (the generic cell rate
-//! algorithm). All that a cell holds is when it will be whole again: where it is shared, by the
-//! clock of the database or of Redis, since those of the processes may differ.
+//! A cell is one moment, `whole_at`, when its quota is full again. Shared cells use the clock of
+//! the database or of Redis, because the clocks of the processes may differ.
 
 use std::time::Duration;
 
@@ -10,29 +10,23 @@ use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
 use sha2::{Digest as _, Sha256};
 
+use super::quota::{Quota, duration};
 use super::{Share, cell};
 use crate::clock::{Clock, Time};
 use crate::db::{self, Db, Rows, Transaction};
 use crate::failure::Failure;
 
-/// A quota of one account or address.
+/// The quota of one account or address.
 #[derive(Debug, Clone, Copy)]
 pub struct Cell {
-    /// A hash of whose quota it is, and of what.
+    /// A hash of the policy and the account or address.
     pub(super) id: Uuid,
     pub(super) quota: Quota,
 }
 
-/// So many attempts in a window.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Quota {
-    /// After how long one attempt comes back.
-    pub one: Duration,
-    pub window: Duration,
-}
-
 impl Cell {
-    /// The cell of `key` for `quota` attempts in a window. `policy` names what is limited.
+    /// The cell of the account or address `key`, with `quota` attempts in a window. `policy` names
+    /// what is limited.
     pub fn new(policy: &str, key: &[u8], quota: u32, window: Duration) -> Cell {
         let hash = Sha256::new()
             .chain_update(policy)
@@ -48,48 +42,13 @@ impl Cell {
     }
 }
 
-impl Quota {
-    pub(super) fn new(quota: u32, window: Duration) -> Quota {
-        Quota {
-            one: window / quota.max(1),
-            window,
-        }
-    }
-
-    /// How long the next attempt has to wait, if it has to.
-    pub(super) fn wait(&self, whole_at: Time, now: Time) -> Option<Duration> {
-        let wait = (self.owed(whole_at, now) + self.one).saturating_sub(self.window);
-        Some(wait).filter(|wait| !wait.is_zero())
-    }
-
-    /// How long until it is whole again.
-    pub(super) fn owed(&self, whole_at: Time, now: Time) -> Duration {
-        self.capped(whole_at, now).since(now)
-    }
-
-    /// How many attempts are left where so much is owed.
-    pub(super) fn remaining(&self, owed: Duration) -> u32 {
-        let left = self.window.saturating_sub(owed).as_micros();
-        u32::try_from(left / self.one.as_micros().max(1)).unwrap_or(u32::MAX)
-    }
-
-    /// When it is whole again after one more attempt. Attempts that ran at the same time may
-    /// overdraw; that is not held against it.
-    pub(super) fn spent(&self, whole_at: Time, now: Time) -> Time {
-        self.capped(whole_at.max(now).after(self.one), now)
-    }
-
-    /// Nobody owes more than the window, whatever another process's clock says.
-    pub(super) fn capped(&self, whole_at: Time, now: Time) -> Time {
-        whole_at.min(now.after(self.window))
-    }
-}
-
 impl Share {
-    /// How long an attempt has to wait, if it has to, as far as this process knows.
+    /// How long an attempt has to wait, if it has to, as far as this process knows. Asks neither
+    /// Redis nor the database.
     pub fn known_wait(&self, cell: &Cell) -> Option<Duration> {
         let now = self.inner.clock.now();
-        cell.quota.wait(self.inner.known.whole_at(cell, now), now)
+        let used = cell.quota.used(self.inner.local.whole_at(cell, now), now);
+        cell.quota.wait(used).map(duration)
     }
 
     /// How long an attempt has to wait for each of these cells, where it has to.
@@ -97,7 +56,7 @@ impl Share {
         let now = self.inner.clock.now();
         if let Some(shared) = self.read(&cells, now).await {
             for (cell, whole_at) in cells.iter().zip(shared) {
-                self.inner.known.learn(cell, whole_at, now);
+                self.inner.local.learn(cell, whole_at, now);
             }
         }
         cells.map(|cell| self.known_wait(&cell))
@@ -107,42 +66,47 @@ impl Share {
     pub async fn spend(&self, cells: &[Cell]) {
         let now = self.inner.clock.now();
         for cell in cells {
-            self.inner.known.spend(cell, now);
+            self.inner.local.spend(cell, now);
         }
         self.change(cells, now, Spend::Always).await;
     }
 
-    /// Counts one attempt, unless it is one too many; then tells how long it has to wait.
+    /// Counts one attempt. If none is left, counts nothing and returns how long to wait.
     pub async fn take(&self, cell: &Cell) -> Result<(), Duration> {
         let now = self.inner.clock.now();
-        let known = &self.inner.known;
-        // Whoever is refused anyway need not be asked for elsewhere.
+        let local = &self.inner.local;
+        // An attempt that this process refuses needs no round trip.
         if let Some(wait) = self.known_wait(cell) {
             return Err(wait);
         }
         let shared = self.change(&[*cell], now, Spend::IfAllowed).await;
         let wait = match shared.and_then(|before| before.first().copied()) {
             Some(whole_at) => {
-                known.learn(cell, whole_at, now);
-                let wait = cell.quota.wait(whole_at, now);
+                local.learn(cell, whole_at, now);
+                let wait = cell
+                    .quota
+                    .wait(cell.quota.used(whole_at, now))
+                    .map(duration);
                 if wait.is_none() {
-                    known.spend(cell, now);
+                    local.spend(cell, now);
                 }
                 wait
             }
-            None => known.take(cell, now),
+            None => local.take(cell, now),
         };
         wait.map_or(Ok(()), Err)
     }
 
-    /// What is left of a cell, as far as this process knows, and after how long it is whole.
+    /// How many attempts are left, and in how long the quota is full again, as far as this process
+    /// knows.
     pub fn known_state(&self, cell: &Cell) -> (u32, Duration) {
         let now = self.inner.clock.now();
-        let owed = cell.quota.owed(self.inner.known.whole_at(cell, now), now);
-        (cell.quota.remaining(owed), owed)
+        let used = cell.quota.used(self.inner.local.whole_at(cell, now), now);
+        (cell.quota.remaining(used), duration(used))
     }
 
-    /// When each of the cells is whole again, in their order; nothing where that cannot be known.
+    /// `whole_at` of each cell, in their order; None if neither Redis nor the database answers in
+    /// time.
     async fn read(&self, cells: &[Cell], now: Time) -> Option<Vec<Time>> {
         match &self.inner.redis {
             Some(redis) => redis.read(cells, now).await,
@@ -153,15 +117,15 @@ impl Share {
         }
     }
 
-    /// Spends one of each cell. Gives when each was whole before; nothing where that cannot be
-    /// known.
+    /// Counts one attempt in each cell. Returns each `whole_at` before that; None if neither Redis
+    /// nor the database answers in time.
     async fn change(&self, cells: &[Cell], now: Time, spend: Spend) -> Option<Vec<Time>> {
         if let Some(redis) = &self.inner.redis {
             return redis.change(cells, now, spend).await;
         }
         let (db, clock) = (self.inner.db.clone(), self.inner.clock.clone());
         let cells = cells.to_vec();
-        // In a task of its own: a transaction is not to be dropped halfway.
+        // In a task of its own: the timeout below must not drop a transaction halfway.
         let changed = tokio::spawn(async move { change(&db, &clock, &cells, now, spend).await });
         let changed = async { changed.await.unwrap_or_else(|e| Err(Failure::internal(e))) };
         self.within_timeout(changed).await
@@ -175,26 +139,27 @@ impl Share {
                 Err(elapsed) => elapsed.into(),
             };
         metrics::counter!("polls_share_failures_total", "through" => "database").increment(1);
-        tracing::debug!(%error, "this process counts for itself");
+        tracing::debug!(%error, "the database did not answer; this process counts alone");
         None
     }
 
-    /// Removes the cells that are whole.
+    /// Deletes the cells whose quota is full again.
     pub(super) async fn sweep(&self) -> Result<(), Failure> {
         let (db, key) = (&self.inner.db, cell::Column::Id);
         let now = db::moment(db.read(), &self.inner.clock).await?;
-        let whole = cell::Column::WholeAt.lte(now);
-        db::sweep::<cell::Entity, Uuid>(db, key, Condition::all().add(whole)).await
+        let full = cell::Column::WholeAt.lte(now);
+        db::sweep::<cell::Entity, Uuid>(db, key, Condition::all().add(full)).await
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spend {
     Always,
+    /// Unless no attempt is left.
     IfAllowed,
 }
 
-/// When each of the cells is whole again, by the clock of this process, where it is `now`.
+/// `whole_at` of each cell, by the clock of this process, where it is `now`.
 async fn read(db: &Db, clock: &Clock, cells: &[Cell], now: Time) -> Result<Vec<Time>, Failure> {
     let ids = cells.iter().map(|cell| cell.id);
     let rows = cell::Entity::find().filter(cell::Column::Id.is_in(ids));
@@ -203,7 +168,8 @@ async fn read(db: &Db, clock: &Clock, cells: &[Cell], now: Time) -> Result<Vec<T
     Ok(here(in_order(cells, &rows, there), there, now))
 }
 
-/// Moments of the database, where it is `there`, by the clock of this process, where it is `now`.
+/// Converts moments from the database's clock, where it is `there`, to the clock of this process,
+/// where it is `now`.
 fn here(mut moments: Vec<Time>, there: Time, now: Time) -> Vec<Time> {
     for moment in &mut moments {
         moment.0 = moment.0.saturating_sub(there.0).saturating_add(now.0);
@@ -211,7 +177,7 @@ fn here(mut moments: Vec<Time>, there: Time, now: Time) -> Vec<Time> {
     moments
 }
 
-/// When each cell is whole; `otherwise` for those without a row.
+/// `whole_at` of each cell in the order of `cells`; `otherwise` for those without a row.
 fn in_order(cells: &[Cell], rows: &[cell::Model], otherwise: Time) -> Vec<Time> {
     let whole_at = |cell: &Cell| {
         let row = rows.iter().find(|row| row.id == cell.id);
@@ -231,7 +197,8 @@ async fn change(
         let there = db::moment(&transaction, clock).await?;
         let before = hold(&transaction, cells, there).await?;
         for (cell, whole_at) in cells.iter().zip(&before) {
-            if spend == Spend::IfAllowed && cell.quota.wait(*whole_at, there).is_some() {
+            let used = cell.quota.used(*whole_at, there);
+            if spend == Spend::IfAllowed && cell.quota.wait(used).is_some() {
                 continue;
             }
             let spent = Expr::value(cell.quota.spent(*whole_at, there));
@@ -246,10 +213,11 @@ async fn change(
     .await
 }
 
-/// Keeps the cells' rows from all others until the commit, and tells what is in them.
+/// Locks the cells' rows until the commit, inserting those that are missing, and returns `whole_at`
+/// of each.
 async fn hold(transaction: &Transaction, cells: &[Cell], now: Time) -> Result<Vec<Time>, Failure> {
     let mut ids: Vec<Uuid> = cells.iter().map(|cell| cell.id).collect();
-    // Everyone takes them in this order, so that nobody waits in a circle.
+    // All transactions lock them in this order, so that there is no deadlock.
     ids.sort_unstable();
     let mut rows = Rows::new();
     for id in &ids {
@@ -274,10 +242,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_database_says_is_told_by_the_own_clock() {
-        // The own clock is ten minutes ahead of the database's.
+    fn moments_of_the_database_are_converted_to_the_clock_of_the_process() {
+        // This process's clock is ten minutes ahead of the database's.
         let (there, now) = (Time(1_000_000_000), Time(1_600_000_000));
-        let told = here(vec![there, Time(there.0 + 5), Time(0)], there, now);
-        assert_eq!(told, [now, Time(now.0 + 5), Time(600_000_000)]);
+        let converted = here(vec![there, Time(there.0 + 5), Time(0)], there, now);
+        assert_eq!(converted, [now, Time(now.0 + 5), Time(600_000_000)]);
     }
 }

@@ -1,20 +1,21 @@
-//! What the processes of one database share: news, and what the rate limits have counted.
+//! What the processes of one database share: news of changes, and the counters of rate limits.
 //!
-//! Through Redis where one is configured, else through the database:
+//! They share through Redis if one is configured, else through the database:
 //!
 //! | | with Redis | without |
 //! |---|---|---|
-//! | [news](Share::listen) | published and heard at once | this process's own; the others' have to be looked for in the database |
-//! | [`cells`]: failed sign-ins, registrations | keys that expire | rows of a table |
-//! | [`rates`]: all other calls | the same keys, a moment later | each process counts for itself |
+//! | [news](Share::listen) | published, received at once | only this process's own; changes by others have to be polled from the database |
+//! | [`cells`]: failed sign-ins, registrations | keys that expire | rows of the table `limit_cells` |
+//! | [`rates`]: all other calls | counted in memory, added to the same keys a moment later | counted by each process alone |
 //!
-//! Nothing here is worth a request: what cannot be reached within `share.timeout` is done without.
-//! Each process then counts for itself, beginning with what it has learnt of the others. Redis
-//! holds nothing that could be lost.
+//! No request fails because of this module: if Redis or the database does not answer within
+//! `share.timeout`, the process goes on with its own counters, which include what it has learnt of
+//! the others. Redis holds no data that must be kept.
 
 pub mod cell;
 pub mod cells;
-mod known;
+mod local;
+mod quota;
 pub mod rates;
 mod redis;
 
@@ -28,28 +29,28 @@ use crate::clock::Clock;
 use crate::config;
 use crate::db::Db;
 
-use self::known::Known;
+use self::local::LocalCells;
 use self::rates::Meters;
 use self::redis::Redis;
 
-/// How much news may wait for a listener before it counts as missed.
+/// How many news may wait for a listener; if there are more, it gets a [`News::Gap`].
 const UNHEARD: usize = 1024;
 
-/// How often what has expired is removed from the database.
+/// How often expired cells are deleted from the database.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
-/// What a process should look at.
+/// News of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     /// Another process has revoked tokens.
     TokensRevoked,
     /// This process or another one has changed the question or counted ballots on it.
     QuestionChanged(Uuid),
-    /// Something may have been missed: anything may have changed.
+    /// News may have been missed: anything may have changed.
     Gap,
 }
 
-/// What is shared. Clones are one.
+/// The shared news and counters. Clones are the same.
 #[derive(Clone)]
 pub struct Share {
     inner: Arc<Inner>,
@@ -60,18 +61,18 @@ struct Inner {
     clock: Clock,
     timeout: Duration,
     news: broadcast::Sender<News>,
-    known: Known,
+    local: LocalCells,
     meters: Meters,
     redis: Option<Redis>,
 }
 
-/// Why Redis cannot be used at all. That it is away is no such reason.
+/// The Redis URL cannot be used. (A Redis that cannot be reached is no error.)
 #[derive(Debug, thiserror::Error)]
 #[error("share.redis_url cannot be used")]
 pub struct OpenError(#[from] ::redis::RedisError);
 
 impl Share {
-    /// Opens what is shared through Redis or the database. Asks neither yet.
+    /// Prepares sharing through Redis or the database, without connecting yet.
     pub fn open(config: &config::Share, db: Db, clock: Clock) -> Result<Share, OpenError> {
         let (news, _) = broadcast::channel(UNHEARD);
         let redis = match &config.redis_url {
@@ -83,7 +84,7 @@ impl Share {
             clock,
             timeout: config.timeout,
             news,
-            known: Known::default(),
+            local: LocalCells::default(),
             meters: Meters::default(),
             redis,
         };
@@ -92,15 +93,15 @@ impl Share {
         })
     }
 
-    /// Connects to Redis where there is one, unless that takes too long.
+    /// Connects to Redis, if one is configured and it answers in time.
     pub async fn connect(&self) {
         if let Some(redis) = &self.inner.redis {
             redis.connect().await;
         }
     }
 
-    /// Keeps the connection, sends news and removes what has expired. Never returns; to be run
-    /// beside the server and dropped with it.
+    /// Keeps Redis connected, sends news and deletes expired cells. Never returns; to be run beside
+    /// the server and dropped with it.
     pub async fn keep(self) {
         let redis = async {
             match &self.inner.redis {
@@ -116,30 +117,31 @@ impl Share {
         loop {
             ticks.tick().await;
             if let Err(error) = self.sweep().await {
-                tracing::warn!(%error, "cells of rate limits that are of no use any more remain");
+                tracing::warn!(%error, "expired cells of rate limits could not be deleted");
             }
         }
     }
 
-    /// Says that tokens were revoked, to the other processes: this one knows. Where there is no
-    /// Redis they find out when they next ask the database.
+    /// Tells the other processes that tokens were revoked. Without Redis they find out when they
+    /// next poll the database.
     pub fn tell_of_revocation(&self) {
         if let Some(redis) = &self.inner.redis {
             redis.tell(News::TokensRevoked);
         }
     }
 
-    /// Says that a question, or its numbers, have changed, after the commit.
+    /// Tells all processes that a question or its results have changed. To be called after the
+    /// commit.
     pub fn tell_of_question(&self, question: Uuid) {
         let news = News::QuestionChanged(question);
-        // Nobody needs to listen.
+        // This fails if nobody listens, which is fine.
         let _ = self.inner.news.send(news);
         if let Some(redis) = &self.inner.redis {
             redis.tell(news);
         }
     }
 
-    /// Lets listeners hear what another process would say.
+    /// Sends news to the listeners as if it came from another process.
     #[cfg(test)]
     pub(crate) fn pretend(&self, news: News) {
         let _ = self.inner.news.send(news);
@@ -150,28 +152,28 @@ impl Share {
         Listener(self.inner.news.subscribe())
     }
 
-    /// Whether the news of other processes arrives by itself. Else they must be looked for.
+    /// Whether the news of other processes arrives here. If not, their changes have to be polled.
     pub fn hears_others(&self) -> bool {
         let redis = self.inner.redis.as_ref();
         redis.is_some_and(Redis::is_connected)
     }
 }
 
-/// Somebody who listens to the news.
+/// A subscription to the news.
 pub struct Listener(broadcast::Receiver<News>);
 
 impl Listener {
-    /// Forgets what was told so far, for one who is about to look anyway.
+    /// Skips the news so far, for a listener that is about to read everything anyway.
     pub fn forget(&mut self) {
         self.0 = self.0.resubscribe();
     }
 
-    /// The next news; a [gap](News::Gap) where there was too much of it.
+    /// Waits for the next news; a [gap](News::Gap) if some were dropped.
     pub async fn next(&mut self) -> News {
         match self.0.recv().await {
             Ok(news) => news,
             Err(broadcast::error::RecvError::Lagged(_)) => News::Gap,
-            // The share is gone, and so is whoever could tell.
+            // The `Share` was dropped: there will be no more news.
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }

@@ -1,7 +1,7 @@
 //! Rates: how often one account, or one network, may call.
 //!
-//! Every call is counted, so it is counted in memory. Where there is a Redis, each process tells
-//! it a few times a second what was spent, and learns what all others have.
+//! Every call is counted in memory. If there is a Redis, each process adds its calls to the shared
+//! counters a few times a second, and reads there what all processes have counted.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,63 +9,53 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::Share;
-use super::cells::{Cell, Quota, Spend};
+use super::cells::{Cell, Spend};
+use super::quota::{Quota, duration};
 use crate::clock::Time;
 use crate::failure::RateLimit;
 
-/// How many maps the meters are spread over, so that threads rarely wait for each other.
+/// Over how many maps the meters are spread, so that threads rarely wait for each other's lock.
 const SHARDS: usize = 16;
 
-/// How many meters of a shard are remembered before those with their full quota are looked for.
+/// With how many meters a map is first searched for those whose quota is full, to drop them.
 const PRUNE_FROM: usize = 256;
 
-/// How often Redis is told what was spent.
+/// How often calls are added to the counters in Redis.
 const SHARE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How many meters one call to Redis is about.
+/// The most meters in one call to Redis.
 const CHUNK: usize = 500;
 
-/// So many calls in a window. A quota may be spent at once; then it comes back evenly over the
-/// window.
+/// A number of calls in a window.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
     policy: &'static str,
-    quota: u32,
-    cell: Quota,
-    /// The same in microseconds, since this is computed for every call.
-    one: i64,
-    window: i64,
+    calls: u32,
+    window: Duration,
+    quota: Quota,
 }
 
 impl Rate {
     /// `policy` names what is limited, to clients and among the rates.
-    pub fn new(policy: &'static str, quota: u32, window: Duration) -> Rate {
-        let cell = Quota::new(quota, window);
-        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    pub fn new(policy: &'static str, calls: u32, window: Duration) -> Rate {
         Rate {
             policy,
-            quota,
-            cell,
-            one: micros(cell.one),
-            window: micros(cell.window),
+            calls,
+            window,
+            quota: Quota::new(calls, window),
         }
     }
 
-    /// `owed` and `reset` are in microseconds.
-    fn state(&self, owed: i64, reset: i64) -> RateLimit {
-        let remaining = self.window.saturating_sub(owed) / self.one.max(1);
+    /// What clients are told: how much is left after `used`, and to come back in `reset`
+    /// (both in microseconds).
+    fn state(&self, used: i64, reset: i64) -> RateLimit {
         RateLimit {
             policy: self.policy,
-            quota: self.quota,
-            window: self.cell.window,
-            remaining: u32::try_from(remaining).unwrap_or(self.quota),
-            reset: Duration::from_micros(reset.try_into().unwrap_or(0)),
+            quota: self.calls,
+            window: self.window,
+            remaining: self.quota.remaining(used),
+            reset: duration(reset),
         }
-    }
-
-    /// What is owed, in microseconds: never more than the window, whatever another process says.
-    fn owed(&self, whole_at: Time, now: Time) -> i64 {
-        (whole_at.0 - now.0).clamp(0, self.window)
     }
 }
 
@@ -80,26 +70,26 @@ pub enum Whose {
     Attempt(u128),
 }
 
-/// A policy, and whose calls.
-type Key = (&'static str, Whose);
+/// The name of a rate, and whose calls are counted.
+type MeterKey = (&'static str, Whose);
 
-/// What all accounts and networks have spent.
+/// The calls of all accounts and networks.
 #[derive(Debug)]
 pub(super) struct Meters([Mutex<Shard>; SHARDS]);
 
 #[derive(Debug)]
 struct Shard {
-    meters: HashMap<Key, Meter>,
+    meters: HashMap<MeterKey, Meter>,
     prune_at: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Meter {
     rate: Rate,
-    /// When the full quota is there again.
+    /// When the quota is full again.
     whole_at: Time,
-    /// How many calls Redis was not told of.
-    untold: u32,
+    /// How many calls have not been added to the counter in Redis.
+    unshared: u32,
 }
 
 impl Default for Meters {
@@ -115,7 +105,7 @@ impl Default for Meters {
 }
 
 impl Meters {
-    fn shard(&self, (_, whose): &Key) -> &Mutex<Shard> {
+    fn shard(&self, (_, whose): &MeterKey) -> &Mutex<Shard> {
         let (Whose::Account(bits) | Whose::Network(bits) | Whose::Attempt(bits)) = whose;
         // The last bits of an id are random; those of a network's address are the first.
         let mixed = (bits ^ (bits >> 64)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
@@ -129,32 +119,34 @@ impl Meters {
         let meter = shard.meters.entry(key).or_insert(Meter {
             rate: *rate,
             whole_at: now,
-            untold: 0,
+            unshared: 0,
         });
-        let owed = rate.owed(meter.whole_at, now) + rate.one;
-        if owed > rate.window {
-            return Err(rate.state(rate.window, owed - rate.window));
+        let quota = &rate.quota;
+        let used = quota.used(meter.whole_at, now);
+        if let Some(wait) = quota.wait(used) {
+            return Err(rate.state(quota.window, wait));
         }
-        meter.whole_at = Time(now.0 + owed);
-        meter.untold = meter.untold.saturating_add(1);
-        Ok(rate.state(owed, owed))
+        let used = used + quota.one;
+        meter.whole_at = Time(now.0 + used);
+        meter.unshared = meter.unshared.saturating_add(1);
+        Ok(rate.state(used, used))
     }
 
     fn state(&self, rate: &Rate, whose: Whose, now: Time) -> RateLimit {
         let key = (rate.policy, whose);
         let shard = self.shard(&key).lock();
         let whole_at = shard.meters.get(&key).map_or(now, |meter| meter.whole_at);
-        let owed = rate.owed(whole_at, now);
-        rate.state(owed, owed)
+        let used = rate.quota.used(whole_at, now);
+        rate.state(used, used)
     }
 
-    /// What was spent since the last call of this.
-    fn spent(&self) -> Vec<(Whose, Rate, u32)> {
+    /// How many calls were counted since this was last asked for.
+    fn take_unshared(&self) -> Vec<(Whose, Rate, u32)> {
         let mut spent = Vec::new();
         for shard in &self.0 {
             for ((_, whose), meter) in &mut shard.lock().meters {
-                if meter.untold > 0 {
-                    let count = std::mem::take(&mut meter.untold);
+                if meter.unshared > 0 {
+                    let count = std::mem::take(&mut meter.unshared);
                     spent.push((*whose, meter.rate, count));
                 }
             }
@@ -162,7 +154,7 @@ impl Meters {
         spent
     }
 
-    /// Takes over what all processes have spent together.
+    /// Notes that all processes together have used the quota up to `whole_at`.
     fn learn(&self, rate: &Rate, whose: Whose, whole_at: Time) {
         let key = (rate.policy, whose);
         if let Some(meter) = self.shard(&key).lock().meters.get_mut(&key) {
@@ -175,27 +167,28 @@ impl Shard {
     fn prune(&mut self, now: Time) {
         if self.meters.len() >= self.prune_at {
             self.meters
-                .retain(|_, meter| meter.whole_at > now || meter.untold > 0);
+                .retain(|_, meter| meter.whole_at > now || meter.unshared > 0);
             self.prune_at = PRUNE_FROM.max(2 * self.meters.len());
         }
     }
 }
 
 impl Share {
-    /// Counts a call. Gives what is left of the quota; or, where there is nothing left, how long
-    /// the next call has to wait.
+    /// Counts a call and returns what is left of the quota. If nothing is left, counts nothing and
+    /// returns how long the next call has to wait.
     pub fn take_rate(&self, rate: &Rate, whose: Whose) -> Result<RateLimit, RateLimit> {
         let now = self.inner.clock.now();
         self.inner.meters.take(rate, whose, now)
     }
 
-    /// What is left of a quota. Counts nothing.
+    /// What is left of a quota, without counting anything.
     pub fn rate_state(&self, rate: &Rate, whose: Whose) -> RateLimit {
         let now = self.inner.clock.now();
         self.inner.meters.state(rate, whose, now)
     }
 
-    /// Tells Redis what was spent here, and learns what was spent elsewhere. Never returns.
+    /// Adds this process's calls to the counters in Redis, and reads those of the others. Never
+    /// returns.
     pub(super) async fn keep_sharing_rates(&self) {
         let Some(redis) = &self.inner.redis else {
             return std::future::pending().await;
@@ -205,21 +198,22 @@ impl Share {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let spent = meters.spent();
+            let spent = meters.take_unshared();
             for spent in spent.chunks(CHUNK) {
                 let now = self.inner.clock.now();
                 let cells: Vec<Cell> = spent.iter().map(cell).collect();
-                // What Redis is not told while it is away is forgotten: the windows are short.
+                // Calls counted while Redis is away are never added: the windows are short.
                 let before = redis.change(&cells, now, Spend::Always).await;
                 for ((whose, rate, count), before) in spent.iter().zip(before.iter().flatten()) {
-                    meters.learn(rate, *whose, before.after(rate.cell.one * *count));
+                    let used = rate.quota.one.saturating_mul((*count).into());
+                    meters.learn(rate, *whose, before.after(duration(used)));
                 }
             }
         }
     }
 }
 
-/// The cell in Redis, to be charged with all calls at once.
+/// The cell in Redis; one "attempt" there stands for all `count` calls.
 fn cell((whose, rate, count): &(Whose, Rate, u32)) -> Cell {
     let key = match whose {
         Whose::Account(bits) => (b'a', bits),
@@ -227,8 +221,8 @@ fn cell((whose, rate, count): &(Whose, Rate, u32)) -> Cell {
         Whose::Attempt(hash) => (b't', hash),
     };
     let key = [&[key.0][..], &key.1.to_be_bytes()].concat();
-    let mut cell = Cell::new(rate.policy, &key, rate.quota, rate.cell.window);
-    cell.quota.one = rate.cell.one * *count;
+    let mut cell = Cell::new(rate.policy, &key, rate.calls, rate.window);
+    cell.quota.one = cell.quota.one.saturating_mul((*count).into());
     cell
 }
 
@@ -257,25 +251,25 @@ mod tests {
     }
 
     #[test]
-    fn what_others_have_spent_counts() {
+    fn calls_counted_by_other_processes_count() {
         let (meters, now) = (Meters::default(), Clock::default().now());
         let rate = Rate::new("reads", 10, MINUTE);
         let whose = Whose::Network(7);
         meters.take(&rate, whose, now).unwrap();
-        assert_eq!(meters.spent().len(), 1);
-        assert!(meters.spent().is_empty());
+        assert_eq!(meters.take_unshared().len(), 1);
+        assert!(meters.take_unshared().is_empty());
         meters.learn(&rate, whose, now.after(MINUTE));
         assert!(meters.take(&rate, whose, now).is_err());
     }
 
     #[test]
-    fn full_quotas_are_forgotten() {
+    fn meters_with_a_full_quota_are_dropped() {
         let (meters, now) = (Meters::default(), Clock::default().now());
         let rate = Rate::new("reads", 1, MINUTE);
         for whose in 0..16_000 {
             meters.take(&rate, Whose::Network(whose), now).unwrap();
         }
-        meters.spent();
+        meters.take_unshared();
         for whose in 20_000..36_000 {
             let whose = Whose::Network(whose);
             meters.take(&rate, whose, now.after(2 * MINUTE)).unwrap();

@@ -1,12 +1,13 @@
-//! Redis: one connection, over which the process both asks and hears.
+//! Redis: one connection for commands and for the published news (RESP3).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use metrics::{Counter, Gauge, counter, gauge};
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Script,
@@ -17,24 +18,25 @@ use uuid::Uuid;
 
 use super::News;
 use super::cells::{Cell, Spend};
+use super::quota::duration;
 use crate::clock::Time;
 use crate::config::{self, RedisUrl};
 
-/// How long a connection may take to be made. Nobody waits for it but the start.
+/// How long connecting may take. Only the start of the process waits for it.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// How often Redis is looked for while it is away.
+/// How long to wait between attempts to reconnect.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// How often a connection is tried that seems to be well.
+/// How often a healthy connection is checked with PING.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// How many questions one message names.
+/// The most questions that one message names.
 const CHUNK: usize = 500;
 
-/// Spends one of each cell; gives after how long each would have been whole without. All times are
-/// in microseconds and by the clock of Redis, since those of the processes may differ.
-/// ARGV: 1 to leave alone what has nothing left, then `one` and `window` of each cell.
+/// Counts one attempt in each cell; returns in how long each quota was full again before that. All
+/// times are in microseconds and by the clock of Redis, because those of the processes may differ.
+/// ARGV: 1 to skip the cells that have no attempt left, then `one` and `window` of each cell.
 const SPEND: &str = r"
 local time, before = redis.call('TIME'), {}
 local now = time[1] * 1000000 + time[2]
@@ -52,15 +54,15 @@ end
 return before
 ";
 
-/// Gives after how long each of the cells is whole.
+/// Returns in how long the quota of each cell is full again.
 const READ: &str = r"
-local time, owed = redis.call('TIME'), {}
+local time, used = redis.call('TIME'), {}
 local now = time[1] * 1000000 + time[2]
 for i, key in ipairs(KEYS) do
   local whole_at = math.max(tonumber(redis.call('GET', key) or now), now)
-  owed[i] = string.format('%.0f', whole_at - now)
+  used[i] = string.format('%.0f', whole_at - now)
 end
-return owed
+return used
 ";
 
 pub(super) struct Redis {
@@ -69,26 +71,27 @@ pub(super) struct Redis {
     timeout: Duration,
     prefix: String,
     channel: String,
-    /// Who we are in messages, so that we know our own.
+    /// The sender of this process's messages, so that it can skip its own.
     name: Uuid,
     spend: Script,
     read: Script,
-    /// None while Redis is away: then nobody waits for it.
+    /// None while Redis is away: callers then do without it at once.
     connection: ArcSwapOption<MultiplexedConnection>,
-    /// Something may be wrong with the connection.
+    /// Wakes [`Redis::keep`] to check the connection, because it may be broken.
     doubt: Arc<Notify>,
     outbox: Mutex<Outbox>,
+    /// Wakes [`Redis::keep`] to send what is in the outbox.
     posted: Notify,
     news: broadcast::Sender<News>,
-    /// Whether the log has its absence already.
+    /// Whether it has been logged that Redis is away.
     missed: AtomicBool,
-    /// Whether the log has a refusal of this connection already.
+    /// Whether it has been logged that Redis refuses commands.
     refused: AtomicBool,
     up: Gauge,
     failures: Counter,
 }
 
-/// What is to be told, each once.
+/// News to be sent, each once.
 #[derive(Default)]
 struct Outbox {
     tokens_revoked: bool,
@@ -103,11 +106,11 @@ impl Redis {
     ) -> RedisResult<Redis> {
         let name = Uuid::from_u128(rand::random());
         let doubt = Arc::new(Notify::new());
-        let hear = {
+        let on_push = {
             let (news, doubt) = (news.clone(), doubt.clone());
             move |push: PushInfo| {
                 match push.kind {
-                    PushKind::Message => hear(name, &push, &news),
+                    PushKind::Message => receive(name, &push, &news),
                     PushKind::Disconnection => doubt.notify_one(),
                     _ => {}
                 }
@@ -120,7 +123,7 @@ impl Redis {
             config: AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(CONNECT))
                 .set_response_timeout(Some(config.timeout))
-                .set_push_sender(hear),
+                .set_push_sender(on_push),
             timeout: config.timeout,
             prefix: config.prefix.clone(),
             channel: format!("{}news", config.prefix),
@@ -145,7 +148,7 @@ impl Redis {
         self.connection.load().is_some()
     }
 
-    /// Connects and begins to hear, unless Redis is away.
+    /// Connects and subscribes to the news, if Redis can be reached.
     pub(super) async fn connect(&self) {
         let connect = async {
             let connecting = self
@@ -161,9 +164,9 @@ impl Redis {
                 self.connection.store(Some(Arc::new(connection)));
                 self.up.set(1.0);
                 if self.missed.swap(false, Ordering::Relaxed) {
-                    tracing::info!("Redis is back");
+                    tracing::info!("Redis can be reached again");
                 }
-                // Whatever was said before was not heard.
+                // News sent before this moment was not received.
                 let _ = self.news.send(News::Gap);
             }
             Ok(Err(error)) => self.miss(&error),
@@ -171,7 +174,7 @@ impl Redis {
         }
     }
 
-    /// Keeps the connection and sends what is to be told. Never returns.
+    /// Keeps the connection up and sends the outbox. Never returns.
     pub(super) async fn keep(&self) {
         loop {
             if !self.is_connected() {
@@ -194,12 +197,13 @@ impl Redis {
         self.ask(ping).await;
     }
 
-    /// Has the others told. What cannot be told is not kept: who missed something looks for it.
+    /// Sends news to the other processes, soon. While Redis is away they are dropped: processes that
+    /// have missed news get a [`News::Gap`] when they are connected again.
     pub(super) fn tell(&self, news: News) {
         if !self.is_connected() {
             return;
         }
-        let mut outbox = self.outbox();
+        let mut outbox = self.outbox.lock();
         match news {
             News::TokensRevoked => outbox.tokens_revoked = true,
             News::QuestionChanged(question) => {
@@ -212,7 +216,7 @@ impl Redis {
     }
 
     async fn publish(&self) {
-        let outbox = std::mem::take(&mut *self.outbox());
+        let outbox = std::mem::take(&mut *self.outbox.lock());
         let mut messages = Vec::new();
         if outbox.tokens_revoked {
             messages.push(format!("{} {TOKENS_REVOKED}", self.name.simple()));
@@ -238,7 +242,7 @@ impl Redis {
         }
     }
 
-    /// When each of the cells is whole again; nothing while Redis is away.
+    /// `whole_at` of each cell; None while Redis is away.
     pub(super) async fn read(&self, cells: &[Cell], now: Time) -> Option<Vec<Time>> {
         let mut call = self.read.prepare_invoke();
         for cell in cells {
@@ -250,7 +254,8 @@ impl Redis {
         Some(whole_at(self.ask(read).await?, now))
     }
 
-    /// Spends one of each cell; gives when each was whole before, or nothing while Redis is away.
+    /// Counts one attempt in each cell; returns each `whole_at` before that, or None while Redis is
+    /// away.
     pub(super) async fn change(
         &self,
         cells: &[Cell],
@@ -261,8 +266,7 @@ impl Redis {
         call.arg(i32::from(spend == Spend::IfAllowed));
         for cell in cells {
             call.key(self.key(cell));
-            call.arg(micros(cell.quota.one))
-                .arg(micros(cell.quota.window));
+            call.arg(cell.quota.one).arg(cell.quota.window);
         }
         let change = |mut connection: MultiplexedConnection| async move {
             call.invoke_async::<Vec<i64>>(&mut connection).await
@@ -274,7 +278,7 @@ impl Redis {
         format!("{}limit:{}", self.prefix, cell.id.simple())
     }
 
-    /// Asks Redis, unless it is away, for as long as it may take.
+    /// Runs a command within `share.timeout`; None if Redis is away or fails.
     async fn ask<T, F>(&self, work: impl FnOnce(MultiplexedConnection) -> F) -> Option<T>
     where
         F: Future<Output = RedisResult<T>>,
@@ -286,7 +290,7 @@ impl Redis {
             Ok(Err(error)) if is_refusal(&error) => {
                 self.failures.increment(1);
                 if !self.refused.swap(true, Ordering::Relaxed) {
-                    tracing::error!(%error, "Redis refuses; each process counts for itself");
+                    tracing::error!(%error, "Redis refuses commands; each process counts alone");
                 }
             }
             Ok(Err(error)) => self.lose(&connection, &error),
@@ -295,7 +299,7 @@ impl Redis {
         None
     }
 
-    /// Lets a connection go that does not answer, unless that has happened already.
+    /// Gives up a connection that does not answer, unless that has happened already.
     fn lose(&self, connection: &Arc<MultiplexedConnection>, error: &dyn std::error::Error) {
         let current = self.connection.compare_and_swap(connection, None);
         let current = current.as_ref();
@@ -313,22 +317,18 @@ impl Redis {
         if !self.missed.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 %error,
-                "Redis is away: each process counts for itself and asks the database for news",
+                "Redis cannot be reached: each process counts alone and polls the database for news",
             );
         }
-    }
-
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 const TOKENS_REVOKED: &str = "tokens_revoked";
 const QUESTIONS_CHANGED: &str = "questions_changed";
 
-/// Passes on what another process says: `SENDER tokens_revoked` or
-/// `SENDER questions_changed ID ID …`. Later versions may say more.
-fn hear(name: Uuid, push: &PushInfo, news: &broadcast::Sender<News>) {
+/// Passes on the news in another process's message: `SENDER tokens_revoked` or
+/// `SENDER questions_changed ID ID …`. Other messages, from later versions, are ignored.
+fn receive(name: Uuid, push: &PushInfo, news: &broadcast::Sender<News>) {
     let [_, Value::BulkString(message)] = push.data.as_slice() else {
         return;
     };
@@ -338,7 +338,7 @@ fn hear(name: Uuid, push: &PushInfo, news: &broadcast::Sender<News>) {
         return;
     }
     match words.next() {
-        // Nobody needs to listen.
+        // This fails if nobody listens, which is fine.
         Some(TOKENS_REVOKED) => drop(news.send(News::TokensRevoked)),
         Some(QUESTIONS_CHANGED) => {
             for question in words.filter_map(|word| word.parse().ok()) {
@@ -349,7 +349,7 @@ fn hear(name: Uuid, push: &PushInfo, news: &broadcast::Sender<News>) {
     }
 }
 
-/// Whether Redis is well, but will not do it: out of memory, say, or without permission.
+/// Whether Redis works but refuses the command: it is out of memory, say, or permission is missing.
 fn is_refusal(error: &RedisError) -> bool {
     use redis::ServerErrorKind::{NoPerm, ResponseError};
     matches!(
@@ -358,15 +358,8 @@ fn is_refusal(error: &RedisError) -> bool {
     )
 }
 
-/// The moments, by our clock, that lie so many microseconds ahead.
-fn whole_at(owed: Vec<i64>, now: Time) -> Vec<Time> {
-    let owed = owed
-        .into_iter()
-        .map(|micros| micros.try_into().unwrap_or(0));
-    owed.map(|micros| now.after(Duration::from_micros(micros)))
-        .collect()
-}
-
-fn micros(span: Duration) -> u64 {
-    span.as_micros().try_into().unwrap_or(u64::MAX)
+/// Converts microseconds from now to moments of this process's clock.
+fn whole_at(used: Vec<i64>, now: Time) -> Vec<Time> {
+    let used = used.into_iter().map(duration);
+    used.map(|used| now.after(used)).collect()
 }

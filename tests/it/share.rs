@@ -236,7 +236,7 @@ async fn a_password_opens_redis_and_is_never_shown() {
     let House { servers, .. } = wrong;
     for server in servers {
         let log = server.log();
-        assert!(log.contains("Redis is away"), "{log}");
+        assert!(log.contains("Redis cannot be reached"), "{log}");
         assert!(!log.contains("hunter3"), "{log}");
     }
 }

@@ -1,45 +1,48 @@
-//! What this process knows of the cells: what it has spent, and what it has learnt of the others.
+//! The cells as this process knows them: its own attempts, and what it has learnt from Redis or the
+//! database about those of other processes.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::cells::Cell;
+use super::quota::duration;
 use crate::clock::Time;
 
-/// How many cells are remembered before those with their full quota are looked for.
+/// With how many cells the map is first searched for those whose quota is full, to drop them.
 const PRUNE_FROM: usize = 1024;
 
-pub(super) struct Known(Mutex<Cells>);
+pub(super) struct LocalCells(Mutex<Cells>);
 
 struct Cells {
-    /// When a cell has its full quota again. Those that have are not kept for long.
+    /// When the quota of each cell is full again; a missing one is full.
     whole_at: HashMap<Uuid, Time>,
     prune_at: usize,
 }
 
-impl Default for Known {
+impl Default for LocalCells {
     fn default() -> Self {
-        Known(Mutex::new(Cells {
+        LocalCells(Mutex::new(Cells {
             whole_at: HashMap::new(),
             prune_at: PRUNE_FROM,
         }))
     }
 }
 
-impl Known {
-    /// When the cell has its full quota again; `now` or earlier where it has.
+impl LocalCells {
+    /// When the cell's quota is full again; `now` or earlier if it is.
     pub(super) fn whole_at(&self, cell: &Cell, now: Time) -> Time {
         let cells = self.cells();
         cells.whole_at.get(&cell.id).copied().unwrap_or(now)
     }
 
-    /// Takes over what was learnt.
+    /// Notes that all processes together have used the quota up to `whole_at`.
     pub(super) fn learn(&self, cell: &Cell, whole_at: Time, now: Time) {
         if whole_at > now {
             self.cells().change(cell, now, |known| {
-                known.max(cell.quota.capped(whole_at, now))
+                known.max(Time(now.0 + cell.quota.used(whole_at, now)))
             });
         }
     }
@@ -50,15 +53,15 @@ impl Known {
             .change(cell, now, |known| cell.quota.spent(known, now));
     }
 
-    /// Counts one attempt, unless it is one too many; then tells how long to wait.
-    pub(super) fn take(&self, cell: &Cell, now: Time) -> Option<std::time::Duration> {
+    /// Counts one attempt. If none is left, counts nothing and returns how long to wait.
+    pub(super) fn take(&self, cell: &Cell, now: Time) -> Option<Duration> {
         let mut cells = self.cells();
         let known = cells.whole_at.get(&cell.id).copied().unwrap_or(now);
-        let wait = cell.quota.wait(known, now);
+        let wait = cell.quota.wait(cell.quota.used(known, now));
         if wait.is_none() {
             cells.change(cell, now, |known| cell.quota.spent(known, now));
         }
-        wait
+        wait.map(duration)
     }
 
     fn cells(&self) -> MutexGuard<'_, Cells> {
@@ -79,8 +82,6 @@ impl Cells {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::clock::Clock;
 
@@ -92,53 +93,54 @@ mod tests {
 
     #[test]
     fn a_quota_is_spent_at_once_and_comes_back_evenly() {
-        let (known, start) = (Known::default(), Clock::default().now());
+        let (cells, start) = (LocalCells::default(), Clock::default().now());
         let (a, b) = (cell("a", 10), cell("b", 10));
         for _ in 0..10 {
-            assert_eq!(known.take(&a, start), None);
+            assert_eq!(cells.take(&a, start), None);
         }
-        assert_eq!(known.take(&a, start), Some(QUARTER / 10));
-        assert_eq!(known.take(&b, start), None);
+        assert_eq!(cells.take(&a, start), Some(QUARTER / 10));
+        assert_eq!(cells.take(&b, start), None);
 
         let later = start.after(QUARTER / 10);
-        assert_eq!(known.take(&a, later), None);
-        assert!(known.take(&a, later).is_some());
+        assert_eq!(cells.take(&a, later), None);
+        assert!(cells.take(&a, later).is_some());
         for _ in 0..10 {
-            assert_eq!(known.take(&a, later.after(QUARTER)), None);
+            assert_eq!(cells.take(&a, later.after(QUARTER)), None);
         }
     }
 
     #[test]
-    fn overdrawing_is_forgiven() {
-        let (known, start) = (Known::default(), Clock::default().now());
+    fn excess_is_not_charged() {
+        let (cells, start) = (LocalCells::default(), Clock::default().now());
         let cell = cell("a", 1);
         for _ in 0..9 {
-            known.spend(&cell, start);
+            cells.spend(&cell, start);
         }
-        let wait = |now: Time| cell.quota.wait(known.whole_at(&cell, now), now);
+        let used = |now: Time| cell.quota.used(cells.whole_at(&cell, now), now);
+        let wait = |now: Time| cell.quota.wait(used(now));
         assert!(wait(start).is_some());
         assert_eq!(wait(start.after(QUARTER)), None);
     }
 
     #[test]
-    fn what_is_learnt_takes_nothing_back_and_is_never_more_than_the_window() {
-        let (known, start) = (Known::default(), Clock::default().now());
+    fn learning_never_lowers_a_cell_nor_exceeds_the_window() {
+        let (cells, start) = (LocalCells::default(), Clock::default().now());
         let cell = cell("a", 10);
-        known.spend(&cell, start);
-        known.learn(&cell, start, start);
-        assert_eq!(known.whole_at(&cell, start), start.after(QUARTER / 10));
-        // Of a process whose clock is ahead.
-        known.learn(&cell, start.after(9 * QUARTER), start);
-        assert_eq!(known.whole_at(&cell, start), start.after(QUARTER));
+        cells.spend(&cell, start);
+        cells.learn(&cell, start, start);
+        assert_eq!(cells.whole_at(&cell, start), start.after(QUARTER / 10));
+        // From a process whose clock is ahead.
+        cells.learn(&cell, start.after(9 * QUARTER), start);
+        assert_eq!(cells.whole_at(&cell, start), start.after(QUARTER));
     }
 
     #[test]
     fn cells_with_their_full_quota_are_forgotten() {
-        let (known, start) = (Known::default(), Clock::default().now());
+        let (cells, start) = (LocalCells::default(), Clock::default().now());
         for key in 0..PRUNE_FROM {
-            known.spend(&cell(&key.to_string(), 1), start);
+            cells.spend(&cell(&key.to_string(), 1), start);
         }
-        known.spend(&cell("late", 1), start.after(QUARTER));
-        assert_eq!(known.cells().whole_at.len(), 1);
+        cells.spend(&cell("late", 1), start.after(QUARTER));
+        assert_eq!(cells.cells().whole_at.len(), 1);
     }
 }
