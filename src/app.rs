@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Authority;
 use crate::auth::api::AuthApi;
-use crate::ballots::BallotBox;
+use crate::ballots::Ballots;
 use crate::ballots::api::BallotsApi;
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -67,8 +67,8 @@ pub struct App {
     pub db: Db,
     pub share: Share,
     pub authority: Authority,
-    pub ballot_box: BallotBox,
-    counted: JoinHandle<()>,
+    pub ballots: Ballots,
+    ballot_box: JoinHandle<()>,
 }
 
 /// Why there is nothing to work with.
@@ -116,30 +116,33 @@ impl App {
         }
         let share = Share::open(&config.share, db.clone(), clock.clone())?;
         let authority = Authority::open(db.clone(), clock.clone(), share.clone(), &config).await?;
-        let (ballot_box, counted) =
-            BallotBox::open(db.clone(), clock.clone(), share.clone(), &config.ballots);
+        let (ballots, ballot_box) =
+            Ballots::open(db.clone(), clock.clone(), share.clone(), &config.ballots);
         Ok(App {
             config,
             clock,
             db,
             share,
             authority,
+            ballots,
             ballot_box,
-            counted,
         })
     }
 
     /// Counts what is in the ballot box, and lets the database go.
     pub async fn close(self) {
         let App {
+            ballots,
             ballot_box,
-            counted,
             authority,
             db,
             ..
         } = self;
-        drop((ballot_box, authority));
-        if tokio::time::timeout(LAST_BALLOTS, counted).await.is_err() {
+        drop((ballots, authority));
+        if tokio::time::timeout(LAST_BALLOTS, ballot_box)
+            .await
+            .is_err()
+        {
             tracing::warn!("requests that never ended still hold the ballot box");
         }
         db.close().await;
@@ -174,7 +177,7 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         clock,
         share,
         authority,
-        ballot_box,
+        ballots,
         ..
     } = app;
     let quotas = Quotas::new(&config.limits);
@@ -196,8 +199,7 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
             share: share.clone(),
         },
         BallotsApi {
-            db: db.clone(),
-            ballot_box: ballot_box.clone(),
+            ballots: ballots.clone(),
             views: views.clone(),
         },
         ResultsApi {

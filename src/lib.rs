@@ -10,9 +10,9 @@
 //! 2. poem-openapi finds the handler, [`ballots::api`]. Its arguments are its policy:
 //!    [`SignedIn`](auth::SignedIn) is a checked access token, [`Body`](http::body::Body) a checked
 //!    body.
-//! 3. The handler calls a verb, [`ballots::cast`], which hands the ballot in at the
-//!    [`BallotBox`](ballots::BallotBox) and waits.
-//! 4. The box takes everyone who waits into one transaction. The batch first takes a
+//! 3. The handler calls a verb, [`Ballots::cast`](ballots::Ballots::cast), which puts the ballot into
+//!    the queue of the ballot box and waits.
+//! 4. The task of the box commits all queued ballots in one transaction. The batch first takes a
 //!    [slot](questions::slot) of the question and only then reads whether it is open, so that a
 //!    close, on whatever process, either sees the ballot or forbids it.
 //! 5. After the commit the handler reads the poll through [`results::view::Views`], where all who
@@ -77,7 +77,7 @@
 //!
 //! # What makes it fast
 //!
-//! - **One commit for everyone who waits**, and one query for all who ask: [`ballots::BallotBox`],
+//! - **One commit for everyone who waits**, and one query for all who ask: [`ballots`],
 //!   [`results::view`].
 //! - **A batch is one parameter.** Its statements have the same text whatever its size, so they
 //!   are planned once; see [`db::rows`]. Where a slot is taken, first ballots are counted along.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::auth::Authority;
 use crate::auth::account::Registration;
-use crate::ballots::{self, BallotBox};
+use crate::ballots::Ballots;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
@@ -82,7 +82,7 @@ pub async fn story(
     db: &Db,
     clock: &Clock,
     authority: &Authority,
-    ballot_box: &BallotBox,
+    ballots: &Ballots,
 ) -> Result<Vec<Made>, Failure> {
     let mut made = Vec::new();
     let mut ids = Vec::new();
@@ -111,7 +111,7 @@ pub async fn story(
         });
     }
     for (story, author) in STORIES.iter().zip(&ids) {
-        tell(db, clock, ballot_box, story, *author, &ids).await?;
+        tell(db, clock, ballots, story, *author, &ids).await?;
     }
     Ok(made)
 }
@@ -119,7 +119,7 @@ pub async fn story(
 async fn tell(
     db: &Db,
     clock: &Clock,
-    ballot_box: &BallotBox,
+    ballots: &Ballots,
     story: &Story,
     author: Uuid,
     voters: &[Uuid],
@@ -134,7 +134,7 @@ async fn tell(
     let choices = choices::of(db.read(), question).await?;
     for (voter, chosen) in voters.iter().zip(story.ballots) {
         let chosen: BTreeSet<Uuid> = chosen.iter().map(|index| choices[*index].id).collect();
-        ballots::cast(ballot_box, *voter, question, chosen).await?;
+        ballots.cast(*voter, question, chosen).await?;
     }
     Ok(())
 }
@@ -164,7 +164,7 @@ pub async fn bulk(
     db: &Db,
     clock: &Clock,
     authority: &Authority,
-    ballot_box: &BallotBox,
+    ballots: &Ballots,
     amount: Amount,
 ) -> Result<String, Failure> {
     let password = password();
@@ -212,7 +212,7 @@ pub async fn bulk(
         db.analyze(&tables).await?;
     }
     if amount.ballots > 0 {
-        vote(db, ballot_box, &asked, &authors, amount.ballots).await?;
+        vote(db, ballots, &asked, &authors, amount.ballots).await?;
         let tables = [
             "ballots",
             "ballot_marks",
@@ -227,10 +227,10 @@ pub async fn bulk(
 /// Casts so many ballots, each user's on each question at most once.
 async fn vote(
     db: &Db,
-    ballot_box: &BallotBox,
+    ballots: &Ballots,
     questions: &[Uuid],
     users: &[Uuid],
-    ballots: u64,
+    amount: u64,
 ) -> Result<(), Failure> {
     let choices = stream::iter(questions.iter().map(async |question| {
         let choices = choices::of(db.read(), *question).await?;
@@ -241,10 +241,10 @@ async fn vote(
         let papers = questions.iter().zip(&choices);
         papers.map(move |(question, choices)| (*user, *question, choices[number % choices.len()]))
     });
-    let pairs = pairs.take(usize::try_from(ballots).unwrap_or(usize::MAX));
+    let pairs = pairs.take(usize::try_from(amount).unwrap_or(usize::MAX));
     stream::iter(pairs.map(Ok))
         .try_for_each_concurrent(BALLOTS_AT_ONCE, async |(user, question, choice)| {
-            ballots::cast(ballot_box, user, question, [choice].into()).await?;
+            ballots.cast(user, question, [choice].into()).await?;
             Ok(())
         })
         .await

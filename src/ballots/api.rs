@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
-use super::{BallotBox, Cast};
+use super::{Ballots, Cast};
 use crate::app::{PREFIX, Tag};
 use crate::auth::guard::SignedIn;
 use crate::clock::Time;
-use crate::db::Db;
 use crate::failure::Failure;
 use crate::http::body::Body;
 use crate::http::refused::{Refused, failures};
@@ -25,8 +24,7 @@ use crate::users::Caller;
 
 /// The handlers of ballots.
 pub struct BallotsApi {
-    pub db: Db,
-    pub ballot_box: BallotBox,
+    pub ballots: Ballots,
     pub views: Views,
 }
 
@@ -121,13 +119,9 @@ impl BallotsApi {
     ) -> Result<Put<Ballot>, Refused<CastBallot>> {
         let caller = signed_in.caller;
         let chosen: BTreeSet<Uuid> = body.0.choice_ids.into_iter().collect();
-        let cast = super::cast(&self.ballot_box, caller.id, question_id.0, chosen).await?;
-        let (ballot, first) = match cast {
-            Cast::First(ballot) => (ballot, true),
-            Cast::Changed(ballot) | Cast::Unchanged(ballot) => (ballot, false),
-        };
+        let Cast { ballot, is_first } = self.ballots.cast(caller.id, question_id.0, chosen).await?;
         let rendered = self.render(ballot, caller).await?;
-        Ok(if first {
+        Ok(if is_first {
             let location = format!("{PREFIX}/questions/{}/ballot", question_id.0);
             Put::Created(Created::new(rendered, location))
         } else {
@@ -152,8 +146,7 @@ impl BallotsApi {
     ) -> Result<Fetched<Ballot>, Refused<GetBallot>> {
         let caller = signed_in.caller;
         self.views.find(question_id.0, Some(caller)).await?;
-        let ballot = super::find(self.db.read(), caller.id, question_id.0).await?;
-        let ballot = ballot.ok_or_else(super::none)?;
+        let ballot = self.ballots.find(caller.id, question_id.0).await?;
         Ok(Fetched::new(self.render(ballot, caller).await?))
     }
 
@@ -173,7 +166,9 @@ impl BallotsApi {
         /// The question.
         question_id: Path<Uuid>,
     ) -> Result<Done, Refused<WithdrawBallot>> {
-        super::withdraw(&self.ballot_box, signed_in.caller.id, question_id.0).await?;
+        self.ballots
+            .withdraw(signed_in.caller.id, question_id.0)
+            .await?;
         Ok(Done)
     }
 }

@@ -1,8 +1,9 @@
-//! The ballot box: one commit for everyone who is waiting.
+//! The ballot box: one commit for all ballots that are waiting.
 //!
-//! A commit costs a disk flush, and on a popular question every ballot meets the same row. So
-//! ballots are handed in and wait; whoever arrives while a commit is running is in the next one.
-//! There is no timer and no added latency: alone, a ballot is committed at once.
+//! A commit costs a disk flush, and all ballots on a popular question update the same rows. So a
+//! request does not commit its own ballot: it queues the ballot and waits. One task takes
+//! everything that is queued and commits it as one batch; what arrives during a commit goes into
+//! the next batch. There is no timer: a ballot that arrives alone is committed at once.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
@@ -10,10 +11,9 @@ use std::time::Instant;
 use metrics::{Gauge, Histogram, gauge, histogram};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
-use super::Cast;
-use super::batch::{self, Act, Op, Outcome};
+use super::BallotKey;
+use super::batch::{self, Operation, Outcome};
 use crate::clock::Clock;
 use crate::config;
 use crate::db::Db;
@@ -21,154 +21,139 @@ use crate::failure::{Code, Failure};
 use crate::questions::slot::SLOTS;
 use crate::share::Share;
 
-/// How many ballots of one voter on one question may wait.
-const MOST_OF_ONE: usize = 256;
+/// How many operations of one voter on one question may be queued.
+const MAX_QUEUED_PER_VOTER: usize = 256;
 
-/// Where ballots are handed in. Clones hand in at the same box; it closes with the last of them.
+/// The sending half of the queue. The box closes when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub struct BallotBox {
-    inbox: mpsc::Sender<Envelope>,
+pub(super) struct BallotBox {
+    queue: mpsc::Sender<Submission>,
 }
 
-/// A ballot on its way, and who waits for its outcome.
+/// A queued operation, and the channel to the request that waits for its outcome.
 #[derive(Debug)]
-struct Envelope {
-    op: Op,
-    waiter: oneshot::Sender<Result<Outcome, Failure>>,
+struct Submission {
+    operation: Operation,
+    reply: oneshot::Sender<Result<Outcome, Failure>>,
 }
 
 impl BallotBox {
-    /// Opens a box. The task ends when the box is closed and everything in it is counted.
-    pub fn open(
+    /// Starts the task that commits what is queued. It ends once the box is closed and the queue
+    /// is empty.
+    pub(super) fn open(
         db: Db,
         clock: Clock,
         share: Share,
         config: &config::Ballots,
     ) -> (BallotBox, JoinHandle<()>) {
-        let (inbox, envelopes) = mpsc::channel(config.queue as usize);
-        let counter = Counter {
+        let (queue, submissions) = mpsc::channel(config.queue as usize);
+        let committer = Committer {
             db,
             clock,
             share,
             slot: rand::random_range(0..SLOTS),
-            batch: config.batch as usize,
-            queue: config.queue as usize,
-            sizes: histogram!("polls_ballot_batch_size"),
-            seconds: histogram!("polls_ballot_commit_seconds"),
-            queued: gauge!("polls_ballot_queue"),
+            max_batch: config.batch as usize,
+            max_queue: config.queue as usize,
+            batch_sizes: histogram!("polls_ballot_batch_size"),
+            commit_seconds: histogram!("polls_ballot_commit_seconds"),
+            queue_length: gauge!("polls_ballot_queue"),
         };
-        (BallotBox { inbox }, tokio::spawn(counter.run(envelopes)))
+        (
+            BallotBox { queue },
+            tokio::spawn(committer.run(submissions)),
+        )
     }
 
-    pub(super) async fn cast(
-        &self,
-        user: Uuid,
-        question: Uuid,
-        choices: BTreeSet<Uuid>,
-    ) -> Result<Cast, Failure> {
-        match self
-            .hand_in(Op {
-                question,
-                user,
-                act: Act::Cast(choices),
-            })
-            .await?
-        {
-            Outcome::Cast(cast) => Ok(cast),
-            Outcome::Withdrawn => Err(Failure::internal("a cast ballot came back withdrawn")),
-        }
-    }
-
-    pub(super) async fn withdraw(&self, user: Uuid, question: Uuid) -> Result<(), Failure> {
-        self.hand_in(Op {
-            question,
-            user,
-            act: Act::Withdraw,
-        })
-        .await
-        .map(drop)
-    }
-
-    async fn hand_in(&self, op: Op) -> Result<Outcome, Failure> {
-        let (waiter, outcome) = oneshot::channel();
-        self.inbox
-            .try_send(Envelope { op, waiter })
+    /// Queues an operation and waits for its outcome. Once it is queued it is carried out, even if
+    /// the caller stops waiting.
+    pub(super) async fn submit(&self, operation: Operation) -> Result<Outcome, Failure> {
+        let (reply, outcome) = oneshot::channel();
+        self.queue
+            .try_send(Submission { operation, reply })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => {
                     Failure::overloaded("Too many ballots are waiting to be counted.")
                 }
-                mpsc::error::TrySendError::Closed(_) => {
-                    Failure::new(Code::ShuttingDown, "Ballots are no longer taken here.")
-                }
+                mpsc::error::TrySendError::Closed(_) => Failure::new(
+                    Code::ShuttingDown,
+                    "This process no longer accepts ballots.",
+                ),
             })?;
         outcome.await.map_err(Failure::internal)?
     }
 }
 
-/// Empties the box.
-struct Counter {
+/// The task that takes batches from the queue and commits them.
+struct Committer {
     db: Db,
     clock: Clock,
     share: Share,
     /// The slot of each question that this process writes to.
     slot: i32,
-    /// How many ballots one commit takes at most.
-    batch: usize,
-    /// How many ballots may wait here.
-    queue: usize,
-    sizes: Histogram,
-    seconds: Histogram,
-    queued: Gauge,
+    max_batch: usize,
+    max_queue: usize,
+    batch_sizes: Histogram,
+    commit_seconds: Histogram,
+    queue_length: Gauge,
 }
 
-impl Counter {
-    async fn run(self, mut envelopes: mpsc::Receiver<Envelope>) {
+impl Committer {
+    async fn run(self, mut submissions: mpsc::Receiver<Submission>) {
+        // Taken from the channel, but not yet in a batch.
         let mut waiting = VecDeque::new();
         let mut arrived = Vec::new();
         loop {
             if waiting.is_empty() {
-                if envelopes.recv_many(&mut arrived, self.batch).await == 0 {
+                if submissions.recv_many(&mut arrived, self.max_batch).await == 0 {
                     return;
                 }
-                // Ballots that have arrived come first, so that they are in this batch, too.
+                // The runtime first reads requests that have already reached the server, so that
+                // their ballots are in this batch, too.
                 tokio::task::yield_now().await;
             }
-            // Those that wait for an earlier ballot of the same voter take no room in the batch.
-            let room = self.queue.saturating_sub(waiting.len() + arrived.len());
-            let more = std::iter::from_fn(|| envelopes.try_recv().ok());
-            arrived.extend(more.take(room.min(self.batch)));
+            // What is left over from earlier batches (later operations of a voter who is already
+            // in the batch) does not reduce the number of ballots that are taken for this one.
+            let room = self.max_queue.saturating_sub(waiting.len() + arrived.len());
+            let more = std::iter::from_fn(|| submissions.try_recv().ok());
+            arrived.extend(more.take(room.min(self.max_batch)));
             waiting.extend(arrived.drain(..));
-            self.queued.set((envelopes.len() + waiting.len()) as f64);
-            self.count(next_batch(&mut waiting, self.batch)).await;
-            // Nothing sets the gauge while the box is empty, so the batch has to leave it here.
-            self.queued.set((envelopes.len() + waiting.len()) as f64);
+            self.queue_length
+                .set((submissions.len() + waiting.len()) as f64);
+            self.commit(next_batch(&mut waiting, self.max_batch)).await;
+            // Set again here, because the gauge does not change while the loop waits for ballots.
+            self.queue_length
+                .set((submissions.len() + waiting.len()) as f64);
         }
     }
 
-    /// Counts a batch and answers everyone in it. When the database refuses the whole batch, its
-    /// halves are tried, so that the one that is to blame fails alone.
-    async fn count(&self, mut batch: Vec<Envelope>) {
-        let ops: Vec<Op> = batch.iter().map(|envelope| envelope.op.clone()).collect();
-        let begun = Instant::now();
-        let counted = batch::count(&self.db, &self.clock, self.slot, &ops).await;
-        // Where the commit's outcome is not known, too: whoever looks will see.
-        let questions: BTreeSet<Uuid> = ops.iter().map(|op| op.question).collect();
+    /// Commits a batch, announces its questions to whoever watches them, and answers every
+    /// request in it. If the whole batch fails, each half is tried by itself, and so on, so that
+    /// only the ballot that causes the failure fails.
+    async fn commit(&self, mut batch: Vec<Submission>) {
+        let operations: Vec<Operation> = batch
+            .iter()
+            .map(|submission| submission.operation.clone())
+            .collect();
+        let started = Instant::now();
+        let committed = batch::commit(&self.db, &self.clock, self.slot, &operations).await;
+        // Also after a failure: the connection may have been lost during a commit that succeeded.
+        let questions: BTreeSet<_> = operations.iter().map(|op| op.question).collect();
         for question in questions {
             self.share.tell_of_question(question);
         }
-        match counted {
+        match committed {
             Ok(outcomes) => {
-                self.seconds.record(begun.elapsed());
-                self.sizes.record(ops.len() as f64);
-                for (envelope, outcome) in batch.into_iter().zip(outcomes) {
-                    // A voter who has hung up is counted all the same.
-                    let _ = envelope.waiter.send(outcome);
+                self.commit_seconds.record(started.elapsed());
+                self.batch_sizes.record(operations.len() as f64);
+                for (submission, outcome) in batch.into_iter().zip(outcomes) {
+                    // Fails if the request has been cancelled; its ballot is counted all the same.
+                    let _ = submission.reply.send(outcome);
                 }
             }
             Err(failure) if failure.code == Code::Internal && batch.len() > 1 => {
-                let rest = batch.split_off(batch.len() / 2);
-                Box::pin(self.count(batch)).await;
-                Box::pin(self.count(rest)).await;
+                let second_half = batch.split_off(batch.len() / 2);
+                Box::pin(self.commit(batch)).await;
+                Box::pin(self.commit(second_half)).await;
             }
             Err(failure) => {
                 if let Some(cause) = &failure.source {
@@ -178,32 +163,31 @@ impl Counter {
                         "ballots could not be counted"
                     );
                 }
-                for envelope in batch {
-                    let _ = envelope.waiter.send(Err(failure.again()));
+                for submission in batch {
+                    let _ = submission.reply.send(Err(failure.again()));
                 }
             }
         }
     }
 }
 
-/// Takes what can be counted together, up to `most`: one ballot per question and user, the first.
-/// The next one waits, in order; but nobody may let so many wait that others have no place.
-fn next_batch(waiting: &mut VecDeque<Envelope>, most: usize) -> Vec<Envelope> {
-    let mut seen: HashMap<(Uuid, Uuid), usize> = HashMap::with_capacity(waiting.len());
-    let mut batch = Vec::with_capacity(waiting.len().min(most));
-    for envelope in std::mem::take(waiting) {
-        let earlier = seen
-            .entry((envelope.op.question, envelope.op.user))
-            .or_default();
-        *earlier += 1;
-        if *earlier == 1 && batch.len() < most {
-            batch.push(envelope);
-        } else if *earlier <= MOST_OF_ONE {
-            waiting.push_back(envelope);
+/// Takes up to `max_batch` operations that can go into one transaction: for each question and user
+/// the first one only. Later ones stay in `waiting`, in order; those beyond
+/// [`MAX_QUEUED_PER_VOTER`] are refused, so that one voter cannot fill the queue.
+fn next_batch(waiting: &mut VecDeque<Submission>, max_batch: usize) -> Vec<Submission> {
+    let mut seen: HashMap<BallotKey, usize> = HashMap::with_capacity(waiting.len());
+    let mut batch = Vec::with_capacity(waiting.len().min(max_batch));
+    for submission in std::mem::take(waiting) {
+        let of_voter = seen.entry(submission.operation.key()).or_default();
+        *of_voter += 1;
+        if *of_voter == 1 && batch.len() < max_batch {
+            batch.push(submission);
+        } else if *of_voter <= MAX_QUEUED_PER_VOTER {
+            waiting.push_back(submission);
         } else {
-            let failure = Failure::overloaded("Too many ballots of yours are waiting.");
-            // Who has hung up needs no answer.
-            let _ = envelope.waiter.send(Err(failure));
+            let failure = Failure::overloaded("Too many of your ballots are waiting.");
+            // Fails if the request has been cancelled.
+            let _ = submission.reply.send(Err(failure));
         }
     }
     batch
@@ -211,37 +195,40 @@ fn next_batch(waiting: &mut VecDeque<Envelope>, most: usize) -> Vec<Envelope> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use uuid::Uuid;
 
-    fn envelope(user: u128) -> (Envelope, oneshot::Receiver<Result<Outcome, Failure>>) {
-        let (waiter, outcome) = oneshot::channel();
-        let op = Op {
+    use super::*;
+    use crate::ballots::batch::Action;
+
+    fn submission(user: u128) -> (Submission, oneshot::Receiver<Result<Outcome, Failure>>) {
+        let (reply, outcome) = oneshot::channel();
+        let operation = Operation {
             question: Uuid::nil(),
             user: Uuid::from_u128(user),
-            act: Act::Withdraw,
+            action: Action::Withdraw,
         };
-        (Envelope { op, waiter }, outcome)
+        (Submission { operation, reply }, outcome)
     }
 
     #[test]
-    fn one_voter_cannot_take_the_place_of_others() {
+    fn one_voter_cannot_fill_the_queue() {
         let mut outcomes = Vec::new();
         let mut waiting = VecDeque::new();
-        for user in std::iter::repeat_n(1, MOST_OF_ONE + 5).chain(2..=9) {
-            let (envelope, outcome) = envelope(user);
-            waiting.push_back(envelope);
+        for user in std::iter::repeat_n(1, MAX_QUEUED_PER_VOTER + 5).chain(2..=9) {
+            let (submission, outcome) = submission(user);
+            waiting.push_back(submission);
             outcomes.push(outcome);
         }
         let batch = next_batch(&mut waiting, 5);
         let users: Vec<u128> = batch
             .iter()
-            .map(|envelope| envelope.op.user.as_u128())
+            .map(|submission| submission.operation.user.as_u128())
             .collect();
         assert_eq!(users, [1, 2, 3, 4, 5]);
         let refused = outcomes
             .iter_mut()
             .filter_map(|outcome| outcome.try_recv().ok());
         assert_eq!(refused.count(), 5);
-        assert_eq!(waiting.len(), MOST_OF_ONE - 1 + 4);
+        assert_eq!(waiting.len(), MAX_QUEUED_PER_VOTER - 1 + 4);
     }
 }

@@ -1,9 +1,13 @@
-//! Counting a batch of ballots in one transaction.
+//! Committing a batch of ballots as one transaction.
 //!
-//! The order of its steps is what keeps the count right on every node: first the batch takes a
-//! slot of each question, and only then it reads whether the question is open; see
-//! [`questions::slot`]. The unique key (question, user) decides who has voted: first votes are
-//! inserted without looking, and those that turn out to exist are read, compared and changed.
+//! 1. [`State::read`] first takes a slot of each question ([`questions::slot`]) and only then reads
+//!    the questions. Whoever closes, deletes or edits a question takes all its slots, so one of the
+//!    two sees the other, on any node of the database.
+//! 2. [`Batch::validate`] checks each operation against its question.
+//! 3. [`Batch::insert_ballots`] inserts ballots without reading first: most are first ballots, and
+//!    the primary key (question, user) decides. Those that exist already are read and locked.
+//! 4. [`Batch::decide`] compares an operation with the ballot that exists.
+//! 5. [`Changes::apply`] writes marks and counts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -11,81 +15,92 @@ use sea_orm::DbErr;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Ballot, Cast, KEY, Key, keys_source, none, read};
+use super::changes::Changes;
+use super::{Ballot, BallotKey, Cast, KEY_COLUMNS, key_rows, not_found, read};
 use crate::clock::{Clock, Time};
 use crate::db::{self, Column, Db, Rows, Script, Transaction};
 use crate::failure::{Code, Failure, FieldError};
 use crate::questions::document::{COLUMNS, Document};
 use crate::questions::{self, Question, slot};
 
-/// One thing to do with somebody's ballot.
+/// What a user asks to do with their ballot on a question.
 #[derive(Debug, Clone)]
-pub(super) struct Op {
+pub(super) struct Operation {
     pub question: Uuid,
     pub user: Uuid,
-    pub act: Act,
+    pub action: Action,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Act {
+pub(super) enum Action {
+    /// Casts a ballot that names these choices, or changes the existing one.
     Cast(BTreeSet<Uuid>),
     Withdraw,
 }
 
-/// What was done.
+/// The result of an [`Action`].
 #[derive(Debug)]
 pub(super) enum Outcome {
     Cast(Cast),
     Withdrawn,
 }
 
-/// Counts `ops`, of which no two concern the same question and user, in one commit. The outcomes
-/// are in the order of the ops; an error concerns all of them.
-pub(super) async fn count(
+impl Operation {
+    pub(super) fn key(&self) -> BallotKey {
+        (self.question, self.user)
+    }
+}
+
+/// Carries out `operations`, of which no two concern the same question and user, in one
+/// transaction. The outcomes are in the order of the operations; an error concerns all of them.
+pub(super) async fn commit(
     db: &Db,
     clock: &Clock,
     slot: i32,
-    ops: &[Op],
+    operations: &[Operation],
 ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
-    // Ballots are nearly always first ones. So they are counted as such where a slot is taken
-    // anyhow, and what comes of it otherwise is put right in the end.
-    let mut expected: BTreeMap<Uuid, i64> = BTreeMap::new();
-    for op in ops {
-        let cast = matches!(op.act, Act::Cast(_));
-        *expected.entry(op.question).or_default() += i64::from(cast);
+    // Taking a slot writes its row anyway, so the number of ballots is increased in the same
+    // statement, as if every cast ballot were a first one. `Changes` corrects it where that is
+    // wrong, which is rare.
+    let mut assumed: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for operation in operations {
+        let cast = matches!(operation.action, Action::Cast(_));
+        *assumed.entry(operation.question).or_default() += i64::from(cast);
     }
-    let expected = &expected;
+    let assumed = &assumed;
     db.write(|transaction| async move {
-        let state = State::read(&transaction, expected, slot).await?;
-        // The time is taken once the slots are held: whoever seals the question waits for us.
+        let state = State::read(&transaction, assumed, slot).await?;
         Batch {
             transaction: &transaction,
             state,
             slot,
+            // Read after the slots are taken: sealing a question takes all slots, so it waits for
+            // this transaction, and no ballot gets a time after the sealing.
             now: clock.now(),
         }
-        .count(ops, expected)
+        .run(operations, assumed)
         .await
     })
     .await
 }
 
-/// The questions of a batch as they are now.
+/// The questions of a batch and their choices, read after their slots were taken.
 struct State {
     questions: HashMap<Uuid, Question>,
+    /// Question and choice.
     choices: HashSet<(Uuid, Uuid)>,
 }
 
 impl State {
-    /// Takes a slot of each question, with the number of ballots that are expected to be new, and
-    /// then reads what it is now.
+    /// Takes a slot of each question, adds the number of ballots to it, and then reads the
+    /// questions.
     async fn read(
         transaction: &Transaction,
-        expected: &BTreeMap<Uuid, i64>,
+        assumed: &BTreeMap<Uuid, i64>,
         slot: i32,
     ) -> Result<State, DbErr> {
         let mut ids = Rows::new();
-        for (question, ballots) in expected {
+        for (question, ballots) in assumed {
             ids.push(&[*question], &[*ballots]);
         }
         let rows = db::rows(transaction, "r", &[Column::Id("id")]);
@@ -108,13 +123,13 @@ impl State {
             let question = Question::try_from(document)?;
             state.questions.insert(question.id, question);
         }
-        for choice in db::read_documents::<ChoiceOf>(&rows, 1)? {
+        for choice in db::read_documents::<ChoiceRow>(&rows, 1)? {
             state.choices.insert((choice.question_id, choice.id));
         }
         Ok(state)
     }
 
-    /// The question, where it may be voted on at all.
+    /// The question, unless there is none or it is deleted.
     fn question(&self, id: Uuid) -> Result<&Question, Failure> {
         self.questions
             .get(&id)
@@ -122,8 +137,8 @@ impl State {
             .ok_or_else(questions::not_found)
     }
 
-    /// Refuses too many, too few, or somebody else's choices.
-    fn check(&self, question: &Question, chosen: &BTreeSet<Uuid>) -> Result<(), Failure> {
+    /// Checks that the number of choices is allowed and that all belong to the question.
+    fn check_choices(&self, question: &Question, chosen: &BTreeSet<Uuid>) -> Result<(), Failure> {
         let mut errors = Vec::new();
         let count = i32::try_from(chosen.len()).unwrap_or(i32::MAX);
         if count < question.min_choices || count > question.max_choices {
@@ -149,9 +164,9 @@ impl State {
     }
 }
 
-/// A choice and whose it is.
+/// A choice and its question.
 #[derive(Deserialize)]
-struct ChoiceOf {
+struct ChoiceRow {
     question_id: Uuid,
     id: Uuid,
 }
@@ -164,94 +179,89 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    async fn count(
+    async fn run(
         &self,
-        ops: &[Op],
-        expected: &BTreeMap<Uuid, i64>,
+        operations: &[Operation],
+        assumed: &BTreeMap<Uuid, i64>,
     ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
-        let mut outcomes: HashMap<Key, Result<Outcome, Failure>> = HashMap::new();
-        let mut first = BTreeMap::new();
-        let mut known = BTreeMap::new();
-        for op in ops {
-            let key = (op.question, op.user);
-            match self.admit(op) {
+        let mut outcomes: HashMap<BallotKey, Result<Outcome, Failure>> = HashMap::new();
+        let mut to_insert = BTreeMap::new();
+        let mut to_find = BTreeMap::new();
+        for operation in operations {
+            let key = operation.key();
+            match self.validate(operation) {
                 Err(failure) => {
                     outcomes.insert(key, Err(failure));
                 }
-                Ok(Admitted::PerhapsFirst(chosen)) => {
-                    first.insert(key, (chosen, &op.act));
+                Ok(Next::Insert(chosen)) => {
+                    to_insert.insert(key, (chosen, &operation.action));
                 }
-                Ok(Admitted::MustExist) => {
-                    known.insert(key, &op.act);
+                Ok(Next::Find) => {
+                    to_find.insert(key, &operation.action);
                 }
             }
         }
 
-        let mut changes = Changes::default();
-        for (question, ballots) in expected {
-            if self.state.questions.contains_key(question) {
-                changes.ballots.insert(*question, -ballots);
-            }
-        }
-        let mut existing = self.insert_ballots(first.keys().copied()).await?;
-        for (key, (chosen, act)) in first {
+        let existing_questions = assumed
+            .iter()
+            .filter(|(question, _)| self.state.questions.contains_key(question));
+        let mut changes = Changes::correcting(existing_questions);
+        let mut existing = self.insert_ballots(to_insert.keys().copied()).await?;
+        for (key, (chosen, action)) in to_insert {
             let outcome = match existing.remove(&key) {
                 None => {
                     changes.first(key, chosen);
-                    let ballot = ballot(key, chosen, self.now, self.now);
-                    Ok(Outcome::Cast(Cast::First(ballot)))
+                    Ok(self.cast(key, chosen, None))
                 }
-                before => self.settle(key, act, before, &mut changes),
+                ballot => self.decide(key, action, ballot, &mut changes),
             };
             outcomes.insert(key, outcome);
         }
-        let mut existing = self.read_locked(known.keys().copied()).await?;
-        for (key, act) in known {
-            let outcome = self.settle(key, act, existing.remove(&key), &mut changes);
+        let mut existing = self.read_locked(to_find.keys().copied()).await?;
+        for (key, action) in to_find {
+            let outcome = self.decide(key, action, existing.remove(&key), &mut changes);
             outcomes.insert(key, outcome);
         }
-        self.store(changes).await?;
+        changes.apply(self.transaction, self.slot, self.now).await?;
 
         let missing = || Err(Failure::internal("a ballot of the batch has no outcome"));
-        let outcome = |op: &Op| {
-            outcomes
-                .remove(&(op.question, op.user))
-                .unwrap_or_else(missing)
-        };
-        Ok(ops.iter().map(outcome).collect())
+        let outcome =
+            |operation: &Operation| outcomes.remove(&operation.key()).unwrap_or_else(missing);
+        Ok(operations.iter().map(outcome).collect())
     }
 
-    /// Looks at an op by itself.
-    fn admit<'a>(&self, op: &'a Op) -> Result<Admitted<'a>, Failure> {
-        let question = self.state.question(op.question)?;
-        match &op.act {
-            Act::Withdraw => Ok(Admitted::MustExist),
-            Act::Cast(chosen) => {
-                self.state.check(question, chosen)?;
-                // The same ballot again succeeds even when voting is over.
+    /// Checks an operation against its question, without the user's existing ballot.
+    fn validate<'a>(&self, operation: &'a Operation) -> Result<Next<'a>, Failure> {
+        let question = self.state.question(operation.question)?;
+        match &operation.action {
+            Action::Withdraw => Ok(Next::Find),
+            Action::Cast(chosen) => {
+                self.state.check_choices(question, chosen)?;
                 Ok(match questions::not_open(question, self.now) {
-                    None => Admitted::PerhapsFirst(chosen),
-                    Some(_) => Admitted::MustExist,
+                    None => Next::Insert(chosen),
+                    // Voting is over, but repeating the existing ballot still succeeds.
+                    Some(_) => Next::Find,
                 })
             }
         }
     }
 
-    /// Decides what becomes of a ballot that exists, or is found not to.
-    fn settle(
+    /// Decides on an operation whose ballot was looked for in the database.
+    fn decide(
         &self,
-        key: Key,
-        act: &Act,
+        key: BallotKey,
+        action: &Action,
         existing: Option<Ballot>,
         changes: &mut Changes,
     ) -> Result<Outcome, Failure> {
         let question = self.state.question(key.0)?;
         let not_open = questions::not_open(question, self.now);
-        match (act, existing) {
-            (Act::Cast(chosen), Some(ballot)) if chosen.iter().eq(&ballot.choice_ids) => {
-                Ok(Outcome::Cast(Cast::Unchanged(ballot)))
+        match (action, existing) {
+            (Action::Cast(chosen), Some(ballot)) if chosen.iter().eq(&ballot.choice_ids) => {
+                let is_first = false;
+                Ok(Outcome::Cast(Cast { ballot, is_first }))
             }
-            (Act::Cast(chosen), Some(before)) => {
+            (Action::Cast(chosen), Some(before)) => {
                 if let Some(failure) = not_open {
                     return Err(failure);
                 }
@@ -260,13 +270,12 @@ impl Batch<'_> {
                     return Err(Failure::new(Code::AlreadyVoted, detail));
                 }
                 changes.change(key, &before.choice_ids, chosen);
-                let ballot = ballot(key, chosen, before.cast_at, self.now);
-                Ok(Outcome::Cast(Cast::Changed(ballot)))
+                Ok(self.cast(key, chosen, Some(before.cast_at)))
             }
-            (Act::Cast(_), None) => Err(not_open
+            (Action::Cast(_), None) => Err(not_open
                 .unwrap_or_else(|| Failure::internal("a ballot was neither inserted nor found"))),
-            (Act::Withdraw, None) => Err(none()),
-            (Act::Withdraw, Some(before)) => {
+            (Action::Withdraw, None) => Err(not_found()),
+            (Action::Withdraw, Some(before)) => {
                 if let Some(failure) = not_open {
                     return Err(failure);
                 }
@@ -280,11 +289,30 @@ impl Batch<'_> {
         }
     }
 
-    /// Inserts ballots that may exist already; gives those that do.
+    /// The outcome of a ballot that is cast now, after one that was first cast at `first_cast_at`
+    /// if there was one.
+    fn cast(
+        &self,
+        (question_id, _): BallotKey,
+        chosen: &BTreeSet<Uuid>,
+        first_cast_at: Option<Time>,
+    ) -> Outcome {
+        Outcome::Cast(Cast {
+            ballot: Ballot {
+                question_id,
+                choice_ids: chosen.iter().copied().collect(),
+                cast_at: first_cast_at.unwrap_or(self.now),
+                updated_at: self.now,
+            },
+            is_first: first_cast_at.is_none(),
+        })
+    }
+
+    /// Inserts ballots, which have no marks yet. Returns the ballots that existed before.
     async fn insert_ballots(
         &self,
-        keys: impl Iterator<Item = Key> + Clone,
-    ) -> Result<HashMap<Key, Ballot>, DbErr> {
+        keys: impl Iterator<Item = BallotKey> + Clone,
+    ) -> Result<HashMap<BallotKey, Ballot>, DbErr> {
         let (mut rows, mut count) = (Rows::new(), 0);
         for (question, user) in keys.clone() {
             rows.push(&[question, user], &[]);
@@ -296,173 +324,36 @@ impl Batch<'_> {
         let insert = format!(
             "INSERT INTO ballots (question_id, user_id, cast_at, updated_at) \
              SELECT question_id, user_id, ?, ? FROM {keys} WHERE true",
-            keys = keys_source(self.transaction),
+            keys = key_rows(self.transaction),
         );
         let values = [self.now.into(), self.now.into(), rows.to_value()];
-        if db::insert_missing(self.transaction, &insert, &KEY, values, count).await? {
+        if db::insert_missing(self.transaction, &insert, &KEY_COLUMNS, values, count).await? {
             return Ok(HashMap::new());
         }
-        // A ballot without marks is not read: those that were just inserted have none yet.
+        // `read` joins with the marks, so it leaves out the ballots that were just inserted.
         read(self.transaction, keys).await
     }
 
-    /// Those of the ballots that exist, kept from other processes until the commit. One that
-    /// another process casts meanwhile, after withdrawing the former, is not among them.
+    /// Reads those of the ballots that exist, and locks them until the commit. A ballot that
+    /// another process withdraws and casts again while this waits for its lock is left out.
     async fn read_locked(
         &self,
-        keys: impl Iterator<Item = Key>,
-    ) -> Result<HashMap<Key, Ballot>, DbErr> {
+        keys: impl Iterator<Item = BallotKey>,
+    ) -> Result<HashMap<BallotKey, Ballot>, DbErr> {
         let keys: Vec<[Uuid; 2]> = keys.map(|(question, user)| [question, user]).collect();
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
-        let locked = db::lock_rows(self.transaction, "ballots", &KEY, keys).await?;
+        let locked = db::lock_rows(self.transaction, "ballots", &KEY_COLUMNS, keys).await?;
         let locked = locked.into_iter().map(|[question, user]| (question, user));
         read(self.transaction, locked).await
     }
-
-    async fn store(&self, changes: Changes) -> Result<(), DbErr> {
-        let Changes {
-            altered,
-            withdrawn,
-            unmarked,
-            marked,
-            votes,
-            ballots,
-        } = changes;
-        let db = self.transaction;
-        let marks = format!(
-            "INSERT INTO ballot_marks (question_id, user_id, choice_id) \
-             SELECT question_id, user_id, choice_id FROM {}",
-            db::rows(
-                db,
-                "r",
-                &[
-                    Column::Id("question_id"),
-                    Column::Id("user_id"),
-                    Column::Id("choice_id")
-                ]
-            ),
-        );
-        let tally = format!(
-            "INSERT INTO choice_shards (choice_id, shard, votes) \
-             SELECT choice_id, {slot}, votes FROM {rows} WHERE true {adding}",
-            slot = self.slot,
-            rows = db::rows(
-                db,
-                "r",
-                &[Column::Id("choice_id"), Column::Integer("votes")]
-            ),
-            adding = db::adding(db, "choice_shards", "choice_id, shard", &["votes"]),
-        );
-        let turnout = format!(
-            "INSERT INTO question_shards (question_id, shard, seq, ballots) \
-             SELECT question_id, {slot}, 0, ballots FROM {rows} WHERE true {adding}",
-            slot = self.slot,
-            rows = db::rows(
-                db,
-                "r",
-                &[Column::Id("question_id"), Column::Integer("ballots")]
-            ),
-            adding = db::adding(db, "question_shards", "question_id, shard", &["ballots"]),
-        );
-        let touch = db::set(db, "ballots", "updated_at", &KEY);
-        let mut script = Script::default();
-        for (sql, rows) in [
-            (db::delete(db, "ballot_marks", &KEY), unmarked),
-            (db::delete(db, "ballots", &KEY), withdrawn),
-            (marks, marked),
-            (tally, counts(votes)),
-            (turnout, counts(ballots)),
-        ] {
-            if !rows.is_empty() {
-                script.then(sql, [rows.to_value()]);
-            }
-        }
-        if !altered.is_empty() {
-            script.then(touch, [self.now.into(), altered.to_value()]);
-        }
-        script.run(db).await
-    }
 }
 
-enum Admitted<'a> {
-    /// To be inserted, and looked at again where one exists.
-    PerhapsFirst(&'a BTreeSet<Uuid>),
-    /// Can only succeed on a ballot that exists.
-    MustExist,
-}
-
-/// What a batch does to the tables.
-#[derive(Default)]
-struct Changes {
-    /// Ballots that name other choices now.
-    altered: Rows,
-    withdrawn: Rows,
-    /// Ballots whose marks go.
-    unmarked: Rows,
-    /// Marks to add.
-    marked: Rows,
-    /// By choice, in one order for everyone, so that two batches cannot wait for each other.
-    votes: BTreeMap<Uuid, i64>,
-    /// By question: what the number that was expected is wrong by.
-    ballots: BTreeMap<Uuid, i64>,
-}
-
-impl Changes {
-    fn first(&mut self, key: Key, chosen: &BTreeSet<Uuid>) {
-        *self.ballots.entry(key.0).or_default() += 1;
-        self.mark(key, chosen);
-    }
-
-    fn change(&mut self, key: Key, before: &[Uuid], chosen: &BTreeSet<Uuid>) {
-        self.altered.push(&[key.0, key.1], &[]);
-        self.unmark(key, before);
-        self.mark(key, chosen);
-    }
-
-    fn withdraw(&mut self, key: Key, before: &[Uuid]) {
-        *self.ballots.entry(key.0).or_default() -= 1;
-        self.withdrawn.push(&[key.0, key.1], &[]);
-        self.unmark(key, before);
-    }
-
-    fn mark(&mut self, key: Key, chosen: &BTreeSet<Uuid>) {
-        for choice in chosen {
-            self.marked.push(&[key.0, key.1, *choice], &[]);
-            *self.votes.entry(*choice).or_default() += 1;
-        }
-    }
-
-    fn unmark(&mut self, key: Key, before: &[Uuid]) {
-        self.unmarked.push(&[key.0, key.1], &[]);
-        for choice in before {
-            *self.votes.entry(*choice).or_default() -= 1;
-        }
-    }
-}
-
-/// The changes of counts as rows, without those that come to nothing.
-fn counts(changes: BTreeMap<Uuid, i64>) -> Rows {
-    let mut rows = Rows::new();
-    for (id, change) in changes {
-        if change != 0 {
-            rows.push(&[id], &[change]);
-        }
-    }
-    rows
-}
-
-fn ballot(
-    (question_id, _): Key,
-    chosen: &BTreeSet<Uuid>,
-    cast_at: Time,
-    updated_at: Time,
-) -> Ballot {
-    Ballot {
-        question_id,
-        choice_ids: chosen.iter().copied().collect(),
-        cast_at,
-        updated_at,
-    }
+/// What to do next with an operation that is valid by itself.
+enum Next<'a> {
+    /// Insert a ballot with these choices; if one exists, decide with that.
+    Insert(&'a BTreeSet<Uuid>),
+    /// Find the existing ballot: the operation can only succeed if there is one.
+    Find,
 }

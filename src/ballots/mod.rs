@@ -1,10 +1,18 @@
 //! Ballots: who has voted for what.
 //!
-//! Every ballot goes through the [`BallotBox`], which commits all that wait for it at once.
+//! How a ballot is cast:
+//! 1. [`Ballots::cast`] puts the ballot into the queue of the ballot box (`ballot_box.rs`) and
+//!    waits.
+//! 2. The task of the ballot box takes what is queued, one ballot per voter and question, and
+//!    commits it as one transaction (`batch.rs`): it locks a slot of each question, checks every
+//!    ballot against its question, and writes ballots, marks and counts (`changes.rs`).
+//! 3. After the commit the task announces the questions to whoever watches them, and each waiting
+//!    request gets its own result.
 
 pub mod api;
 mod ballot_box;
 mod batch;
+mod changes;
 pub mod entity;
 pub mod mark;
 pub mod recount;
@@ -14,78 +22,113 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::entity::prelude::*;
 use serde::Deserialize;
+use tokio::task::JoinHandle;
 
-use crate::clock::Time;
-use crate::db::{self, Column, Rows};
+use crate::clock::{Clock, Time};
+use crate::config;
+use crate::db::{self, Column, Db, Rows};
 use crate::failure::Failure;
+use crate::share::Share;
 
-pub use ballot_box::BallotBox;
+use ballot_box::BallotBox;
+use batch::{Action, Operation, Outcome};
 
-/// Somebody's ballot on a question.
+/// A user's ballot on a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ballot {
     pub question_id: Uuid,
-    /// A set, in the order of the ids.
+    /// A set, sorted by id.
     pub choice_ids: Vec<Uuid>,
     pub cast_at: Time,
     pub updated_at: Time,
 }
 
-/// What became of a cast ballot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cast {
-    First(Ballot),
-    Changed(Ballot),
-    /// It was the same as before.
-    Unchanged(Ballot),
+/// The result of casting a ballot.
+#[derive(Debug)]
+pub struct Cast {
+    pub ballot: Ballot,
+    /// Whether the user had no ballot on the question before.
+    pub is_first: bool,
 }
 
-/// Casts a ballot, or changes the one that the user has.
-///
-/// The same ballot again succeeds whatever has become of the question, so that a client that
-/// missed the answer may ask again and be told the truth.
-pub async fn cast(
-    ballot_box: &BallotBox,
-    user: Uuid,
-    question: Uuid,
-    choices: BTreeSet<Uuid>,
-) -> Result<Cast, Failure> {
-    ballot_box.cast(user, question, choices).await
+/// Casting, withdrawing and reading ballots. Clones share one ballot box, which stops accepting
+/// ballots when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub struct Ballots {
+    db: Db,
+    ballot_box: BallotBox,
 }
 
-/// Withdraws the user's ballot.
-pub async fn withdraw(ballot_box: &BallotBox, user: Uuid, question: Uuid) -> Result<(), Failure> {
-    ballot_box.withdraw(user, question).await
+impl Ballots {
+    /// Starts the task of the ballot box. The task ends once the box is closed and every ballot
+    /// that was queued is committed or refused.
+    pub fn open(
+        db: Db,
+        clock: Clock,
+        share: Share,
+        config: &config::Ballots,
+    ) -> (Ballots, JoinHandle<()>) {
+        let (ballot_box, task) = BallotBox::open(db.clone(), clock, share, config);
+        (Ballots { db, ballot_box }, task)
+    }
+
+    /// Casts the user's ballot, or changes the one that the user has.
+    ///
+    /// Casting the same ballot again succeeds whatever the question's status is, so that a client
+    /// that has lost the answer can repeat the request.
+    pub async fn cast(
+        &self,
+        user: Uuid,
+        question: Uuid,
+        choices: BTreeSet<Uuid>,
+    ) -> Result<Cast, Failure> {
+        let operation = Operation {
+            question,
+            user,
+            action: Action::Cast(choices),
+        };
+        match self.ballot_box.submit(operation).await? {
+            Outcome::Cast(cast) => Ok(cast),
+            Outcome::Withdrawn => Err(Failure::internal("a ballot was withdrawn, not cast")),
+        }
+    }
+
+    /// Withdraws the user's ballot.
+    pub async fn withdraw(&self, user: Uuid, question: Uuid) -> Result<(), Failure> {
+        let operation = Operation {
+            question,
+            user,
+            action: Action::Withdraw,
+        };
+        self.ballot_box.submit(operation).await.map(drop)
+    }
+
+    /// The user's ballot on a question. [`Code::NotFound`](crate::failure::Code::NotFound) if
+    /// there is none.
+    pub async fn find(&self, user: Uuid, question: Uuid) -> Result<Ballot, Failure> {
+        let key = (question, user);
+        let mut ballots = read(self.db.read(), [key]).await?;
+        ballots.remove(&key).ok_or_else(not_found)
+    }
 }
 
-/// The user's ballot on a question, if there is one.
-pub async fn find(
-    db: &impl ConnectionTrait,
-    user: Uuid,
-    question: Uuid,
-) -> Result<Option<Ballot>, DbErr> {
-    Ok(read(db, [(question, user)])
-        .await?
-        .remove(&(question, user)))
-}
+/// The primary key of a ballot: question and user.
+type BallotKey = (Uuid, Uuid);
 
-/// Question and user.
-type Key = (Uuid, Uuid);
+/// The columns of a [`BallotKey`].
+const KEY_COLUMNS: [&str; 2] = ["question_id", "user_id"];
 
-/// The columns of a [`Key`].
-const KEY: [&str; 2] = ["question_id", "user_id"];
-
-/// Those of the ballots that exist, in one statement: a change in between cannot show half of
-/// each.
+/// Reads the ballots with these keys; keys without a ballot are left out. One statement reads
+/// ballots and marks, so that both are of the same moment.
 async fn read(
     db: &impl ConnectionTrait,
-    keys: impl IntoIterator<Item = Key>,
-) -> Result<HashMap<Key, Ballot>, DbErr> {
+    keys: impl IntoIterator<Item = BallotKey>,
+) -> Result<HashMap<BallotKey, Ballot>, DbErr> {
     let mut rows = Rows::new();
     for (question, user) in keys {
         rows.push(&[question, user], &[]);
     }
-    let mut ballots: HashMap<Key, Ballot> = HashMap::new();
+    let mut ballots: HashMap<BallotKey, Ballot> = HashMap::new();
     if rows.is_empty() {
         return Ok(ballots);
     }
@@ -94,7 +137,7 @@ async fn read(
          FROM {keys} \
          {join} ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id \
          {join} ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id",
-        keys = keys_source(db),
+        keys = key_rows(db),
         join = db::join(db),
     );
     let sql = db::documents(db, &[(&MARK, &marks)]);
@@ -126,7 +169,7 @@ const MARK: [Column; 5] = [
     Column::Id("choice_id"),
 ];
 
-/// A mark and the ballot that it is on.
+/// A mark, with the columns of its ballot.
 #[derive(Deserialize)]
 struct Mark {
     question_id: Uuid,
@@ -136,13 +179,13 @@ struct Mark {
     choice_id: Uuid,
 }
 
-/// The keys in the one parameter of a statement.
-fn keys_source(db: &impl ConnectionTrait) -> String {
-    db::rows(db, "r", &KEY.map(Column::Id))
+/// The SQL that turns a statement's parameter, a list of [`BallotKey`]s, into rows `r`.
+fn key_rows(db: &impl ConnectionTrait) -> String {
+    db::rows(db, "r", &KEY_COLUMNS.map(Column::Id))
 }
 
-/// On which of the questions the user has a ballot.
-pub async fn on_any_of(
+/// Those of the questions on which the user has a ballot.
+pub async fn voted_on(
     db: &impl ConnectionTrait,
     user: Uuid,
     questions: impl IntoIterator<Item = Uuid>,
@@ -158,7 +201,7 @@ pub async fn on_any_of(
         .collect())
 }
 
-/// Which of the users have a ballot on the question.
+/// Those of the users who have a ballot on the question.
 pub async fn voters_among(
     db: &impl ConnectionTrait,
     question: Uuid,
@@ -174,7 +217,7 @@ pub async fn voters_among(
     let sql = format!(
         "SELECT b.user_id FROM {} \
          {} ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id",
-        keys_source(db),
+        key_rows(db),
         db::join(db),
     );
     let statement = db::statement(db, &sql, [keys.to_value()]);
@@ -182,7 +225,7 @@ pub async fn voters_among(
     rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
-/// There is no ballot of the user's.
-pub fn none() -> Failure {
+/// The user has no ballot on the question.
+fn not_found() -> Failure {
     Failure::not_found("ballot of yours on this question")
 }

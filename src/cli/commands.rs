@@ -81,7 +81,7 @@ pub async fn seed(config: Config, arguments: Seed) -> Outcome {
                     .ballots
                     .min(u64::from(users) * u64::from(questions)),
             };
-            seed::bulk(&app.db, &app.clock, &app.authority, &app.ballot_box, amount)
+            seed::bulk(&app.db, &app.clock, &app.authority, &app.ballots, amount)
                 .await
                 .map(|password| {
                     println!(
@@ -92,7 +92,7 @@ pub async fn seed(config: Config, arguments: Seed) -> Outcome {
                 })
         }
         None => {
-            let made = seed::story(&app.db, &app.clock, &app.authority, &app.ballot_box).await;
+            let made = seed::story(&app.db, &app.clock, &app.authority, &app.ballots).await;
             made.map(|made| {
                 println!("Their passwords are shown this once:");
                 for user in made {

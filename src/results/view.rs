@@ -289,7 +289,7 @@ impl Views {
         let voted = match caller {
             Some(caller) if !ids.is_empty() => {
                 // In a box: it is rare, and every request would need room for it otherwise.
-                Box::pin(ballots::on_any_of(self.db.read(), caller.id, ids)).await?
+                Box::pin(ballots::voted_on(self.db.read(), caller.id, ids)).await?
             }
             _ => Default::default(),
         };

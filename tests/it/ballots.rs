@@ -1,7 +1,7 @@
 //! Ballots: the first, the same again, another, and none any more.
 
 use futures_util::FutureExt as _;
-use polls::ballots::{self, BallotBox};
+use polls::ballots::Ballots;
 use polls::clock::Clock;
 use polls::config::{self, Sources};
 use polls::share::Share;
@@ -253,13 +253,13 @@ async fn a_ballot_in_the_box_is_counted_though_nobody_waits_for_it() {
     let config = config::load(&Sources::default()).unwrap().config;
     let (db, clock) = (app.db.clone(), Clock::default());
     let share = Share::open(&config.share, db.clone(), clock.clone()).unwrap();
-    let (ballot_box, counted) = BallotBox::open(db, clock, share, &config.ballots);
+    let (ballots, ballot_box) = Ballots::open(db, clock, share, &config.ballots);
     let id = |text: &str| text.parse().unwrap();
     let chosen = [id(&question.choices[1])].into();
-    let cast = ballots::cast(&ballot_box, id(&voter.id), id(&question.id), chosen);
+    let cast = ballots.cast(id(&voter.id), id(&question.id), chosen);
     assert!(cast.now_or_never().is_none());
-    drop(ballot_box);
-    counted.await.unwrap();
+    drop(ballots);
+    ballot_box.await.unwrap();
     let ballot = voter.get(&question.under("ballot")).await.expect(200).json;
     assert_eq!(ballot["choice_ids"], json!([question.choices[1]]));
 }
