@@ -66,7 +66,7 @@
 //!   sum ([`http::usage`]): connections, requests, bodies that have not arrived, answers that are
 //!   not taken. A body is read before anything is reserved for its request. What keeps a core busy
 //!   (passwords, large pages, large compressed answers) is done on threads of low priority, a few
-//!   at once, for all networks in turn ([`background`], [`http::FairSemaphore`]). Every call that
+//!   at once, for all networks in turn ([`background`], [`fair::FairSemaphore`]). Every call that
 //!   costs more than a look into a table counts for a rate ([`http::rates`]). The tests in `tests/it/hostile.rs` are such clients.
 //! - **Nothing depends on two machines' clocks**: revocations are numbered by the database, and
 //!   limits in Redis go by the clock of Redis.
@@ -153,10 +153,15 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod failure;
+pub mod fair;
 pub mod http;
 pub mod input;
 pub mod live;
 pub mod load;
+pub mod network;
+pub mod page;
+pub mod patch;
+pub mod precondition;
 pub mod questions;
 pub mod results;
 pub mod seed;

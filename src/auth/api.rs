@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use jsonwebtoken::jwk::JwkSet;
 use poem::web::{Data, Json};
 use poem::{IntoResponse, Request, RequestBody, Response, Route, get, handler};
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{
     MetaDiscriminatorObject, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef,
@@ -26,13 +26,13 @@ use super::{Authority, SignedIn, session};
 use crate::app::{PREFIX, Tag};
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
-use crate::http::Network;
 use crate::http::Operation;
 use crate::http::body;
-use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
 use crate::http::rates::Metered;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Done, Rendered};
+use crate::network::Network;
+use crate::page::{PageMeta, Paging};
 
 /// Tokens and sessions.
 pub struct AuthApi {
@@ -69,6 +69,7 @@ impl AuthApi {
     async fn issue_token(
         &self,
         request: &Request,
+        network: Network,
         form: TokenForm,
     ) -> Result<TokenReply, Refused<IssueToken>> {
         if request.uri().query().is_some_and(|query| !query.is_empty()) {
@@ -86,7 +87,6 @@ impl AuthApi {
                 };
                 let client = request.headers().get(USER_AGENT);
                 let client = client.and_then(|client| client.to_str().ok());
-                let network = Network::of_request(request);
                 let granted = self.authority.sign_in(&username, password, client, network);
                 let granted = granted.await;
                 Metered::tell(request, self.authority.sign_in_limit(&username, network));
@@ -133,29 +133,18 @@ impl AuthApi {
     async fn list_sessions(
         &self,
         signed_in: SignedIn,
-        /// How many sessions to return at most.
-        #[oai(
-            default = "default_limit",
-            validator(minimum(value = "1"), maximum(value = "100"))
-        )]
-        limit: Query<u32>,
-        /// `meta.next_cursor` of the page before.
-        cursor: Query<Option<String>>,
+        page: Paging,
     ) -> Result<Answered<SessionPage>, Refused<ListSessions>> {
         let scope = format!("sessions of {}", signed_in.caller.id);
-        let after = cursor
-            .0
-            .map(|text| Cursor::decode(&text, &scope))
-            .transpose()?;
-        let (sessions, next) = self.authority.sessions(&signed_in, after, limit.0).await?;
+        let request = page.of(&scope)?;
+        let sessions = self.authority.sessions(&signed_in, request).await?;
         let page = SessionPage {
             data: sessions
+                .items
                 .into_iter()
                 .map(|row| Session::of(row, &signed_in))
                 .collect(),
-            meta: PageMeta {
-                next_cursor: next.map(|next| next.encode(&scope)),
-            },
+            meta: PageMeta::new(sessions.next, &scope),
         };
         Ok(Answered::new(Rendered::plain(&page)?))
     }
@@ -183,10 +172,6 @@ impl AuthApi {
         self.authority.end_all_sessions(&signed_in).await?;
         Ok(Done)
     }
-}
-
-fn default_limit() -> u32 {
-    DEFAULT_LIMIT
 }
 
 /// One of the grants, told apart by `grant_type`. poem's own unions name their parts otherwise.

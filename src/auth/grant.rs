@@ -16,7 +16,7 @@ use super::{Authority, refresh_token, session, token};
 use crate::clock::Time;
 use crate::db::{self, Transaction};
 use crate::failure::{Code, Failure, RateLimit};
-use crate::http::Network;
+use crate::network::Network;
 use crate::text;
 use crate::users::entity::Model as Account;
 use crate::users::password::Verdict;

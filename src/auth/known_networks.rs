@@ -14,7 +14,7 @@ use super::known_network::{Column, Entity, Model};
 use crate::clock::Time;
 use crate::db::{self, Transaction};
 use crate::failure::Failure;
-use crate::http::Network;
+use crate::network::Network;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use crate::config;
 use crate::failure::{Failure, RateLimit};
-use crate::http::{Network, rates};
+use crate::http::rates;
+use crate::network::Network;
 use crate::share::Share;
 use crate::share::cells::Cell;
 use crate::share::rates::{Rate, Whose};

@@ -14,7 +14,7 @@ use super::{Authority, token};
 use crate::clock::Time;
 use crate::db::Transaction;
 use crate::failure::{Code, Failure, FieldError};
-use crate::http::conditional::IfMatch;
+use crate::precondition::IfMatch;
 use crate::text;
 use crate::users::entity::{Column, Entity, Model as Account};
 use crate::users::policy::{self, Owner};

@@ -11,7 +11,7 @@ use super::secret::{Entity, Model};
 use super::signing_key::KeyMaterial;
 use crate::db::{Db, MigrateError};
 use crate::failure::Failure;
-use crate::http::Network;
+use crate::network::Network;
 
 const REFRESH_TOKENS: &str = "refresh_tokens";
 const NETWORKS: &str = "networks";

@@ -12,7 +12,7 @@ use super::{Authority, CLOCKS, SignedIn, refresh_token, revocation};
 use crate::clock::Time;
 use crate::db::{self, Transaction};
 use crate::failure::Failure;
-use crate::http::page::Cursor;
+use crate::page::{Cursor, Page, PageRequest};
 
 /// A generation later than any token's.
 const ENDED: i32 = i32::MAX;
@@ -26,33 +26,16 @@ pub enum Which {
 }
 
 impl Authority {
-    /// A page of the caller's sessions that have not ended, newest first, and where the next one
-    /// begins.
-    pub async fn sessions(
-        &self,
-        of: &SignedIn,
-        after: Option<Cursor>,
-        limit: u32,
-    ) -> Result<(Vec<Model>, Option<Cursor>), Failure> {
-        let mut query = alive(of.caller.id, Which::All, self.clock.now());
-        if let Some(Cursor { key, id }) = after {
-            let created = Column::CreatedAt;
-            let same_moment = created.eq(Time(key)).and(Column::Id.lt(id));
-            query = query.filter(Condition::any().add(created.lt(Time(key))).add(same_moment));
-        }
-        let mut sessions = query
-            .order_by_desc(Column::CreatedAt)
-            .order_by_desc(Column::Id)
-            .limit(u64::from(limit) + 1)
-            .all(self.db.read())
-            .await?;
-        let more = sessions.len() > limit as usize;
-        sessions.truncate(limit as usize);
-        let next = sessions.last().filter(|_| more).map(|session| Cursor {
+    /// A page of the caller's sessions that have not ended, newest first.
+    pub async fn sessions(&self, of: &SignedIn, page: PageRequest) -> Result<Page<Model>, Failure> {
+        let sessions = alive(of.caller.id, Which::All, self.clock.now());
+        let columns = (Column::CreatedAt, Column::Id);
+        let cursor = |session: &Model| Cursor {
             key: session.created_at.0,
             id: session.id,
-        });
-        Ok((sessions, next))
+        };
+        let page = page.newest_first(self.db.read(), sessions, columns, cursor);
+        Ok(page.await?)
     }
 
     /// Signs the caller out of one session. [`Code::NotFound`](crate::failure::Code::NotFound)

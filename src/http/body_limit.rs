@@ -138,8 +138,8 @@ mod tests {
 
     use super::*;
     use crate::config::{self, Sources};
-    use crate::http::Network;
     use crate::http::usage::{Client, Resource, Usage};
+    use crate::network::Network;
 
     const LONG: Duration = Duration::from_secs(5);
 

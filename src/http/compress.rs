@@ -18,9 +18,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use super::BoxBody;
 use super::negotiate::Coding;
-use super::{BoxBody, FairSemaphore, Network};
 use crate::background;
+use crate::fair::FairSemaphore;
+use crate::network::Network;
 
 /// Below this many bytes the answer fits into a packet anyway.
 const WORTHWHILE: u64 = 1024;

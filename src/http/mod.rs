@@ -11,11 +11,8 @@ pub mod client;
 pub mod conditional;
 pub mod cors;
 pub mod exact;
-pub mod fair;
+pub mod extract;
 pub mod metrics;
-pub mod network;
-pub mod page;
-pub mod patch;
 pub mod problem;
 pub mod rates;
 pub mod refused;
@@ -58,9 +55,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::fair::FairSemaphore;
 pub use self::metrics::Metrics;
-pub use self::network::Network;
 pub use self::request_id::RequestId;
 pub use self::routes::{Operation, Routes};
 pub use self::serve::{Address, Admission, Bound, Connection, Listener, serve};
@@ -80,6 +75,7 @@ use self::vary::Vary;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::network::Network;
 
 /// Where the API begins.
 pub const API: &str = "/api/v1";

@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 use poem::Request;
 use uuid::Uuid;
 
-use super::Network;
 use super::problem::seconds;
 use crate::config;
 use crate::failure::{Code, Failure, RateLimit};
+use crate::network::Network;
 use crate::share::Share;
 use crate::share::rates::{Rate, Whose};
 

@@ -36,8 +36,9 @@ use tokio_util::task::TaskTracker;
 use super::client::TrustedProxies;
 use super::unsent::Outbox;
 use super::usage::{Client, Resource, Usage};
-use super::{BoxBody, Network, metrics};
+use super::{BoxBody, metrics};
 use crate::config::{self, Config};
+use crate::network::Network;
 
 pub use crate::config::Address;
 

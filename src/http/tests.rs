@@ -223,7 +223,7 @@ fn panics(_: Request) {
 }
 
 fn client(request: Request) -> String {
-    let key = Network::of_request(&request).key();
+    let key = extract::network(&request).key();
     match <[u8; 4]>::try_from(key) {
         Ok(v4) => std::net::Ipv4Addr::from(v4).to_string(),
         Err(_) => "unknown".to_owned(),

@@ -147,8 +147,8 @@ mod tests {
 
     use super::*;
     use crate::config::{self, Sources};
-    use crate::http::Network;
     use crate::http::usage::Usage;
+    use crate::network::Network;
 
     fn client(most: u64) -> Arc<Client> {
         let mut http = config::load(&Sources::default()).unwrap().config.http;

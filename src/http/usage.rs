@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::Network;
 use crate::config;
+use crate::network::Network;
 
 /// How many networks are remembered before those that use nothing are looked for.
 const PRUNE_FROM: usize = 1024;

@@ -13,7 +13,8 @@ use super::objects::EndReason;
 use crate::auth::{Authority, SignedIn};
 use crate::config;
 use crate::failure::{Code, Failure};
-use crate::http::{Connection, Network};
+use crate::http::Connection;
+use crate::network::Network;
 
 /// All streams of this process.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use super::{MAX_CHOICES, MIN_CHOICES, choice, has_ballots, save, slot, without_b
 use crate::clock::Clock;
 use crate::db::{Db, Transaction};
 use crate::failure::{Failure, FieldError};
-use crate::http::conditional::IfMatch;
+use crate::precondition::IfMatch;
 use crate::text;
 use crate::users::Caller;
 

@@ -13,7 +13,7 @@ use super::{entity, for_change, owned, save, slot};
 use crate::clock::{Clock, Time};
 use crate::db::Db;
 use crate::failure::{Failure, FieldError};
-use crate::http::conditional::IfMatch;
+use crate::precondition::IfMatch;
 use crate::share::Share;
 use crate::users::Caller;
 

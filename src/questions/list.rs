@@ -9,7 +9,7 @@ use super::facet::{self, Facet};
 use super::{Status, closing, entity, search, term};
 use crate::clock::Time;
 use crate::db;
-use crate::http::page::Cursor;
+use crate::page::Cursor;
 
 /// What a list is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -25,8 +25,8 @@ use sea_orm::{IntoActiveModel as _, Set};
 use crate::clock::{Clock, Time};
 use crate::db::{self, Db, Transaction};
 use crate::failure::{Code, Failure, FieldError};
-use crate::http::conditional::IfMatch;
-use crate::http::patch::Patch;
+use crate::patch::Patch;
+use crate::precondition::IfMatch;
 use crate::users::Caller;
 
 pub use entity::{Model as Question, Status, Visibility};

@@ -1,7 +1,7 @@
 //! Accounts over HTTP.
 
 use poem::Request;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object, OpenApi};
 use serde::{Deserialize, Serialize};
@@ -17,15 +17,15 @@ use crate::auth::guard::{Admin, MaybeSignedIn};
 use crate::auth::{Authority, SignedIn};
 use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError};
-use crate::http::Network;
 use crate::http::body::{Body, Unchecked};
-use crate::http::conditional::IfMatch;
 use crate::http::exact;
-use crate::http::page::{Cursor, DEFAULT_LIMIT, PageMeta};
-use crate::http::patch::Patch;
 use crate::http::rates::Metered;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
+use crate::network::Network;
+use crate::page::{PageMeta, Paging};
+use crate::patch::Patch;
+use crate::precondition::IfMatch;
 use crate::text;
 
 /// The list of accounts, for its cursors.
@@ -72,6 +72,7 @@ impl UsersApi {
     async fn create_user(
         &self,
         request: &Request,
+        network: Network,
         body: Unchecked<NewUser>,
     ) -> Result<Created<Account>, Refused<CreateUser>> {
         let region = self.authority.region();
@@ -93,7 +94,6 @@ impl UsersApi {
             email: new.email,
             password: new.password,
         };
-        let network = Network::of_request(request);
         let registered = self.authority.register(new, network).await;
         Metered::tell(request, self.authority.registration_limit(network));
         let account = registered?;
@@ -117,9 +117,7 @@ impl UsersApi {
     async fn update_me(
         &self,
         signed_in: SignedIn,
-        /// Change it only if its entity tag still names this revision.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Unchecked<AccountPatch>,
     ) -> Result<Changed<Account>, Refused<UpdateMe>> {
         let change = body.check(|change| self.phone_mistake(change.phone.value()))?;
@@ -131,7 +129,7 @@ impl UsersApi {
                 .phone
                 .map(|phone| phone::normalise(&phone, region).unwrap_or(phone)),
         };
-        let (id, if_match) = (signed_in.caller.id, IfMatch::new(if_match.0));
+        let id = signed_in.caller.id;
         let now = self.authority.now();
         let (change, if_match) = (&change, &if_match);
         let changed = self.authority.db().write(|transaction| async move {
@@ -149,11 +147,8 @@ impl UsersApi {
     async fn delete_me(
         &self,
         signed_in: SignedIn,
-        /// Delete it only if its entity tag still names this revision.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<Done, Refused<DeleteMe>> {
-        let if_match = IfMatch::new(if_match.0);
         self.authority
             .delete_account(&signed_in, &if_match)
             .await
@@ -172,7 +167,7 @@ impl UsersApi {
     )]
     async fn change_password(
         &self,
-        request: &Request,
+        network: Network,
         signed_in: SignedIn,
         body: Unchecked<PasswordChange>,
     ) -> Result<Done, Refused<ChangePassword>> {
@@ -186,7 +181,6 @@ impl UsersApi {
             let mistake = policy::mistake("/new_password", &change.new_password, owner);
             mistake.into_iter().collect()
         })?;
-        let network = Network::of_request(request);
         let changed =
             self.authority
                 .change_password(&signed_in, current_password, new_password, network);
@@ -222,25 +216,12 @@ impl UsersApi {
     async fn list_users(
         &self,
         _admin: Admin,
-        /// How many accounts to return at most.
-        #[oai(
-            default = "default_limit",
-            validator(minimum(value = "1"), maximum(value = "100"))
-        )]
-        limit: Query<u32>,
-        /// `meta.next_cursor` of the page before.
-        cursor: Query<Option<String>>,
+        page: Paging,
     ) -> Result<Answered<AccountPage>, Refused<ListUsers>> {
-        let after = cursor
-            .0
-            .map(|text| Cursor::decode(&text, LIST))
-            .transpose()?;
-        let (accounts, next) = super::list(self.authority.db().read(), after, limit.0).await?;
+        let accounts = super::list(self.authority.db().read(), page.of(LIST)?).await?;
         let page = AccountPage {
-            data: accounts.into_iter().map(Account::of).collect(),
-            meta: PageMeta {
-                next_cursor: next.map(|next| next.encode(LIST)),
-            },
+            data: accounts.items.into_iter().map(Account::of).collect(),
+            meta: PageMeta::new(accounts.next, LIST),
         };
         Ok(Answered::new(Rendered::plain(&page)?))
     }
@@ -256,16 +237,13 @@ impl UsersApi {
         _admin: Admin,
         /// The account's id.
         user_id: Path<Uuid>,
-        /// Change it only if its entity tag still names this revision.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<UserPatch>,
     ) -> Result<Changed<Account>, Refused<UpdateUser>> {
         let change = Standing {
             role: body.0.role.map(Role::into),
             disabled: body.0.disabled,
         };
-        let if_match = IfMatch::new(if_match.0);
         let account = self
             .authority
             .set_standing(user_id.0, change, &if_match)
@@ -280,10 +258,6 @@ fn gone(failure: Failure) -> Failure {
         Code::NotFound => Failure::new(Code::Unauthenticated, "The account has been deleted."),
         _ => failure,
     }
-}
-
-fn default_limit() -> u32 {
-    DEFAULT_LIMIT
 }
 
 fn rendered(account: Model) -> Result<Rendered, Failure> {

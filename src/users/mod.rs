@@ -11,19 +11,18 @@ pub mod password;
 pub mod phone;
 pub mod policy;
 
-use sea_orm::sea_query::{Condition, ExprTrait as _};
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DbErr,
-    EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
 };
 use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::db::{self, Transaction, is_unique_violation};
 use crate::failure::{Code, Failure};
-use crate::http::conditional::IfMatch;
-use crate::http::page::Cursor;
-use crate::http::patch::Patch;
+use crate::page::{Cursor, Page, PageRequest};
+use crate::patch::Patch;
+use crate::precondition::IfMatch;
 
 use entity::{ActiveModel, Column, Entity, Model};
 
@@ -114,32 +113,19 @@ pub async fn by_login(
     Ok(Entity::find().filter(is_it).one(connection).await?)
 }
 
-/// A page of the accounts that are not deleted, newest first, and where the next one begins.
+/// A page of the accounts that are not deleted, newest first.
 pub async fn list(
     connection: &impl ConnectionTrait,
-    after: Option<Cursor>,
-    limit: u32,
-) -> Result<(Vec<Model>, Option<Cursor>), Failure> {
-    let mut query = Entity::find().filter(Column::DeletedAt.is_null());
-    if let Some(Cursor { key, id }) = after {
-        let created = Column::CreatedAt;
-        let same_moment = created.eq(Time(key)).and(Column::Id.lt(id));
-        query = query.filter(Condition::any().add(created.lt(Time(key))).add(same_moment));
-    }
-    let mut accounts = query
-        .order_by_desc(Column::CreatedAt)
-        .order_by_desc(Column::Id)
-        .limit(u64::from(limit) + 1)
-        .all(connection)
-        .await?;
-    let more = accounts.len() > limit as usize;
-    accounts.truncate(limit as usize);
-    let last = accounts.last().filter(|_| more);
-    let next = last.map(|account| Cursor {
+    page: PageRequest,
+) -> Result<Page<Model>, Failure> {
+    let accounts = Entity::find().filter(Column::DeletedAt.is_null());
+    let columns = (Column::CreatedAt, Column::Id);
+    let cursor = |account: &Model| Cursor {
         key: account.created_at.0,
         id: account.id,
-    });
-    Ok((accounts, next))
+    };
+    let page = page.newest_first(connection, accounts, columns, cursor);
+    Ok(page.await?)
 }
 
 /// Changes what is named. [`Code::AccountTaken`], [`Code::Stale`], [`Code::NotFound`].

@@ -9,8 +9,8 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as
 use crate::background;
 use crate::config;
 use crate::failure::Failure;
-use crate::http::Network;
-use crate::http::fair::{FairSemaphore, Permit};
+use crate::fair::{FairSemaphore, Permit};
+use crate::network::Network;
 
 /// The fewest and the most characters of a password.
 pub const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;

@@ -1,6 +1,7 @@
 use super::*;
-use crate::http::conditional::IfMatch;
-use crate::http::patch::Patch;
+use crate::page::{Page, PageRequest};
+use crate::patch::Patch;
+use crate::precondition::IfMatch;
 use crate::users::{self, Profile, Standing};
 
 fn disable(disabled: bool) -> Standing {
@@ -272,7 +273,16 @@ async fn the_last_admin_stays_whatever_races() {
     let refused = outcomes.into_iter().find_map(Result::err).unwrap();
     assert_eq!(refused.code, Code::LastAdmin);
 
-    let (accounts, _) = users::list(one.db().read(), None, 10).await.unwrap();
+    let accounts = users::list(
+        one.db().read(),
+        PageRequest {
+            after: None,
+            limit: 10,
+        },
+    )
+    .await
+    .unwrap()
+    .items;
     let is_left = |account: &&Account| account.role == Role::Admin && account.is_active();
     let left = accounts.iter().find(is_left).unwrap();
     let signed_in = sign_in(&one, left.name.as_deref().unwrap()).await;
@@ -293,7 +303,10 @@ async fn pages_of_accounts_have_neither_gaps_nor_repeats() {
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let (page, next) = users::list(authority.db().read(), after, 2).await.unwrap();
+        let Page { items: page, next } =
+            users::list(authority.db().read(), PageRequest { after, limit: 2 })
+                .await
+                .unwrap();
         seen.extend(page.into_iter().filter_map(|account| account.name));
         user(&authority, &format!("late{}", seen.len())).await;
         let Some(next) = next else { break };

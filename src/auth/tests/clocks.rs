@@ -1,7 +1,7 @@
 //! Two processes whose clocks differ.
 
 use super::*;
-use crate::http::conditional::IfMatch;
+use crate::precondition::IfMatch;
 use crate::users::Standing;
 
 const APART: Duration = Duration::from_secs(600);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::auth::known_network;
-use crate::http::conditional::IfMatch;
+use crate::precondition::IfMatch;
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 
 /// An address of its own for each number.

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::page::PageRequest;
 use crate::users::{Standing, entity as users_entity};
 
 async fn mint_all(authority: &Authority, ttl: Duration) -> Vec<(Uuid, String)> {
@@ -21,7 +22,17 @@ async fn a_minted_token_works_until_it_is_revoked_or_expires() {
     let minted = authority.mint("luxi@example.org", hour).await.unwrap();
     let caller = authority.authenticate(&minted.access_token).await.unwrap();
     assert!(caller.caller.is_admin() && caller.caller.id == admin.id);
-    let (sessions, _) = authority.sessions(&caller, None, 10).await.unwrap();
+    let sessions = authority
+        .sessions(
+            &caller,
+            PageRequest {
+                after: None,
+                limit: 10,
+            },
+        )
+        .await
+        .unwrap()
+        .items;
     assert_eq!(sessions[0].client.as_deref(), Some("polls token"));
 
     house.clock.advance(hour - 2 * SECOND);

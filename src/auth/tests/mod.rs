@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Flag, Sources};
 use crate::db::Db;
 use crate::failure::{Code, Failure};
-use crate::http::Network;
+use crate::network::Network;
 use crate::share::Share;
 use crate::users::Role;
 use crate::users::entity::Model as Account;

@@ -5,6 +5,7 @@ use sea_orm::{EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
 
 use super::*;
 use crate::auth::{CLOCKS, refresh_token, revocation, secret, session};
+use crate::page::{Page, PageRequest};
 use crate::share::News;
 
 #[tokio::test]
@@ -127,7 +128,17 @@ async fn an_account_has_no_more_sessions_than_it_may() {
         assert_eq!(refusal(&other, alive).await, None);
     }
     let of = caller(&authority, &last).await;
-    let (sessions, _) = authority.sessions(&of, None, 10).await.unwrap();
+    let sessions = authority
+        .sessions(
+            &of,
+            PageRequest {
+                after: None,
+                limit: 10,
+            },
+        )
+        .await
+        .unwrap()
+        .items;
     assert_eq!(sessions.len(), 3);
 }
 
@@ -223,8 +234,24 @@ async fn only_live_sessions_are_listed_page_by_page() {
         .end_session(&callers[0], callers[1].session_id)
         .await
         .unwrap();
-    let (page, next) = authority.sessions(&callers[0], None, 2).await.unwrap();
-    let (rest, end) = authority.sessions(&callers[0], next, 2).await.unwrap();
+    let Page { items: page, next } = authority
+        .sessions(
+            &callers[0],
+            PageRequest {
+                after: None,
+                limit: 2,
+            },
+        )
+        .await
+        .unwrap();
+    let request = PageRequest {
+        after: next,
+        limit: 2,
+    };
+    let Page {
+        items: rest,
+        next: end,
+    } = authority.sessions(&callers[0], request).await.unwrap();
     let ids: Vec<Uuid> = page.iter().chain(&rest).map(|session| session.id).collect();
     assert_eq!(ids, [3, 2, 0].map(|index: usize| callers[index].session_id));
     assert_eq!(end, None);

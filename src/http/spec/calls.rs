@@ -53,7 +53,11 @@ pub(super) fn finish(
         _ => Map::new(),
     };
     let mut parameters: Vec<Value> = match raw.remove("parameters") {
-        Some(Value::Array(parameters)) => parameters.into_iter().map(parameter).collect(),
+        Some(Value::Array(parameters)) => parameters
+            .into_iter()
+            .flat_map(split)
+            .map(parameter)
+            .collect(),
         _ => Vec::new(),
     };
     if answers.contains_key("304") {
@@ -92,6 +96,27 @@ fn security(access: Access, schemes: Option<Value>) -> Value {
         schemes.insert(0, json!({}));
     }
     Value::Array(schemes)
+}
+
+/// The parameters that one extractor takes: [`extract`](crate::http::extract) describes them as the
+/// properties of an object.
+fn split(mut raw: Value) -> Vec<Value> {
+    let properties = raw.pointer_mut("/schema/properties").map(Value::take);
+    let Some(Value::Object(properties)) = properties else {
+        return vec![raw];
+    };
+    let parameter = |(name, mut schema): (String, Value)| {
+        let description = schema.as_object_mut()?.shift_remove("description");
+        let place = &raw["in"];
+        Some(json!({
+            "name": name,
+            "in": place,
+            "description": description,
+            "required": false,
+            "schema": schema,
+        }))
+    };
+    properties.into_iter().filter_map(parameter).collect()
 }
 
 fn parameter(raw: Value) -> Value {

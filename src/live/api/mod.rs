@@ -25,7 +25,8 @@ use crate::auth::guard::MaybeSignedIn;
 use crate::failure::{Code, Failure};
 use crate::http::cors::Cors;
 use crate::http::refused::{Refused, failures};
-use crate::http::{Connection, Network, websocket};
+use crate::http::{Connection, websocket};
+use crate::network::Network;
 use crate::results::view::Views;
 
 /// The handlers of live results.
@@ -67,6 +68,7 @@ impl LiveApi {
     async fn watch(
         &self,
         request: &Request,
+        network: Network,
         caller: MaybeSignedIn,
         /// The question.
         question_id: Path<Uuid>,
@@ -75,7 +77,7 @@ impl LiveApi {
         last_event_id: Header<Option<String>>,
     ) -> Result<Events, Refused<WatchResults>> {
         let connection = request.extensions().get::<Connection>().cloned();
-        let pass = self.hub.admit(Network::of_request(request), connection)?;
+        let pass = self.hub.admit(network, connection)?;
         let seen = last_event_id.0.and_then(|id| version(&id));
         let watching = self.hub.watch(question_id.0, caller.0, pass, seen);
         Ok(Events(watching.await?))
@@ -109,6 +111,7 @@ impl LiveApi {
     async fn open_socket(
         &self,
         request: &Request,
+        network: Network,
         /// The question.
         question_id: Path<Uuid>,
     ) -> Result<Upgraded, Refused<OpenSocket>> {
@@ -123,7 +126,7 @@ impl LiveApi {
         }
         let question = question_id.0;
         self.views.find(question, None).await?;
-        let pass = self.hub.admit(Network::of_request(request), None)?;
+        let pass = self.hub.admit(network, None)?;
         let (hub, authority) = (self.hub.clone(), self.authority.clone());
         // From here on the process does not end before it.
         let tracked = self.tasks.token();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Header, Path};
+use poem_openapi::param::Path;
 use uuid::Uuid;
 
 use super::objects::{Choice, ChoiceList, ChoicePatch, NewChoice};
@@ -13,10 +13,10 @@ use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::Failure;
 use crate::http::body::Body;
-use crate::http::conditional::IfMatch;
-use crate::http::page::PageMeta;
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
+use crate::page::PageMeta;
+use crate::precondition::IfMatch;
 use crate::questions::{Quotas, choices};
 use crate::results::view::{View, Views};
 use crate::share::Share;
@@ -80,13 +80,11 @@ impl ChoicesApi {
         signed_in: SignedIn,
         /// The question.
         question_id: Path<Uuid>,
-        /// The `ETag` of the question that you have seen; only its revision counts.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<NewChoice>,
     ) -> Result<Created<Choice>, Refused<AddChoice>> {
         let (caller, question) = (signed_in.caller, question_id.0);
-        let (if_match, position) = (IfMatch::new(if_match.0), index(body.0.position));
+        let position = index(body.0.position);
         let text = body.0.choice_text;
         let (db, clock) = (&self.db, &self.clock);
         let id = choices::add(
@@ -145,13 +143,11 @@ impl ChoicesApi {
         question_id: Path<Uuid>,
         /// The choice.
         choice_id: Path<Uuid>,
-        /// The `ETag` of the question that you have seen; only its revision counts.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<ChoicePatch>,
     ) -> Result<Changed<Choice>, Refused<UpdateChoice>> {
         let (caller, question, id) = (signed_in.caller, question_id.0, choice_id.0);
-        let (if_match, position) = (IfMatch::new(if_match.0), index(body.0.position));
+        let position = index(body.0.position);
         let change = choices::Change {
             choice_text: body.0.choice_text,
             position,
@@ -186,12 +182,9 @@ impl ChoicesApi {
         question_id: Path<Uuid>,
         /// The choice.
         choice_id: Path<Uuid>,
-        /// The `ETag` of the question that you have seen; only its revision counts.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<Done, Refused<DeleteChoice>> {
-        let (caller, if_match) = (signed_in.caller, IfMatch::new(if_match.0));
-        let (question, id) = (question_id.0, choice_id.0);
+        let (caller, question, id) = (signed_in.caller, question_id.0, choice_id.0);
         choices::remove(
             &self.db,
             &self.clock,

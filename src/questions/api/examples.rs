@@ -8,8 +8,8 @@ use super::objects::{
     QuestionPage, QuestionPatch, Reopening, Status, Visibility,
 };
 use crate::clock::Time;
-use crate::http::page::PageMeta;
-use crate::http::patch::Patch;
+use crate::page::PageMeta;
+use crate::patch::Patch;
 use crate::results::objects::Results;
 
 impl Example for Question {

@@ -4,8 +4,7 @@ mod choices;
 mod examples;
 pub mod objects;
 
-use poem::Request;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::{Path, Query};
 use poem_openapi::{Enum, OpenApi};
 use uuid::Uuid;
 
@@ -17,12 +16,12 @@ use crate::auth::guard::{MaybeSignedIn, SignedIn};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
-use crate::http::Network;
 use crate::http::body::{Body, OptionalBody, Unchecked};
-use crate::http::conditional::IfMatch;
-use crate::http::page::{Cursor, DEFAULT_LIMIT};
 use crate::http::refused::{Refused, failures};
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
+use crate::network::Network;
+use crate::page::{PageRequest, Paging};
+use crate::precondition::IfMatch;
 use crate::results::view::{PageKey, PageView, Views};
 use crate::share::Share;
 use crate::users::Caller;
@@ -96,7 +95,7 @@ impl QuestionsApi {
     #[expect(clippy::too_many_arguments, reason = "each is a query parameter")]
     async fn list(
         &self,
-        request: &Request,
+        network: Network,
         caller: MaybeSignedIn,
         /// Only questions in this status now.
         status: Query<Option<Status>>,
@@ -112,14 +111,7 @@ impl QuestionsApi {
         /// What was deleted, instead of the rest: your own; as an admin, everybody's.
         #[oai(default)]
         deleted: Query<bool>,
-        /// How many at most.
-        #[oai(
-            default = "default_limit",
-            validator(minimum(value = "1"), maximum(value = "100"))
-        )]
-        limit: Query<u32>,
-        /// Where to go on: `meta.next_cursor` of the page before.
-        cursor: Query<Option<String>>,
+        paging: Paging,
     ) -> Result<Answered<QuestionPage>, Refused<ListQuestions>> {
         let caller = caller.caller();
         let filter = Filter {
@@ -130,17 +122,14 @@ impl QuestionsApi {
             deleted: deleted.0,
         };
         let scope = format!("{filter:?}");
-        let after = cursor
-            .0
-            .map(|text| Cursor::decode(&text, &scope))
-            .transpose()?;
+        let PageRequest { after, limit } = paging.of(&scope)?;
         let page = self
             .views
             .page(PageKey {
                 filter,
                 after,
-                limit: limit.0,
-                network: Network::of_request(request),
+                limit,
+                network,
                 alone: false,
             })
             .await?;
@@ -213,13 +202,10 @@ impl QuestionsApi {
         signed_in: SignedIn,
         /// The question.
         question_id: Path<Uuid>,
-        /// The `ETag` that you have seen; only its revision counts.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Body<QuestionPatch>,
     ) -> Result<Changed<Question>, Refused<UpdateQuestion>> {
         let (caller, id) = (signed_in.caller, question_id.0);
-        let if_match = IfMatch::new(if_match.0);
         super::update(
             &self.db,
             &self.clock,
@@ -250,12 +236,9 @@ impl QuestionsApi {
         signed_in: SignedIn,
         /// The question.
         question_id: Path<Uuid>,
-        /// The `ETag` that you have seen; only its revision counts.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<Changed<Question>, Refused<CloseQuestion>> {
         let (caller, id) = (signed_in.caller, question_id.0);
-        let if_match = IfMatch::new(if_match.0);
         super::closing::close(&self.db, &self.clock, caller, id, &if_match).await?;
         self.share.tell_of_question(id);
         Ok(self.changed(id, caller).await?)
@@ -276,13 +259,11 @@ impl QuestionsApi {
         signed_in: SignedIn,
         /// The question.
         question_id: Path<Uuid>,
-        /// The `ETag` that you have seen; only its revision counts.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: OptionalBody<Reopening>,
     ) -> Result<Changed<Question>, Refused<ReopenQuestion>> {
         let (caller, id) = (signed_in.caller, question_id.0);
-        let (if_match, closes_at) = (IfMatch::new(if_match.0), body.0.closes_at);
+        let closes_at = body.0.closes_at;
         super::closing::reopen(&self.db, &self.clock, caller, id, &if_match, closes_at).await?;
         self.share.tell_of_question(id);
         Ok(self.changed(id, caller).await?)
@@ -303,11 +284,8 @@ impl QuestionsApi {
         signed_in: SignedIn,
         /// The question.
         question_id: Path<Uuid>,
-        /// The `ETag` that you have seen; only its revision counts.
-        #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<Done, Refused<DeleteQuestion>> {
-        let if_match = IfMatch::new(if_match.0);
         let (caller, id) = (signed_in.caller, question_id.0);
         super::closing::delete(&self.db, &self.clock, caller, id, &if_match).await?;
         self.share.tell_of_question(id);
@@ -350,10 +328,6 @@ impl QuestionsApi {
 
 fn newest_first() -> Sort {
     Sort::NewestFirst
-}
-
-fn default_limit() -> u32 {
-    DEFAULT_LIMIT
 }
 
 /// Whose questions are listed. Deleted ones are shown to their authors, and all of them to admins.

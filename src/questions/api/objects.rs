@@ -7,8 +7,8 @@ use validator::{Validate, ValidationError};
 
 use crate::clock::Time;
 use crate::http::exact;
-use crate::http::page::PageMeta;
-use crate::http::patch::Patch;
+use crate::page::PageMeta;
+use crate::patch::Patch;
 use crate::questions::{self, Draft, entity};
 use crate::results::{Poll, PollChoice};
 

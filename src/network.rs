@@ -2,23 +2,12 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use poem::Request;
-
-use super::rates::Metered;
-
 /// An IPv4 address or an IPv6 /64. Requests without an address, such as those that reach a unix
 /// socket without `X-Forwarded-For`, share one network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network(Option<IpAddr>);
 
 impl Network {
-    /// The network that a request comes from, as the stack around the handlers has found it.
-    pub fn of_request(request: &Request) -> Network {
-        let metered = request.data().map(Metered::network);
-        let network = metered.or_else(|| request.data().copied());
-        network.unwrap_or(Network(None))
-    }
-
     /// The network of an address. One IPv6 client has a whole /64 to choose addresses from, so a
     /// /64 counts as one client.
     pub fn of(address: Option<IpAddr>) -> Network {

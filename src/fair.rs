@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
-use super::Network;
+use crate::network::Network;
 
 /// Permits for work that only a few may do at once. Networks that wait take turns, one permit each.
 #[derive(Debug)]
