@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Authority;
 use crate::auth::api::AuthApi;
+use crate::auth::{Accounts, Tokens};
 use crate::ballots::Ballots;
 use crate::ballots::api::BallotsApi;
 use crate::clock::Clock;
@@ -66,7 +66,8 @@ pub struct App {
     pub clock: Clock,
     pub db: Db,
     pub share: Share,
-    pub authority: Authority,
+    pub tokens: Tokens,
+    pub accounts: Accounts,
     pub ballots: Ballots,
     ballot_box: JoinHandle<()>,
 }
@@ -81,7 +82,7 @@ pub enum OpenError {
     #[error(transparent)]
     Share(#[from] share::OpenError),
     #[error(transparent)]
-    Authority(#[from] auth::OpenError),
+    Auth(#[from] auth::OpenError),
 }
 
 /// Why nobody can be served: the address is in use, or not this machine's.
@@ -115,7 +116,8 @@ impl App {
             db.require_schema().await?;
         }
         let share = Share::open(&config.share, db.clone(), clock.clone())?;
-        let authority = Authority::open(db.clone(), clock.clone(), share.clone(), &config).await?;
+        let (tokens, accounts) =
+            auth::open(db.clone(), clock.clone(), share.clone(), &config).await?;
         let (ballots, ballot_box) =
             Ballots::open(db.clone(), clock.clone(), share.clone(), &config.ballots);
         Ok(App {
@@ -123,7 +125,8 @@ impl App {
             clock,
             db,
             share,
-            authority,
+            tokens,
+            accounts,
             ballots,
             ballot_box,
         })
@@ -134,11 +137,12 @@ impl App {
         let App {
             ballots,
             ballot_box,
-            authority,
+            tokens,
+            accounts,
             db,
             ..
         } = self;
-        drop((ballots, authority));
+        drop((ballots, tokens, accounts));
         if tokio::time::timeout(LAST_BALLOTS, ballot_box)
             .await
             .is_err()
@@ -176,14 +180,20 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         db,
         clock,
         share,
-        authority,
+        tokens,
+        accounts,
         ballots,
         ..
     } = app;
     let quotas = Quotas::new(&config.limits);
     (
-        AuthApi::new(authority.clone()),
-        UsersApi::new(authority.clone()),
+        AuthApi {
+            accounts: accounts.clone(),
+            tokens: tokens.clone(),
+        },
+        UsersApi {
+            accounts: accounts.clone(),
+        },
         QuestionsApi {
             db: db.clone(),
             clock: clock.clone(),
@@ -208,7 +218,7 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         LiveApi {
             hub,
             views,
-            authority: authority.clone(),
+            tokens: tokens.clone(),
             cors: Arc::new(Cors::new(&config.cors, config.server.public_url.as_ref())),
             tasks,
         },
@@ -272,7 +282,11 @@ pub async fn run(
     background.spawn(done.clone().run_until_cancelled_owned(sealing));
     background.spawn(
         done.clone()
-            .run_until_cancelled_owned(app.authority.clone().maintain()),
+            .run_until_cancelled_owned(app.tokens.clone().maintain()),
+    );
+    background.spawn(
+        done.clone()
+            .run_until_cancelled_owned(app.accounts.clone().maintain()),
     );
     if let Some((_, metrics)) = &figures {
         let metrics = metrics.clone();
@@ -297,7 +311,7 @@ pub async fn run(
         app.db.clone(),
         app.clock.clone(),
         app.share.clone(),
-        app.authority.clone(),
+        app.tokens.clone(),
         views.clone(),
         &app.config,
     );
@@ -403,8 +417,8 @@ fn public_endpoint(
     let router = http::mount(router, check, house.stop.clone(), front);
     let router = web::mount(router, &app.config, views);
     // In one piece: it is cloned for every request.
-    let authority = Arc::new(app.authority.clone());
-    let site = http::Split::new(api, router, authority);
+    let tokens = Arc::new(app.tokens.clone());
+    let site = http::Split::new(api, router, tokens);
     house.around(Arc::new(site), http::Routes::new(routes), app)
 }
 

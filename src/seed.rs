@@ -6,8 +6,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sea_orm::{EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
 use uuid::Uuid;
 
-use crate::auth::Authority;
-use crate::auth::account::Registration;
+use crate::auth::Accounts;
+use crate::auth::accounts::Registration;
 use crate::ballots::Ballots;
 use crate::clock::Clock;
 use crate::db::Db;
@@ -81,7 +81,7 @@ pub struct Made {
 pub async fn story(
     db: &Db,
     clock: &Clock,
-    authority: &Authority,
+    accounts: &Accounts,
     ballots: &Ballots,
 ) -> Result<Vec<Made>, Failure> {
     let mut made = Vec::new();
@@ -95,7 +95,7 @@ pub async fn story(
             password: password.clone(),
         };
         let user =
-            authority
+            accounts
                 .create_account(new, Role::User)
                 .await
                 .map_err(|failure| match failure.code {
@@ -163,13 +163,13 @@ const BALLOTS_AT_ONCE: usize = 2000;
 pub async fn bulk(
     db: &Db,
     clock: &Clock,
-    authority: &Authority,
+    accounts: &Accounts,
     ballots: &Ballots,
     amount: Amount,
 ) -> Result<String, Failure> {
     let password = password();
     // One hash for all: a hash each would take most of the time.
-    let hash = authority.hash(password.clone()).await?;
+    let hash = accounts.hash(password.clone()).await?;
     let before = users::entity::Entity::find().count(db.read()).await?;
     let mut authors = Vec::new();
     for first in (0..amount.users).step_by(BATCH as usize) {

@@ -21,8 +21,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::form::{Form, Repeated};
-use super::grant::{Denied, Granted};
-use super::{Authority, SignedIn, session};
+use super::tokens::grant::{GrantFailure, Granted};
+use super::tokens::session;
+use super::{Accounts, SignedIn, Tokens};
 use crate::app::{PREFIX, Tag};
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
@@ -36,7 +37,8 @@ use crate::page::{PageMeta, Paging};
 
 /// Tokens and sessions.
 pub struct AuthApi {
-    authority: Authority,
+    pub accounts: Accounts,
+    pub tokens: Tokens,
 }
 
 failures! {
@@ -45,12 +47,6 @@ failures! {
     ListSessions: MalformedRequest;
     EndSession: NotFound;
     EndAllSessions: Unauthenticated;
-}
-
-impl AuthApi {
-    pub fn new(authority: Authority) -> Self {
-        AuthApi { authority }
-    }
 }
 
 #[OpenApi]
@@ -87,13 +83,13 @@ impl AuthApi {
                 };
                 let client = request.headers().get(USER_AGENT);
                 let client = client.and_then(|client| client.to_str().ok());
-                let granted = self.authority.sign_in(&username, password, client, network);
+                let granted = self.accounts.sign_in(&username, password, client, network);
                 let granted = granted.await;
-                Metered::tell(request, self.authority.sign_in_limit(&username, network));
+                Metered::tell(request, self.accounts.sign_in_limit(&username, network));
                 granted
             }
             Some("refresh_token") => match form.take("refresh_token") {
-                Some(token) => self.authority.refresh(&token).await,
+                Some(token) => self.tokens.refresh(&token).await,
                 None => return Ok(TokenReply::invalid("refresh_token is required.")),
             },
             Some(_) => {
@@ -106,11 +102,11 @@ impl AuthApi {
         };
         match granted {
             Ok(granted) => Ok(TokenReply::Granted(granted.into())),
-            Err(Denied::Grant) => Ok(TokenReply::Refused(GrantError {
+            Err(GrantFailure::InvalidGrant) => Ok(TokenReply::Refused(GrantError {
                 error: GrantErrorCode::InvalidGrant,
                 error_description: "The credentials are not valid.".into(),
             })),
-            Err(Denied::Failure(failure)) => Err(failure.into()),
+            Err(GrantFailure::Other(failure)) => Err(failure.into()),
         }
     }
 
@@ -122,7 +118,7 @@ impl AuthApi {
     async fn revoke_token(&self, form: RevokeForm) -> Result<Revoked, Refused<RevokeToken>> {
         let token = form.0.ok().and_then(|mut form| form.take("token"));
         let missing = || Failure::new(Code::MalformedRequest, "token is required, once.");
-        self.authority.revoke(&token.ok_or_else(missing)?).await?;
+        self.tokens.revoke(&token.ok_or_else(missing)?).await?;
         Ok(Revoked)
     }
 
@@ -137,7 +133,7 @@ impl AuthApi {
     ) -> Result<Answered<SessionPage>, Refused<ListSessions>> {
         let scope = format!("sessions of {}", signed_in.caller.id);
         let request = page.of(&scope)?;
-        let sessions = self.authority.sessions(&signed_in, request).await?;
+        let sessions = self.tokens.sessions(&signed_in, request).await?;
         let page = SessionPage {
             data: sessions
                 .items
@@ -160,7 +156,7 @@ impl AuthApi {
         /// The session's id.
         session_id: Path<Uuid>,
     ) -> Result<Done, Refused<EndSession>> {
-        self.authority.end_session(&signed_in, session_id.0).await?;
+        self.tokens.end_session(&signed_in, session_id.0).await?;
         Ok(Done)
     }
 
@@ -169,7 +165,7 @@ impl AuthApi {
     /// Ends all sessions of this account, this one too.
     #[oai(path = "/auth/sessions", method = "delete", operation_id = "endAllSessions", tag = Tag::Auth)]
     async fn end_all_sessions(&self, signed_in: SignedIn) -> Result<Done, Refused<EndAllSessions>> {
-        self.authority.end_all_sessions(&signed_in).await?;
+        self.tokens.end_all_sessions(&signed_in).await?;
         Ok(Done)
     }
 }
@@ -550,7 +546,7 @@ pub fn well_known_operations() -> [Operation; 2] {
 }
 
 /// What stands under `/.well-known`: the server's metadata and its public keys. Needs the
-/// [`Authority`] in the request's data.
+/// [`Tokens`] in the request's data.
 pub fn well_known() -> Route {
     Route::new()
         .at("/oauth-authorization-server", get(metadata))
@@ -560,11 +556,11 @@ pub fn well_known() -> Route {
 /// RFC 8414, but that the addresses are paths where `server.public_url` is not set: what a request
 /// says of the server's address is no address to send passwords to.
 #[handler]
-fn metadata(authority: Data<&Arc<Authority>>) -> Json<serde_json::Value> {
-    let base = authority.public_url().unwrap_or_default();
+fn metadata(tokens: Data<&Arc<Tokens>>) -> Json<serde_json::Value> {
+    let base = tokens.public_url().unwrap_or_default();
     let base = base.trim_end_matches('/');
     Json(json!({
-        "issuer": authority.issuer(),
+        "issuer": tokens.issuer(),
         "token_endpoint": format!("{base}{PREFIX}/auth/token"),
         "revocation_endpoint": format!("{base}{PREFIX}/auth/revoke"),
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
@@ -578,8 +574,8 @@ fn metadata(authority: Data<&Arc<Authority>>) -> Json<serde_json::Value> {
 
 /// RFC 7517.
 #[handler]
-fn public_keys(authority: Data<&Arc<Authority>>) -> Json<JwkSet> {
-    Json(authority.public_keys())
+fn public_keys(tokens: Data<&Arc<Tokens>>) -> Json<JwkSet> {
+    Json(tokens.public_keys())
 }
 
 #[cfg(test)]
@@ -589,11 +585,15 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::auth::tests::{House, PASSWORD, user};
+    use crate::auth::tests::{Cluster, PASSWORD, Process, user};
 
     /// Posts a form and returns status, whether storing is forbidden, and the body.
-    async fn post(authority: &Authority, path: &str, form: &str) -> (u16, bool, Value) {
-        let api = OpenApiService::new(AuthApi::new(authority.clone()), "auth", "1");
+    async fn post(process: &Process, path: &str, form: &str) -> (u16, bool, Value) {
+        let api = AuthApi {
+            accounts: process.accounts.clone(),
+            tokens: process.tokens.clone(),
+        };
+        let api = OpenApiService::new(api, "auth", "1");
         let request = Request::builder()
             .method(Method::POST)
             .uri_str(path)
@@ -602,7 +602,7 @@ mod tests {
             .header("authorization", "Basic Og==")
             .body(form.to_owned());
         let response = api
-            .data(Arc::new(authority.clone()))
+            .data(Arc::new(process.tokens.clone()))
             .get_response(request)
             .await;
         let status = response.status().as_u16();
@@ -617,41 +617,40 @@ mod tests {
 
     #[tokio::test]
     async fn a_grant_gets_tokens_that_nobody_stores() {
-        let (_house, authority) = House::new().await;
-        user(&authority, "luxi").await;
+        let (_cluster, process) = Cluster::new().await;
+        user(&process, "luxi").await;
         let form = format!(
             "grant_type=password&username=luxi%40example.org&password={PASSWORD}&scope=&client_id=x"
         );
-        let (status, unstored, tokens) = post(&authority, "/auth/token", &form).await;
+        let (status, unstored, tokens) = post(&process, "/auth/token", &form).await;
         assert_eq!((status, unstored), (200, true), "{tokens}");
         assert_eq!(tokens["token_type"], "Bearer");
         assert_eq!(tokens["expires_in"], 900);
-        authority
+        process
+            .tokens
             .authenticate(tokens["access_token"].as_str().unwrap())
             .await
             .unwrap();
 
         let refresh_token = tokens["refresh_token"].as_str().unwrap();
         let form = format!("grant_type=refresh_token&refresh_token={refresh_token}");
-        let (status, _, next) = post(&authority, "/auth/token", &form).await;
+        let (status, _, next) = post(&process, "/auth/token", &form).await;
         assert_eq!(status, 200, "{next}");
         let form = format!("token_type_hint=x&token={refresh_token}");
-        assert_eq!(post(&authority, "/auth/revoke", &form).await.0, 200);
-        authority
+        assert_eq!(post(&process, "/auth/revoke", &form).await.0, 200);
+        process
+            .tokens
             .authenticate(next["access_token"].as_str().unwrap())
             .await
             .unwrap_err();
-        assert_eq!(
-            post(&authority, "/auth/revoke", "token=unknown").await.0,
-            200
-        );
-        assert_eq!(post(&authority, "/auth/revoke", "token=").await.0, 400);
+        assert_eq!(post(&process, "/auth/revoke", "token=unknown").await.0, 200);
+        assert_eq!(post(&process, "/auth/revoke", "token=").await.0, 400);
     }
 
     #[tokio::test]
     async fn a_failed_grant_answers_as_oauth_prescribes() {
-        let (_house, authority) = House::new().await;
-        user(&authority, "luxi").await;
+        let (_cluster, process) = Cluster::new().await;
+        user(&process, "luxi").await;
         for (form, error) in [
             ("", "invalid_request"),
             ("grant_type=", "invalid_request"),
@@ -678,7 +677,7 @@ mod tests {
                 "invalid_grant",
             ),
         ] {
-            let (status, unstored, body) = post(&authority, "/auth/token", form).await;
+            let (status, unstored, body) = post(&process, "/auth/token", form).await;
             assert_eq!((status, unstored), (400, true), "{form}");
             assert_eq!(body["error"], error, "{form}");
         }
@@ -694,8 +693,8 @@ mod tests {
             ),
         ] {
             let settings = [&[("auth.algorithm", "ES256")], settings].concat();
-            let (_house, authority) = House::with(&settings).await;
-            let routes = well_known().data(Arc::new(authority));
+            let (_cluster, process) = Cluster::with(&settings).await;
+            let routes = well_known().data(Arc::new(process.tokens));
             let get = async |path: &str| {
                 let request = Request::builder()
                     .uri_str(path)

@@ -8,7 +8,7 @@ use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, 
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use uuid::Uuid;
 
-use super::Authority;
+use super::Tokens;
 
 pub use super::SignedIn;
 use crate::failure::{Code, Failure};
@@ -97,9 +97,9 @@ async fn signed_in(request: &Request) -> Result<Option<SignedIn>, Failure> {
             "The Authorization header must be `Bearer` and an access token.",
         ));
     };
-    let authority = request.data::<Arc<Authority>>();
-    let authority = authority.ok_or_else(|| Failure::internal("no Authority in the request"))?;
-    let signed_in = authority.authenticate(token).await;
+    let tokens = request.data::<Arc<Tokens>>();
+    let tokens = tokens.ok_or_else(|| Failure::internal("no Tokens in the request's data"))?;
+    let signed_in = tokens.authenticate(token).await;
     // A token that is no good counts for the network, too.
     count(
         request,
@@ -153,7 +153,7 @@ mod tests {
     use poem_openapi::{OpenApi, OpenApiService};
 
     use super::*;
-    use crate::auth::tests::{House, admin, sign_in, user};
+    use crate::auth::tests::{Cluster, admin, sign_in, user};
 
     struct Doors;
 
@@ -171,14 +171,14 @@ mod tests {
 
     #[tokio::test]
     async fn each_guard_lets_in_whom_it_says() {
-        let (_house, authority) = House::new().await;
-        user(&authority, "luxi").await;
-        admin(&authority, "nanxi").await;
+        let (_cluster, process) = Cluster::new().await;
+        user(&process, "luxi").await;
+        admin(&process, "nanxi").await;
         let bearer =
-            async |name: &str| format!("Bearer {}", sign_in(&authority, name).await.access_token);
+            async |name: &str| format!("Bearer {}", sign_in(&process, name).await.access_token);
         let (user, admin) = (bearer("luxi").await, bearer("nanxi").await);
         let lower = user.replacen("Bearer", "bearer", 1);
-        let doors = OpenApiService::new(Doors, "doors", "1").data(Arc::new(authority.clone()));
+        let doors = OpenApiService::new(Doors, "doors", "1").data(Arc::new(process.tokens.clone()));
         let status = async |path: &str, headers: &[&str]| {
             let mut request = Request::builder().uri_str(path);
             for header in headers {

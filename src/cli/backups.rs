@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::arguments::{Backup, Restore};
-use crate::auth::restored;
+use crate::auth::tokens::restored;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, Contents, Restoring};

@@ -10,14 +10,15 @@ use super::arguments::{
 use super::confirm::confirm;
 use super::password::read_password;
 use crate::app::{self, App};
-use crate::auth::account::Registration;
-use crate::auth::keys;
-use crate::auth::operator::Minted;
+use crate::auth::accounts::Registration;
+use crate::auth::tokens::keys;
+use crate::auth::tokens::mint::Minted;
 use crate::ballots::recount;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::http::spec;
+use crate::precondition::IfMatch;
 use crate::seed;
 use crate::users::{Role, Standing};
 
@@ -81,7 +82,7 @@ pub async fn seed(config: Config, arguments: Seed) -> Outcome {
                     .ballots
                     .min(u64::from(users) * u64::from(questions)),
             };
-            seed::bulk(&app.db, &app.clock, &app.authority, &app.ballots, amount)
+            seed::bulk(&app.db, &app.clock, &app.accounts, &app.ballots, amount)
                 .await
                 .map(|password| {
                     println!(
@@ -92,7 +93,7 @@ pub async fn seed(config: Config, arguments: Seed) -> Outcome {
                 })
         }
         None => {
-            let made = seed::story(&app.db, &app.clock, &app.authority, &app.ballots).await;
+            let made = seed::story(&app.db, &app.clock, &app.accounts, &app.ballots).await;
             made.map(|made| {
                 println!("Their passwords are shown this once:");
                 for user in made {
@@ -116,45 +117,25 @@ pub async fn user(config: Config, command: UserCommand) -> Outcome {
 }
 
 async fn change_user(app: &App, command: UserCommand) -> Outcome {
-    let authority = &app.authority;
+    let accounts = &app.accounts;
     let (Account { login }, change) = match command {
         UserCommand::Create(new) => return create_user(app, new).await,
         UserCommand::Passwd(Account { login }) => {
             let password = read_password()?.expose().to_owned();
-            authority.set_password_by_hand(&login, password).await?;
+            let account = accounts.by_login(&login).await?;
+            accounts.reset_password(&account, password).await?;
             println!("The password of {login} is changed, and its sessions are ended.");
             return Ok(());
         }
-        UserCommand::Promote(account) => (
-            account,
-            Standing {
-                role: Some(Role::Admin),
-                ..Standing::default()
-            },
-        ),
-        UserCommand::Demote(account) => (
-            account,
-            Standing {
-                role: Some(Role::User),
-                ..Standing::default()
-            },
-        ),
-        UserCommand::Disable(account) => (
-            account,
-            Standing {
-                disabled: Some(true),
-                ..Standing::default()
-            },
-        ),
-        UserCommand::Enable(account) => (
-            account,
-            Standing {
-                disabled: Some(false),
-                ..Standing::default()
-            },
-        ),
+        UserCommand::Promote(account) => (account, role(Role::Admin)),
+        UserCommand::Demote(account) => (account, role(Role::User)),
+        UserCommand::Disable(account) => (account, disabled(true)),
+        UserCommand::Enable(account) => (account, disabled(false)),
     };
-    let account = authority.set_standing_by_hand(&login, change).await?;
+    let account = accounts.by_login(&login).await?;
+    let any = IfMatch::default();
+    let changed = accounts.set_standing(account.id, change, &any);
+    let account = changed.await?;
     let state = if account.is_active() {
         "active"
     } else {
@@ -166,6 +147,20 @@ async fn change_user(app: &App, command: UserCommand) -> Outcome {
         role_name(account.role)
     );
     Ok(())
+}
+
+fn role(role: Role) -> Standing {
+    Standing {
+        role: Some(role),
+        ..Standing::default()
+    }
+}
+
+fn disabled(disabled: bool) -> Standing {
+    Standing {
+        disabled: Some(disabled),
+        ..Standing::default()
+    }
 }
 
 async fn create_user(app: &App, new: NewUser) -> Outcome {
@@ -180,7 +175,7 @@ async fn create_user(app: &App, new: NewUser) -> Outcome {
         phone,
         password,
     };
-    let made = app.authority.create_by_hand(registration, role).await?;
+    let made = app.accounts.create_by_hand(registration, role).await?;
     println!("{} was made: {}", role_name(role), made.id);
     Ok(())
 }
@@ -215,14 +210,15 @@ async fn mint(app: &App, arguments: TokenArguments) -> Outcome {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match arguments.user {
         Some(login) => {
-            let minted = app.authority.mint(&login, arguments.ttl).await?;
+            let account = app.accounts.by_login(&login).await?;
+            let minted = app.tokens.mint(account.id, arguments.ttl).await?;
             writeln!(out, "{} {}", minted.user_id, minted.access_token)?;
         }
         None => {
             let each = |minted: Minted| -> Outcome {
                 Ok(writeln!(out, "{} {}", minted.user_id, minted.access_token)?)
             };
-            app.authority.mint_all(arguments.ttl, each).await?;
+            app.tokens.mint_all(arguments.ttl, each).await?;
         }
     }
     out.flush()?;

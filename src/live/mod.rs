@@ -25,7 +25,7 @@ use sea_orm::DbErr;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use crate::auth::{Authority, SignedIn};
+use crate::auth::{SignedIn, Tokens};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -57,7 +57,7 @@ struct Inner {
     db: Db,
     clock: Clock,
     share: Share,
-    authority: Authority,
+    tokens: Tokens,
     views: Views,
     poll_interval: Duration,
     heartbeat: Duration,
@@ -71,7 +71,7 @@ impl Hub {
         db: Db,
         clock: Clock,
         share: Share,
-        authority: Authority,
+        tokens: Tokens,
         views: Views,
         config: &Config,
     ) -> Hub {
@@ -80,7 +80,7 @@ impl Hub {
             db,
             clock,
             share,
-            authority,
+            tokens,
             views,
             poll_interval: live.poll_interval,
             // A connection to which nothing is sent for longer is closed.
@@ -145,12 +145,12 @@ impl Hub {
         loop {
             ticks.tick().await;
             let Inner {
-                authority,
+                tokens,
                 passes,
                 patience,
                 ..
             } = &*self.inner;
-            passes.look_after(authority, *patience);
+            passes.look_after(tokens, *patience);
             let now = self.inner.clock.now();
             for channel in self.channels().values() {
                 if channel.is_due(now) {

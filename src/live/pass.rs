@@ -10,7 +10,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::watch;
 
 use super::objects::EndReason;
-use crate::auth::{Authority, SignedIn};
+use crate::auth::{SignedIn, Tokens, Validity};
 use crate::config;
 use crate::failure::{Code, Failure};
 use crate::http::Connection;
@@ -130,11 +130,11 @@ impl Passes {
 
     /// Ends the streams whose tokens are no good any more, and drops the connections of those who
     /// have not taken anything for longer than `patience`.
-    pub(super) fn look_after(&self, authority: &Authority, patience: Duration) {
+    pub(super) fn look_after(&self, tokens: &Tokens, patience: Duration) {
         let now = self.now();
         let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         for stream in self.table().streams.values() {
-            if let Some(reason) = stream.who.and_then(|who| lost_right(authority, &who)) {
+            if let Some(reason) = stream.who.and_then(|who| lost_right(tokens, &who)) {
                 stream.end(reason);
             }
             let given_at = stream.reader.given_at.load(Ordering::Relaxed);
@@ -159,13 +159,11 @@ impl Passes {
 }
 
 /// Why a token that was good when the stream began is no longer, if it is not.
-pub(super) fn lost_right(authority: &Authority, who: &SignedIn) -> Option<EndReason> {
-    if authority.is_still(who) {
-        None
-    } else if who.expires_at <= authority.now() {
-        Some(EndReason::TokenExpired)
-    } else {
-        Some(EndReason::TokenRevoked)
+pub(super) fn lost_right(tokens: &Tokens, who: &SignedIn) -> Option<EndReason> {
+    match tokens.validity(who) {
+        Validity::Valid => None,
+        Validity::Expired => Some(EndReason::TokenExpired),
+        Validity::Revoked => Some(EndReason::TokenRevoked),
     }
 }
 

@@ -117,7 +117,7 @@ impl Watcher {
     /// Decides what a state of the question means to this client.
     fn consider(&mut self, snapshot: &Arc<Snapshot>) {
         if let Some(who) = &self.who
-            && let Some(reason) = lost_right(&self.hub.inner.authority, who)
+            && let Some(reason) = lost_right(&self.hub.inner.tokens, who)
         {
             return self.due.push_back(Event::End(reason));
         }

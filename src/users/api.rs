@@ -12,9 +12,9 @@ use super::entity::Model;
 use super::policy::{self, Owner};
 use super::{Profile, Standing, email, phone};
 use crate::app::{PREFIX, Tag};
-use crate::auth::account::Registration;
+use crate::auth::accounts::Registration;
 use crate::auth::guard::{Admin, MaybeSignedIn};
-use crate::auth::{Authority, SignedIn};
+use crate::auth::{Accounts, SignedIn};
 use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError};
 use crate::http::body::{Body, Unchecked};
@@ -33,7 +33,7 @@ const LIST: &str = "users";
 
 /// Accounts.
 pub struct UsersApi {
-    authority: Authority,
+    pub accounts: Accounts,
 }
 
 failures! {
@@ -48,13 +48,9 @@ failures! {
 }
 
 impl UsersApi {
-    pub fn new(authority: Authority) -> Self {
-        UsersApi { authority }
-    }
-
     /// What is wrong with a phone number that was sent, if one was.
     fn phone_mistake(&self, phone: Option<&String>) -> Vec<FieldError> {
-        let region = self.authority.region();
+        let region = self.accounts.region();
         let wrong = phone.filter(|phone| phone::normalise(phone, region).is_none());
         let mistake = |_| FieldError::new("/phone", "phone", phone::EXPECTED);
         wrong.map(mistake).into_iter().collect()
@@ -75,7 +71,7 @@ impl UsersApi {
         network: Network,
         body: Unchecked<NewUser>,
     ) -> Result<Created<Account>, Refused<CreateUser>> {
-        let region = self.authority.region();
+        let region = self.accounts.region();
         let e164 = |new: &NewUser| phone::normalise(new.phone.as_deref()?, region);
         let new = body.check(|new| {
             let phone = e164(new).unwrap_or_default();
@@ -94,8 +90,8 @@ impl UsersApi {
             email: new.email,
             password: new.password,
         };
-        let registered = self.authority.register(new, network).await;
-        Metered::tell(request, self.authority.registration_limit(network));
+        let registered = self.accounts.register(new, network).await;
+        Metered::tell(request, self.accounts.registration_limit(network));
         let account = registered?;
         let location = format!("{PREFIX}/users/{}", account.id);
         Ok(Created::new(rendered(account)?, location))
@@ -106,7 +102,7 @@ impl UsersApi {
     /// All of it but the password.
     #[oai(path = "/users/me", method = "get", operation_id = "getMe", tag = Tag::Users)]
     async fn get_me(&self, signed_in: SignedIn) -> Result<Fetched<Account>, Refused<GetMe>> {
-        let account = super::get(self.authority.db().read(), signed_in.caller.id).await;
+        let account = self.accounts.get(signed_in.caller.id).await;
         Ok(Fetched::new(rendered(account.map_err(gone)?)?))
     }
 
@@ -121,7 +117,7 @@ impl UsersApi {
         body: Unchecked<AccountPatch>,
     ) -> Result<Changed<Account>, Refused<UpdateMe>> {
         let change = body.check(|change| self.phone_mistake(change.phone.value()))?;
-        let region = self.authority.region();
+        let region = self.accounts.region();
         let change = Profile {
             name: change.name,
             email: change.email,
@@ -129,12 +125,7 @@ impl UsersApi {
                 .phone
                 .map(|phone| phone::normalise(&phone, region).unwrap_or(phone)),
         };
-        let id = signed_in.caller.id;
-        let now = self.authority.now();
-        let (change, if_match) = (&change, &if_match);
-        let changed = self.authority.db().write(|transaction| async move {
-            super::update(&transaction, id, change.clone(), if_match, now).await
-        });
+        let changed = self.accounts.update(signed_in.caller.id, change, &if_match);
         Ok(Changed::new(rendered(changed.await.map_err(gone)?)?))
     }
 
@@ -149,7 +140,7 @@ impl UsersApi {
         signed_in: SignedIn,
         if_match: IfMatch,
     ) -> Result<Done, Refused<DeleteMe>> {
-        self.authority
+        self.accounts
             .delete_account(&signed_in, &if_match)
             .await
             .map_err(gone)?;
@@ -171,7 +162,7 @@ impl UsersApi {
         signed_in: SignedIn,
         body: Unchecked<PasswordChange>,
     ) -> Result<Done, Refused<ChangePassword>> {
-        let account = super::get(self.authority.db().read(), signed_in.caller.id).await;
+        let account = self.accounts.get(signed_in.caller.id).await;
         let account = account.map_err(gone)?;
         let PasswordChange {
             current_password,
@@ -182,7 +173,7 @@ impl UsersApi {
             mistake.into_iter().collect()
         })?;
         let changed =
-            self.authority
+            self.accounts
                 .change_password(&signed_in, current_password, new_password, network);
         changed.await.map_err(gone)?;
         Ok(Done)
@@ -198,7 +189,7 @@ impl UsersApi {
         /// The account's id.
         user_id: Path<Uuid>,
     ) -> Result<Fetched<User>, Refused<GetUser>> {
-        let account = super::get(self.authority.db().read(), user_id.0).await?;
+        let account = self.accounts.get(user_id.0).await?;
         let revision = account.revision;
         let sees_all = signed_in
             .0
@@ -218,7 +209,7 @@ impl UsersApi {
         _admin: Admin,
         page: Paging,
     ) -> Result<Answered<AccountPage>, Refused<ListUsers>> {
-        let accounts = super::list(self.authority.db().read(), page.of(LIST)?).await?;
+        let accounts = self.accounts.list(page.of(LIST)?).await?;
         let page = AccountPage {
             data: accounts.items.into_iter().map(Account::of).collect(),
             meta: PageMeta::new(accounts.next, LIST),
@@ -245,7 +236,7 @@ impl UsersApi {
             disabled: body.0.disabled,
         };
         let account = self
-            .authority
+            .accounts
             .set_standing(user_id.0, change, &if_match)
             .await?;
         Ok(Changed::new(rendered(account)?))
@@ -566,7 +557,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::auth::tests::{House, PASSWORD, admin, sign_in, user};
+    use crate::auth::tests::{Cluster, PASSWORD, Process, admin, sign_in, user};
 
     struct Answer {
         status: u16,
@@ -592,13 +583,16 @@ mod tests {
 
     /// A request by whom the access token says, with these other headers.
     async fn send(
-        authority: &Authority,
+        process: &Process,
         token: &str,
         (method, path): (Method, &str),
         headers: &[(http::HeaderName, &str)],
         body: Value,
     ) -> Answer {
-        let api = OpenApiService::new(UsersApi::new(authority.clone()), "users", "1");
+        let api = UsersApi {
+            accounts: process.accounts.clone(),
+        };
+        let api = OpenApiService::new(api, "users", "1");
         let mut request = Request::builder().method(method).uri_str(path);
         request = request.header(CONTENT_TYPE, "application/json");
         if !token.is_empty() {
@@ -609,7 +603,7 @@ mod tests {
         }
         let endpoint = api
             .into_endpoint()
-            .data(std::sync::Arc::new(authority.clone()));
+            .data(std::sync::Arc::new(process.tokens.clone()));
         let response = endpoint.get_response(request.body(body.to_string())).await;
         let (parts, body) = response.into_parts();
         let body = body.into_vec().await.unwrap();
@@ -622,9 +616,9 @@ mod tests {
 
     #[tokio::test]
     async fn registering_names_every_mistake_and_keeps_what_is_normal() {
-        let (_house, authority) = House::new().await;
+        let (_cluster, process) = Cluster::new().await;
         let register =
-            async |body: Value| send(&authority, "", (Method::POST, "/users"), &[], body).await;
+            async |body: Value| send(&process, "", (Method::POST, "/users"), &[], body).await;
         let bad = json!({"name": " ", "email": "luxi", "phone": "1", "password": "short"});
         let refused = register(bad).await;
         assert_eq!(refused.status, 422);
@@ -652,7 +646,7 @@ mod tests {
 
     #[tokio::test]
     async fn limits_count_characters_and_end_where_they_say() {
-        let (_house, authority) = House::new().await;
+        let (_cluster, process) = Cluster::new().await;
         let register = async |name: usize, local: usize, password: usize| {
             let domain = format!(
                 "{}.{}.{}.org",
@@ -665,7 +659,7 @@ mod tests {
                 "email": format!("{}@{domain}", "é".repeat(local)),
                 "password": "密".repeat(password),
             });
-            send(&authority, "", (Method::POST, "/users"), &[], body).await
+            send(&process, "", (Method::POST, "/users"), &[], body).await
         };
         assert_eq!(register(40, 64, 128).await.status, 201);
         assert_eq!(register(1, 1, 8).await.status, 201);
@@ -676,20 +670,20 @@ mod tests {
         assert_eq!(register(0, 2, 7).await.pointers(), ["/name", "/password"]);
         let long =
             json!({"name": "a", "email": format!("a@{}", "d.".repeat(127)), "password": PASSWORD});
-        let long = send(&authority, "", (Method::POST, "/users"), &[], long).await;
+        let long = send(&process, "", (Method::POST, "/users"), &[], long).await;
         assert_eq!(long.pointers().first(), Some(&"/email"));
     }
 
     #[tokio::test]
     async fn others_see_a_name_and_admins_see_all() {
-        let (_house, authority) = House::new().await;
-        let luxi = user(&authority, "luxi").await;
-        admin(&authority, "nanxi").await;
-        let mine = sign_in(&authority, "luxi").await.access_token;
-        let admins = sign_in(&authority, "nanxi").await.access_token;
+        let (_cluster, process) = Cluster::new().await;
+        let luxi = user(&process, "luxi").await;
+        admin(&process, "nanxi").await;
+        let mine = sign_in(&process, "luxi").await.access_token;
+        let admins = sign_in(&process, "nanxi").await.access_token;
         let path = format!("/users/{}", luxi.id);
         let get = async |token: &str| {
-            send(&authority, token, (Method::GET, &path), &[], Value::Null)
+            send(&process, token, (Method::GET, &path), &[], Value::Null)
                 .await
                 .body
         };
@@ -698,33 +692,33 @@ mod tests {
         assert_eq!(get(&admins).await["email"], "luxi@example.org");
 
         let list = (Method::GET, "/users?limit=1");
-        let page = send(&authority, &admins, list.clone(), &[], Value::Null)
+        let page = send(&process, &admins, list.clone(), &[], Value::Null)
             .await
             .body;
         assert_eq!(page["data"][0]["name"], "nanxi");
         let cursor = page["meta"]["next_cursor"].as_str().unwrap();
         let next = format!("/users?limit=1&cursor={cursor}");
-        let page = send(&authority, &admins, (Method::GET, &next), &[], Value::Null)
+        let page = send(&process, &admins, (Method::GET, &next), &[], Value::Null)
             .await
             .body;
         assert_eq!(page["data"][0]["name"], "luxi");
         assert_eq!(page["meta"], json!({}));
         assert_eq!(
-            send(&authority, &mine, list, &[], Value::Null).await.status,
+            send(&process, &mine, list, &[], Value::Null).await.status,
             403
         );
     }
 
     #[tokio::test]
     async fn a_stale_tag_changes_nothing() {
-        let (_house, authority) = House::new().await;
-        user(&authority, "luxi").await;
-        let token = sign_in(&authority, "luxi").await.access_token;
+        let (_cluster, process) = Cluster::new().await;
+        user(&process, "luxi").await;
+        let token = sign_in(&process, "luxi").await.access_token;
         let me = |method: Method| (method, "/users/me");
-        let before = send(&authority, &token, me(Method::GET), &[], Value::Null).await;
+        let before = send(&process, &token, me(Method::GET), &[], Value::Null).await;
         let patch = async |tag: &str, body: Value| {
             send(
-                &authority,
+                &process,
                 &token,
                 me(Method::PATCH),
                 &[(IF_MATCH, tag)],
@@ -757,23 +751,23 @@ mod tests {
         );
 
         let stale = [(IF_MATCH, before.tag())];
-        let kept = send(&authority, &token, me(Method::DELETE), &stale, Value::Null).await;
+        let kept = send(&process, &token, me(Method::DELETE), &stale, Value::Null).await;
         assert_eq!(kept.status, 412);
-        let deleted = send(&authority, &token, me(Method::DELETE), &[], Value::Null).await;
+        let deleted = send(&process, &token, me(Method::DELETE), &[], Value::Null).await;
         assert_eq!(deleted.status, 204);
-        let gone = send(&authority, &token, me(Method::GET), &[], Value::Null).await;
+        let gone = send(&process, &token, me(Method::GET), &[], Value::Null).await;
         assert_eq!(gone.status, 401);
     }
 
     #[tokio::test]
     async fn admins_change_role_and_standing_of_others() {
-        let (_house, authority) = House::new().await;
-        let luxi = user(&authority, "luxi").await;
-        admin(&authority, "nanxi").await;
-        let token = sign_in(&authority, "nanxi").await.access_token;
+        let (_cluster, process) = Cluster::new().await;
+        let luxi = user(&process, "luxi").await;
+        admin(&process, "nanxi").await;
+        let token = sign_in(&process, "nanxi").await.access_token;
         let path = format!("/users/{}", luxi.id);
         let patch =
-            async |body: Value| send(&authority, &token, (Method::PATCH, &path), &[], body).await;
+            async |body: Value| send(&process, &token, (Method::PATCH, &path), &[], body).await;
         let changed = patch(json!({"role": "admin", "disabled": true})).await.body;
         assert_eq!(
             (&changed["role"], &changed["disabled"]),
@@ -790,14 +784,14 @@ mod tests {
         }
         let password = json!({"current_password": "wrong-horse", "new_password": "short"});
         let change = (Method::PUT, "/users/me/password");
-        let refused = send(&authority, &token, change.clone(), &[], password).await;
+        let refused = send(&process, &token, change.clone(), &[], password).await;
         assert_eq!(refused.pointers(), ["/new_password"]);
         let password = json!({"current_password": "wrong-horse", "new_password": "long enough"});
-        let refused = send(&authority, &token, change.clone(), &[], password).await;
+        let refused = send(&process, &token, change.clone(), &[], password).await;
         assert_eq!(refused.pointers(), ["/current_password"]);
         let password = json!({"current_password": PASSWORD, "new_password": "long enough"});
         assert_eq!(
-            send(&authority, &token, change, &[], password).await.status,
+            send(&process, &token, change, &[], password).await.status,
             204
         );
     }

@@ -1,6 +1,6 @@
 //! Accounts: who people are.
 //!
-//! The verbs here know nothing of sessions. Where a change ends some, `auth::account` does both
+//! The verbs here know nothing of sessions. Where a change ends some, `auth::accounts` does both
 //! in one transaction.
 
 pub mod api;
@@ -213,6 +213,15 @@ pub async fn erase(
 pub async fn lock(transaction: &Transaction, id: Uuid) -> Result<Model, Failure> {
     let account = db::lock(transaction, Entity::find_by_id(id));
     existing(account.one(transaction).await?)
+}
+
+/// The same; none where there is no such account or it may not sign in.
+pub async fn lock_active(transaction: &Transaction, id: Uuid) -> Result<Option<Model>, Failure> {
+    match lock(transaction, id).await {
+        Ok(account) => Ok(Some(account).filter(Model::is_active)),
+        Err(failure) if failure.code == Code::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn existing(account: Option<Model>) -> Result<Model, Failure> {

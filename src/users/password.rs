@@ -37,7 +37,7 @@ pub struct BadParameters(String);
 
 /// What came of checking a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PasswordCheck {
     Wrong,
     Right {
         /// A hash with today's parameters, where the stored one has others.
@@ -100,21 +100,21 @@ impl Turn {
         self,
         password: String,
         hash: Option<String>,
-    ) -> Result<(Verdict, Turn), Failure> {
+    ) -> Result<(PasswordCheck, Turn), Failure> {
         self.work(move |hasher| {
             let Some(hash) = hash else {
                 hasher.matches(&password, &hasher.decoy)?;
-                return Ok(Verdict::Wrong);
+                return Ok(PasswordCheck::Wrong);
             };
             let outdated = !hasher.is_current(&hash)?;
             Ok(match (hasher.matches(&password, &hash)?, outdated) {
-                (false, false) => Verdict::Wrong,
+                (false, false) => PasswordCheck::Wrong,
                 (false, true) => {
                     hasher.matches(&password, &hasher.decoy)?;
-                    Verdict::Wrong
+                    PasswordCheck::Wrong
                 }
-                (true, false) => Verdict::Right { new_hash: None },
-                (true, true) => Verdict::Right {
+                (true, false) => PasswordCheck::Right { new_hash: None },
+                (true, true) => PasswordCheck::Right {
                     new_hash: Some(hasher.hash(&password)?),
                 },
             })
@@ -206,13 +206,13 @@ mod tests {
         hasher.turn(network(1)).await.unwrap()
     }
 
-    async fn verdict(hasher: &Hasher, password: &str, hash: Option<&str>) -> Verdict {
+    async fn verdict(hasher: &Hasher, password: &str, hash: Option<&str>) -> PasswordCheck {
         let hash = hash.map(str::to_owned);
         let verified = turn(hasher).await.verify(password.into(), hash).await;
         verified.unwrap().0
     }
 
-    const RIGHT: Verdict = Verdict::Right { new_hash: None };
+    const RIGHT: PasswordCheck = PasswordCheck::Right { new_hash: None };
 
     #[tokio::test]
     async fn a_hash_fits_its_password_alone_and_says_what_it_cost() {
@@ -221,8 +221,8 @@ mod tests {
         assert!(hash.starts_with("$argon2id$v=19$m=64,t=2,p=1$"), "{hash}");
         for (password, expected) in [
             ("pass word", RIGHT),
-            ("pass word ", Verdict::Wrong),
-            ("", Verdict::Wrong),
+            ("pass word ", PasswordCheck::Wrong),
+            ("", PasswordCheck::Wrong),
         ] {
             let found = verdict(&hasher, password, Some(&hash)).await;
             assert_eq!(found, expected, "{password:?}");
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(decoy[..4], hash[..4]);
         let lengths = |parts: &[String]| parts.iter().map(String::len).collect::<Vec<_>>();
         assert_eq!(lengths(&decoy), lengths(&hash));
-        assert_eq!(verdict(&hasher, "", None).await, Verdict::Wrong);
+        assert_eq!(verdict(&hasher, "", None).await, PasswordCheck::Wrong);
     }
 
     #[tokio::test]
@@ -242,8 +242,8 @@ mod tests {
         let old = turn(&before).await.hash("pass word".into()).await.unwrap();
         assert!(!today.is_current(&old).unwrap() && before.is_current(&old).unwrap());
         let wrong = verdict(&today, "another word", Some(&old)).await;
-        assert_eq!(wrong, Verdict::Wrong);
-        let Verdict::Right {
+        assert_eq!(wrong, PasswordCheck::Wrong);
+        let PasswordCheck::Right {
             new_hash: Some(new),
         } = verdict(&today, "pass word", Some(&old)).await
         else {

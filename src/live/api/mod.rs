@@ -20,7 +20,7 @@ use super::Hub;
 use super::objects::{EndReason, LiveEvent};
 use super::watcher::{Event, Watcher};
 use crate::app::Tag;
-use crate::auth::Authority;
+use crate::auth::Tokens;
 use crate::auth::guard::MaybeSignedIn;
 use crate::failure::{Code, Failure};
 use crate::http::cors::Cors;
@@ -33,7 +33,7 @@ use crate::results::view::Views;
 pub struct LiveApi {
     pub hub: Hub,
     pub views: Views,
-    pub authority: Authority,
+    pub tokens: Tokens,
     /// From which pages sockets may be opened.
     pub cors: Arc<Cors>,
     /// What must be finished before the process ends.
@@ -127,11 +127,11 @@ impl LiveApi {
         let question = question_id.0;
         self.views.find(question, None).await?;
         let pass = self.hub.admit(network, None)?;
-        let (hub, authority) = (self.hub.clone(), self.authority.clone());
+        let (hub, tokens) = (self.hub.clone(), self.tokens.clone());
         // From here on the process does not end before it.
         let tracked = self.tasks.token();
         let response = handshake.accept(socket::MAX_MESSAGE, async move |socket| {
-            socket::converse(socket, &hub, &authority, question, pass).await;
+            socket::converse(socket, &hub, &tokens, question, pass).await;
             drop(tracked);
         });
         Ok(Upgraded(response))

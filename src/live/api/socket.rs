@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 use uuid::Uuid;
 
 use super::{count_end, version};
-use crate::auth::Authority;
+use crate::auth::Tokens;
 use crate::failure::{Code, Failure};
 use crate::http::websocket::Socket;
 use crate::live::Hub;
@@ -97,11 +97,11 @@ impl<C: Into<Close>> From<C> for Over {
 pub(super) async fn converse(
     mut socket: Socket,
     hub: &Hub,
-    authority: &Authority,
+    tokens: &Tokens,
     question: Uuid,
     pass: Pass,
 ) {
-    let over = match introduce(&mut socket, hub, authority, question, pass).await {
+    let over = match introduce(&mut socket, hub, tokens, question, pass).await {
         Ok(mut watcher) => {
             let over = tell(&mut socket, hub, &mut watcher).await;
             if matches!(over, Over::Stalled) {
@@ -131,7 +131,7 @@ pub(super) async fn converse(
 async fn introduce(
     socket: &mut Socket,
     hub: &Hub,
-    authority: &Authority,
+    tokens: &Tokens,
     question: Uuid,
     mut pass: Pass,
 ) -> Result<Watcher, Over> {
@@ -149,7 +149,7 @@ async fn introduce(
             access_token,
             last_event_id,
         } => (
-            Some(authority.authenticate(&access_token).await?),
+            Some(tokens.authenticate(&access_token).await?),
             last_event_id,
         ),
     };

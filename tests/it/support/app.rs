@@ -27,7 +27,7 @@ pub struct TestApp {
     /// The server's clock.
     pub clock: Clock,
     pub db: Db,
-    authority: polls::auth::Authority,
+    accounts: polls::auth::Accounts,
     client: Client,
     next_user: AtomicU32,
     stop: CancellationToken,
@@ -100,9 +100,9 @@ impl TestApp {
         let app = App::open(config, clock.clone())
             .await
             .expect("the app opens");
-        let (db, authority, stop) = (
+        let (db, accounts, stop) = (
             app.db.clone(),
-            app.authority.clone(),
+            app.accounts.clone(),
             CancellationToken::new(),
         );
         let running = tokio::spawn(app::run(app, listener, None, stop.clone()));
@@ -110,7 +110,7 @@ impl TestApp {
             address,
             clock,
             db,
-            authority,
+            accounts,
             client: client(),
             next_user: AtomicU32::new(1),
             stop,
@@ -151,10 +151,13 @@ impl TestApp {
             role: Some(polls::users::Role::Admin),
             ..Default::default()
         };
-        self.authority
-            .set_standing_by_hand(email, change)
-            .await
-            .expect("the account is there");
+        let account = self.accounts.by_login(email).await;
+        let account = account.expect("the account is there");
+        let promoted = self
+            .accounts
+            .set_standing(account.id, change, &Default::default())
+            .await;
+        promoted.expect("it is promoted");
     }
 
     async fn sign_in(&self, id: String, name: &str, email: String) -> User {

@@ -1,8 +1,8 @@
-//! The table of secrets that all processes of a database share.
+//! The table of the HMAC keys that all processes of a database share.
 
 use sea_orm::entity::prelude::*;
 
-use super::signing_key::KeyMaterial;
+use super::tokens::signing_key::KeyMaterial;
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

@@ -1,8 +1,10 @@
+mod limits;
+
 use super::*;
+use crate::auth::tests::*;
+use crate::auth::tokens::grant::{GrantFailure, Granted};
 use crate::page::{Page, PageRequest};
 use crate::patch::Patch;
-use crate::precondition::IfMatch;
-use crate::users::{self, Profile, Standing};
 
 fn disable(disabled: bool) -> Standing {
     Standing {
@@ -20,20 +22,24 @@ fn role(role: Role) -> Standing {
 
 #[tokio::test]
 async fn email_and_phone_are_unique_however_they_are_written() {
-    let (_house, authority) = House::new().await;
+    let (_cluster, process) = Cluster::new().await;
     let first = Registration {
         email: "Ren\u{e9}@Example.org".into(),
         phone: Some("+8616666666661".into()),
         ..registration("first")
     };
-    authority.create_by_hand(first, Role::User).await.unwrap();
+    process
+        .accounts
+        .create_by_hand(first, Role::User)
+        .await
+        .unwrap();
     for email in ["rene\u{301}@example.ORG", " REN\u{c9}@EXAMPLE.ORG "] {
         let again = Registration {
             email: email.into(),
             ..registration("again")
         };
         assert_eq!(
-            code(authority.create_by_hand(again, Role::User).await),
+            code(process.accounts.create_by_hand(again, Role::User).await),
             Code::AccountTaken
         );
     }
@@ -43,7 +49,7 @@ async fn email_and_phone_are_unique_however_they_are_written() {
             ..registration("again")
         };
         assert_eq!(
-            code(authority.create_by_hand(again, Role::User).await),
+            code(process.accounts.create_by_hand(again, Role::User).await),
             Code::AccountTaken
         );
     }
@@ -51,41 +57,53 @@ async fn email_and_phone_are_unique_however_they_are_written() {
         name: "first".into(),
         ..registration("rene")
     };
-    authority.create_by_hand(plain, Role::User).await.unwrap();
+    process
+        .accounts
+        .create_by_hand(plain, Role::User)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn one_signs_in_by_email_and_by_phone() {
-    let (_house, authority) = House::new().await;
+    let (_cluster, process) = Cluster::new().await;
     let new = Registration {
         phone: Some("16666666661".into()),
         ..registration("luxi")
     };
-    authority.create_by_hand(new, Role::User).await.unwrap();
+    process
+        .accounts
+        .create_by_hand(new, Role::User)
+        .await
+        .unwrap();
     for login in [
         "LUXI@example.org",
         "16666666661",
         "+8616666666661",
         "+86 166-6666-6661",
     ] {
-        try_sign_in(&authority, login, PASSWORD).await.unwrap();
+        try_sign_in(&process, login, PASSWORD).await.unwrap();
     }
     for login in ["", "luxi", "16666666662", "nanxi@example.org"] {
-        denied(try_sign_in(&authority, login, PASSWORD).await);
+        denied(try_sign_in(&process, login, PASSWORD).await);
     }
-    denied(try_sign_in(&authority, "luxi@example.org", "correct-horse ").await);
+    denied(try_sign_in(&process, "luxi@example.org", "correct-horse ").await);
 }
 
 #[tokio::test]
 async fn by_hand_every_mistake_is_named() {
-    let (_house, authority) = House::new().await;
+    let (_cluster, process) = Cluster::new().await;
     let bad = Registration {
         name: " ".into(),
         email: "luxi".into(),
         phone: Some("1".into()),
         password: "short".into(),
     };
-    let failure = authority.create_by_hand(bad, Role::User).await.unwrap_err();
+    let failure = process
+        .accounts
+        .create_by_hand(bad, Role::User)
+        .await
+        .unwrap_err();
     let pointers: Vec<_> = failure
         .errors
         .iter()
@@ -96,20 +114,23 @@ async fn by_hand_every_mistake_is_named() {
 
 #[tokio::test]
 async fn registration_can_be_closed() {
-    let (_house, authority) = House::with(&[("accounts.registration", "false")]).await;
-    let refused = authority.register(registration("luxi"), nowhere()).await;
+    let (_cluster, process) = Cluster::with(&[("accounts.registration", "false")]).await;
+    let refused = process
+        .accounts
+        .register(registration("luxi"), nowhere())
+        .await;
     assert_eq!(code(refused), Code::Forbidden);
 }
 
 #[tokio::test]
 async fn a_profile_changes_only_when_it_differs_and_only_from_its_revision() {
-    let (house, authority) = House::new().await;
-    let luxi = user(&authority, "luxi").await;
-    user(&authority, "nanxi").await;
+    let (cluster, process) = Cluster::new().await;
+    let luxi = user(&process, "luxi").await;
+    user(&process, "nanxi").await;
     let update = async |change: Profile, if_match: &str| {
         let if_match = IfMatch::new(Some(if_match.to_owned()));
-        let (change, if_match, now) = (&change, &if_match, house.clock.now());
-        let change = authority.db().write(|transaction| async move {
+        let (change, if_match, now) = (&change, &if_match, cluster.clock.now());
+        let change = process.db.write(|transaction| async move {
             users::update(&transaction, luxi.id, change.clone(), if_match, now).await
         });
         change.await
@@ -136,15 +157,16 @@ async fn a_profile_changes_only_when_it_differs_and_only_from_its_revision() {
 
 #[tokio::test]
 async fn a_new_password_ends_every_other_session() {
-    let (_house, authority) = House::new().await;
-    user(&authority, "luxi").await;
+    let (_cluster, process) = Cluster::new().await;
+    user(&process, "luxi").await;
     let (here, there) = (
-        sign_in(&authority, "luxi").await,
-        sign_in(&authority, "luxi").await,
+        sign_in(&process, "luxi").await,
+        sign_in(&process, "luxi").await,
     );
-    let caller = caller(&authority, &here).await;
+    let caller = caller(&process, &here).await;
     let change = async |current: &str, new: &str| {
-        authority
+        process
+            .accounts
             .change_password(&caller, current.into(), new.into(), nowhere())
             .await
     };
@@ -152,95 +174,93 @@ async fn a_new_password_ends_every_other_session() {
         code(change("wrong-horse", "a new password").await),
         Code::InvalidFields
     );
-    assert_eq!(refusal(&authority, &there).await, None);
+    assert_eq!(refusal(&process, &there).await, None);
 
     change(PASSWORD, "a new password").await.unwrap();
-    assert_eq!(refusal(&authority, &here).await, None);
-    authority.refresh(&here.refresh_token).await.unwrap();
-    assert_eq!(refusal(&authority, &there).await.as_deref(), Some(REVOKED));
-    denied(authority.refresh(&there.refresh_token).await);
-    denied(try_sign_in(&authority, "luxi@example.org", PASSWORD).await);
-    try_sign_in(&authority, "luxi@example.org", "a new password")
+    assert_eq!(refusal(&process, &here).await, None);
+    process.tokens.refresh(&here.refresh_token).await.unwrap();
+    assert_eq!(refusal(&process, &there).await.as_deref(), Some(REVOKED));
+    denied(process.tokens.refresh(&there.refresh_token).await);
+    denied(try_sign_in(&process, "luxi@example.org", PASSWORD).await);
+    try_sign_in(&process, "luxi@example.org", "a new password")
         .await
         .unwrap();
 }
 
 #[tokio::test]
 async fn a_new_role_needs_a_new_token() {
-    let (_house, authority) = House::new().await;
-    let user = user(&authority, "luxi").await;
-    let before = sign_in(&authority, "luxi").await;
-    let promoted = authority
+    let (_cluster, process) = Cluster::new().await;
+    let user = user(&process, "luxi").await;
+    let before = sign_in(&process, "luxi").await;
+    let promoted = process
+        .accounts
         .set_standing(user.id, role(Role::Admin), &IfMatch::default())
         .await;
     assert_eq!(promoted.unwrap().revision, 2);
-    assert_eq!(refusal(&authority, &before).await.as_deref(), Some(REVOKED));
-    let after = authority.refresh(&before.refresh_token).await.unwrap();
-    assert!(caller(&authority, &after).await.caller.is_admin());
+    assert_eq!(refusal(&process, &before).await.as_deref(), Some(REVOKED));
+    let after = process.tokens.refresh(&before.refresh_token).await.unwrap();
+    assert!(caller(&process, &after).await.caller.is_admin());
 
-    admin(&authority, "nanxi").await;
-    authority
+    admin(&process, "nanxi").await;
+    process
+        .accounts
         .set_standing(user.id, role(Role::User), &IfMatch::default())
         .await
         .unwrap();
-    assert_eq!(refusal(&authority, &after).await.as_deref(), Some(REVOKED));
-    let again = authority.refresh(&after.refresh_token).await.unwrap();
-    assert!(!caller(&authority, &again).await.caller.is_admin());
+    assert_eq!(refusal(&process, &after).await.as_deref(), Some(REVOKED));
+    let again = process.tokens.refresh(&after.refresh_token).await.unwrap();
+    assert!(!caller(&process, &again).await.caller.is_admin());
 }
 
 #[tokio::test]
 async fn who_is_disabled_is_out_until_enabled() {
-    let (_house, authority) = House::new().await;
-    user(&authority, "luxi").await;
-    let before = sign_in(&authority, "luxi").await;
-    authority
-        .set_standing_by_hand("luxi@example.org", disable(true))
-        .await
-        .unwrap();
-    assert_eq!(refusal(&authority, &before).await.as_deref(), Some(REVOKED));
-    denied(authority.refresh(&before.refresh_token).await);
-    denied(try_sign_in(&authority, "luxi@example.org", PASSWORD).await);
+    let (_cluster, process) = Cluster::new().await;
+    user(&process, "luxi").await;
+    let before = sign_in(&process, "luxi").await;
+    set_standing(&process, "luxi@example.org", disable(true)).await;
+    assert_eq!(refusal(&process, &before).await.as_deref(), Some(REVOKED));
+    denied(process.tokens.refresh(&before.refresh_token).await);
+    denied(try_sign_in(&process, "luxi@example.org", PASSWORD).await);
 
-    authority
-        .set_standing_by_hand("luxi@example.org", disable(false))
-        .await
-        .unwrap();
-    assert_eq!(refusal(&authority, &before).await.as_deref(), Some(REVOKED));
-    let after = sign_in(&authority, "luxi").await;
-    assert_eq!(refusal(&authority, &after).await, None);
+    set_standing(&process, "luxi@example.org", disable(false)).await;
+    assert_eq!(refusal(&process, &before).await.as_deref(), Some(REVOKED));
+    let after = sign_in(&process, "luxi").await;
+    assert_eq!(refusal(&process, &after).await, None);
 }
 
 #[tokio::test]
 async fn erasing_frees_email_and_phone_and_leaves_nothing() {
-    let (_house, authority) = House::new().await;
+    let (_cluster, process) = Cluster::new().await;
     let new = Registration {
         phone: Some("+8616666666661".into()),
         ..registration("luxi")
     };
-    let user = authority
+    let user = process
+        .accounts
         .create_account(new.clone(), Role::User)
         .await
         .unwrap();
-    let signed_in = sign_in(&authority, "luxi").await;
-    let caller = caller(&authority, &signed_in).await;
-    authority
+    let signed_in = sign_in(&process, "luxi").await;
+    let caller = caller(&process, &signed_in).await;
+    process
+        .accounts
         .delete_account(&caller, &IfMatch::default())
         .await
         .unwrap();
 
     assert_eq!(
-        refusal(&authority, &signed_in).await.as_deref(),
+        refusal(&process, &signed_in).await.as_deref(),
         Some(REVOKED)
     );
-    denied(authority.refresh(&signed_in.refresh_token).await);
-    denied(try_sign_in(&authority, "luxi@example.org", PASSWORD).await);
+    denied(process.tokens.refresh(&signed_in.refresh_token).await);
+    denied(try_sign_in(&process, "luxi@example.org", PASSWORD).await);
     assert_eq!(
-        code(users::get(authority.db().read(), user.id).await),
+        code(users::get(process.db.read(), user.id).await),
         Code::NotFound
     );
     use sea_orm::EntityTrait as _;
     let row = users::entity::Entity::find_by_id(user.id)
-        .one(authority.db().read())
+        .one(process.db.read())
         .await;
     let row = row.unwrap().unwrap();
     assert_eq!(
@@ -249,46 +269,50 @@ async fn erasing_frees_email_and_phone_and_leaves_nothing() {
     );
     assert_eq!(row.password_hash, None);
 
-    let again = authority.create_account(new, Role::User).await.unwrap();
+    let again = process
+        .accounts
+        .create_account(new, Role::User)
+        .await
+        .unwrap();
     assert_ne!(again.id, user.id);
 }
 
 #[tokio::test]
 async fn the_last_admin_stays_whatever_races() {
-    let (house, one) = House::new().await;
-    let other = house.open(&[]).await.unwrap();
+    let (cluster, one) = Cluster::new().await;
+    let other = cluster.open(&[]).await.unwrap();
     let (luxi, nanxi) = (admin(&one, "luxi").await.id, admin(&one, "nanxi").await.id);
     let xueling = admin(&one, "xueling").await.id;
-    one.set_standing(xueling, disable(true), &IfMatch::default())
+    one.accounts
+        .set_standing(xueling, disable(true), &IfMatch::default())
         .await
         .unwrap();
 
     let any = IfMatch::default();
     let (first, second) = tokio::join!(
-        one.set_standing(luxi, role(Role::User), &any),
-        other.set_standing(nanxi, disable(true), &any),
+        one.accounts.set_standing(luxi, role(Role::User), &any),
+        other.accounts.set_standing(nanxi, disable(true), &any),
     );
     let outcomes = [first, second];
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     let refused = outcomes.into_iter().find_map(Result::err).unwrap();
     assert_eq!(refused.code, Code::LastAdmin);
 
-    let accounts = users::list(
-        one.db().read(),
-        PageRequest {
+    let accounts = one
+        .accounts
+        .list(PageRequest {
             after: None,
             limit: 10,
-        },
-    )
-    .await
-    .unwrap()
-    .items;
-    let is_left = |account: &&Account| account.role == Role::Admin && account.is_active();
+        })
+        .await
+        .unwrap()
+        .items;
+    let is_left = |account: &&Model| account.role == Role::Admin && account.is_active();
     let left = accounts.iter().find(is_left).unwrap();
     let signed_in = sign_in(&one, left.name.as_deref().unwrap()).await;
     let caller = caller(&one, &signed_in).await;
     assert_eq!(
-        code(one.delete_account(&caller, &any).await),
+        code(one.accounts.delete_account(&caller, &any).await),
         Code::LastAdmin
     );
     assert_eq!(refusal(&one, &signed_in).await, None);
@@ -296,19 +320,20 @@ async fn the_last_admin_stays_whatever_races() {
 
 #[tokio::test]
 async fn pages_of_accounts_have_neither_gaps_nor_repeats() {
-    let (_house, authority) = House::new().await;
+    let (_cluster, process) = Cluster::new().await;
     for name in ["a", "b", "c", "d", "e"] {
-        user(&authority, name).await;
+        user(&process, name).await;
     }
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let Page { items: page, next } =
-            users::list(authority.db().read(), PageRequest { after, limit: 2 })
-                .await
-                .unwrap();
+        let Page { items: page, next } = process
+            .accounts
+            .list(PageRequest { after, limit: 2 })
+            .await
+            .unwrap();
         seen.extend(page.into_iter().filter_map(|account| account.name));
-        user(&authority, &format!("late{}", seen.len())).await;
+        user(&process, &format!("late{}", seen.len())).await;
         let Some(next) = next else { break };
         after = Some(next);
     }

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _};
 use uuid::Uuid;
 
-use super::secret::{Entity, Model};
-use super::signing_key::KeyMaterial;
+use super::hmac_key::{Entity, Model};
+use super::tokens::signing_key::KeyMaterial;
 use crate::db::{Db, MigrateError};
 use crate::failure::Failure;
 use crate::network::Network;
@@ -16,29 +16,29 @@ use crate::network::Network;
 const REFRESH_TOKENS: &str = "refresh_tokens";
 const NETWORKS: &str = "networks";
 
-/// Why there are no secrets to work with.
+/// Why there are no HMAC keys to work with.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretsError {
+pub enum HmacKeysError {
     #[error("the secret `{0}` in the database is not 32 bytes in base64")]
     Unreadable(&'static str),
-    #[error("cannot read the secrets")]
+    #[error("cannot read the HMAC keys")]
     Database(#[from] DbErr),
     #[error(transparent)]
     Lock(#[from] MigrateError),
-    #[error("cannot store the secrets")]
+    #[error("cannot store the HMAC keys")]
     Store(#[from] Failure),
 }
 
 /// The keys.
-pub struct Secrets {
+pub struct HmacKeys {
     refresh_tokens: hmac::Key,
     networks: hmac::Key,
 }
 
-impl Secrets {
+impl HmacKeys {
     /// Reads the keys, and makes those that are not there.
-    pub async fn open(db: &Db) -> Result<Secrets, SecretsError> {
-        if let Some(secrets) = Secrets::read(db.read()).await? {
+    pub async fn open(db: &Db) -> Result<HmacKeys, HmacKeysError> {
+        if let Some(secrets) = HmacKeys::read(db.read()).await? {
             return Ok(secrets);
         }
         db.exclusively(async |_| {
@@ -62,14 +62,14 @@ impl Secrets {
                 });
                 store.await?;
             }
-            let secrets = Secrets::read(db.read()).await?;
-            secrets.ok_or(SecretsError::Unreadable(NETWORKS))
+            let secrets = HmacKeys::read(db.read()).await?;
+            secrets.ok_or(HmacKeysError::Unreadable(NETWORKS))
         })
         .await
     }
 
     /// None where one of them is missing.
-    async fn read(connection: &impl ConnectionTrait) -> Result<Option<Secrets>, SecretsError> {
+    async fn read(connection: &impl ConnectionTrait) -> Result<Option<HmacKeys>, HmacKeysError> {
         let stored = Entity::find().all(connection).await?;
         let key = |name| match stored.iter().find(|secret| secret.name == name) {
             Some(secret) => key_of(name, &secret.value).map(Some),
@@ -78,7 +78,7 @@ impl Secrets {
         let (refresh_tokens, networks) = (key(REFRESH_TOKENS)?, key(NETWORKS)?);
         Ok(refresh_tokens
             .zip(networks)
-            .map(|(refresh_tokens, networks)| Secrets {
+            .map(|(refresh_tokens, networks)| HmacKeys {
                 refresh_tokens,
                 networks,
             }))
@@ -103,9 +103,9 @@ impl Secrets {
     }
 }
 
-fn key_of(name: &'static str, value: &KeyMaterial) -> Result<hmac::Key, SecretsError> {
+fn key_of(name: &'static str, value: &KeyMaterial) -> Result<hmac::Key, HmacKeysError> {
     let bytes = STANDARD.decode(&value.0).ok();
     let bytes = bytes.filter(|bytes| bytes.len() == 32);
-    let bytes = bytes.ok_or(SecretsError::Unreadable(name))?;
+    let bytes = bytes.ok_or(HmacKeysError::Unreadable(name))?;
     Ok(hmac::Key::new(HMAC_SHA256, &bytes))
 }

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::Authority;
+use super::Accounts;
 use super::known_network::{Column, Entity, Model};
 use crate::clock::Time;
 use crate::db::{self, Transaction};
@@ -21,7 +21,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// For how long a network is known after a sign-in.
 const KNOWN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-impl Authority {
+impl Accounts {
     /// Whether the account has signed in from this network within the last 30 days. Asks the
     /// database where there is no account, too: the time that it takes must not tell.
     pub(super) async fn knows_network(
@@ -30,7 +30,7 @@ impl Authority {
         network: Network,
     ) -> Result<bool, Failure> {
         let user = user.unwrap_or_default();
-        let row = Entity::find_by_id((user, self.secrets.network(user, network)));
+        let row = Entity::find_by_id((user, self.hmac_keys.network(user, network)));
         let row = row.one(self.db.read()).await?;
         let since = self.clock.now().before(KNOWN);
         Ok(row.is_some_and(|row| row.seen_at > since && network.is_known()))
@@ -47,7 +47,7 @@ impl Authority {
         if !network.is_known() {
             return Ok(());
         }
-        let network = self.secrets.network(user, network);
+        let network = self.hmac_keys.network(user, network);
         let noted = Entity::find_by_id((user, network.clone()));
         let noted = noted.one(transaction).await?;
         if noted.is_some_and(|noted| noted.seen_at > now.before(DAY)) {

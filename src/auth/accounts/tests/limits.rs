@@ -1,6 +1,5 @@
 use super::*;
-use crate::auth::known_network;
-use crate::precondition::IfMatch;
+use crate::auth::accounts::known_network;
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 
 /// An address of its own for each number.
@@ -9,21 +8,22 @@ fn address(number: u8) -> Network {
 }
 
 async fn attempt(
-    authority: &Authority,
+    process: &Process,
     login: &str,
     password: &str,
     from: Network,
-) -> Result<Granted, Denied> {
-    authority
+) -> Result<Granted, GrantFailure> {
+    process
+        .accounts
         .sign_in(login, password.to_owned(), None, from)
         .await
 }
 
 /// The policy that refused it.
 #[track_caller]
-fn limited<T: std::fmt::Debug>(outcome: Result<T, Denied>) -> &'static str {
+fn limited<T: std::fmt::Debug>(outcome: Result<T, GrantFailure>) -> &'static str {
     match outcome {
-        Err(Denied::Failure(failure)) => {
+        Err(GrantFailure::Other(failure)) => {
             assert_eq!(failure.code, Code::RateLimited);
             failure.limit.unwrap().policy
         }
@@ -37,39 +37,47 @@ const WRONG: &str = "wrong-horse";
 
 #[tokio::test]
 async fn guessing_is_limited_by_the_name_that_was_typed_and_success_is_not() {
-    let (house, authority) = House::new().await;
+    let (cluster, process) = Cluster::new().await;
     let new = Registration {
         phone: Some("+8616666666661".into()),
         ..registration("luxi")
     };
-    authority.create_account(new, Role::User).await.unwrap();
+    process
+        .accounts
+        .create_account(new, Role::User)
+        .await
+        .unwrap();
     for _ in 0..20 {
-        sign_in(&authority, "luxi").await;
+        sign_in(&process, "luxi").await;
     }
     for login in [LUXI, " LUXI@Example.org"].repeat(5) {
-        denied(try_sign_in(&authority, login, WRONG).await);
+        denied(try_sign_in(&process, login, WRONG).await);
     }
     for login in ["luxi@EXAMPLE.org ", LUXI] {
-        let policy = limited(try_sign_in(&authority, login, PASSWORD).await);
+        let policy = limited(try_sign_in(&process, login, PASSWORD).await);
         assert_eq!(policy, "sign_in_failures_per_account");
     }
     // The phone number is another name.
-    let phone = try_sign_in(&authority, "16666666661", PASSWORD);
+    let phone = try_sign_in(&process, "16666666661", PASSWORD);
     phone.await.unwrap();
-    user(&authority, "nanxi").await;
-    sign_in(&authority, "nanxi").await;
-    house.clock.advance(15 * MINUTE);
-    sign_in(&authority, "luxi").await;
+    user(&process, "nanxi").await;
+    sign_in(&process, "nanxi").await;
+    cluster.clock.advance(15 * MINUTE);
+    sign_in(&process, "luxi").await;
 }
 
 #[tokio::test]
 async fn limits_do_not_tell_whether_there_is_an_account() {
-    let (_house, authority) = House::new().await;
+    let (_cluster, process) = Cluster::new().await;
     let new = Registration {
         phone: Some("+8616666666661".into()),
         ..registration("luxi")
     };
-    authority.create_account(new, Role::User).await.unwrap();
+    process
+        .accounts
+        .create_account(new, Role::User)
+        .await
+        .unwrap();
     let mut answers = Vec::new();
     for number in ["6666666661", "6666666662"] {
         let mut answer = Vec::new();
@@ -77,8 +85,8 @@ async fn limits_do_not_tell_whether_there_is_an_account() {
         for form in ["1", " 1", "+86 1", "+861", " +86-1", "1"] {
             let login = format!("{form}{number}");
             for _ in 0..2 {
-                answer.push(match attempt(&authority, &login, WRONG, nowhere()).await {
-                    Err(Denied::Grant) => "denied",
+                answer.push(match attempt(&process, &login, WRONG, nowhere()).await {
+                    Err(GrantFailure::InvalidGrant) => "denied",
                     refused => limited(refused),
                 });
             }
@@ -98,36 +106,36 @@ async fn limits_do_not_tell_whether_there_is_an_account() {
 
 #[tokio::test]
 async fn strangers_lock_nobody_out() {
-    let (_house, authority) = House::new().await;
-    user(&authority, "luxi").await;
+    let (_cluster, process) = Cluster::new().await;
+    user(&process, "luxi").await;
     let (stranger, owner) = (address(1), address(2));
     for _ in 0..10 {
-        denied(attempt(&authority, LUXI, WRONG, stranger).await);
+        denied(attempt(&process, LUXI, WRONG, stranger).await);
     }
-    let policy = limited(attempt(&authority, LUXI, PASSWORD, stranger).await);
+    let policy = limited(attempt(&process, LUXI, PASSWORD, stranger).await);
     assert_eq!(policy, "sign_in_failures_per_account");
-    attempt(&authority, LUXI, PASSWORD, owner).await.unwrap();
+    attempt(&process, LUXI, PASSWORD, owner).await.unwrap();
 }
 
 #[tokio::test]
 async fn many_strangers_lock_only_unknown_networks_out() {
     let settings = [("limits.sign_in_failures_per_account_in_sum", "12")];
-    let (house, authority) = House::with(&settings).await;
-    user(&authority, "luxi").await;
+    let (cluster, process) = Cluster::with(&settings).await;
+    user(&process, "luxi").await;
     let (known, unknown) = (address(1), address(2));
-    attempt(&authority, LUXI, PASSWORD, known).await.unwrap();
+    attempt(&process, LUXI, PASSWORD, known).await.unwrap();
     // Another process has learnt nothing of the failures yet.
-    let other = house.open(&settings).await.unwrap();
+    let other = cluster.open(&settings).await.unwrap();
     let guess_everywhere = async || {
         for number in 0..12 {
             for login in [LUXI, NOBODY] {
-                let guess = attempt(&authority, login, WRONG, address(100 + number));
+                let guess = attempt(&process, login, WRONG, address(100 + number));
                 denied(guess.await);
             }
         }
     };
     guess_everywhere().await;
-    for process in [&authority, &other] {
+    for process in [&process, &other] {
         for login in [LUXI, NOBODY] {
             let policy = limited(attempt(process, login, PASSWORD, unknown).await);
             assert_eq!(policy, "sign_in_failures_per_account_in_sum", "{login}");
@@ -139,31 +147,31 @@ async fn many_strangers_lock_only_unknown_networks_out() {
     }
     // Not even there may one guess for ever.
     for _ in 0..10 {
-        denied(attempt(&authority, LUXI, WRONG, known).await);
+        denied(attempt(&process, LUXI, WRONG, known).await);
     }
-    let policy = limited(attempt(&authority, LUXI, PASSWORD, known).await);
+    let policy = limited(attempt(&process, LUXI, PASSWORD, known).await);
     assert_eq!(policy, "sign_in_failures_per_account");
 
-    house.clock.advance(31 * 24 * 60 * MINUTE);
+    cluster.clock.advance(31 * 24 * 60 * MINUTE);
     guess_everywhere().await;
-    let policy = limited(attempt(&authority, LUXI, PASSWORD, known).await);
+    let policy = limited(attempt(&process, LUXI, PASSWORD, known).await);
     assert_eq!(policy, "sign_in_failures_per_account_in_sum");
 }
 
 #[tokio::test]
 async fn known_networks_are_hashes_and_are_forgotten() {
-    let (house, authority) = House::new().await;
-    user(&authority, "luxi").await;
-    user(&authority, "nanxi").await;
+    let (cluster, process) = Cluster::new().await;
+    user(&process, "luxi").await;
+    user(&process, "nanxi").await;
     let rows = async || {
-        let rows = known_network::Entity::find().all(authority.db().read());
+        let rows = known_network::Entity::find().all(process.db.read());
         rows.await.unwrap()
     };
     for from in [address(1), address(1), address(2), nowhere()] {
-        attempt(&authority, LUXI, PASSWORD, from).await.unwrap();
+        attempt(&process, LUXI, PASSWORD, from).await.unwrap();
     }
     let nanxi = "nanxi@example.org";
-    let granted = attempt(&authority, nanxi, PASSWORD, address(1))
+    let granted = attempt(&process, nanxi, PASSWORD, address(1))
         .await
         .unwrap();
     let noted = rows().await;
@@ -179,30 +187,30 @@ async fn known_networks_are_hashes_and_are_forgotten() {
         );
     }
     // Written again only after a day.
-    house.clock.advance(60 * MINUTE);
-    attempt(&authority, LUXI, PASSWORD, address(1))
-        .await
-        .unwrap();
+    cluster.clock.advance(60 * MINUTE);
+    attempt(&process, LUXI, PASSWORD, address(1)).await.unwrap();
     assert_eq!(rows().await, noted);
-    house.clock.advance(24 * 60 * MINUTE);
-    attempt(&authority, LUXI, PASSWORD, address(1))
-        .await
-        .unwrap();
+    cluster.clock.advance(24 * 60 * MINUTE);
+    attempt(&process, LUXI, PASSWORD, address(1)).await.unwrap();
     let later = rows().await;
     let changed = later.iter().filter(|row| !noted.contains(row));
     assert_eq!((later.len(), changed.count()), (3, 1));
 
-    let nanxi = authority.refresh(&granted.refresh_token).await.unwrap();
-    let nanxi = caller(&authority, &nanxi).await;
+    let nanxi = process
+        .tokens
+        .refresh(&granted.refresh_token)
+        .await
+        .unwrap();
+    let nanxi = caller(&process, &nanxi).await;
     let any = IfMatch::default();
-    authority.delete_account(&nanxi, &any).await.unwrap();
+    process.accounts.delete_account(&nanxi, &any).await.unwrap();
     assert_eq!(rows().await.len(), 2);
-    house.clock.advance(29 * 24 * 60 * MINUTE + 60 * MINUTE);
-    authority.sweep().await.unwrap();
+    cluster.clock.advance(29 * 24 * 60 * MINUTE + 60 * MINUTE);
+    process.tokens.sweep().await.unwrap();
     assert_eq!(rows().await.len(), 1);
-    house.clock.advance(24 * 60 * MINUTE);
-    authority.sweep().await.unwrap();
-    let left = known_network::Entity::find().count(authority.db().read());
+    cluster.clock.advance(24 * 60 * MINUTE);
+    process.tokens.sweep().await.unwrap();
+    let left = known_network::Entity::find().count(process.db.read());
     assert_eq!(left.await.unwrap(), 0);
 }
 
@@ -212,42 +220,41 @@ async fn sign_ins_that_succeed_are_limited_too() {
         ("limits.sign_ins_per_account", "3"),
         ("limits.sign_ins_per_address", "5"),
     ];
-    let (house, authority) = House::with(&settings).await;
+    let (cluster, process) = Cluster::with(&settings).await;
     for name in ["luxi", "nanxi", "xueling"] {
-        user(&authority, name).await;
+        user(&process, name).await;
     }
     let (here, there) = (address(1), address(2));
     for _ in 0..3 {
-        attempt(&authority, LUXI, PASSWORD, here).await.unwrap();
+        attempt(&process, LUXI, PASSWORD, here).await.unwrap();
     }
-    let policy = limited(attempt(&authority, LUXI, PASSWORD, here).await);
+    let policy = limited(attempt(&process, LUXI, PASSWORD, here).await);
     assert_eq!(policy, "sign_ins_per_account");
     // Neither the account elsewhere nor others here.
-    attempt(&authority, LUXI, PASSWORD, there).await.unwrap();
+    attempt(&process, LUXI, PASSWORD, there).await.unwrap();
     let nanxi = "nanxi@example.org";
     for _ in 0..2 {
-        attempt(&authority, nanxi, PASSWORD, here).await.unwrap();
+        attempt(&process, nanxi, PASSWORD, here).await.unwrap();
     }
     let xueling = "xueling@example.org";
-    let policy = limited(attempt(&authority, xueling, PASSWORD, here).await);
+    let policy = limited(attempt(&process, xueling, PASSWORD, here).await);
     assert_eq!(policy, "sign_ins_per_address");
-    house.clock.advance(15 * MINUTE);
-    attempt(&authority, LUXI, PASSWORD, here).await.unwrap();
+    cluster.clock.advance(15 * MINUTE);
+    attempt(&process, LUXI, PASSWORD, here).await.unwrap();
 }
 
 #[tokio::test]
 async fn password_changes_are_limited_by_themselves() {
-    let (house, authority) = House::new().await;
-    user(&authority, "luxi").await;
-    let granted = attempt(&authority, LUXI, PASSWORD, address(1))
-        .await
-        .unwrap();
-    let of = caller(&authority, &granted).await;
+    let (cluster, process) = Cluster::new().await;
+    user(&process, "luxi").await;
+    let granted = attempt(&process, LUXI, PASSWORD, address(1)).await.unwrap();
+    let of = caller(&process, &granted).await;
     for _ in 0..10 {
-        denied(attempt(&authority, LUXI, WRONG, address(1)).await);
+        denied(attempt(&process, LUXI, WRONG, address(1)).await);
     }
     let change = async |current: &str, new: &str| {
-        authority
+        process
+            .accounts
             .change_password(&of, current.into(), new.into(), address(1))
             .await
     };
@@ -262,20 +269,23 @@ async fn password_changes_are_limited_by_themselves() {
         "password_changes_per_account"
     );
     // And does not keep anybody from signing in.
-    let elsewhere = attempt(&authority, LUXI, "another password", address(2));
+    let elsewhere = attempt(&process, LUXI, "another password", address(2));
     elsewhere.await.unwrap();
-    house.clock.advance(15 * MINUTE);
+    cluster.clock.advance(15 * MINUTE);
     change("another password", PASSWORD).await.unwrap();
 }
 
 #[tokio::test]
 async fn unknown_accounts_are_limited_like_known_ones() {
-    let (_house, authority) = House::new().await;
+    let (_cluster, process) = Cluster::new().await;
     for _ in 0..10 {
-        denied(try_sign_in(&authority, "nobody@example.org", "wrong-horse").await);
+        denied(try_sign_in(&process, "nobody@example.org", "wrong-horse").await);
     }
-    let outcome = try_sign_in(&authority, "NOBODY@example.org", "wrong-horse").await;
-    assert!(matches!(outcome, Err(Denied::Failure(_))), "{outcome:?}");
+    let outcome = try_sign_in(&process, "NOBODY@example.org", "wrong-horse").await;
+    assert!(
+        matches!(outcome, Err(GrantFailure::Other(_))),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test]
@@ -284,33 +294,39 @@ async fn an_address_is_limited_in_failures_and_registrations() {
         ("limits.sign_in_failures_per_address", "3"),
         ("limits.registrations_per_address", "2"),
     ];
-    let (_house, authority) = House::with(&settings).await;
+    let (_cluster, process) = Cluster::with(&settings).await;
     let here = Network::of(Some([192, 0, 2, 1].into()));
     let there = Network::of(Some([192, 0, 2, 2].into()));
-    authority
+    process
+        .accounts
         .register(registration("luxi"), here)
         .await
         .unwrap();
-    authority
+    process
+        .accounts
         .register(registration("nanxi"), here)
         .await
         .unwrap();
     let third = registration("xueling");
     assert_eq!(
-        code(authority.register(third.clone(), here).await),
+        code(process.accounts.register(third.clone(), here).await),
         Code::RateLimited
     );
-    authority.register(third, there).await.unwrap();
+    process.accounts.register(third, there).await.unwrap();
 
     let wrong = async |name: &str, from| {
-        authority
+        process
+            .accounts
             .sign_in(name, "wrong-horse".to_owned(), None, from)
             .await
     };
     for name in ["a@b", "c@d", "e@f"] {
         denied(wrong(name, here).await);
     }
-    assert!(matches!(wrong("g@h", here).await, Err(Denied::Failure(_))));
+    assert!(matches!(
+        wrong("g@h", here).await,
+        Err(GrantFailure::Other(_))
+    ));
     denied(wrong("g@h", there).await);
 }
 
@@ -320,8 +336,8 @@ async fn limits_can_be_switched_off() {
         ("limits.enabled", "false"),
         ("limits.sign_in_failures_per_account", "1"),
     ];
-    let (_house, authority) = House::with(&settings).await;
+    let (_cluster, process) = Cluster::with(&settings).await;
     for _ in 0..3 {
-        denied(try_sign_in(&authority, "nobody@example.org", "wrong-horse").await);
+        denied(try_sign_in(&process, "nobody@example.org", "wrong-horse").await);
     }
 }

@@ -22,7 +22,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::revocation::{Column, Entity, Model};
-use super::{CLOCKS, revocation_slot};
+use super::{CLOCK_SKEW, revocation_slot};
 use crate::clock::Time;
 use crate::db::{self, Db, Transaction, statement};
 use crate::failure::Failure;
@@ -168,7 +168,7 @@ impl Revocations {
 
     /// Forgets what concerns expired tokens only, here and in the database.
     pub async fn sweep(&self, db: &Db, now: Time) -> Result<(), Failure> {
-        let expired = now.before(CLOCKS);
+        let expired = now.before(CLOCK_SKEW);
         let condition = Condition::all().add(Column::ExpiresAt.lte(expired));
         db::sweep::<Entity, Uuid>(db, Column::SessionId, condition).await?;
         self.listed
@@ -203,7 +203,7 @@ fn has_fallen(seen: &BTreeMap<i32, i64>, found: &BTreeMap<i32, i64>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::tests::House;
+    use crate::auth::tests::Cluster;
 
     const FAR: Time = Time(9_000_000_000_000_000);
 
@@ -243,8 +243,8 @@ mod tests {
 
     #[tokio::test]
     async fn numbers_of_different_slots_are_followed_apart() {
-        let (_house, authority) = House::new().await;
-        let (db, now) = (authority.db(), authority.now());
+        let (_cluster, process) = Cluster::new().await;
+        let (db, now) = (&process.db, process.clock.now());
         commit(db, &[row(1, 0, 1)]).await;
         let revocations = Revocations::open(db.read(), now).await.unwrap();
         assert_eq!(known(&revocations), [1]);
@@ -259,8 +259,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_number_that_falls_makes_the_list_be_read_anew() {
-        let (_house, authority) = House::new().await;
-        let (db, now) = (authority.db(), authority.now());
+        let (_cluster, process) = Cluster::new().await;
+        let (db, now) = (&process.db, process.clock.now());
         commit(db, &[row(1, 0, 1), row(2, 0, 7)]).await;
         let revocations = Revocations::open(db.read(), now).await.unwrap();
         // A backup from before the second row, in which something else happened since.
@@ -273,8 +273,8 @@ mod tests {
 
     #[tokio::test]
     async fn rows_of_the_version_before_are_noticed() {
-        let (_house, authority) = House::new().await;
-        let (db, now) = (authority.db(), authority.now());
+        let (_cluster, process) = Cluster::new().await;
+        let (db, now) = (&process.db, process.clock.now());
         commit(db, &[row(1, 0, 1)]).await;
         let revocations = Revocations::open(db.read(), now).await.unwrap();
         let unnumbered = Model {

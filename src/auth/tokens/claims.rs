@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::key::Key;
 use super::keys::Keys;
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
@@ -39,11 +38,6 @@ pub struct Claims {
 pub struct Parties {
     pub issuer: String,
     pub audience: String,
-}
-
-/// Signs an access token.
-pub fn sign(key: &Key, claims: &Claims) -> Result<String, Failure> {
-    key.sign(claims).map_err(Failure::internal)
 }
 
 /// Checks everything about a token but whether it was revoked. Gives its claims and the id of the

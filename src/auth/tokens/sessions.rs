@@ -8,7 +8,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::session::{Column, Entity, Model};
-use super::{Authority, CLOCKS, SignedIn, refresh_token, revocation};
+use super::{CLOCK_SKEW, SignedIn, Tokens, refresh_token, revocation};
 use crate::clock::Time;
 use crate::db::{self, Transaction};
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ pub enum Which {
     AllBut(Uuid),
 }
 
-impl Authority {
+impl Tokens {
     /// A page of the caller's sessions that have not ended, newest first.
     pub async fn sessions(&self, of: &SignedIn, page: PageRequest) -> Result<Page<Model>, Failure> {
         let sessions = alive(of.caller.id, Which::All, self.clock.now());
@@ -63,12 +63,13 @@ impl Authority {
             }
             Ok(listed)
         });
-        self.note_revoked(&listed.await?);
+        self.announce(&listed.await?);
         Ok(())
     }
 
-    /// Ends sessions. What is returned must be noted once the transaction has committed.
-    pub(super) async fn end(
+    /// Ends sessions. What is returned must be
+    /// [announced](Tokens::announce) once the transaction has committed.
+    pub(in crate::auth) async fn end(
         &self,
         transaction: &Transaction,
         user: Uuid,
@@ -80,7 +81,8 @@ impl Authority {
     }
 
     /// Ends the sessions of an account that are too many once another one begins: those that were
-    /// not used for longest. What is returned must be noted once the transaction has committed.
+    /// not used for longest. What is returned must be
+    /// [announced](Tokens::announce) once the transaction has committed.
     pub(super) async fn make_room(
         &self,
         transaction: &Transaction,
@@ -123,8 +125,9 @@ impl Authority {
     }
 
     /// Revokes the access tokens of an account's sessions, which go on: refreshing gives new ones.
-    /// What is returned must be noted once the transaction has committed.
-    pub(super) async fn revoke_tokens(
+    /// What is returned must be
+    /// [announced](Tokens::announce) once the transaction has committed.
+    pub(in crate::auth) async fn revoke_access_tokens(
         &self,
         transaction: &Transaction,
         user: Uuid,
@@ -161,7 +164,7 @@ impl Authority {
 
     /// Removes sessions that no token can belong to any more, with their refresh tokens.
     pub(super) async fn sweep_sessions(&self, now: Time) -> Result<(), Failure> {
-        let expired = Condition::all().add(Column::ExpiresAt.lte(now.before(CLOCKS)));
+        let expired = Condition::all().add(Column::ExpiresAt.lte(now.before(CLOCK_SKEW)));
         loop {
             let some = Entity::find().select_only().column(Column::Id);
             let some = some.filter(expired.clone()).limit(db::STEP).into_tuple();
@@ -193,7 +196,7 @@ fn alive(user: Uuid, which: Which, now: Time) -> sea_orm::Select<Entity> {
 
 /// Those that are alive by the clock of any process. Ending more does no harm.
 fn may_be_alive(user: Uuid, which: Which, now: Time) -> Condition {
-    is_alive(user, which, now.before(CLOCKS))
+    is_alive(user, which, now.before(CLOCK_SKEW))
 }
 
 fn is_alive(user: Uuid, which: Which, now: Time) -> Condition {
