@@ -1,30 +1,27 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// When each new ballot on a question was acknowledged, one after the other.
+use parking_lot::Mutex;
+
+/// When each new ballot on a question was acknowledged, in order.
 #[derive(Debug, Default)]
 pub struct Acknowledged(Mutex<Vec<Instant>>);
 
 impl Acknowledged {
-    /// One more, now.
+    /// Notes that one more was acknowledged now.
     pub fn note(&self) {
-        // The moment is taken under the lock, so that they are in order.
-        let mut moments = self.moments();
+        let mut moments = self.0.lock();
+        // Read under the lock, so that the moments are in order.
         moments.push(Instant::now());
     }
 
-    /// When so many were; none where that is still to come.
-    pub fn at(&self, ballots: i64) -> Option<Instant> {
-        let last = usize::try_from(ballots).ok()?.checked_sub(1)?;
-        self.moments().get(last).copied()
+    /// When the n-th ballot was acknowledged, counted from 1; None if that has not happened yet.
+    pub fn at(&self, n: i64) -> Option<Instant> {
+        let index = usize::try_from(n).ok()?.checked_sub(1)?;
+        self.0.lock().get(index).copied()
     }
 
-    /// When the last one was.
+    /// When the last one was acknowledged.
     pub fn last(&self) -> Option<Instant> {
-        self.moments().last().copied()
-    }
-
-    fn moments(&self) -> MutexGuard<'_, Vec<Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().last().copied()
     }
 }

@@ -14,7 +14,7 @@ use super::ballots::Counted;
 use super::mistake::Mistake;
 use super::target::{Connection, Target};
 
-/// Somebody who can sign in, and is signed in.
+/// An account that is signed in.
 #[derive(Debug, Clone)]
 pub struct User {
     pub login: Option<Login>,
@@ -28,7 +28,7 @@ pub struct Login {
     pub password: String,
 }
 
-/// A question with its numbers.
+/// A question with its results.
 #[derive(Debug)]
 pub struct Question {
     pub id: String,
@@ -52,7 +52,7 @@ pub fn base(path: &str) -> String {
     format!("{}/api/v1", path.strip_suffix("/api/v1").unwrap_or(path))
 }
 
-/// The form by which one signs in.
+/// The form of a sign-in with a password.
 pub fn sign_in_form(login: &Login) -> Bytes {
     let mut form = Serializer::new(String::new());
     form.append_pair("grant_type", "password")
@@ -73,9 +73,9 @@ impl Api {
         }
     }
 
-    /// Registers somebody new and signs them in.
+    /// Registers a new account and signs it in.
     pub async fn register(&mut self) -> Result<User, Mistake> {
-        // Free whatever was made before, by whomever.
+        // Random, so that no earlier run has taken it.
         let name = uuid::Uuid::from_u128(rand::random()).simple().to_string();
         let login = Login {
             email: format!("load-{name}@example.org"),
@@ -112,7 +112,7 @@ impl Api {
         question(&answer, "POST /questions")
     }
 
-    /// A question as somebody sees it.
+    /// A question as the reader sees it.
     pub async fn question(&mut self, id: &str, reader: Option<&User>) -> Result<Question, Mistake> {
         let answer = self.get(&format!("/questions/{id}"), reader).await?;
         question(&answer, "GET /questions/{id}")
@@ -182,7 +182,7 @@ impl Api {
         if status.is_success() {
             return Ok(answer);
         }
-        let mut detail = told(&answer).unwrap_or("no reason given").to_owned();
+        let mut detail = reason(&answer).unwrap_or("no reason given").to_owned();
         if status == StatusCode::TOO_MANY_REQUESTS {
             detail.push_str(
                 "\nStart the server with --set limits.enabled=false for a load test. Or make the \
@@ -212,7 +212,7 @@ impl Api {
                 Err(lost) => {
                     self.connection = None;
                     match lost.unsent {
-                        // A server may end a connection that is idle.
+                        // A server may close an idle connection.
                         Some(unsent) if !fresh => request = unsent,
                         _ => return Err(lost.error.into()),
                     }
@@ -226,17 +226,19 @@ impl Api {
     }
 }
 
-/// The reason that an answer gives for a refusal.
-pub fn told(answer: &Value) -> Option<&str> {
+/// The reason for a refusal, from the answer's JSON.
+pub fn reason(answer: &Value) -> Option<&str> {
     ["detail", "error_description"]
         .iter()
         .find_map(|key| answer[key].as_str())
 }
 
-/// What a user sends as `Authorization`.
+/// The value of the `Authorization` header.
 pub fn bearer(token: &str) -> Result<HeaderValue, Mistake> {
     let value = HeaderValue::from_str(&format!("Bearer {token}"));
-    value.map_err(|_| Mistake::Options("a token has characters that no token has".to_owned()))
+    value.map_err(|_| {
+        Mistake::Options("a token has characters that are not allowed in a header".to_owned())
+    })
 }
 
 fn question(json: &Value, call: &str) -> Result<Question, Mistake> {

@@ -1,4 +1,4 @@
-//! Ballots by many users, and the account of what became of each.
+//! Ballots by many users, and how each was answered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -16,31 +16,31 @@ use super::target::Template;
 #[derive(Debug)]
 pub struct Paper {
     pub id: String,
-    /// The ballot of nobody in particular.
+    /// The request without a voter's token and without a body.
     pub template: Template,
-    /// A ballot for each choice, and for those after it where a ballot needs several.
+    /// A ballot for each choice, and for the choices after it if a ballot needs several.
     pub bodies: Vec<Bytes>,
     /// How many choices a ballot has.
     pub marks: usize,
-    /// What the server had counted before.
+    /// The server's count before the run.
     pub before: Counted,
-    account: Account,
+    answers: Answers,
 }
 
-/// A question's numbers as the server tells them.
+/// A question's ballots and votes, as the server counts them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     pub ballots: i64,
     pub votes: Vec<i64>,
 }
 
-/// What became of a question's ballots.
+/// How the ballots on a question were answered.
 #[derive(Debug, Default)]
-struct Account {
+struct Answers {
     stored: AtomicU64,
     changed: AtomicU64,
     repeated: AtomicU64,
-    /// Nobody knows: no answer came, or the server itself did not know.
+    /// Without an answer, or with one of the kind "outcome unknown".
     unknown: AtomicU64,
     /// Votes for each choice, by the ballots that were acknowledged.
     votes: Vec<AtomicI64>,
@@ -61,9 +61,9 @@ impl Paper {
             bodies,
             marks,
             before,
-            account: Account {
+            answers: Answers {
                 votes,
-                ..Account::default()
+                ..Answers::default()
             },
         }
     }
@@ -71,7 +71,7 @@ impl Paper {
     fn count(&self, choice: u8, votes: i64) {
         for mark in 0..self.marks {
             let choice = (usize::from(choice) + mark) % self.bodies.len();
-            self.account.votes[choice].fetch_add(votes, Ordering::Relaxed);
+            self.answers.votes[choice].fetch_add(votes, Ordering::Relaxed);
         }
     }
 }
@@ -80,25 +80,25 @@ impl Paper {
 #[derive(Debug)]
 pub struct Ballots {
     pub papers: Vec<Paper>,
-    /// What each user sends as `Authorization`.
+    /// The `Authorization` header of each user.
     pub voters: Vec<HeaderValue>,
     /// Whether users change their ballots once all have voted.
     pub revote: bool,
-    /// When each was acknowledged, where others watch the first question.
+    /// When each ballot was acknowledged, if the first question is watched.
     pub acknowledged: Option<Arc<Acknowledged>>,
 }
 
-/// A client's share of the users: no user is ever waited for by two clients.
+/// The users that one client votes for; no user belongs to two clients.
 #[derive(Debug)]
-pub struct Booth {
+pub struct Voters {
     client: usize,
     clients: usize,
     cast: usize,
-    /// What the share's users have voted for, as far as is known: by user, then by question.
+    /// The last acknowledged choice of each user, by user, then by question.
     known: Vec<Option<u8>>,
 }
 
-/// A ballot that is on its way.
+/// A ballot that has been sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Cast {
     question: usize,
@@ -107,14 +107,14 @@ pub struct Cast {
 }
 
 impl Ballots {
-    /// The question that others watch.
+    /// The question that is watched.
     pub fn watched(&self) -> Option<(&Paper, &Arc<Acknowledged>)> {
         self.papers.first().zip(self.acknowledged.as_ref())
     }
 
-    /// The share of a client.
-    pub fn booth(&self, client: usize, clients: usize) -> Booth {
-        Booth {
+    /// The users of a client.
+    pub fn voters(&self, client: usize, clients: usize) -> Voters {
+        Voters {
             client,
             clients,
             cast: 0,
@@ -122,23 +122,23 @@ impl Ballots {
         }
     }
 
-    /// The next ballot of a share; none when all have voted.
-    pub fn next(&self, booth: &mut Booth) -> Option<(Cast, Request<Full<Bytes>>)> {
-        let users = (self.voters.len() + booth.clients - 1 - booth.client) / booth.clients;
+    /// The next ballot of a client's users; None when all have voted.
+    pub fn next(&self, voters: &mut Voters) -> Option<(Cast, Request<Full<Bytes>>)> {
+        let users = (self.voters.len() + voters.clients - 1 - voters.client) / voters.clients;
         let (pass, turn) = (
-            booth.cast / (users * self.papers.len()).max(1),
-            booth.cast % (users * self.papers.len()).max(1),
+            voters.cast / (users * self.papers.len()).max(1),
+            voters.cast % (users * self.papers.len()).max(1),
         );
         if users == 0 || pass > 0 && !self.revote {
             return None;
         }
-        booth.cast += 1;
+        voters.cast += 1;
         let (round, user) = (turn / users, turn % users);
-        let voter = booth.client + user * booth.clients;
-        // From user to user, or a client's ballots would all go to one question.
+        let voter = voters.client + user * voters.clients;
+        // Users begin with different questions, or a client's ballots would all go to one.
         let question = (round + voter) % self.papers.len();
         let paper = &self.papers[question];
-        // Another than last time: ballots that change nothing count for nothing.
+        // A different choice in each pass, so that each ballot changes the count.
         let choice = ((voter + pass) % paper.bodies.len()) as u8;
         let mut request = paper.template.request();
         let body = paper.bodies[usize::from(choice)].clone();
@@ -154,71 +154,71 @@ impl Ballots {
         Some((cast, request))
     }
 
-    /// Writes down what became of a ballot; `status` is none where no answer came.
-    pub fn account(&self, booth: &mut Booth, cast: Cast, status: Option<StatusCode>) {
+    /// Notes how a ballot was answered; `status` is None if no answer came.
+    pub fn note(&self, voters: &mut Voters, cast: Cast, status: Option<StatusCode>) {
         let paper = &self.papers[cast.question];
-        let account = &paper.account;
+        let answers = &paper.answers;
         let add = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
         match status {
             Some(StatusCode::CREATED) => {
-                add(&account.stored);
+                add(&answers.stored);
                 if let Some(acknowledged) = &self.acknowledged {
                     acknowledged.note();
                 }
                 paper.count(cast.choice, 1);
             }
-            Some(StatusCode::OK) => match booth.known(cast.slot) {
+            Some(StatusCode::OK) => match voters.known(cast.slot) {
                 Some(before) if before != cast.choice => {
-                    add(&account.changed);
+                    add(&answers.changed);
                     paper.count(before, -1);
                     paper.count(cast.choice, 1);
                 }
                 _ => {
-                    add(&account.repeated);
+                    add(&answers.repeated);
                 }
             },
-            // A gateway that had no answer does not know either.
+            // Status 5xx: a proxy that got no answer cannot tell whether the ballot was counted.
             Some(status) if status.is_client_error() => return,
             _ => {
-                add(&account.unknown);
+                add(&answers.unknown);
                 return;
             }
         }
         if self.revote {
-            booth.remember(cast);
+            voters.remember(cast);
         }
     }
 
-    /// Compares what was acknowledged with what the server counts now, question by question.
-    pub fn verdict(&self, now: &[Counted]) -> Verdict {
-        let mut verdict = Verdict::default();
+    /// Compares what was acknowledged with the server's count, for each question.
+    pub fn check(&self, now: &[Counted]) -> BallotCheck {
+        let mut check = BallotCheck::default();
         for (paper, now) in self.papers.iter().zip(now) {
             let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-            let account = &paper.account;
-            let (stored, unknown) = (of(&account.stored), of(&account.unknown));
-            verdict.stored += stored;
-            verdict.changed += of(&account.changed);
-            verdict.repeated += of(&account.repeated);
-            verdict.unknown += unknown;
+            let answers = &paper.answers;
+            let (stored, unknown) = (of(&answers.stored), of(&answers.unknown));
+            check.stored += stored;
+            check.changed += of(&answers.changed);
+            check.repeated += of(&answers.repeated);
+            check.unknown += unknown;
             let counted = now.ballots - paper.before.ballots;
-            verdict.counted += counted;
+            check.counted += counted;
             let possible = stored as i64..=(stored + unknown) as i64;
             if !possible.contains(&counted) {
-                verdict.differences.push(format!(
+                check.differences.push(format!(
                     "question {}: {stored} ballots were acknowledged as new, {counted} were counted",
                     paper.id
                 ));
                 continue;
             }
-            // Whose earlier ballot is not known may have changed it.
-            if unknown > 0 || of(&account.repeated) > 0 {
+            // Without the earlier choice of these users, the votes for each choice are unknown.
+            if unknown > 0 || of(&answers.repeated) > 0 {
                 continue;
             }
-            for (index, acknowledged) in account.votes.iter().enumerate() {
+            for (index, acknowledged) in answers.votes.iter().enumerate() {
                 let acknowledged = acknowledged.load(Ordering::Relaxed);
                 let counted = now.votes[index] - paper.before.votes[index];
                 if acknowledged != counted {
-                    verdict.differences.push(format!(
+                    check.differences.push(format!(
                         "question {}, choice {}: {acknowledged} votes were acknowledged, {counted} were counted",
                         paper.id,
                         index + 1
@@ -226,12 +226,12 @@ impl Ballots {
                 }
             }
         }
-        verdict.agrees = verdict.differences.is_empty();
-        verdict
+        check.agrees = check.differences.is_empty();
+        check
     }
 }
 
-impl Booth {
+impl Voters {
     fn known(&self, slot: usize) -> Option<u8> {
         self.known.get(slot).copied().flatten()
     }
@@ -244,16 +244,16 @@ impl Booth {
     }
 }
 
-/// What became of all ballots, and whether the server's count agrees.
+/// How all ballots were answered, and whether the server's count agrees.
 #[derive(Debug, Default, Serialize)]
-pub struct Verdict {
+pub struct BallotCheck {
     /// Answered 201.
     pub stored: u64,
-    /// Answered 200, another ballot of the same user having been acknowledged before.
+    /// Answered 200, after an earlier ballot of the same user in this run.
     pub changed: u64,
-    /// Answered 200 otherwise: the user had voted before. They count for nothing.
+    /// Answered 200 otherwise: the user had voted before this run.
     pub repeated: u64,
-    /// Without an answer that tells.
+    /// Without an answer, or with one that does not tell whether the ballot was counted.
     pub unknown: u64,
     /// By how much the server's own count has grown.
     pub counted: i64,

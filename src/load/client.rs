@@ -1,42 +1,48 @@
-//! A client: sends its next request when it has its answer, or when one is due.
+//! A client sends its next request once it has the answer to the last one, or, with `--rate`, once
+//! the next request is due.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use parking_lot::Mutex;
 
 use super::figures::{Error, Figures};
 use super::pace::Pace;
 use super::plan::{Plan, Progress};
 use super::target::{Connection, Target};
 
-/// How long a client waits after it got no connection.
+/// How long a client waits after it could not connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What all clients of a round know.
+/// What all clients of a round share.
 #[derive(Debug)]
 pub struct Round {
     pub target: Target,
     pub plan: Arc<Plan>,
     pub pace: Pace,
     pub timeout: Duration,
-    /// What has been answered so far, well or not, for the progress bar.
+    /// The requests that have ended so far, successful or not, for the progress bar.
     pub answered: AtomicU64,
     pub failed: AtomicU64,
 }
 
-/// What the clients of one thread have measured, part by part.
-pub type Sheet = Mutex<Vec<Figures>>;
+/// What the clients of one thread have measured, for each part of the plan.
+pub type ThreadFigures = Mutex<Vec<Figures>>;
 
 impl Round {
-    /// One client, from its connection to the round's end; gives how far it came, whether it
-    /// had nothing more to send, and when it ended.
-    pub async fn client(&self, mut progress: Progress, sheet: &Sheet) -> (Progress, bool, Instant) {
-        // Whoever gets no connection now tries again for the first request.
+    /// Runs one client from its connection to the end of the round. Returns its progress, whether
+    /// it ran out of requests, and when it ended.
+    pub async fn client(
+        &self,
+        mut progress: Progress,
+        figures: &ThreadFigures,
+    ) -> (Progress, bool, Instant) {
+        // If this fails, the first request tries again.
         let connected = tokio::time::timeout(self.timeout, self.target.connect()).await;
         let mut connection = connected.ok().and_then(Result::ok);
         let mut now = self.pace.begin().await;
@@ -67,8 +73,7 @@ impl Round {
                 self.plan.note(&mut progress, sent, status);
             }
             {
-                let mut sheet = sheet.lock().unwrap_or_else(PoisonError::into_inner);
-                let figures = &mut sheet[sent.part];
+                let figures = &mut figures.lock()[sent.part];
                 match outcome {
                     Ok(length) => {
                         figures.latencies.record(now - due);
@@ -82,7 +87,7 @@ impl Round {
             if outcome.is_err() {
                 self.failed.fetch_add(1, Ordering::Relaxed);
             }
-            // Its answer will not come any more, or is not to be taken for another's.
+            // A late answer must not be taken for that of the next request.
             if status.is_none() && sent_at_all {
                 connection = None;
             }
@@ -94,7 +99,7 @@ impl Round {
         (progress, exhausted, now)
     }
 
-    /// A request and its answer: the status, and the length of the body.
+    /// Sends a request and reads the answer: the status, and the length of the body.
     async fn exchange(
         &self,
         connection: &mut Option<Connection>,
@@ -102,14 +107,14 @@ impl Round {
     ) -> Result<(StatusCode, u64), Error> {
         let outcome = match connection {
             Some(open) => match open.send(request).await {
-                // A server may end a connection that is idle; the next one is asked instead.
+                // A server may close an idle connection: send the request on a new one.
                 Err(lost) => match lost.unsent {
-                    Some(request) => self.afresh(connection, request).await,
+                    Some(request) => self.send_on_new(connection, request).await,
                     None => Err(Error::of(&lost.error)),
                 },
                 Ok(response) => Ok(response),
             },
-            None => self.afresh(connection, request).await,
+            None => self.send_on_new(connection, request).await,
         };
         let response = outcome?;
         let status = response.status();
@@ -125,7 +130,7 @@ impl Round {
         Ok((status, length))
     }
 
-    async fn afresh(
+    async fn send_on_new(
         &self,
         connection: &mut Option<Connection>,
         request: Request<Full<Bytes>>,

@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-/// Cuts events out of what arrives, in whatever pieces it does.
+/// Splits a stream of bytes into events, whatever the pieces in which it arrives.
 #[derive(Debug, Default)]
 pub struct Events {
-    /// What is not yet a whole event.
+    /// The bytes of an incomplete event.
     begun: Vec<u8>,
 }
 
@@ -13,15 +13,15 @@ pub struct Events {
 pub enum Event {
     /// The results.
     Results { ballots: i64 },
-    /// Nothing comes after it.
+    /// The last event of a stream.
     End { reason: String },
 }
 
-/// An event whose data is not what the API of polls has.
+/// An event with other data than the API of polls sends.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unexpected;
 
-/// What a watcher wants to know of the results.
+/// The part of the results that a watcher needs.
 #[derive(Deserialize)]
 struct Results {
     ballot_count: i64,
@@ -43,7 +43,7 @@ impl Events {
             let end = self.begun.windows(2).position(|pair| pair == b"\n\n")? + 2;
             let event = Event::of(&self.begun[..end]).transpose();
             self.begun.drain(..end);
-            // Comments and settings are blocks as well.
+            // Comments and `retry:` are blocks, too, but no events.
             if event.is_some() {
                 return event;
             }
@@ -52,7 +52,7 @@ impl Events {
 }
 
 impl Event {
-    /// Reads a block of lines; none where it is no event.
+    /// Reads a block of lines; None if it is no event.
     fn of(block: &[u8]) -> Result<Option<Event>, Unexpected> {
         let field = |name: &str| {
             let mut lines = block.split(|byte| *byte == b'\n');
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_the_number_is_none_of_ours() {
+    fn an_event_without_the_ballot_count_is_an_error() {
         let mut events = Events::default();
         events.arrive(b"event: results\ndata: {\"choices\":[]}\n\n");
         assert_eq!(events.next(), Some(Err(Unexpected)));

@@ -11,7 +11,7 @@ use http::StatusCode;
 #[derive(Debug, Clone)]
 pub struct Latencies(Histogram<u64>);
 
-/// The shortest and the longest latency that are told apart from others.
+/// The shortest and the longest latency that are recorded; others count as the nearest of the two.
 const RANGE: (u64, u64) = (100, 3_600_000_000_000);
 
 impl Default for Latencies {
@@ -60,15 +60,15 @@ impl Latencies {
         millis(self.0.stdev())
     }
 
-    /// How many requests took how long: steps of 1, 2 and 5 with the milliseconds that each ends
-    /// at, from the fastest request's to the slowest's.
+    /// A histogram: the upper end of each step in milliseconds (1, 2, 5, 10, 20, …) and the number of
+    /// requests in it, from the step of the fastest request to that of the slowest.
     pub fn steps(&self) -> Vec<(f64, u64)> {
         let ends = (3..13).flat_map(|power| [1, 2, 5].map(|digit| digit * 10_u64.pow(power)));
         let mut recorded = self.0.iter_recorded().peekable();
         let mut steps = Vec::new();
         for end in ends {
             let mut count = 0;
-            // Values that are not told apart belong to the lowest of them.
+            // All values of one bucket count as its lowest.
             let within = |value: u64| self.0.lowest_equivalent(value) <= end;
             while let Some(value) = recorded.next_if(|next| within(next.value_iterated_to())) {
                 count += value.count_at_value();
@@ -87,31 +87,31 @@ fn millis(nanos: f64) -> f64 {
     nanos / 1e6
 }
 
-/// What systems say where the process or the whole system has too many files open.
+/// Too many open files, of the process and of the whole system.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 
-/// Why a request has no answer of use.
+/// Why a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Error {
-    /// An answer that is none of those asked for.
+    /// The answer had a status of 400 or more.
     Status(StatusCode),
     /// No connection could be opened.
     Connect,
-    /// No connection could be opened for want of file descriptors.
+    /// No connection could be opened because there was no file descriptor left.
     Descriptors,
     /// The connection ended before the answer.
     Closed,
-    /// There was no answer within the time allowed.
+    /// No answer arrived within the timeout.
     Timeout,
-    /// The answer was not HTTP, or had something else than the API of polls has.
+    /// The answer was not HTTP, or not what the API of polls sends.
     Protocol,
-    /// It was due, but all clients were waiting until its time was over.
+    /// It was due, but until its timeout all clients were waiting for other answers.
     Unsent,
 }
 
 impl Error {
-    /// The name of the kind; that of a status is its number.
+    /// A short name; for a status, its number.
     pub fn name(self) -> String {
         match self {
             Error::Status(status) => status.as_u16().to_string(),
@@ -124,7 +124,7 @@ impl Error {
         }
     }
 
-    /// Of a connection that could not be opened.
+    /// The error of a connection that could not be opened.
     pub fn connecting(error: &io::Error) -> Error {
         match error.raw_os_error() {
             Some(EMFILE | ENFILE) => Error::Descriptors,
@@ -132,7 +132,7 @@ impl Error {
         }
     }
 
-    /// Whether the server has seen nothing of the request, for want of a connection.
+    /// Whether nothing was sent because no connection could be opened.
     pub fn is_connecting(self) -> bool {
         matches!(self, Error::Connect | Error::Descriptors)
     }
@@ -146,14 +146,15 @@ impl Error {
     }
 }
 
-/// What requests of one kind came to.
+/// The figures of requests of one kind.
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
     /// Of the requests that succeeded.
     pub latencies: Latencies,
     pub errors: BTreeMap<Error, u64>,
-    /// Bytes of bodies, both ways.
+    /// Bytes of response bodies.
     pub received: u64,
+    /// Bytes of request bodies.
     pub sent: u64,
 }
 
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_range_counts_as_its_end() {
+    fn latencies_beyond_the_range_count_as_its_end() {
         let mut latencies = Latencies::default();
         latencies.record(Duration::from_secs(100_000));
         latencies.record(Duration::ZERO);

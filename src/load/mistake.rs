@@ -3,10 +3,10 @@ use std::path::PathBuf;
 
 use http::StatusCode;
 
-/// Why there was nothing to measure, or why what was measured must not be believed.
+/// Why nothing could be measured, or why a run has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Mistake {
-    #[error("{url} is no address to load: {reason}")]
+    #[error("{url} cannot be loaded: {reason}")]
     Url { url: String, reason: String },
 
     #[error("cannot read {}", path.display())]
@@ -15,7 +15,7 @@ pub enum Mistake {
     #[error("{0}")]
     Options(String),
 
-    #[error("nobody answers at {address}: is the server running there?")]
+    #[error("no server answers at {address}")]
     Connect { address: String, source: io::Error },
 
     #[error("{call} got no answer")]
@@ -31,13 +31,13 @@ pub enum Mistake {
         detail: String,
     },
 
-    #[error("{call} was answered with something else than the API of polls has")]
+    #[error("the answer to {call} is not that of the polls API")]
     Unexpected { call: String },
 
     #[error("{0}")]
     Unwatched(String),
 
-    #[error("the results did not reach everybody who watched them:\n{0}")]
+    #[error("not all watchers saw all ballots:\n{0}")]
     Missed(String),
 
     #[error("no request succeeded")]

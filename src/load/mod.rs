@@ -1,9 +1,9 @@
-//! The load tester: many clients at once, and what they met.
+//! The load tester: many clients at once, and figures of how they were served.
 //!
-//! It stands on HTTP alone and uses no other part of the program, so it can load any server.
-//! `prepare` makes a `plan` of the `options`; each `client` sends what the plan has, when
-//! the `pace` lets it; `figures` become a `report`. Where results are watched meanwhile, `watchers`
-//! read the `events` of a `stream` each.
+//! It uses only HTTP and no other part of the program, so that it can load any server. `prepare`
+//! turns the `options` into a `plan`; each `client` sends the plan's requests at the times that
+//! `pace` sets; `figures` become a `report`. If results are watched meanwhile, each of the
+//! `watchers` reads the `events` of its own `stream`.
 
 mod acknowledged;
 mod api;
@@ -24,37 +24,38 @@ mod watchers;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use client::{Round, Sheet};
+use client::{Round, ThreadFigures};
 use figures::Figures;
 pub use mistake::Mistake;
 pub use options::{Options, Scenario};
 use pace::Pace;
+use parking_lot::Mutex;
 use plan::{Plan, Progress};
 use progress::Bar;
 use report::{Report, Section, WatchFigures};
 use target::Target;
 use watchers::{Watched, Watchers};
 
-/// Loads a server as the options say, and prints what came of it.
+/// Loads a server as the options say, and prints a report.
 ///
 /// # Errors
-/// [`Mistake`] where nothing could be measured, where no request succeeded, where the server's
-/// count of ballots differs from what it acknowledged, and where a watcher has not seen all of them;
-/// in the latter three the report is printed all the same.
+/// [`Mistake`] if nothing could be measured. After printing the report: if no request succeeded, if
+/// the server's count of ballots differs from what it acknowledged, or if a watcher has not seen all
+/// of them.
 pub async fn run(options: Options) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let target = Target::find(&options).await?;
     let plan = Arc::new(prepare::prepare(&options, &target).await?);
     let watchers = Watchers::open(&options, &target, &plan).await?;
     let measured = measure(&options, &target, &plan).await?;
-    let (mut verdict, mut watched) = (None, None);
+    let (mut check, mut watched) = (None, None);
     if let Some(ballots) = plan.ballots() {
         let counted = prepare::counted(&target, ballots).await?;
-        verdict = Some(ballots.verdict(&counted));
+        check = Some(ballots.check(&counted));
         if let (Some(watchers), [counted]) = (watchers, &counted[..]) {
             watched = tokio::select! {
                 watched = watchers.see(counted.ballots, options.timeout) => Some(watched),
@@ -62,15 +63,15 @@ pub async fn run(options: Options) -> Result<(), Box<dyn std::error::Error + Sen
             };
         }
     }
-    let report = measured.report(&options, &plan, verdict, watched.as_ref());
+    let report = measured.report(&options, &plan, check, watched.as_ref());
     let mut out = io::stdout().lock();
     if options.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         report.print(&mut out)?;
     }
-    if let Some(verdict) = report.ballots.filter(|verdict| !verdict.agrees) {
-        return Err(Mistake::Miscounted(verdict.differences.join("\n")).into());
+    if let Some(check) = report.ballots.filter(|check| !check.agrees) {
+        return Err(Mistake::Miscounted(check.differences.join("\n")).into());
     }
     if report.total.requests == 0 {
         return Err(Mistake::NothingSucceeded.into());
@@ -92,7 +93,7 @@ impl Measured {
         &self,
         options: &Options,
         plan: &Plan,
-        ballots: Option<ballots::Verdict>,
+        ballots: Option<ballots::BallotCheck>,
         watched: Option<&Watched>,
     ) -> Report {
         let mut parts = vec![Figures::default(); plan.parts.len()];
@@ -136,8 +137,8 @@ fn sum(parts: &[Figures]) -> Figures {
     sum
 }
 
-/// Runs the rounds. Ctrl-C ends the round that runs, and no other is begun; a second one does not
-/// wait for the answers.
+/// Runs the rounds. Ctrl-C ends the current round, and no other is begun; a second Ctrl-C does not
+/// wait for answers.
 async fn measure(
     options: &Options,
     target: &Target,
@@ -170,7 +171,7 @@ async fn measure(
                 tokio::select! {
                     outcome = &mut working => break outcome,
                     () = bar.follow(&round, options.round(), options.count) => {}
-                    // Where signals cannot be had, the round takes its time.
+                    // If Ctrl-C cannot be caught, the round runs to its end.
                     Ok(()) = tokio::signal::ctrl_c() => {
                         if std::mem::replace(&mut interrupted, true) {
                             return Err(Mistake::Interrupted);
@@ -196,7 +197,7 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// What a round's threads bring home.
+/// What the threads of a round have measured.
 struct Work {
     seconds: f64,
     figures: Vec<Figures>,
@@ -204,7 +205,7 @@ struct Work {
     exhausted: bool,
 }
 
-/// Shares the clients out to threads, each with a runtime of its own, and waits for all.
+/// Distributes the clients over threads, each with a runtime of its own, and waits for all.
 async fn work(
     round: &Arc<Round>,
     progress: Vec<Progress>,
@@ -220,36 +221,37 @@ async fn work(
         thread::Builder::new().spawn(move || round.pace.run(clients))
     };
     let pacer = pacer.map_err(Mistake::Thread)?;
-    // All of them first: clients that wait for others take the file descriptors of a runtime.
+    // All runtimes are made before any client connects: connections could otherwise use up the file
+    // descriptors that a runtime needs.
     let runtime = |_| {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
     };
     let runtimes = (0..threads).map(runtime).collect::<io::Result<Vec<_>>>();
-    let mut done = Vec::new();
+    let mut threads_done = Vec::new();
     for (share, runtime) in shares.into_iter().zip(runtimes.map_err(Mistake::Thread)?) {
         let round = round.clone();
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
         let body = move || {
             let outcome = runtime.block_on(serve(&round, share));
             drop(runtime);
-            // Whoever waits for it is there until all have told.
-            drop(tell.send(outcome));
+            // The receiver waits until all threads have sent.
+            drop(sender.send(outcome));
         };
         thread::Builder::new()
             .spawn(body)
             .map_err(Mistake::Thread)?;
-        done.push(told);
+        threads_done.push(receiver);
     }
     let mut figures = vec![Figures::default(); round.plan.parts.len()];
     let mut all = Vec::new();
-    for told in done {
-        let (sheet, share) = told
+    for done in threads_done {
+        let (measured, share) = done
             .await
             .map_err(io::Error::other)
             .map_err(Mistake::Thread)?;
-        for (sum, figures) in figures.iter_mut().zip(&sheet) {
+        for (sum, figures) in figures.iter_mut().zip(&measured) {
             sum.add(figures);
         }
         all.extend(share);
@@ -275,13 +277,14 @@ type Share = Vec<(Progress, bool, Instant)>;
 
 /// The clients of one thread.
 async fn serve(round: &Arc<Round>, share: Vec<Progress>) -> (Vec<Figures>, Share) {
-    let sheet: Arc<Sheet> = Arc::new(Mutex::new(vec![Figures::default(); round.plan.parts.len()]));
+    let figures: Arc<ThreadFigures> =
+        Arc::new(Mutex::new(vec![Figures::default(); round.plan.parts.len()]));
     let mut clients = tokio::task::JoinSet::new();
     for progress in share {
-        let (round, sheet) = (round.clone(), sheet.clone());
-        clients.spawn(async move { round.client(progress, &sheet).await });
+        let (round, figures) = (round.clone(), figures.clone());
+        clients.spawn(async move { round.client(progress, &figures).await });
     }
     let share = clients.join_all().await;
-    let figures = std::mem::take(&mut *sheet.lock().unwrap_or_else(PoisonError::into_inner));
+    let figures = std::mem::take(&mut *figures.lock());
     (figures, share)
 }

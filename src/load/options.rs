@@ -9,31 +9,31 @@ use uuid::Uuid;
 
 use super::mistake::Mistake;
 
-/// What to send where, how much of it, and how.
+/// What to send, where to, how much, and how.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Where: a page for get and post-file, else the address of a polls server
+    /// For get and post-file the page to load, else the address of a polls server
     #[arg(value_name = "URL")]
     pub url: String,
 
-    /// What is sent
+    /// What to send
     #[arg(value_enum, default_value_t = Scenario::Get, hide_default_value = true)]
     pub scenario: Scenario,
 
-    /// How many clients there are at once, each on its own connection; in watch, those who watch
+    /// The number of concurrent clients, each with its own connection; for watch, of watchers
     #[arg(short, long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub clients: u32,
 
-    /// How long a round takes; without --count 10s
+    /// The length of a round; default: 10s, or without end if --count is given
     #[arg(short, long, value_name = "DURATION", value_parser = span)]
     pub duration: Option<Duration>,
 
-    /// How many requests a round has in all
+    /// The number of requests in a round
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
-    /// How many rounds there are
+    /// The number of rounds
     #[arg(short, long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
@@ -42,39 +42,39 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
     pub pause: Duration,
 
-    /// Send that many requests a second, whether the server keeps up or not
+    /// Send so many requests a second, even if the server does not keep up
     ///
-    /// Latency counts from the moment at which a request was due, so that the waiting of those
-    /// that could not be sent in time is not hidden. Without it each client sends its next request
-    /// when it has its answer.
+    /// Latency is measured from the moment at which a request was due, so that delays in sending
+    /// are included. Without --rate each client sends its next request as soon as it has the answer
+    /// to the last one.
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub rate: Option<f64>,
 
-    /// How long an answer may take
+    /// How long to wait for an answer
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = span)]
     pub timeout: Duration,
 
-    /// Open a connection for each request
+    /// Open a new connection for each request
     #[arg(long)]
     pub no_keep_alive: bool,
 
-    /// Speak HTTP/2, without asking first ("prior knowledge")
+    /// Use HTTP/2 without negotiation ("prior knowledge")
     #[arg(long, conflicts_with = "no_keep_alive")]
     pub http2: bool,
 
-    /// Where another process of the same server listens; connections are spread over all of them
+    /// The address of another process of the same server; connections are spread over all of them
     #[arg(long, value_name = "URL", conflicts_with = "unix_socket")]
     pub also: Vec<String>,
 
-    /// Connect to this unix socket, whatever the URL's host
+    /// Connect to this unix socket instead of the URL's host
     #[arg(long, value_name = "SOCKET")]
     pub unix_socket: Option<PathBuf>,
 
-    /// How many threads send; default: one for each core
+    /// The number of threads that send; default: one for each core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
 
-    /// A header to send along; may be repeated
+    /// An additional header; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
 
@@ -91,7 +91,7 @@ pub struct Options {
     )]
     pub method: Option<Method>,
 
-    /// What get sends as body; @FILE sends a file
+    /// The body of get; @FILE sends a file
     #[arg(
         long,
         value_name = "TEXT",
@@ -108,7 +108,7 @@ pub struct Options {
     )]
     pub file: Option<PathBuf>,
 
-    /// The name of the form's field that has the file
+    /// The name of the form field for the file
     #[arg(
         long,
         value_name = "NAME",
@@ -117,51 +117,52 @@ pub struct Options {
     )]
     pub field: String,
 
-    /// The questions to read or to vote on; default: the newest for reading, new ones for voting
+    /// A question to read or to vote on; may be repeated; default: the newest for reading, new ones
+    /// for voting
     #[arg(long = "question", value_name = "ID", conflicts_with = "questions", help_heading = POLLS)]
     pub question: Vec<Uuid>,
 
-    /// How many questions
+    /// The number of questions
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = POLLS,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub questions: u32,
 
-    /// How many questions a list has
+    /// The number of questions in a page of list
     #[arg(long, value_name = "N", default_value_t = 20, help_heading = POLLS,
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub limit: u32,
 
-    /// How many users to register and sign in; default: one for each client that sends requests
+    /// The number of users to register and sign in; default: one for each client that sends requests
     #[arg(long, value_name = "N", conflicts_with = "tokens", help_heading = POLLS,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub users: Option<u32>,
 
-    /// How many vote, each on its own connection, while others watch
+    /// The number of clients that vote in watch, each with its own connection
     #[arg(long, value_name = "N", default_value_t = 16, help_heading = POLLS,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub voters: u32,
 
-    /// Users' access tokens, as `polls token --all` prints them
+    /// A file of users' access tokens, as `polls token --all` prints them
     #[arg(long, value_name = "FILE", help_heading = POLLS)]
     pub tokens: Option<PathBuf>,
 
-    /// Who signs in, instead of the users; may be repeated
+    /// The account that signs in, instead of the users; may be repeated
     #[arg(long = "login", value_name = "EMAIL", requires = "password", help_heading = POLLS)]
     pub logins: Vec<String>,
 
-    /// The password of those who sign in and were not registered by this run, as `polls seed`
+    /// The password of the accounts that sign in but were not registered by this run; `polls seed`
     /// prints it
     #[arg(long, value_name = "PASSWORD", help_heading = POLLS)]
     pub password: Option<String>,
 
-    /// Once every user has voted, let them change their ballots; else the round ends there
+    /// Change ballots once every user has voted, instead of ending the round
     #[arg(long, help_heading = POLLS)]
     pub revote: bool,
 }
 
 const POLLS: &str = "Options of the polls scenarios";
 
-/// What is sent.
+/// What to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
     /// The page of the URL; the default
@@ -172,9 +173,9 @@ pub enum Scenario {
     Results,
     /// A page of the list of questions
     List,
-    /// Ballots, each of another user; at the end acknowledged must equal counted
+    /// Ballots, each by another user; at the end the server's count must equal what it acknowledged
     Vote,
-    /// Ballots on one question by --voters, while all clients watch its results live
+    /// Ballots on one question by --voters, while all clients watch its live results
     Watch,
     /// Sign-ins with email address and password
     SignIn,
@@ -200,7 +201,7 @@ impl Scenario {
         }
     }
 
-    /// Whether it goes to the URL itself, on whatever server, and not to the API of polls.
+    /// Whether the request is for the URL itself, on any server, and not for the API of polls.
     pub fn is_plain(self) -> bool {
         matches!(self, Scenario::Get | Scenario::PostFile)
     }
@@ -215,7 +216,7 @@ impl Options {
         }
     }
 
-    /// How long a round takes, where it is not over earlier for its count.
+    /// The length of a round, unless its count ends it earlier.
     pub fn round(&self) -> Option<Duration> {
         self.duration.or(match self.count {
             Some(_) => None,
@@ -223,7 +224,7 @@ impl Options {
         })
     }
 
-    /// What `get` sends as body.
+    /// The body of `get`.
     pub fn body(&self) -> Result<Bytes, Mistake> {
         match self.body.as_deref() {
             None => Ok(Bytes::new()),
@@ -245,7 +246,7 @@ pub(super) fn read(path: &std::path::Path) -> Result<Vec<u8>, Mistake> {
 
 fn span(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(span) if span.is_zero() => Err("must be longer than nothing".to_owned()),
+        Ok(span) if span.is_zero() => Err("must be longer than 0".to_owned()),
         Ok(span) => Ok(span),
         Err(error) => Err(error.to_string()),
     }

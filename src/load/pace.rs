@@ -1,4 +1,4 @@
-//! When a round's requests are sent, and when it is over.
+//! When the requests of a round are sent, and when the round ends.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Barrier, Semaphore};
 
-/// The longest time for which the pacer sleeps, so that it feels that it is to stop.
+/// The longest sleep of the pacer's thread, so that it soon notices [`Pace::stop`].
 const NAP: Duration = Duration::from_millis(50);
 
 /// What the clients of a round share.
@@ -16,7 +16,7 @@ pub struct Pace {
     ready: Barrier,
     start: OnceLock<Instant>,
     duration: Option<Duration>,
-    /// How many requests there are at most.
+    /// The most requests in the round.
     count: u64,
     next: AtomicU64,
     open: Option<Open>,
@@ -55,23 +55,23 @@ impl Pace {
         }
     }
 
-    /// The round's first moment; now where it has none yet.
+    /// When the round began; begins it now if it has not.
     pub fn start(&self) -> Instant {
         *self.start.get_or_init(Instant::now)
     }
 
-    /// Whether requests are due at moments of their own.
+    /// Whether this is an open loop, in which requests are due at fixed times.
     pub fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Waits until all clients are connected; gives the round's first moment.
+    /// Waits until all clients are connected, and returns when the round began.
     pub async fn begin(&self) -> Instant {
         self.ready.wait().await;
         self.start()
     }
 
-    /// Ends the round early: what was sent is waited for, nothing more is sent.
+    /// Ends the round early: no more requests are sent, but answers are awaited.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(open) = &self.open {
@@ -79,14 +79,14 @@ impl Pace {
         }
     }
 
-    /// Waits until another request is due, and gives the moment from which its latency counts;
-    /// none when the round is over. `now` is when the client became free.
+    /// Waits until another request is due, and returns the moment from which its latency is measured;
+    /// None when the round is over. `now` is when the client became free.
     pub async fn turn(&self, now: Instant) -> Option<Instant> {
         let start = *self.start.get()?;
         let Some(open) = &self.open else {
             let over = self.duration.is_some_and(|whole| now >= start + whole)
                 || self.stop.load(Ordering::Relaxed)
-                // Nobody needs to know how many when there is no end to them.
+                // Without a limit there is no need to count.
                 || self.count != u64::MAX
                     && self.next.fetch_add(1, Ordering::Relaxed) >= self.count;
             return (!over).then_some(now);
@@ -96,8 +96,8 @@ impl Pace {
         (turn < self.count).then(|| start + open.offset(turn))
     }
 
-    /// Says when requests are due, until all are; in a thread of its own, for tokio's timers are
-    /// good to a millisecond only. Nothing to do in a closed loop.
+    /// Releases requests when they are due, until all are released. Runs in a thread of its own,
+    /// because tokio's timers are only precise to a millisecond. Does nothing in a closed loop.
     pub fn run(&self, clients: usize) {
         let Some(open) = &self.open else { return };
         let start = loop {
@@ -115,7 +115,7 @@ impl Pace {
             given = due;
             thread::sleep(open.offset(due).saturating_sub(start.elapsed()).min(NAP));
         }
-        // So that each client learns that it is over.
+        // Wakes each client, so that it notices the end.
         open.due.add_permits(clients);
     }
 }

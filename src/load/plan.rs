@@ -4,14 +4,14 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
 
-use super::ballots::{Ballots, Booth, Cast};
+use super::ballots::{Ballots, Cast, Voters};
 use super::target::Template;
 
 /// What all clients send.
 #[derive(Debug)]
 pub struct Plan {
     pub parts: Vec<Part>,
-    /// The parts in the order in which each client goes through them, again and again.
+    /// The order of the parts, as indices; each client repeats it.
     cycle: Vec<usize>,
 }
 
@@ -24,7 +24,7 @@ pub struct Part {
 
 #[derive(Debug)]
 pub enum Requests {
-    /// One after the other, from the first again.
+    /// One after the other, then again from the first.
     InTurn(Vec<Template>),
     Ballots(Ballots),
 }
@@ -36,10 +36,10 @@ pub struct Progress {
     step: usize,
     /// How many requests of each part it has sent.
     turns: Vec<usize>,
-    booth: Option<Booth>,
+    voters: Option<Voters>,
 }
 
-/// A request that is on its way.
+/// A request that has been sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
     pub part: usize,
@@ -60,7 +60,7 @@ impl Plan {
         Plan::mixed(vec![(part, 1)])
     }
 
-    /// Several kinds, so many requests of each, evenly spread.
+    /// Several kinds with the number of requests of each in a cycle, spread evenly.
     pub fn mixed(parts: Vec<(Part, usize)>) -> Plan {
         let (parts, shares): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let cycle = spread(&shares);
@@ -75,18 +75,20 @@ impl Plan {
         })
     }
 
-    /// Where each client begins: not all at the same place.
+    /// The starting points of the clients, spread over the cycle.
     pub fn begin(&self, clients: usize) -> Vec<Progress> {
         let progress = |client| Progress {
             client,
             step: client * self.cycle.len() / clients,
             turns: vec![0; self.parts.len()],
-            booth: self.ballots().map(|ballots| ballots.booth(client, clients)),
+            voters: self
+                .ballots()
+                .map(|ballots| ballots.voters(client, clients)),
         };
         (0..clients).map(progress).collect()
     }
 
-    /// A client's next request; none where there is nothing more to send.
+    /// A client's next request; None if there is nothing more to send.
     pub fn next(&self, progress: &mut Progress) -> Option<(Sent, Request<Full<Bytes>>)> {
         let part = self.cycle[progress.step % self.cycle.len()];
         progress.step += 1;
@@ -97,7 +99,7 @@ impl Plan {
                 (None, templates[turn % templates.len()].request())
             }
             Requests::Ballots(ballots) => {
-                let (cast, request) = ballots.next(progress.booth.as_mut()?)?;
+                let (cast, request) = ballots.next(progress.voters.as_mut()?)?;
                 (Some(cast), request)
             }
         };
@@ -109,16 +111,16 @@ impl Plan {
         Some((sent, request))
     }
 
-    /// Takes note of how a request went; `status` is none where no answer came.
+    /// Notes how a request was answered; `status` is None if no answer came.
     pub fn note(&self, progress: &mut Progress, sent: Sent, status: Option<StatusCode>) {
         let Some(cast) = sent.cast else { return };
-        if let (Some(ballots), Some(booth)) = (self.ballots(), &mut progress.booth) {
-            ballots.account(booth, cast, status);
+        if let (Some(ballots), Some(voters)) = (self.ballots(), &mut progress.voters) {
+            ballots.note(voters, cast, status);
         }
     }
 }
 
-/// The numbers of the shares, each as often as the share says, as evenly as it goes.
+/// The index of each share as many times as the share says, spread as evenly as possible.
 fn spread(shares: &[usize]) -> Vec<usize> {
     let total: usize = shares.iter().sum();
     let mut owed = vec![0; shares.len()];

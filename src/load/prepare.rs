@@ -1,4 +1,4 @@
-//! From the options to the requests: users who are signed in, questions that are there.
+//! Prepares a run: signs users in, asks or finds questions, and builds the requests.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ use super::plan::{Part, Plan, Requests};
 use super::progress::Bar;
 use super::target::{Target, Template};
 
-/// How many calls prepare at once.
+/// How many calls are made at once.
 const AT_ONCE: usize = 16;
 
-/// How many accounts take turns in signing in, where their email addresses must be asked for.
+/// How many accounts sign in in turn, if their email addresses must be read from the server.
 const LOGINS: usize = 1000;
 
-/// Makes what the scenario needs, and its requests.
+/// Creates what the scenario needs on the server, and builds its requests.
 pub async fn prepare(options: &Options, target: &Target) -> Result<Plan, Mistake> {
     let scene = Scene { options, target };
     Ok(match options.scenario {
@@ -46,7 +46,7 @@ pub async fn prepare(options: &Options, target: &Target) -> Result<Plan, Mistake
         }
         Scenario::Mixed => {
             let users = scene.users().await?;
-            // The other kinds go on when everybody has voted, and so do the ballots.
+            // Ballots are changed once all users have voted, so that the mix stays the same.
             let ballots = scene.ballots(&users, true).await?;
             let questions: Vec<String> = ballots
                 .papers
@@ -63,7 +63,7 @@ pub async fn prepare(options: &Options, target: &Target) -> Result<Plan, Mistake
     })
 }
 
-/// The numbers of the questions that were voted on, as the server tells them now.
+/// The server's current count of each question that was voted on.
 pub async fn counted(target: &Target, ballots: &Ballots) -> Result<Vec<Counted>, Mistake> {
     let reader = ballots.voters.first().map(|authorization| User {
         login: None,
@@ -83,7 +83,7 @@ pub async fn counted(target: &Target, ballots: &Ballots) -> Result<Vec<Counted>,
 
 fn hidden(id: &str) -> Mistake {
     Mistake::Options(format!(
-        "the results of question {id} are hidden, so nobody can check whether every ballot counts"
+        "the results of question {id} are hidden, so the count of ballots cannot be checked"
     ))
 }
 
@@ -105,7 +105,7 @@ impl Scene<'_> {
     }
 
     fn post_file(&self) -> Result<Part, Mistake> {
-        // clap sees to it that there is one.
+        // clap requires it in this scenario.
         let path = self.options.file.clone().unwrap_or_default();
         let content = read(&path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -148,7 +148,7 @@ impl Scene<'_> {
     }
 
     async fn sign_ins(&self, users: &[User]) -> Result<Part, Mistake> {
-        let lacks = "to sign in, the users of --tokens need --password";
+        let lacks = "sign-ins of the users of --tokens need --password";
         let lacks = || Mistake::Options(lacks.to_owned());
         let password = || self.options.password.clone().ok_or_else(lacks);
         let named = self.options.logins.iter().map(|email| {
@@ -179,14 +179,14 @@ impl Scene<'_> {
         Ok(part("sign-in", Requests::InTurn(templates?)))
     }
 
-    /// Users who can send something: from a file, or registered now.
+    /// Signed-in users: from a file, or registered now.
     async fn users(&self) -> Result<Vec<User>, Mistake> {
         let clients = self.options.senders() as usize;
         let Some(path) = &self.options.tokens else {
             let count = self.options.users.map_or(clients, |count| count as usize);
             enough(count, clients, self.options)?;
             let bar = Bar::new(self.options.json, count as u64, "users signed in");
-            // A lane has a connection of its own.
+            // Each lane has a connection of its own.
             let lanes = (0..AT_ONCE.min(count)).map(|lane| {
                 let bar = &bar;
                 async move {
@@ -204,7 +204,7 @@ impl Scene<'_> {
         };
         let file = read(path)?;
         let tokens = String::from_utf8_lossy(&file);
-        // The last word: `polls token` writes the user's id before it.
+        // The last word of a line: `polls token` prints the user's id before the token.
         let tokens = tokens
             .lines()
             .filter_map(|line| line.split_whitespace().last());
@@ -219,7 +219,7 @@ impl Scene<'_> {
         Ok(users)
     }
 
-    /// The questions to read: those named, else the newest.
+    /// The questions to read: those of --question, else the newest.
     async fn to_read(&self) -> Result<Vec<String>, Mistake> {
         if !self.options.question.is_empty() {
             return Ok(self
@@ -233,13 +233,14 @@ impl Scene<'_> {
             .newest(self.options.questions as usize)
             .await?;
         if newest.is_empty() {
-            let none = "the server has no question yet; `polls seed` makes some";
+            let none = "the server has no questions yet; `polls seed` creates some";
             return Err(Mistake::Options(none.to_owned()));
         }
         Ok(newest)
     }
 
-    /// Those who watch see how many ballots there are: on one question, and only ever more.
+    /// Refuses options with which watchers could not wait for a number of ballots: there must be one
+    /// question, and its number of ballots must only grow.
     fn one_question_to_watch(&self) -> Result<(), Mistake> {
         let Options {
             scenario,
@@ -252,11 +253,11 @@ impl Scene<'_> {
         if fits || *scenario != Scenario::Watch {
             return Ok(());
         }
-        let told = "watch has one question, and only new ballots: no --revote";
+        let told = "watch needs exactly one question, and does not go with --revote";
         Err(Mistake::Options(told.to_owned()))
     }
 
-    /// The questions to vote on, those named, else new ones; and the users who do.
+    /// The users, and the questions they vote on: those of --question, else new ones.
     async fn ballots(&self, users: &[User], revote: bool) -> Result<Ballots, Mistake> {
         let author = users.first();
         let mut papers = Vec::new();
@@ -313,12 +314,12 @@ impl Scene<'_> {
     }
 }
 
-/// A user waits for an answer before asking for more, so each client needs one.
+/// Checks that there is a user for each client: a user sends one request at a time.
 fn enough(users: usize, clients: usize, options: &Options) -> Result<(), Mistake> {
     if users >= clients || options.scenario == Scenario::SignIn && users > 0 {
         return Ok(());
     }
     Err(Mistake::Options(format!(
-        "{users} users are too few for {clients} clients, each of which needs one of its own"
+        "{users} users are too few: each of the {clients} clients needs its own"
     )))
 }

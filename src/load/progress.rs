@@ -5,10 +5,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::client::Round;
 
-/// How often a round's bar moves.
+/// How often the bar of a round is redrawn.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How far something is; shown on a terminal only.
+/// A progress bar; shown on a terminal only.
 pub struct Bar(ProgressBar);
 
 impl Bar {
@@ -25,7 +25,7 @@ impl Bar {
         Bar(bar)
     }
 
-    /// For a round, of which only its bounds are known.
+    /// For a round, which ends after a time or a number of requests.
     pub fn of_round(quiet: bool, number: u32, rounds: u32) -> Bar {
         let bar = Bar::new(quiet, 1000, "");
         let style = ProgressStyle::with_template("{prefix}{bar:30} {msg}");
@@ -41,7 +41,7 @@ impl Bar {
         self.0.inc(1);
     }
 
-    /// Follows a round until dropped.
+    /// Shows the progress of a round until dropped.
     pub async fn follow(&self, round: &Round, duration: Option<Duration>, count: Option<u64>) {
         if self.0.is_hidden() {
             return std::future::pending().await;

@@ -1,4 +1,4 @@
-//! Streams of live results: how they are opened, and why some are not.
+//! Streams of live results: opening them, and explaining why some could not be opened.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use super::progress::Bar;
 use super::report::words;
 use super::target::{Connection, Target, Template};
 
-/// How many are being opened at once.
+/// How many streams are opened at once.
 const AT_ONCE: usize = 256;
 
 /// A stream of live results, on a connection of its own.
@@ -25,16 +25,16 @@ const AT_ONCE: usize = 256;
 pub struct Stream {
     body: Incoming,
     events: Events,
-    /// How many bytes have come.
+    /// How many bytes have arrived.
     pub received: u64,
-    /// The stream ends with it.
+    /// Closed when dropped, so it is kept as long as the stream.
     _connection: Connection,
 }
 
-/// Why a watcher got no stream, and the reason that the server gave.
+/// Why a stream could not be opened, and the reason that the server gave.
 type Unopened = (Error, Option<String>);
 
-/// Opens so many streams, each of which has had its first event: the number of ballots in it.
+/// Opens `count` streams and reads the first event of each: its number of ballots.
 pub async fn open(
     target: &Target,
     template: &Template,
@@ -73,8 +73,8 @@ impl Stream {
             let body = response.into_body().collect().await;
             let body = body.map(Collected::to_bytes).unwrap_or_default();
             let answer = serde_json::from_slice(&body).unwrap_or_default();
-            let told = api::told(&answer).map(str::to_owned);
-            return Err((Error::Status(status), told));
+            let reason = api::reason(&answer).map(str::to_owned);
+            return Err((Error::Status(status), reason));
         }
         let mut stream = Stream {
             body: response.into_body(),
@@ -89,7 +89,7 @@ impl Stream {
         }
     }
 
-    /// The next event. Nothing is lost where it is not waited for to the end.
+    /// The next event. Cancel safe.
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
             if let Some(event) = self.events.next() {
@@ -104,19 +104,19 @@ impl Stream {
     }
 }
 
-/// Who got no stream, and what helps.
+/// Which streams could not be opened, and what helps.
 fn explain(unopened: &BTreeMap<Unopened, u32>, count: u32) -> String {
     let failed: u32 = unopened.values().sum();
-    let mut text = format!("{failed} of {count} watchers got no stream:");
-    for ((error, told), count) in unopened {
+    let mut text = format!("{failed} of {count} watchers could not open a stream:");
+    for ((error, reason), count) in unopened {
         let what = match error {
             Error::Status(status) => format!("status {}", status.as_u16()),
             error => words(&error.name()).to_owned(),
         };
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  {count}  {what}");
-        if let Some(told) = told {
-            let _ = write!(text, ": {told}");
+        if let Some(reason) = reason {
+            let _ = write!(text, ": {reason}");
         }
     }
     let met = |kinds: &[Error]| unopened.keys().any(|(error, _)| kinds.contains(error));
@@ -133,16 +133,16 @@ fn explain(unopened: &BTreeMap<Unopened, u32>, count: u32) -> String {
     }
     if met(&[Error::Timeout]) {
         text.push_str(
-            "\nA server lets connections wait for which it has no room: http.max_connections, and \
-             its limit of file descriptors.",
+            "\nThe server lets connections wait once it has reached http.max_connections or its limit \
+             of file descriptors.",
         );
     }
     if met(&[Error::Descriptors]) {
         let _ = write!(
             text,
-            "\nEach watcher takes a file descriptor here and another of the server: \
-             `ulimit -n {}` before both.",
-            // With some for everything else.
+            "\nEach watcher takes a file descriptor here and another in the server: run \
+             `ulimit -n {}` before starting either.",
+            // A thousand for everything else.
             count.saturating_add(1000)
         );
     }

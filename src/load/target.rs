@@ -21,12 +21,12 @@ use url::Url;
 use super::mistake::Mistake;
 use super::options::Options;
 
-/// A server, and how to speak with it.
+/// A server, and how to connect to it.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Its processes, never none; connections are spread over them.
+    /// Its processes, at least one; connections are spread over them.
     peers: Vec<Peer>,
-    /// How many connections there have been. Clones share it.
+    /// The number of connections so far; shared by clones.
     connections: Arc<AtomicUsize>,
     authority: String,
     /// The URL's path and query.
@@ -62,7 +62,7 @@ impl Template {
 }
 
 impl Target {
-    /// Reads the URLs, finds their hosts, and sees whether somebody answers there.
+    /// Parses the URLs, resolves their hosts, and checks that a server answers there.
     pub async fn find(options: &Options) -> Result<Target, Mistake> {
         let place = Place::of(&options.url)?;
         let others = options.also.iter().map(|url| Place::of_process(url));
@@ -98,7 +98,7 @@ impl Target {
         &self.path
     }
 
-    /// The same server by HTTP/1.1 with kept connections, for what is done beside the measuring.
+    /// The same server over HTTP/1.1 with keep-alive, for calls that are not measured.
     pub fn plain(&self) -> Target {
         Target {
             http2: false,
@@ -159,7 +159,7 @@ impl Target {
             let (sender, connection) = http2::handshake(TokioExecutor::new(), io)
                 .await
                 .map_err(io::Error::other)?;
-            // How it ended is told to whoever waits for an answer.
+            // Errors reach the request that waits for an answer.
             let driver = tokio::spawn(async move { drop(connection.await) });
             (Sender::Http2(sender), driver)
         } else {
@@ -184,7 +184,7 @@ impl Peer {
     }
 }
 
-/// What a URL says.
+/// The parts of a URL.
 struct Place {
     host: String,
     port: u16,
@@ -207,7 +207,11 @@ impl Place {
         })?;
         match url.scheme() {
             "http" => {}
-            "https" => return Err(wrong("TLS is not spoken; load the server behind the proxy")),
+            "https" => {
+                return Err(wrong(
+                    "TLS is not supported; load the server behind the proxy",
+                ));
+            }
             _ => return Err(wrong("it must begin with http://")),
         }
         let host = url.host_str().ok_or_else(|| wrong("it has no host"))?;
@@ -222,27 +226,27 @@ impl Place {
         })
     }
 
-    /// Another process, which is asked for the same path as the first.
+    /// Another process, which gets the same path as the first.
     fn of_process(text: &str) -> Result<Place, Mistake> {
         let place = Place::of(text)?;
         if place.path != "/" {
             return Err(Mistake::Url {
                 url: text.to_owned(),
-                reason: "it must have no path: that of the first URL is asked for".to_owned(),
+                reason: "it must have no path; the path of the first URL is used".to_owned(),
             });
         }
         Ok(place)
     }
 
-    /// The first of the host's addresses where somebody answers.
+    /// The first of the host's addresses at which a server answers.
     async fn find(&self) -> Result<Peer, Mistake> {
-        let nobody = |source| Mistake::Connect {
+        let no_answer = |source| Mistake::Connect {
             address: format!("{}:{}", self.host, self.port),
             source,
         };
         // Without the brackets of an IPv6 address.
         let name = self.host.trim_start_matches('[').trim_end_matches(']');
-        let found = lookup_host((name, self.port)).await.map_err(nobody)?;
+        let found = lookup_host((name, self.port)).await.map_err(no_answer)?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for address in found {
             let peer = Peer::Tcp(address);
@@ -251,7 +255,7 @@ impl Place {
                 Err(error) => last = error,
             }
         }
-        Err(nobody(last))
+        Err(no_answer(last))
     }
 }
 
@@ -274,16 +278,16 @@ impl Drop for Connection {
     }
 }
 
-/// Why a request has no answer.
+/// A request that got no answer.
 #[derive(Debug)]
 pub struct Lost {
     pub error: hyper::Error,
-    /// The request, where the connection ended before anything of it was sent.
+    /// The request, if the connection ended before any of it was sent.
     pub unsent: Option<Request<Full<Bytes>>>,
 }
 
 impl Connection {
-    /// Sends a request; the answer's body is still to come.
+    /// Sends a request and returns the answer's head; the body follows.
     pub async fn send(
         &mut self,
         request: Request<Full<Bytes>>,

@@ -1,12 +1,13 @@
-//! Those who watch a question while others vote on it.
+//! Watchers: clients that follow the live results of a question while others vote on it.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Method;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
@@ -24,60 +25,60 @@ use super::report::words;
 use super::stream::{self, Stream};
 use super::target::Target;
 
-/// All who watch.
+/// The watchers of a run.
 pub struct Watchers {
     count: u32,
     watching: JoinSet<Result<Option<Instant>, Missed>>,
     question: Arc<Question>,
-    /// How many ballots everybody has to see; known when voting is over.
+    /// How many ballots each watcher has to see; known once voting is over.
     goal: watch::Sender<i64>,
     began: Instant,
 }
 
 /// The question that is watched.
 struct Question {
-    /// How many ballots it had before.
+    /// How many ballots it had before the run.
     before: i64,
     acknowledged: Arc<Acknowledged>,
-    sights: Mutex<Sights>,
+    totals: Mutex<Received>,
 }
 
-/// What all watchers have seen since voting began.
+/// What all watchers together have received since voting began.
 #[derive(Debug, Default)]
-pub struct Sights {
+pub struct Received {
     pub events: u64,
-    /// Bytes of bodies.
-    pub received: u64,
-    /// How long before an event arrived the latest ballot in it had been acknowledged.
+    /// Bytes of response bodies.
+    pub bytes: u64,
+    /// From the acknowledgement of the latest ballot in an event to the event's arrival.
     pub lag: Latencies,
 }
 
-/// How watching went.
+/// The outcome of watching.
 #[derive(Debug)]
 pub struct Watched {
     pub watchers: u32,
     pub seconds: f64,
-    pub sights: Sights,
-    /// How long after the last ballot was acknowledged everybody had seen all of them; none where
-    /// there was no ballot, or somebody has not.
+    pub totals: Received,
+    /// From the acknowledgement of the last ballot until every watcher had seen all of them. None
+    /// if there was no ballot, or if a watcher has not seen all.
     pub last_watcher: Option<Duration>,
-    /// How many have not seen all ballots, and why.
+    /// How many watchers have not seen all ballots, by reason.
     pub missed: BTreeMap<Missed, u32>,
 }
 
 /// Why a watcher has not seen all ballots.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Missed {
-    /// They had not come within the time allowed.
+    /// They did not arrive within the timeout.
     Late,
-    /// The server ended the stream, and said why.
+    /// The server ended the stream, for this reason.
     End(String),
     /// The stream broke.
     Lost(Error),
 }
 
 impl Watchers {
-    /// Opens the streams of all who watch; none where the plan has nothing to watch.
+    /// Opens the watchers' streams; None if the plan has nothing to watch.
     pub async fn open(
         options: &Options,
         target: &Target,
@@ -98,7 +99,7 @@ impl Watchers {
         let question = Arc::new(Question {
             before: paper.before.ballots,
             acknowledged: acknowledged.clone(),
-            sights: Mutex::default(),
+            totals: Mutex::default(),
         });
         let goal = watch::Sender::new(i64::MAX);
         let mut watching = JoinSet::new();
@@ -115,7 +116,7 @@ impl Watchers {
         }))
     }
 
-    /// Waits until everybody has seen so many ballots, or the time for it is over.
+    /// Waits until every watcher has seen so many ballots, at most until the timeout.
     pub async fn see(mut self, ballots: i64, timeout: Duration) -> Watched {
         self.goal.send_replace(ballots);
         let deadline = tokio::time::Instant::now() + timeout;
@@ -125,7 +126,7 @@ impl Watchers {
             match outcome {
                 Ok(Ok(seen)) => last = last.max(seen),
                 Ok(Err(why)) => *missed.entry(why).or_default() += 1,
-                // It cannot have panicked, nor was it told to stop.
+                // A watcher neither panics nor is cancelled.
                 Err(_) => {}
             }
         }
@@ -137,7 +138,7 @@ impl Watchers {
         Watched {
             watchers: self.count,
             seconds: self.began.elapsed().as_secs_f64(),
-            sights: std::mem::take(&mut self.question.sights()),
+            totals: std::mem::take(&mut *self.question.totals.lock()),
             last_watcher: last_watcher.map(|(ballot, seen)| seen.saturating_duration_since(ballot)),
             missed,
         }
@@ -145,8 +146,8 @@ impl Watchers {
 }
 
 impl Question {
-    /// One watcher, until there is nothing more to see. Gives when the last ballots came; none
-    /// where there were none after the first event.
+    /// Runs one watcher until it has seen all ballots. Returns when the last new ballots arrived;
+    /// None if none did after the first event.
     async fn watch(
         &self,
         mut stream: Stream,
@@ -165,32 +166,28 @@ impl Question {
                 Event::Results { ballots } => ballots,
                 Event::End { reason } => return Err(Missed::End(reason)),
             };
-            let mut sights = self.sights();
-            sights.events += 1;
-            sights.received += stream.received - std::mem::replace(&mut received, stream.received);
-            // Other changes of the question are no news of ballots.
+            let mut totals = self.totals.lock();
+            totals.events += 1;
+            totals.bytes += stream.received - std::mem::replace(&mut received, stream.received);
+            // An event may also come from an edit of the question.
             if now_ballots > ballots {
                 (ballots, seen) = (now_ballots, Some(now));
-                sights.lag.record(self.lag(ballots, now));
+                totals.lag.record(self.lag(ballots, now));
             }
         }
         Ok(seen)
     }
 
-    /// For how long the latest of so many ballots had been acknowledged; an event may well come
-    /// before the answer to the one who voted.
+    /// How long ago the last of so many ballots was acknowledged; zero if its event came before the
+    /// answer to its voter.
     fn lag(&self, ballots: i64, now: Instant) -> Duration {
         let acknowledged = self.acknowledged.at(ballots - self.before);
         acknowledged.map_or(Duration::ZERO, |then| now.saturating_duration_since(then))
     }
-
-    fn sights(&self) -> MutexGuard<'_, Sights> {
-        self.sights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Watched {
-    /// Who has not seen all ballots, and why.
+    /// How many watchers have not seen all ballots, and why, as lines of text.
     pub fn explain(&self) -> String {
         let mut lines = Vec::new();
         for (why, count) in &self.missed {
@@ -203,7 +200,7 @@ impl Watched {
 impl fmt::Display for Missed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Missed::Late => f.write_str("not all ballots within the time allowed"),
+            Missed::Late => f.write_str("not all ballots arrived within the timeout"),
             Missed::End(reason) => write!(f, "the server ended the stream: {reason}"),
             Missed::Lost(error) => write!(f, "the stream broke: {}", words(&error.name())),
         }
@@ -219,7 +216,7 @@ mod tests {
         let question = Question {
             before: 5,
             acknowledged: Arc::default(),
-            sights: Mutex::default(),
+            totals: Mutex::default(),
         };
         let moments = [1, 2].map(|ballots| {
             question.acknowledged.note();
@@ -229,7 +226,7 @@ mod tests {
         for (ballots, moment) in [(6, moments[0]), (7, moments[1])] {
             assert_eq!(question.lag(ballots, moment + later), later);
         }
-        // What was there before, and what is still to be acknowledged.
+        // A ballot from before the run, and one that is not acknowledged yet.
         for ballots in [5, 8] {
             assert_eq!(question.lag(ballots, moments[1] + later), Duration::ZERO);
         }

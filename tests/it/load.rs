@@ -505,7 +505,7 @@ async fn who_misses_ballots_is_found_out() {
     );
     let error = run.fails(1);
     for words in [
-        "1 of 3 watchers: not all ballots within the time allowed",
+        "1 of 3 watchers: not all ballots arrived within the timeout",
         "1 of 3 watchers: the server ended the stream: deleted",
     ] {
         assert!(error.contains(words), "{words} is not in {error}");
@@ -518,7 +518,7 @@ async fn who_gets_no_stream_is_told_why() {
     let watch = [&app.address, "watch", "--voters", "1", "-c"];
     let error = load(&[&watch[..], &["5"]].concat()).await.fails(1);
     for words in [
-        "3 of 5 watchers got no stream",
+        "3 of 5 watchers could not open a stream",
         "3  status 503",
         "--set live.max_streams_per_address=5",
     ] {
@@ -778,7 +778,7 @@ async fn mistakes_are_named() {
         (&["127.0.0.1:80"], 1, "must begin with http://"),
         (&["ftp://127.0.0.1"], 1, "must begin with http://"),
         (&["https://127.0.0.1"], 1, "TLS"),
-        (&["http://127.0.0.1:1"], 1, "nobody answers at 127.0.0.1:1"),
+        (&["http://127.0.0.1:1"], 1, "no server answers at 127.0.0.1:1"),
         (&[url, "read"], 1, "`polls seed` makes some"),
         (&[url, "vote", "-c", "5", "--users", "3"], 1, "too few"),
         (&[url, "watch", "--revote"], 1, "only new ballots"),

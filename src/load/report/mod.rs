@@ -1,4 +1,4 @@
-//! What is told at the end.
+//! The report at the end of a run.
 
 mod watched;
 
@@ -7,35 +7,35 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::ballots::Verdict;
+use super::ballots::BallotCheck;
 use super::figures::{Figures, Latencies};
 pub use watched::WatchFigures;
 
-/// All that a run found out. Times are milliseconds where the name says so.
+/// The results of a run. Fields whose names contain `_ms` are milliseconds.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub url: String,
     pub scenario: &'static str,
-    /// In watch, those who watch.
+    /// For watch, the number of watchers.
     pub clients: u32,
     pub protocol: &'static str,
     pub keep_alive: bool,
-    /// Requests a second that were asked for, in an open loop.
+    /// The requests a second of `--rate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_rate: Option<f64>,
     #[serde(flatten)]
     pub total: Section,
-    /// Of a mixed scenario, kind by kind.
+    /// The figures of each kind of request in a mixed scenario.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<&'static str, Section>,
     pub rounds: Vec<Section>,
-    /// Of a scenario with ballots.
+    /// In scenarios with ballots.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ballots: Option<Verdict>,
-    /// Of those who watched meanwhile.
+    pub ballots: Option<BallotCheck>,
+    /// In the scenario watch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watched: Option<WatchFigures>,
-    /// All users had voted before the round was over.
+    /// Whether all users had voted before the round was over.
     pub exhausted: bool,
 }
 
@@ -53,12 +53,13 @@ pub struct Section {
     pub failed: u64,
     pub errors_by_status: BTreeMap<String, u64>,
     pub errors_by_kind: BTreeMap<String, u64>,
-    /// How many requests took at most so many milliseconds and more than the step before.
+    /// A histogram of latencies.
     pub latency_steps: Vec<Step>,
 }
 
 #[derive(Debug, Serialize)]
 pub struct Step {
+    /// The step has the latencies up to this one and above that of the step before.
     pub up_to_ms: f64,
     pub requests: u64,
 }
@@ -134,7 +135,7 @@ impl LatencyFigures {
 }
 
 impl Report {
-    /// For a person.
+    /// Prints the report for people.
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let Report { url, scenario, .. } = self;
         let who = match &self.watched {
@@ -146,7 +147,7 @@ impl Report {
             how.push_str(", a connection for each request");
         }
         if let Some(rate) = self.asked_rate {
-            how.push_str(&format!(", {rate} requests a second asked for"));
+            how.push_str(&format!(", at {rate} requests a second"));
         }
         writeln!(out, "{scenario} {url}: {how}")?;
         if self.rounds.len() > 1 {
@@ -163,9 +164,9 @@ impl Report {
         }
         writeln!(out)?;
         self.total.print(out)?;
-        if let Some(verdict) = &self.ballots {
+        if let Some(check) = &self.ballots {
             writeln!(out)?;
-            verdict.print(out)?;
+            check.print(out)?;
         }
         if let Some(watched) = &self.watched {
             writeln!(out)?;
@@ -178,7 +179,7 @@ impl Report {
             };
             writeln!(
                 out,
-                "\nEvery user has voted on every question, and so the round was over early: give \
+                "\nThe round ended early because every user has voted on every question: give \
                  more {more}."
             )?;
         }
@@ -251,7 +252,7 @@ impl Section {
         let most = self.latency_steps.iter().map(|step| step.requests).max();
         let most = most.unwrap_or_default().max(1);
         for Step { up_to_ms, requests } in &self.latency_steps {
-            // At least a thin bar where there is anything at all.
+            // At least a thin bar for each step that is not empty.
             let eighths = (*requests as usize * BAR * 8).div_ceil(most as usize);
             let mut bar = "█".repeat(eighths / 8);
             bar.push_str(["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8]);
@@ -261,7 +262,7 @@ impl Section {
     }
 }
 
-impl Verdict {
+impl BallotCheck {
     fn print(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
@@ -276,34 +277,30 @@ impl Verdict {
             )?;
         }
         if self.unknown > 0 {
-            writeln!(
-                out,
-                "Unknown       {} without an answer that tells",
-                self.unknown
-            )?;
+            writeln!(out, "Unknown       {} without a clear answer", self.unknown)?;
         }
         let equal = match (self.agrees, self.unknown) {
             (true, 0) => "as many as were acknowledged",
             (true, _) => "not fewer than were acknowledged, and not more than were sent",
-            (false, _) => "NOT WHAT WAS ACKNOWLEDGED",
+            (false, _) => "DIFFERS FROM WHAT WAS ACKNOWLEDGED",
         };
         writeln!(out, "Counted       {}: {equal}", self.counted)
     }
 }
 
-/// What a kind of error means.
+/// A description of a kind of error.
 pub(super) fn words(kind: &str) -> &'static str {
     match kind {
         "connect" => "no connection could be opened",
-        "descriptors" => "no file descriptor was left: ulimit -n",
+        "descriptors" => "no file descriptor was left; raise ulimit -n",
         "closed" => "the connection ended before the answer",
-        "timeout" => "no answer within the time allowed",
-        "unsent" => "all clients were waiting until its time was over",
+        "timeout" => "no answer within the timeout",
+        "unsent" => "not sent: all clients were waiting for other answers",
         _ => "the answer was not understood",
     }
 }
 
-/// Three digits or more, as many as are before the point.
+/// A number with three significant digits, or as many as it has before the point.
 fn brief(value: f64) -> String {
     match value {
         value if value >= 100.0 => format!("{value:.0}"),

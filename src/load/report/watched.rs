@@ -1,4 +1,4 @@
-//! What is told of those who watch.
+//! The watchers' part of the report.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{LatencyFigures, MB, brief};
 use crate::load::watchers::Watched;
 
-/// What the watchers saw from the first ballot on.
+/// What the watchers received from the first ballot on.
 #[derive(Debug, Serialize)]
 pub struct WatchFigures {
     pub watchers: u32,
@@ -23,7 +23,7 @@ pub struct WatchFigures {
     pub lag_ms: LatencyFigures,
     /// From the acknowledgement of the last ballot until every watcher had seen all of them.
     pub last_watcher_ms: Option<f64>,
-    /// How many have not seen all ballots, and why.
+    /// How many watchers have not seen all ballots, by reason.
     pub missed: BTreeMap<String, u32>,
 }
 
@@ -32,22 +32,22 @@ impl WatchFigures {
         let Watched {
             watchers,
             seconds,
-            sights,
+            totals,
             ..
         } = watched;
         let per_second = |amount: f64| amount / seconds.max(1e-9);
-        let (events, received) = (sights.events as f64, sights.received as f64 / MB);
+        let (events, received) = (totals.events as f64, totals.bytes as f64 / MB);
         let missed = watched.missed.iter();
         WatchFigures {
             watchers: *watchers,
             voters,
             seconds: *seconds,
-            events: sights.events,
+            events: totals.events,
             events_per_second: per_second(events),
             events_per_watcher_and_second: per_second(events) / f64::from(*watchers),
             received_mb: received,
             received_mb_per_second: per_second(received),
-            lag_ms: LatencyFigures::new(&sights.lag),
+            lag_ms: LatencyFigures::new(&totals.lag),
             last_watcher_ms: watched.last_watcher.map(|span| span.as_secs_f64() * 1e3),
             missed: missed
                 .map(|(why, count)| (why.to_string(), *count))
