@@ -1,4 +1,4 @@
-//! Copies of an SQLite file: made while servers run, and put back while none does.
+//! Backups of an SQLite file: made while servers run, and restored while none does.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,19 +14,19 @@ use super::{ConnectError, Db, MigrateError};
 use crate::clock::Time;
 use crate::config::{self, DatabaseUrl};
 
-/// Why there is no copy, or it was not put back.
+/// Why a backup could not be made or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     #[error(
-        "polls makes and restores backups of SQLite files only. For PostgreSQL use pg_dump or pg_basebackup, for MariaDB mariadb-dump --single-transaction or mariadb-backup"
+        "polls backs up and restores SQLite files only. For PostgreSQL use pg_dump or pg_basebackup, for MariaDB mariadb-dump --single-transaction or mariadb-backup"
     )]
     Server,
     #[error("there is no database {0}")]
     Missing(PathBuf),
-    #[error("{0} is there already, and a backup overwrites nothing; name another file")]
+    #[error("{0} exists already, and a backup does not overwrite files; name another file")]
     Exists(PathBuf),
     #[error(
-        "{0} is not a whole backup: {1} beside it has changes that are not in it. Use a file that `polls backup` has made"
+        "{0} is not a complete backup: {1} beside it has changes that are not in it. Use a file made by `polls backup`"
     )]
     HasWal(PathBuf, PathBuf),
     #[error("{0} is not a database of polls")]
@@ -34,7 +34,7 @@ pub enum BackupError {
     #[error("{0} is damaged: {1}")]
     Damaged(PathBuf, String),
     #[error(
-        "{0} belongs to the user with the id {1}; restore as that user, or the servers could not open what is restored"
+        "{0} belongs to the user with the id {1}; restore as that user, or the servers could not open the restored database"
     )]
     NotOwner(PathBuf, u32),
     #[error("cannot read or write {0}")]
@@ -47,7 +47,7 @@ pub enum BackupError {
     Migrate(#[from] MigrateError),
 }
 
-/// How much a database holds.
+/// How many rows a database has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contents {
     pub accounts: i64,
@@ -55,7 +55,7 @@ pub struct Contents {
     pub ballots: i64,
 }
 
-/// The place of the database, where it is a file.
+/// The location of the database, if it is a file.
 fn place_of(config: &config::Database) -> Result<Place, BackupError> {
     Place::of(config)?.ok_or(BackupError::Server)
 }
@@ -65,20 +65,20 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
     move |error| BackupError::File(path, error)
 }
 
-/// Copies the database into a new file, which is its owner's alone, and checks the copy. Servers
-/// go on meanwhile: SQLite's writer is not held, and the copy is of one moment.
+/// Copies the database into a new file, accessible by its owner only, and checks the copy. Servers
+/// keep running: the copy is a snapshot, and does not block SQLite's writer.
 pub async fn backup(config: &config::Database, to: &Path) -> Result<Contents, BackupError> {
     let place = place_of(config)?;
     if !place.file.exists() {
         return Err(BackupError::Missing(place.file));
     }
     let _in_use = place.take(Use::Shared)?;
-    // SQLite would take some relative names for URLs.
+    // SQLite would interpret some relative names as URLs.
     let to = std::path::absolute(to).map_err(failed(to))?;
     create_private(&to)?;
     let outcome = copy_into(&place.file, &to).await;
     if outcome.is_err() {
-        // What is there now is of no use, and was made here.
+        // Remove the incomplete file, which was created here.
         let _ = fs::remove_file(&to);
     }
     outcome
@@ -87,7 +87,7 @@ pub async fn backup(config: &config::Database, to: &Path) -> Result<Contents, Ba
 async fn copy_into(from: &Path, to: &Path) -> Result<Contents, BackupError> {
     let unreadable = |error| BackupError::Read(from.to_owned(), error);
     let mut source = open(from).await.map_err(unreadable)?;
-    // The file is there and empty, which SQLite takes for none.
+    // VACUUM INTO accepts an existing file if it is empty.
     let copied = sqlx::query("VACUUM INTO ?")
         .bind(to.to_string_lossy())
         .execute(&mut source)
@@ -104,23 +104,23 @@ async fn open(path: &Path) -> sqlx::Result<SqliteConnection> {
     options.busy_timeout(BUSY_TIMEOUT).connect().await
 }
 
-/// Moves what a server that was killed has left in the WAL into the database itself, so that the
-/// file is all of it. Where that fails, the WAL is kept beside the file: the database may be broken,
-/// which is a reason to restore a backup.
-async fn fold_wal(path: &Path) {
-    let folded = async {
+/// Moves the changes in the WAL, which a killed server has left, into the database file. If that
+/// fails, the WAL is kept beside the file: the database may be damaged, which may be the reason for
+/// restoring a backup.
+async fn checkpoint(path: &Path) {
+    let done = async {
         let mut database = open(path).await?;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&mut database)
             .await?;
         database.close().await
     };
-    if let Err(error) = folded.await {
-        tracing::warn!(%error, "the WAL of the former database stays a file of its own");
+    if let Err(error) = done.await {
+        tracing::warn!(%error, "the WAL of the replaced database is kept as a separate file");
     }
 }
 
-/// A new file that nobody else can read, from the first byte on.
+/// Creates a file that only its owner can read, from the first byte on.
 fn create_private(path: &Path) -> Result<File, BackupError> {
     let mut options = File::options();
     let created = options.write(true).create_new(true).mode(0o600).open(path);
@@ -135,13 +135,14 @@ fn sync(path: &Path) -> Result<(), BackupError> {
     synced.map_err(failed(path))
 }
 
-/// Makes sure that the names in a file's folder survive a power cut, too.
+/// Makes sure that the entries of the file's folder survive a power cut.
 fn sync_folder(of: &Path) -> Result<(), BackupError> {
     let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty());
     sync(folder.unwrap_or(Path::new(".")))
 }
 
-/// Whether a file is a sound database of polls, and what it holds. Nobody else may use it.
+/// Checks that a file is an undamaged database of polls, and counts its rows. No other process may
+/// use it.
 async fn verify(path: &Path) -> Result<Contents, BackupError> {
     let damaged = |error: sqlx::Error| BackupError::Damaged(path.to_owned(), error.to_string());
     let mut database = open(path).await.map_err(damaged)?;
@@ -157,7 +158,7 @@ async fn verify(path: &Path) -> Result<Contents, BackupError> {
         .await
         .map_err(damaged)?;
     if !orphans.is_empty() {
-        let found = format!("{} rows refer to rows that are not there", orphans.len());
+        let found = format!("{} rows refer to missing rows", orphans.len());
         return Err(BackupError::Damaged(path.to_owned(), found));
     }
     let of_polls = "SELECT COUNT(*) FROM sqlite_master \
@@ -184,11 +185,11 @@ async fn count(database: &mut SqliteConnection, sql: &str) -> sqlx::Result<i64> 
     sqlx::query_scalar(sql).fetch_one(database).await
 }
 
-/// A backup that is about to take the place of the database: a copy of it beside the database,
-/// with this program's schema. Dropped without [`Restoring::finish`], it leaves everything as it was.
+/// A restore in progress: a copy of the backup beside the database, migrated to this program's
+/// schema. If it is dropped without [`Restoring::finish`], nothing has changed.
 pub struct Restoring {
     place: Place,
-    /// Keeps servers away.
+    /// The exclusive lock, which keeps servers from starting.
     _alone: File,
     copy: Copy,
     db: Db,
@@ -196,8 +197,7 @@ pub struct Restoring {
 }
 
 impl Restoring {
-    /// Copies the backup, checks it, and brings it up to date. Refuses while the database is in
-    /// use.
+    /// Copies the backup, checks it, and migrates it. Fails if the database is in use.
     pub async fn begin(config: &config::Database, from: &Path) -> Result<Restoring, BackupError> {
         let place = place_of(config)?;
         let own = rustix::process::geteuid().as_raw();
@@ -217,7 +217,7 @@ impl Restoring {
         }
         let copy = Copy::of(from, &place)?;
         let contents = verify(&copy.0.file).await.map_err(|error| match error {
-            // The operator knows it by its own name.
+            // Name the backup, not its copy.
             BackupError::Damaged(_, found) => BackupError::Damaged(from.to_owned(), found),
             BackupError::NotPolls(_) => BackupError::NotPolls(from.to_owned()),
             error => error,
@@ -236,18 +236,18 @@ impl Restoring {
         })
     }
 
-    /// The copy, for what must be changed before anybody uses it.
+    /// The copy, for changes before the servers use it.
     pub fn db(&self) -> &Db {
         &self.db
     }
 
-    /// Puts the copy in the place of the database, which is kept under another name. Gives that
-    /// name, where there was a database.
+    /// Replaces the database by the copy. Returns the path under which the replaced database is kept,
+    /// if there was one.
     pub async fn finish(self, now: Time) -> Result<Option<PathBuf>, BackupError> {
         let Restoring {
             place, copy, db, ..
         } = &self;
-        // The last connection moves everything into the one file.
+        // Closing the last connection moves the WAL into the file.
         db.close().await;
         sync(&copy.0.file)?;
         let kept = place.beside(&format!(".before-restore-{now}").replace(':', ""));
@@ -257,16 +257,16 @@ impl Restoring {
         };
         let replaced = place.file.exists();
         if replaced {
-            fold_wal(&place.file).await;
+            checkpoint(&place.file).await;
             for suffix in ["", "-wal"] {
                 let (old, new) = (place.beside(suffix), kept.beside(suffix));
                 if old.exists() {
-                    // A second name: at no moment is there no database.
+                    // A hard link, so that there is a database at every moment.
                     fs::hard_link(&old, &new).map_err(failed(&new))?;
                 }
             }
         }
-        // What they hold belongs to the former database, and would be written into the new one.
+        // They belong to the replaced database; SQLite would apply them to the new one.
         for suffix in ["-wal", "-shm"] {
             remove(&place.beside(suffix))?;
         }
@@ -276,7 +276,7 @@ impl Restoring {
     }
 }
 
-/// A copy of a backup and the files beside it, which go with it.
+/// A copy of a backup; removed when dropped, with the files beside it.
 struct Copy(Place);
 
 impl Copy {
@@ -286,7 +286,7 @@ impl Copy {
             url: format!("sqlite:{}", file.display()),
             file,
         });
-        // Those of a restore that was interrupted.
+        // Left by a restore that was interrupted.
         copy.remove()?;
         let mut source = File::open(from).map_err(failed(from))?;
         let mut target = create_private(&copy.0.file)?;
@@ -305,12 +305,12 @@ impl Copy {
 impl Drop for Copy {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
-            tracing::warn!(%error, "files of the restore are left");
+            tracing::warn!(%error, "temporary files of the restore could not be removed");
         }
     }
 }
 
-/// Removes a file, where there is one.
+/// Removes a file, if there is one.
 fn remove(path: &Path) -> Result<(), BackupError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

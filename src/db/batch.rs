@@ -1,7 +1,8 @@
-//! Many rows as one value, in both directions.
+//! Many rows as one JSON value, as a parameter ([`rows`]) and as a result ([`documents`]).
 //!
-//! As a parameter, so that a batch is the same statement whatever its size. As a result on SQLite,
-//! whose driver hands over each row by itself, at the price of two switches of threads.
+//! With one parameter for all rows, a statement has the same text whatever the size of the batch,
+//! so the database plans it once. One result row for all rows saves time on SQLite, whose driver
+//! switches threads twice for each row it returns.
 
 use std::fmt::Write as _;
 
@@ -10,16 +11,16 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
-/// A column of [`rows`] or [`documents`], and its form in JSON.
+/// A column of [`rows`] or [`documents`] and its JSON type.
 #[derive(Debug, Clone, Copy)]
 pub enum Column {
-    /// An id, written in hexadecimal digits.
+    /// A UUID, as a string of hexadecimal digits.
     Id(&'static str),
-    /// A whole number.
+    /// A 64-bit integer.
     Integer(&'static str),
     /// Text.
     Text(&'static str),
-    /// True or false, written as 1 or 0.
+    /// A boolean, as 1 or 0.
     Flag(&'static str),
 }
 
@@ -33,10 +34,17 @@ impl Column {
     }
 }
 
-/// A source to select from: the rows of one parameter, a JSON array of arrays of ids and numbers.
+/// A table expression with the rows of one parameter, for use after `FROM`. The parameter is a JSON
+/// array of arrays such as `[["0196…", 3]]`; [`Rows`] writes it.
 ///
-/// `rows(db, "r", &[Column::Id("question_id"), Column::Integer("votes")])` is used as
-/// `SELECT question_id, votes FROM {rows}` and bound to `[["0196…", 3]]`.
+/// `rows(db, "r", &[Column::Id("question_id"), Column::Integer("votes")])` is
+///
+/// - on SQLite `(SELECT unhex(value ->> 0) AS question_id, value ->> 1 AS votes FROM json_each(?))
+///   AS r`,
+/// - on PostgreSQL `(SELECT CAST(value ->> 0 AS uuid) AS question_id, CAST(value ->> 1 AS bigint) AS
+///   votes FROM jsonb_array_elements(CAST(? AS jsonb))) AS r`,
+/// - on MariaDB and MySQL `(SELECT unhex(c0) AS question_id, c1 AS votes FROM JSON_TABLE(?, '$[*]'
+///   COLUMNS (c0 CHAR(32) PATH '$[0]', c1 BIGINT PATH '$[1]')) AS j) AS r`.
 pub fn rows(db: &impl ConnectionTrait, alias: &str, columns: &[Column]) -> String {
     let engine = db.get_database_backend();
     let fields: Vec<String> = columns
@@ -64,12 +72,22 @@ pub fn rows(db: &impl ConnectionTrait, alias: &str, columns: &[Column]) -> Strin
     format!("(SELECT {} FROM {source}) AS {alias}", fields.join(", "))
 }
 
-/// From a table those of its rows whose `column` is one of the ids in `rows`, which are called `r`
-/// and each there once: `SELECT c.id {}`. They are looked up, whatever the planner thinks.
+/// The `FROM` of a query that looks rows of `table` up by the index on `column`, one lookup for each
+/// id in `rows`. `rows` comes from [`rows`], with the alias `r` and one column `id` without
+/// duplicates.
+///
+/// `format!("SELECT c.id {}", among(db, "choices c", "c.question_id", &rows))` is
+///
+/// - on SQLite `SELECT c.id FROM choices c WHERE c.question_id IN (SELECT id FROM {rows})`,
+/// - on PostgreSQL `SELECT c.id FROM choices c WHERE c.question_id = ANY(ARRAY(SELECT id FROM
+///   {rows}))`,
+/// - on MariaDB and MySQL `SELECT c.id FROM {rows} STRAIGHT_JOIN choices c ON c.question_id = r.id`.
+///
+/// With a plain join, PostgreSQL and MariaDB would scan tables of a few thousand rows instead.
 pub fn among(db: &impl ConnectionTrait, table: &str, column: &str, rows: &str) -> String {
     match db.get_database_backend() {
-        // A parameter is taken for a hundred rows, for which a table of a few thousand is rather
-        // read from end to end. An array is taken for ten.
+        // PostgreSQL expects 100 rows of a JSON parameter, and for so many it prefers to scan a
+        // table of a few thousand rows. Of an array it expects 10 elements.
         DbBackend::Postgres => {
             format!("FROM {table} WHERE {column} = ANY(ARRAY(SELECT id FROM {rows}))")
         }
@@ -93,8 +111,18 @@ fn json_table(columns: &[Column]) -> String {
     format!("JSON_TABLE(?, '$[*]' COLUMNS ({}))", columns.join(", "))
 }
 
-/// A statement: what several sources select at one moment, each row a document. The columns of the
-/// first source come first, and so do its parameters. Read by [`read_documents`].
+/// A statement that runs several queries (`sources`: the columns and the SQL of each) in one
+/// snapshot and returns their rows as JSON objects. Its parameters are those of the first query,
+/// then those of the second, and so on. [`read_documents`] reads the result.
+///
+/// With two sources `a` and `b`, each with a column `id`, it is
+///
+/// - on SQLite one row with an array for each source: `SELECT (SELECT
+///   json_group_array(json_object('id', hex(id))) FROM (a) AS d), (SELECT … FROM (b) AS d)`,
+/// - on the servers one row for each row of a source, in the column of its source: `SELECT
+///   CAST(json_object('id', hex(id)) AS char), CAST(NULL AS char) FROM (a) AS d UNION ALL SELECT
+///   CAST(NULL AS char), … FROM (b) AS d`; on PostgreSQL with `json_build_object('id', id)` and
+///   `text`.
 pub fn documents(db: &impl ConnectionTrait, sources: &[(&[Column], &str)]) -> String {
     let engine = db.get_database_backend();
     if engine == DbBackend::Sqlite {
@@ -104,7 +132,7 @@ pub fn documents(db: &impl ConnectionTrait, sources: &[(&[Column], &str)]) -> St
         });
         return format!("SELECT {}", arrays.collect::<Vec<_>>().join(", "));
     }
-    // Row by row: MariaDB would write all of a source into a table before it aggregates it.
+    // Not aggregated into arrays: MariaDB would first write each source into a temporary table.
     let text = match engine {
         DbBackend::Postgres => "text",
         _ => "char",
@@ -139,7 +167,7 @@ fn object(engine: DbBackend, columns: &[Column]) -> String {
     format!("{function}({})", fields.join(", "))
 }
 
-/// Reads what the source at `part` has selected.
+/// Reads the rows of the source with the index `part` from the result of [`documents`].
 pub fn read_documents<T: DeserializeOwned>(
     rows: &[QueryResult],
     part: usize,
@@ -159,7 +187,7 @@ pub fn read_documents<T: DeserializeOwned>(
     Ok(documents)
 }
 
-/// Rows for [`rows`], written as the JSON that it reads.
+/// The parameter of [`rows`]: rows written as JSON.
 #[derive(Debug, Clone)]
 pub struct Rows(String);
 
@@ -172,7 +200,7 @@ impl Rows {
         self.0.len() == 1
     }
 
-    /// Adds a row: first its ids, then its numbers.
+    /// Adds a row. Its ids must be the first columns, its numbers the last.
     pub fn push(&mut self, ids: &[Uuid], numbers: &[i64]) {
         let mut separator = if self.is_empty() { "[" } else { ",[" };
         for id in ids {
@@ -200,7 +228,7 @@ impl Default for Rows {
     }
 }
 
-/// Ids for a [`rows`] of one column.
+/// The parameter of a [`rows`] with one column of ids.
 pub fn ids(ids: impl IntoIterator<Item = Uuid>) -> Rows {
     let mut rows = Rows::new();
     for id in ids {

@@ -1,4 +1,4 @@
-//! Opening the pools.
+//! Opening the database: the pools of connections, and the checks before.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,42 +20,42 @@ use crate::config;
 /// How long a statement waits for another process's write transaction.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a server may still list the sessions of a process that has ended.
+/// For how long a server may still list the sessions of a process that has ended.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// How often they are looked for meanwhile.
+/// How often the sessions are listed again meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// How many readers SQLite has where cores are few.
+/// The least number of connections that read an SQLite file.
 const FEWEST_READERS: u32 = 4;
 
-/// Why there is no database to work with.
+/// Why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error(
-        "an in-memory database cannot be shared by the pools; name a file, as in sqlite:polls.db"
+        "an in-memory database cannot be shared by several connections; name a file, as in sqlite:polls.db"
     )]
     InMemory,
     #[error(
-        "there is no folder {0} to keep the database in; make it, or correct the path in database.url"
+        "there is no folder {0} to keep the database in; create it, or correct the path in database.url"
     )]
     NoFolder(PathBuf),
     #[error(
-        "cannot write to the folder {0}, where SQLite keeps files beside the database; let this user write there, or name another folder in database.url"
+        "cannot write to the folder {0}, where SQLite keeps files beside the database; give this user write permission, or name another folder in database.url"
     )]
     Unwritable(PathBuf, #[source] std::io::Error),
-    #[error("cannot lock {0}, as the database needs it to be opened")]
+    #[error("cannot lock {0}, which must be locked to open the database")]
     Lock(PathBuf, #[source] std::io::Error),
     #[error(
-        "a server or another command uses the database {0}; stop the servers, and try again when the command has ended"
+        "a server or another command uses the database {0}; stop the servers, or try again when the command has ended"
     )]
     InUse(String),
     #[error(
-        "another process has the database {0} for itself, to restore it or to take back migrations; try again when that has ended"
+        "another process has locked the database {0}, to restore it or to revert migrations; try again when it has finished"
     )]
     Taken(String),
     #[error(
-        "others are connected to the database: {}; stop the servers, and end the other sessions",
+        "others are connected to the database: {}; stop the servers and end the other sessions",
         .0.join("; ")
     )]
     Sessions(Vec<String>),
@@ -63,7 +63,7 @@ pub enum ConnectError {
     Create(PathBuf, #[source] std::io::Error),
     #[error("cannot open the database {0}")]
     Open(String, #[source] DbErr),
-    #[error("cannot see who else is connected to the database")]
+    #[error("cannot list the other sessions of the database")]
     CannotLook(#[source] sqlx::Error),
     #[error("cannot use the database's URL")]
     Url(#[source] sqlx::Error),
@@ -72,7 +72,7 @@ pub enum ConnectError {
 }
 
 impl Db {
-    /// Opens the database that the configuration names; makes the file where SQLite has none.
+    /// Opens the configured database. Creates the file of an SQLite database if there is none.
     pub async fn connect(config: &config::Database) -> Result<Db, ConnectError> {
         match Place::of(config)? {
             Some(place) => Db::open_file(config, &place, Use::Shared).await,
@@ -80,10 +80,10 @@ impl Db {
         }
     }
 
-    /// The same, for what must happen while no server uses the database.
+    /// Opens the database for work during which no server may use it.
     ///
-    /// A file stays locked against others until the process ends or all clones are dropped. On a
-    /// server, the sessions that are there now are looked for; nothing keeps new ones away.
+    /// A file stays locked against other processes until this one ends or all clones are dropped. On
+    /// a database server this fails if there are other sessions now; new ones are not prevented.
     pub async fn connect_alone(config: &config::Database) -> Result<Db, ConnectError> {
         if let Some(place) = Place::of(config)? {
             return Db::open_file(config, &place, Use::Alone).await;
@@ -117,15 +117,15 @@ impl Db {
         let in_use = place.take(how)?;
         let (path, lock_file) = (&place.file, place.migration_lock());
         let cannot_open = |error| ConnectError::Open(place.url.clone(), error);
-        // Turning to WAL fails at once when another process does the same.
+        // Switching to WAL fails at once if another process does so at the same time.
         let lock = file::lock(lock_file.clone()).await;
         let lock = lock.map_err(|error| place.cannot_lock(&lock_file, error))?;
 
-        // Its owner's alone: it holds signing keys and the hashes of passwords.
+        // Readable by its owner only: it holds signing keys and the hashes of passwords.
         file::private(path).map_err(|error| ConnectError::Create(path.clone(), error))?;
 
         // One writer per process: SQLite has one write lock, and a queue in the program is
-        // fairer and cheaper than its busy handler. It comes first, since it makes the file.
+        // fairer and cheaper than its busy handler. It is opened first, because it creates the file.
         let writer = Database::connect(sqlite(config, path, 1));
         let writer = writer.await.map_err(cannot_open)?;
         let reader = Database::connect(sqlite(config, path, readers(config)));
@@ -149,8 +149,8 @@ impl Db {
 async fn others(config: &config::Database) -> Result<Vec<String>, ConnectError> {
     let mut others = Vec::new();
     for host in hosts(config)? {
-        // A host that is away has no sessions that could be asked for. Whether the others suffice
-        // is found out when the database is opened.
+        // A host that cannot be reached is skipped. Opening the database will tell whether another
+        // one can be used.
         if let Ok(mut session) = host.connect().await {
             let found = session.others().await.map_err(ConnectError::CannotLook)?;
             others.extend(found);
@@ -169,8 +169,8 @@ fn hosts(config: &config::Database) -> Result<Vec<Arc<Host>>, ConnectError> {
     Ok(hosts)
 }
 
-/// How many connections read a file. Their work is this process's own: beyond one for each core
-/// they help only while others wait for the disk, and each takes a thread and its caches.
+/// How many connections read a file. SQLite runs in this process, so more than one for each core
+/// help only while others wait for the disk, and each takes a thread and its caches.
 fn readers(config: &config::Database) -> u32 {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let useful = u32::try_from(cores).unwrap_or(u32::MAX).max(FEWEST_READERS);
@@ -185,14 +185,15 @@ fn sqlite(config: &config::Database, path: &std::path::Path, connections: u32) -
         .acquire_timeout(config.acquire_timeout)
         .idle_timeout(config.idle_timeout)
         .max_lifetime(config.max_lifetime)
-        // A file in this process has no connection that could have died meanwhile.
+        // A connection to a file cannot be lost while it is idle.
         .test_before_acquire(false)
         .sqlx_logging(false);
     let path = path.to_owned();
     options.map_sqlx_sqlite_pool_opts(|pool| {
         pool.after_release(|connection, _| {
-            // After a commit that failed, on a full disk say, SQLite has no transaction any more
-            // while the driver still counts one, and its next commits would commit nothing.
+            // After a failed commit, on a full disk for example, SQLite has ended the transaction
+            // but the driver believes it still runs, and its next commits would commit nothing.
+            // Such a connection is closed.
             let clean = !connection.is_in_transaction();
             Box::pin(async move { Ok(clean) })
         })

@@ -1,4 +1,4 @@
-//! Statements that each engine words in its own way.
+//! SQL that differs between engines, in its text or in the form that its planner needs.
 
 use sea_orm::sea_query::{CaseStatement, Expr, LockType, SelectStatement};
 use sea_orm::{
@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::batch::{Column, Rows, rows};
 use crate::clock::{Clock, Time};
 
-/// A statement with its values; `sql` holds `?` for each, and nowhere else.
+/// A statement with its values: `sql` has one `?` for each, and no other `?`. On PostgreSQL they
+/// become `$1`, `$2`, ….
 pub fn statement(
     db: &impl ConnectionTrait,
     sql: &str,
@@ -23,7 +24,7 @@ pub fn statement(
     }
 }
 
-/// Writes `$1`, `$2`, … for each `?`.
+/// Replaces each `?` by `$1`, `$2`, ….
 fn numbered(sql: &str) -> String {
     let mut parts = sql.split('?');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -32,7 +33,7 @@ fn numbered(sql: &str) -> String {
     })
 }
 
-/// The expression as a 64-bit integer; sums are of wider types on some engines.
+/// The expression cast to a 64-bit integer. (On some engines `SUM` has a wider type.)
 pub fn integer(db: &impl ConnectionTrait, expression: &str) -> String {
     match db.get_database_backend() {
         DbBackend::MySql => format!("CAST({expression} AS SIGNED)"),
@@ -40,7 +41,7 @@ pub fn integer(db: &impl ConnectionTrait, expression: &str) -> String {
     }
 }
 
-/// The present moment by the database's clock, in microseconds since 1970.
+/// An expression for the current time of the database's clock, in microseconds since 1970.
 pub(super) fn now_micros(db: &impl ConnectionTrait) -> &'static str {
     match db.get_database_backend() {
         DbBackend::MySql => "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
@@ -49,8 +50,9 @@ pub(super) fn now_micros(db: &impl ConnectionTrait) -> &'static str {
     }
 }
 
-/// The moment by the clock that all processes of the database share: that of its server, moved as
-/// tests have moved `own`. The processes of an SQLite file are on one machine, which has one clock.
+/// The current time by the clock that all processes of the database share: that of the database
+/// server, plus the span by which a test has moved `own`. On SQLite it is `own`: all processes run on
+/// one machine.
 pub async fn moment(db: &impl ConnectionTrait, own: &Clock) -> Result<Time, DbErr> {
     if db.get_database_backend() == DbBackend::Sqlite {
         return Ok(own.now());
@@ -62,8 +64,9 @@ pub async fn moment(db: &impl ConnectionTrait, own: &Clock) -> Result<Time, DbEr
     Ok(there.after(own.moved()))
 }
 
-/// Joins a large table to what leads to its rows, which is read first. MariaDB might begin with
-/// the table.
+/// The type of a join whose left side must be read first, because it leads to the few rows that are
+/// needed of a large table: `STRAIGHT_JOIN` on MariaDB, which might otherwise begin with the large
+/// table, and `JOIN` elsewhere.
 pub fn join_type(db: &impl ConnectionTrait) -> JoinType {
     match db.get_database_backend() {
         DbBackend::MySql => JoinType::StraightJoin,
@@ -71,24 +74,32 @@ pub fn join_type(db: &impl ConnectionTrait) -> JoinType {
     }
 }
 
-/// Whether `subquery`, which finds one `value` at most, finds it. It is asked for each row anew.
+/// A condition that is true if `subquery` finds a row, evaluated separately for each row of the
+/// outer query. The subquery selects `value` of at most one row.
+///
+/// - On PostgreSQL: `EXISTS (subquery OFFSET 0)`.
+/// - Elsewhere: `value = (subquery)`.
 pub fn finds(db: &impl ConnectionTrait, value: Expr, mut subquery: SelectStatement) -> Expr {
     match db.get_database_backend() {
-        // Without the offset the two are joined, beginning with either; and an equation is taken
-        // for true of a single row, for which a whole table is read for a page.
+        // Without OFFSET, PostgreSQL turns EXISTS into a join and may begin with either side. For
+        // an equation it expects a single matching row, and reads a whole table to fill a page.
         DbBackend::Postgres => Expr::exists(subquery.offset(0).take()),
-        // MariaDB might read all of a set first.
+        // MariaDB might evaluate EXISTS or IN for all rows first.
         _ => value.eq(subquery),
     }
 }
 
-/// A condition for rows that the index of another one leads to, in a form that no index is for.
-/// MariaDB is told that index.
+/// The same condition in a form that no index can serve, so that the planner follows the index of
+/// another condition or of the order, and only filters by this one.
+///
+/// - On SQLite: `CASE WHEN condition THEN 1 ELSE 0 END = 1`.
+/// - On PostgreSQL: `COALESCE(condition, FALSE)`.
+/// - On MariaDB and MySQL it stays as it is: queries there name the index with `FORCE INDEX`.
 pub fn unindexed(db: &impl ConnectionTrait, condition: Expr) -> Expr {
     match db.get_database_backend() {
         DbBackend::MySql => condition,
-        // Taken for true of every other row: so PostgreSQL follows the index as far as the page
-        // goes, where it would else sort whatever it takes for little.
+        // PostgreSQL assumes a selectivity of 50 % for COALESCE. It therefore expects to fill the
+        // page soon by following the index, instead of collecting and sorting the matching rows.
         DbBackend::Postgres => Expr::cust_with_expr("COALESCE($1, FALSE)", condition),
         _ => {
             let case = CaseStatement::new().case(condition, Expr::cust("1"));
@@ -97,7 +108,7 @@ pub fn unindexed(db: &impl ConnectionTrait, condition: Expr) -> Expr {
     }
 }
 
-/// The word for [`join_type`].
+/// The SQL keyword of [`join_type`].
 pub fn join(db: &impl ConnectionTrait) -> &'static str {
     match join_type(db) {
         JoinType::StraightJoin => "STRAIGHT_JOIN",
@@ -105,19 +116,23 @@ pub fn join(db: &impl ConnectionTrait) -> &'static str {
     }
 }
 
-/// The query, keeping what it finds as it is until the transaction ends.
+/// The query with a lock on the rows it finds, until the end of the transaction: `FOR NO KEY UPDATE`
+/// on PostgreSQL, `FOR UPDATE` on MariaDB and MySQL, nothing on SQLite, which has one writer.
 ///
-/// Others may still refer to those rows: a ballot need not wait for a change of its question.
+/// Other transactions may still insert rows with foreign keys to them: a ballot need not wait for a
+/// change of its question.
 pub fn lock<E: EntityTrait>(db: &impl ConnectionTrait, query: Select<E>) -> Select<E> {
     match db.get_database_backend() {
         DbBackend::Postgres => query.lock(LockType::NoKeyUpdate),
-        // SQLite has one writer, which needs no locks; they are left out there.
+        // Left out on SQLite.
         _ => query.lock_exclusive(),
     }
 }
 
-/// Keeps those rows of `table` that have these ids as they are until the transaction ends. Gives
-/// their ids: a row that appears while this waits for another's lock is not among them.
+/// Locks the rows of `table` with the `wanted` ids until the end of the transaction, and returns the
+/// ids of those that exist. A row that is inserted while this waits for a lock is not among them.
+///
+/// SQLite has one writer and needs no locks: there it returns `wanted` as it is.
 pub async fn lock_rows<const N: usize>(
     db: &impl ConnectionTrait,
     table: &str,
@@ -127,7 +142,6 @@ pub async fn lock_rows<const N: usize>(
     let lock = match db.get_database_backend() {
         DbBackend::Postgres => "FOR NO KEY UPDATE OF t",
         DbBackend::MySql => "FOR UPDATE",
-        // There is one writer.
         _ => return Ok(wanted),
     };
     let mut rows = Rows::new();
@@ -153,8 +167,12 @@ pub async fn lock_rows<const N: usize>(
     Ok(locked)
 }
 
-/// The end of an INSERT … SELECT: where a row with these keys is there already, the new values of
-/// `columns` are added to it.
+/// The end of an `INSERT … SELECT` into `table` as an upsert: if a row with the same `keys` exists,
+/// the new values of `columns` are added to its own.
+///
+/// - On SQLite and PostgreSQL: `ON CONFLICT (keys) DO UPDATE SET votes = table.votes +
+///   excluded.votes`.
+/// - On MariaDB and MySQL: `ON DUPLICATE KEY UPDATE votes = table.votes + VALUES(votes)`.
 pub fn adding(db: &impl ConnectionTrait, table: &str, keys: &str, columns: &[&str]) -> String {
     let (head, new) = match db.get_database_backend() {
         DbBackend::MySql => ("ON DUPLICATE KEY UPDATE".to_owned(), ["VALUES(", ")"]),
@@ -170,8 +188,8 @@ pub fn adding(db: &impl ConnectionTrait, table: &str, keys: &str, columns: &[&st
     format!("{head} {}", sums.collect::<Vec<_>>().join(", "))
 }
 
-/// Runs an INSERT … SELECT that leaves alone the rows whose `keys` are there already, but keeps
-/// them as they are until the transaction ends. Tells whether all `expected` rows were new.
+/// Runs an `INSERT … SELECT` that skips rows whose `keys` exist already, but locks those until the
+/// end of the transaction. Returns whether all `expected` rows were new.
 pub async fn insert_missing(
     db: &impl ConnectionTrait,
     insert: &str,
@@ -181,12 +199,12 @@ pub async fn insert_missing(
 ) -> Result<bool, DbErr> {
     let (key, keys) = (keys[0], keys.join(", "));
     let otherwise = match db.get_database_backend() {
-        // IGNORE would hide real errors, and a row that is left alone counts as affected, too. So
-        // it leaves word where the id of a new row would be reported.
+        // INSERT IGNORE would hide real errors, and the number of affected rows includes skipped
+        // ones. So a skipped row sets LAST_INSERT_ID, which is otherwise 0 here.
         DbBackend::MySql => format!(
             "ON DUPLICATE KEY UPDATE {key} = IF(LAST_INSERT_ID(1), VALUES({key}), VALUES({key}))"
         ),
-        // An update that does nothing locks the row all the same, unlike DO NOTHING.
+        // Unlike DO NOTHING, an update locks the row even if its WHERE is false.
         DbBackend::Postgres => {
             format!("ON CONFLICT ({keys}) DO UPDATE SET {key} = excluded.{key} WHERE false")
         }
@@ -200,11 +218,14 @@ pub async fn insert_missing(
     })
 }
 
-/// Deletes the rows of `table` with the ids in the one parameter.
+/// A statement that deletes the rows of `table` with the ids in its one parameter, a [`Rows`].
+///
+/// - On SQLite and PostgreSQL: `DELETE FROM table WHERE (a, b) IN (SELECT a, b FROM {rows})`.
+/// - On MariaDB and MySQL: `DELETE t FROM {rows} STRAIGHT_JOIN table t ON t.a = r.a AND t.b = r.b`.
 pub fn delete(db: &impl ConnectionTrait, table: &str, ids: &[&'static str]) -> String {
     let rows = id_rows(db, ids);
     match db.get_database_backend() {
-        // MariaDB would run a subquery for every row of the table.
+        // MariaDB would evaluate a subquery for every row of the table.
         DbBackend::MySql => format!(
             "DELETE t FROM {rows} STRAIGHT_JOIN {table} t ON {}",
             same("t", ids)
@@ -213,11 +234,16 @@ pub fn delete(db: &impl ConnectionTrait, table: &str, ids: &[&'static str]) -> S
     }
 }
 
-/// Sets a column of the rows of `table` with the ids in the second parameter to the first one.
+/// A statement that sets `column` to its first parameter, in the rows of `table` with the ids in its
+/// second one, a [`Rows`].
+///
+/// - On SQLite and PostgreSQL: `UPDATE table SET column = ? WHERE (a) IN (SELECT a FROM {rows})`.
+/// - On MariaDB and MySQL: `UPDATE (SELECT ? AS value) v STRAIGHT_JOIN {rows} STRAIGHT_JOIN table t
+///   ON t.a = r.a SET t.column = v.value`.
 pub fn set(db: &impl ConnectionTrait, table: &str, column: &str, ids: &[&'static str]) -> String {
     let rows = id_rows(db, ids);
     match db.get_database_backend() {
-        // MySQL takes parameters in the order of the text, where the join comes first.
+        // Parameters are bound in the order of the text, and here the join comes before SET.
         DbBackend::MySql => format!(
             "UPDATE (SELECT ? AS value) v STRAIGHT_JOIN {rows} STRAIGHT_JOIN {table} t ON {} \
              SET t.{column} = v.value",

@@ -1,4 +1,4 @@
-//! What a database error means to the caller.
+//! Classifying database errors: what may be retried, and which failure the caller gets.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, SqlErr};
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::sqlite::SqliteError;
 
-use super::link::{Away, Lost};
+use super::link::{Disconnected, Lost};
 use crate::failure::{Code, Failure};
 
 /// Whether a unique key refused the row.
@@ -14,8 +14,8 @@ pub fn is_unique_violation(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
-/// Whether the same may succeed when it is tried again: deadlock, serialization failure, lock
-/// timeout, a busy database, or one that is about to stop or cannot be written to now.
+/// Whether a retry may succeed: after a deadlock, a serialization failure, a lock timeout, or from a
+/// database that is busy, shutting down, or read-only for now.
 fn is_transient(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else {
         return false;
@@ -23,11 +23,12 @@ fn is_transient(error: &sqlx::Error) -> bool {
     if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
         return matches!(
             error.number(),
-            // Lock timeout, deadlock (of a cluster, too), changed since it was read, taken back.
+            // Lock timeout, deadlock (also between nodes of a cluster), row changed since it was read,
+            // savepoint gone because the transaction was rolled back.
             1205 | 1213 | 1020 | 1305
-            // Too many connections, shutting down, interrupted, killed, not ready in its cluster.
+            // Too many connections, shutting down, interrupted, killed, node not in its cluster.
             | 1040 | 1053 | 1317 | 1927 | 1047
-            // Statement timeout, of MariaDB and of MySQL.
+            // Statement timeout of MariaDB, of MySQL.
             | 1969 | 3024
             // Read only.
             | 1290 | 1792 | 1836
@@ -37,7 +38,7 @@ fn is_transient(error: &sqlx::Error) -> bool {
         return false;
     };
     if error.try_downcast_ref::<SqliteError>().is_some() {
-        // Extended codes keep the primary one in their lowest byte.
+        // The lowest byte of an extended code is the primary code.
         const BUSY: i32 = 5;
         const LOCKED: i32 = 6;
         return code
@@ -53,7 +54,7 @@ fn is_transient(error: &sqlx::Error) -> bool {
     )
 }
 
-/// Whether the connection ended, with or without a last word.
+/// Whether the connection has ended, with or without an error message of the server.
 fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -68,7 +69,7 @@ fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether connecting may succeed later, unlike with a wrong password.
+/// Whether connecting may succeed later (unlike after a wrong password).
 pub(super) fn may_pass(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -76,26 +77,26 @@ pub(super) fn may_pass(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the same may succeed when it is tried again, on another connection perhaps.
+/// Whether a retry may succeed, perhaps on another connection.
 pub(super) fn is_temporary(error: &DbErr) -> bool {
     match error {
-        // A guarded update found that somebody else was faster.
+        // An update with a condition found that another transaction was faster.
         DbErr::RecordNotUpdated => true,
-        // The host was lost. The next attempt waits for another one, or refuses.
+        // The host was lost. The next attempt waits for another one, or fails.
         DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => true,
         error => sqlx_error(error).is_some_and(|error| is_transient(error) || is_lost(error)),
     }
 }
 
-/// Whether a verb failed because its transaction lost against another, or lost its connection,
-/// and is certain not to have been committed.
+/// Whether a transaction failed because of a conflict or a lost connection, and was certainly not
+/// committed.
 pub(super) fn may_be_tried_again(failure: &Failure) -> bool {
     failure.code != Code::OutcomeUnknown && db_error(failure).is_some_and(is_temporary)
 }
 
-/// An error of the commit itself. That of a conflict says that nothing was committed. After any
-/// other nobody knows: the connection may have died, a Galera node may have lost the others, which
-/// have it, or a disk may not say what it has kept.
+/// The failure for an error of the commit itself. After a conflict nothing was committed. After any
+/// other error the outcome is unknown: the connection may have been lost, a Galera node may have lost
+/// the other nodes, which have committed, or a disk may have failed.
 pub(super) fn at_commit(error: DbErr) -> Failure {
     if sqlx_error(&error).is_some_and(|error| is_transient(error) && !is_lost(error)) {
         return Failure::from(error);
@@ -103,32 +104,33 @@ pub(super) fn at_commit(error: DbErr) -> Failure {
     unknown("The database failed during the commit.").caused_by(error)
 }
 
-/// Something may have been committed or not.
+/// The failure if it is unknown whether the transaction was committed.
 pub(super) fn unknown(detail: &'static str) -> Failure {
     Failure::new(Code::OutcomeUnknown, detail).retry_after(Duration::from_secs(1))
 }
 
 impl From<DbErr> for Failure {
-    /// No connection to be had, or too many conflicts: overloaded. Anything else is our fault.
+    /// Overloaded if there was no connection or too many conflicts; any other error is internal.
     fn from(error: DbErr) -> Failure {
-        if Away::is_told_by(&error) {
-            // It is logged when it goes, and not again by each who asks for it.
-            return Failure::overloaded("The database cannot be reached now.");
+        if Disconnected::is_in(&error) {
+            // The loss of the connection was logged once, so the error is not added here.
+            return Failure::overloaded("The database cannot be reached at the moment.");
         }
         let unavailable = matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_))
             || is_temporary(&error)
             || matches!(sqlx_error(&error), Some(sqlx::Error::PoolTimedOut));
         if unavailable {
-            Failure::overloaded("The database cannot take the request now.").caused_by(error)
+            Failure::overloaded("The database cannot process the request at the moment.")
+                .caused_by(error)
         } else {
             Failure::internal(error)
         }
     }
 }
 
-impl From<Away> for Failure {
-    fn from(away: Away) -> Failure {
-        DbErr::from(away).into()
+impl From<Disconnected> for Failure {
+    fn from(disconnected: Disconnected) -> Failure {
+        DbErr::from(disconnected).into()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The file of an SQLite database, and those beside it.
+//! The file of an SQLite database, the files beside it, and their locks.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -7,25 +7,25 @@ use std::path::{Path, PathBuf};
 use super::ConnectError;
 use crate::config;
 
-/// Where a database is kept.
+/// The location of an SQLite database.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     pub file: PathBuf,
-    /// As an operator writes it.
+    /// The URL as the operator has written it.
     pub url: String,
 }
 
-/// How a process has a database.
+/// How a process uses a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Beside others.
+    /// Together with other processes.
     Shared,
-    /// While nobody else may have it.
+    /// Exclusively.
     Alone,
 }
 
 impl Place {
-    /// The file that the configuration names; none where that is a server.
+    /// The configured file; None if the database is on a server.
     pub fn of(config: &config::Database) -> Result<Option<Place>, ConnectError> {
         let Some(file) = config.url.file().filter(|_| config.urls.is_empty()) else {
             return Ok(None);
@@ -37,7 +37,7 @@ impl Place {
         if file.is_empty() || file == ":memory:" {
             return Err(ConnectError::InMemory);
         }
-        // Not made: a mistake in a path would give an empty database somewhere.
+        // The folder is not created: a mistake in the path would silently give an empty database.
         let folder = place.folder();
         if !folder.is_dir() {
             return Err(ConnectError::NoFolder(folder.to_owned()));
@@ -45,27 +45,27 @@ impl Place {
         Ok(Some(place))
     }
 
-    /// The folder with the file and those beside it.
+    /// The folder of the database.
     pub fn folder(&self) -> &Path {
         let folder = self.file.parent();
         let named = folder.filter(|folder| !folder.as_os_str().is_empty());
         named.unwrap_or(Path::new("."))
     }
 
-    /// A file beside the database, whose name has this at its end.
+    /// The path of a file beside the database: its name with this suffix.
     pub fn beside(&self, suffix: &str) -> PathBuf {
         let mut name = self.file.clone().into_os_string();
         name.push(suffix);
         PathBuf::from(name)
     }
 
-    /// What is locked by one process at a time while it opens the database or changes its schema.
+    /// The file that one process at a time locks while it opens the database or changes its schema.
     pub fn migration_lock(&self) -> PathBuf {
         self.beside("-migrate")
     }
 
-    /// Takes the lock that tells others of the use. It lasts until the file is closed or the
-    /// process has ended, however it ends.
+    /// Takes the shared or exclusive lock on the use of the database. It lasts until the returned file
+    /// is closed or the process ends, even if it is killed.
     pub fn take(&self, how: Use) -> Result<File, ConnectError> {
         let path = self.beside("-lock");
         let file = private(&path).map_err(|error| self.cannot_lock(&path, error))?;
@@ -97,7 +97,7 @@ impl Place {
     }
 }
 
-/// Locks a file beside the database; closing it, or the end of the process, unlocks it.
+/// Locks a file beside the database until it is closed or the process ends.
 pub(super) async fn lock(path: PathBuf) -> io::Result<File> {
     let locked = tokio::task::spawn_blocking(move || {
         let file = private(&path)?;
@@ -109,7 +109,7 @@ pub(super) async fn lock(path: PathBuf) -> io::Result<File> {
         .unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-/// Opens a file, and makes it, for its owner alone, where there is none.
+/// Opens a file; creates it, accessible by its owner only, if there is none.
 pub(super) fn private(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.create(true).append(true);

@@ -1,4 +1,4 @@
-//! One host of a database server: connecting, and whether it can be written to.
+//! One host of a database server: connecting to it, and checking whether it accepts writes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,16 +16,17 @@ use sqlx::{
 use super::{STATEMENTS, logged};
 use crate::config::{self, DatabaseUrl, Tls};
 
-/// For how long a statement waits for somebody else's lock, in seconds.
+/// How many seconds a statement waits for a lock.
 const LOCK_TIMEOUT: u32 = 5;
 
-/// A server may have gone meanwhile, or come back, when its connection was idle for so long.
+/// A connection that was idle for longer is checked before use: its server may have stopped, or been
+/// restarted.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Where a database is, and how to sign in there.
+/// The address of a database server, with credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
-    /// Its address without the password.
+    /// The URL without the password.
     pub name: String,
     driver: Driver,
 }
@@ -37,7 +38,7 @@ enum Driver {
 }
 
 impl Host {
-    /// None where the URL is a file's.
+    /// None if the URL names a file.
     pub fn new(url: &DatabaseUrl, config: &config::Database) -> sqlx::Result<Option<Host>> {
         if url.is_file() {
             return Ok(None);
@@ -54,7 +55,7 @@ impl Host {
         }))
     }
 
-    /// A connection of one's own.
+    /// A connection outside of the pools.
     pub async fn connect(&self) -> sqlx::Result<Session> {
         match &self.driver {
             Driver::Postgres(options) => Ok(Session::Postgres(options.connect().await?)),
@@ -62,7 +63,7 @@ impl Host {
         }
     }
 
-    /// Connections to share, for reading and for writing; the first is made when it is needed.
+    /// The pools of connections for reading and for writing. Each connects when it is first used.
     pub fn pools(
         &self,
         config: &config::Database,
@@ -86,7 +87,7 @@ impl Host {
         (both.clone(), both)
     }
 
-    /// One connection, which is kept until it is closed, and whose statements may take any time.
+    /// A single connection that is kept until it is closed, without a limit on its statements' time.
     pub fn alone(&self, flavour: Flavour) -> DatabaseConnection {
         fn one<D: sqlx::Database>() -> PoolOptions<D> {
             PoolOptions::new()
@@ -109,17 +110,17 @@ fn shared_postgres(
 ) -> DatabaseConnection {
     let millis = statement_timeout.map_or(0, |limit| limit.as_millis());
     let options = options.clone().options([
-        // Each statement sees what was committed before it: a batch of ballots must read its
-        // questions as they are once its slots are held.
+        // Each statement sees what was committed before it: a batch of ballots must see the state of
+        // its questions as of when it has locked its slots.
         ("default_transaction_isolation", "read committed".to_owned()),
         ("lock_timeout", format!("{LOCK_TIMEOUT}s")),
         ("statement_timeout", millis.to_string()),
-        // Every statement is meant to follow an index. What is planned once for any word or author
-        // is planned for a rare one, whose questions would be collected and sorted; and tables that
-        // grow faster than the planner learns would be read from end to end.
+        // Every statement is meant to follow an index. A generic plan (for any word or author)
+        // assumes a rare one, whose questions it would collect by a bitmap scan and sort; and a table
+        // that grows faster than its statistics would be scanned.
         ("enable_bitmapscan", "off".to_owned()),
         ("enable_seqscan", "off".to_owned()),
-        // What is forbidden counts as dear, and what is dear would be compiled first.
+        // PostgreSQL adds a huge cost to plans with disabled nodes, and would compile them for it.
         ("jit", "off".to_owned()),
     ]);
     SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
@@ -145,7 +146,7 @@ fn pool_options<D: sqlx::Database>(config: &config::Database) -> PoolOptions<D> 
         .acquire_timeout(config.acquire_timeout)
         .idle_timeout(config.idle_timeout)
         .max_lifetime(config.max_lifetime)
-        // Asking each time would cost a round trip.
+        // Checking a connection before each use would cost a round trip.
         .test_before_acquire(false)
         .before_acquire(|connection: &mut D::Connection, meta| {
             Box::pin(async move {
@@ -191,7 +192,7 @@ fn mysql(options: MySqlConnectOptions, config: &config::Database) -> MySqlConnec
     }
 }
 
-/// What a session has to be told, which differs between those that speak MySQL's protocol.
+/// The kind of server. Those with MySQL's protocol need different session variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flavour {
     Postgres,
@@ -200,7 +201,7 @@ pub(super) enum Flavour {
 }
 
 impl Flavour {
-    /// What a session begins with.
+    /// The statements that set up a session.
     fn session(self, statement_timeout: Option<Duration>) -> String {
         // Under READ COMMITTED each statement sees what was committed before it; see above.
         let common = format!(
@@ -210,12 +211,11 @@ impl Flavour {
              SESSION lock_wait_timeout = {LOCK_TIMEOUT}, \
              SESSION group_concat_max_len = 1073741824"
         );
-        // 0 is no limit.
+        // 0 means no limit.
         let limit = statement_timeout.unwrap_or_default();
         match self {
             Flavour::Postgres => String::new(),
-            // It limits statements that only read; those that write wait for locks no longer
-            // than the above.
+            // Limits only statements that read. Those that write are bounded by the lock timeouts.
             Flavour::MySql => format!(
                 "{common}, SESSION max_execution_time = {}",
                 limit.as_millis()
@@ -224,7 +224,7 @@ impl Flavour {
                 let seconds = limit.as_secs_f64();
                 let mut session = format!("{common}, SESSION max_statement_time = {seconds}");
                 if galera {
-                    // A read waits until this node has what any other had committed before.
+                    // A read waits until this node has applied what others have committed before.
                     session.push_str(", SESSION wsrep_sync_wait = 1");
                 }
                 session
@@ -233,26 +233,27 @@ impl Flavour {
     }
 }
 
-/// A connection of one's own, by which a host is watched.
+/// A connection outside of the pools, by which a host is watched.
 pub(super) enum Session {
     Postgres(PgConnection),
     MySql(MySqlConnection),
 }
 
 impl Session {
-    /// What keeps text of every language from being stored, in words; none where nothing does.
+    /// Checks that text of every language can be stored; returns an explanation if not.
     ///
-    /// PostgreSQL's databases have an encoding, which is fixed when they are made. The tables on
-    /// MariaDB and MySQL name theirs themselves; there a URL can give the connection another one.
+    /// On PostgreSQL the encoding belongs to the database and is fixed when that is created. On
+    /// MariaDB and MySQL our tables set their encoding, but the URL may set another one for the
+    /// connection.
     pub async fn unfit_for_text(&mut self) -> sqlx::Result<Option<String>> {
         let (needed, asked, mend) = match self {
             Session::Postgres(_) => (
                 "UTF8",
                 "SELECT current_setting('server_encoding') \
                  UNION SELECT current_setting('client_encoding')",
-                "Make another database for polls, with CREATE DATABASE polls TEMPLATE template0 \
-                 ENCODING 'UTF8' LOCALE 'C', and move what this one has there with pg_dump and \
-                 psql",
+                "Create another database with CREATE DATABASE polls TEMPLATE template0 \
+                 ENCODING 'UTF8' LOCALE 'C', and copy the contents of this one there with \
+                 pg_dump and psql",
             ),
             Session::MySql(_) => (
                 "utf8mb4",
@@ -268,7 +269,7 @@ impl Session {
         }))
     }
 
-    /// The other sessions of clients in this database: who, from where, with which program.
+    /// The other sessions in this database: account, address and, on PostgreSQL, program.
     pub async fn others(&mut self) -> sqlx::Result<Vec<String>> {
         let asked = match self {
             Session::Postgres(_) => {
@@ -285,7 +286,7 @@ impl Session {
         self.names(asked).await
     }
 
-    /// The first column of what a query finds, which is text.
+    /// The first column of a query's rows, which is text.
     async fn names(&mut self, query: &'static str) -> sqlx::Result<Vec<String>> {
         let query = sqlx::raw_sql(query);
         match self {
@@ -300,15 +301,14 @@ impl Session {
         }
     }
 
-    /// Which kind of server it is, where it takes writes: where it is the primary, and part of its
-    /// cluster.
+    /// The kind of server, if it accepts writes: a primary, and connected to its cluster. Else None.
     pub async fn writable(&mut self) -> sqlx::Result<Option<Flavour>> {
         let connection = match self {
             Session::Postgres(connection) => {
                 let asked = "SELECT NOT pg_is_in_recovery() \
                     AND NOT current_setting('default_transaction_read_only')::boolean";
                 let row = sqlx::raw_sql(asked).fetch_one(connection).await?;
-                // Unprepared statements are answered in text.
+                // The results of unprepared statements are text.
                 let writable: String = row.try_get_unchecked(0)?;
                 return Ok((writable == "t").then_some(Flavour::Postgres));
             }
@@ -319,7 +319,7 @@ impl Session {
         let variables = values(connection, asked).await?;
         let variable = |name: &str| variables.get(name).map(String::as_str);
         let galera = variable("wsrep_on") == Some("ON");
-        // A node that has lost its cluster answers nothing but this.
+        // A node that has lost its cluster answers only SHOW statements.
         let ready = "SHOW GLOBAL STATUS LIKE 'wsrep_ready'";
         if galera
             && values(connection, ready)
@@ -329,7 +329,7 @@ impl Session {
         {
             return Ok(None);
         }
-        // OFF, ON, and in later versions how strictly.
+        // OFF or ON; later versions have further values for stricter modes.
         if variable("read_only") != Some("OFF") {
             return Ok(None);
         }
@@ -343,7 +343,7 @@ impl Session {
     }
 }
 
-/// The names and values that a SHOW statement lists.
+/// The names and values in the result of a SHOW statement.
 async fn values(
     connection: &mut MySqlConnection,
     show: &'static str,

@@ -1,7 +1,8 @@
-//! A lock on a cluster: a row that says who has it, and until when.
+//! The migration lock on a Galera cluster: a row with the holder of the lock and the time at which it
+//! expires.
 //!
-//! Galera's nodes do not share locks, and refuse `GET_LOCK`, but of two writes of one row they let
-//! only one be committed.
+//! Galera's nodes do not share locks and refuse `GET_LOCK`. But of two transactions that write the
+//! same row on different nodes only one can commit.
 
 use std::time::Duration;
 
@@ -12,19 +13,19 @@ use uuid::Uuid;
 
 use super::error::is_temporary;
 
-/// How long others wait for a holder that has died, in seconds.
+/// After how many seconds without renewal a lease expires.
 const TERM: u32 = 10;
 
-/// How often the holder says that it is alive.
+/// How often the holder renews its lease.
 const RENEWAL: Duration = Duration::from_secs(2);
 
-/// How often the others ask.
+/// How often the others try to take it.
 const AGAIN: Duration = Duration::from_millis(100);
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migration_lease \
     (id INT NOT NULL PRIMARY KEY, holder CHAR(36) NOT NULL, ends_at BIGINT NOT NULL)";
 
-/// The lock, renewed until it is released.
+/// The lock; renewed until it is released.
 pub(super) struct Lease {
     connection: DatabaseConnection,
     holder: Uuid,
@@ -32,7 +33,7 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Waits for it, at most so many seconds.
+    /// Waits for the lock, at most `patience` seconds.
     pub async fn take(connection: DatabaseConnection, patience: u32) -> Result<Lease, DbErr> {
         let holder = Uuid::from_u128(rand::random());
         let begun = Instant::now();
@@ -48,7 +49,7 @@ impl Lease {
             loop {
                 sleep(RENEWAL).await;
                 if let Err(error) = claim(&renewed, holder).await {
-                    tracing::warn!(%error, "the migration lease could not be renewed");
+                    tracing::warn!(%error, "the migration lock could not be renewed");
                 }
             }
         });
@@ -67,17 +68,18 @@ impl Lease {
             Ok(_) => self.connection.close().await,
             Err(error) => Err(error),
         };
-        // It ends by itself, too.
+        // It expires anyway.
         if let Err(error) = released {
-            tracing::warn!(%error, "the migration lease could not be given back");
+            tracing::warn!(%error, "the migration lock could not be released");
         }
     }
 }
 
-/// Takes or renews it where it is free, over, or the holder's. Tells whether the holder has it.
+/// Takes the lock if it is free or expired, renews it if it is the holder's. Returns whether the
+/// holder has it.
 async fn claim(connection: &DatabaseConnection, holder: Uuid) -> Result<bool, DbErr> {
     match try_claim(connection, holder).await {
-        // Another node was faster.
+        // A conflict: another node was faster.
         Err(error) if is_temporary(&error) => Ok(false),
         outcome => outcome,
     }
@@ -85,7 +87,7 @@ async fn claim(connection: &DatabaseConnection, holder: Uuid) -> Result<bool, Db
 
 async fn try_claim(connection: &DatabaseConnection, holder: Uuid) -> Result<bool, DbErr> {
     connection.execute_unprepared(TABLE).await?;
-    // MariaDB assigns from left to right: the second assignment sees who holds it now.
+    // MariaDB assigns from left to right: the second assignment sees the new holder.
     let claim = format!(
         "INSERT INTO migration_lease (id, holder, ends_at) \
          VALUES (1, ?, UNIX_TIMESTAMP() + {TERM}) ON DUPLICATE KEY UPDATE \

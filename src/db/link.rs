@@ -1,9 +1,9 @@
-//! The link to the database: which host it is on now, and what happens while it is on none.
+//! The link to the database: which host is in use, and the failover to another one.
 //!
-//! A session of its own watches the host. When it is lost, silent for too long, or can no longer
-//! be written to, everything under way there is given up, and the first host that takes writes is
-//! looked for. Each host gets fresh pools: no connection to a former primary survives, and none
-//! that hangs.
+//! A separate session watches the host. If that session is lost, if the host does not answer for too
+//! long or no longer accepts writes, all work on it is cancelled, and the first host that accepts
+//! writes is used instead. Each host gets new pools, so that no connection to a former primary, and
+//! none that hangs, is used again.
 
 use std::error::Error;
 use std::fmt;
@@ -22,41 +22,41 @@ use super::error;
 use super::host::{Flavour, Host, Session};
 use crate::config;
 
-/// How often the host is asked whether it can still be written to.
+/// How often the host is asked whether it still accepts writes.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// A host that says nothing for so long has stalled.
+/// A host that does not answer for so long is given up.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// The time for connecting to a host that is looked for.
+/// How long connecting to a host and checking it may take.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// How long a host is preferred to the next in the list.
+/// How much later each host of the list is tried than the one before it.
 const PREFERENCE: Duration = Duration::from_millis(300);
 
-/// How long after no host was found they are asked again.
+/// The pause before all hosts are tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// How long connections that are still in use may keep the program from its end.
+/// How long to wait for connections that are still in use before the program ends without them.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// The connections to share: for reading and for writing, which may be the same.
+/// The pools of connections for reading and for writing, which may be the same.
 #[derive(Debug, Clone)]
 pub(super) struct Pools {
     pub reader: DatabaseConnection,
     pub writer: DatabaseConnection,
-    /// The server's; a file has none.
+    /// None for a file.
     pub host: Option<(Arc<Host>, Flavour)>,
 }
 
 impl Pools {
-    /// Whether other nodes write, too.
+    /// Whether the host is a node of a Galera cluster.
     pub fn on_cluster(&self) -> bool {
         let flavour = self.host.as_ref().map(|(_, flavour)| *flavour);
         flavour == Some(Flavour::MariaDb { galera: true })
     }
 
-    /// Lets the connections go, after their work is done or has taken too long.
+    /// Closes the connections once their work is done, or after a timeout.
     async fn close(self) {
         for pool in [self.reader, self.writer] {
             match timeout(GOODBYE, pool.close()).await {
@@ -70,43 +70,43 @@ impl Pools {
 
 #[derive(Debug, Clone)]
 enum State {
-    Here(Pools),
-    /// Nothing was heard of it since then.
-    Away(Instant),
+    Connected(Pools),
+    /// When a host last answered.
+    Disconnected(Instant),
     Closed,
 }
 
-/// The way to the database. Clones share it.
+/// The current host and its pools. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     pub engine: DbBackend,
     state: watch::Sender<State>,
-    /// How long it may be away before callers are refused.
+    /// How long after the last answer callers still wait for a host.
     patience: Duration,
-    /// A file needs no watching.
+    /// None for a file, which needs no watching.
     _watcher: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
-/// The database has been away for too long.
+/// No host has been connected for too long.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Away;
+pub(super) struct Disconnected;
 
-const AWAY: &str = "the database is away";
+const DISCONNECTED: &str = "the database cannot be reached";
 
-impl Away {
-    /// Whether this is what an error tells.
-    pub fn is_told_by(error: &DbErr) -> bool {
-        matches!(error, DbErr::Conn(RuntimeErr::Internal(told)) if told == AWAY)
+impl Disconnected {
+    /// Whether the error was made from a [`Disconnected`].
+    pub fn is_in(error: &DbErr) -> bool {
+        matches!(error, DbErr::Conn(RuntimeErr::Internal(text)) if text == DISCONNECTED)
     }
 }
 
-impl From<Away> for DbErr {
-    fn from(_: Away) -> DbErr {
-        DbErr::Conn(RuntimeErr::Internal(AWAY.to_owned()))
+impl From<Disconnected> for DbErr {
+    fn from(_: Disconnected) -> DbErr {
+        DbErr::Conn(RuntimeErr::Internal(DISCONNECTED.to_owned()))
     }
 }
 
-/// The host was lost meanwhile; there may be another one.
+/// The host was lost during the work. There may be another one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lost;
 
@@ -123,13 +123,15 @@ pub(super) enum HostError {
     Connect(#[from] sqlx::Error),
     #[error("it does not answer")]
     Silent,
-    #[error("it cannot be written to: a standby, read-only, or not part of its cluster")]
+    #[error(
+        "it does not accept writes: it is a standby, read-only, or disconnected from its cluster"
+    )]
     ReadOnly,
     #[error("{0}")]
     Unfit(String),
 }
 
-/// What is wrong with each host.
+/// No host can be used: what is wrong with each.
 #[derive(Debug)]
 pub struct NoHost(Vec<(String, HostError)>);
 
@@ -146,7 +148,7 @@ impl fmt::Display for NoHost {
 }
 
 impl NoHost {
-    /// Whether waiting may help, unlike with a wrong password.
+    /// Whether waiting may help (unlike after a wrong password).
     fn may_pass(&self) -> bool {
         self.0.iter().any(|(_, error)| match error {
             HostError::Connect(error) => error::may_pass(error),
@@ -157,17 +159,17 @@ impl NoHost {
 }
 
 impl Link {
-    /// To a file, which is never away.
+    /// To a file, which is always connected.
     pub fn to_file(pools: Pools) -> Link {
         Link {
             engine: DbBackend::Sqlite,
-            state: watch::Sender::new(State::Here(pools)),
+            state: watch::Sender::new(State::Connected(pools)),
             patience: Duration::ZERO,
             _watcher: None,
         }
     }
 
-    /// To the first of these hosts that can be written to, now and whenever that one is lost.
+    /// To the first of these hosts that accepts writes, and to the next such host whenever it is lost.
     pub async fn to_servers(
         hosts: Vec<Arc<Host>>,
         config: &config::Database,
@@ -184,7 +186,7 @@ impl Link {
         };
         let pools = found.pools(config);
         let engine = pools.writer.get_database_backend();
-        let state = watch::Sender::new(State::Here(pools));
+        let state = watch::Sender::new(State::Connected(pools));
         let watcher = Watcher {
             hosts,
             config: config.clone(),
@@ -200,47 +202,47 @@ impl Link {
         })
     }
 
-    /// Waits for the database, but no longer once it has been away for long.
-    pub async fn here(&self) -> Result<Hold, Away> {
+    /// The pools of the current host. If none is connected, waits for one, until `patience` is over.
+    pub async fn connected(&self) -> Result<Hold, Disconnected> {
         let mut state = self.state.subscribe();
         loop {
             let now = state.borrow_and_update().clone();
             let since = match now {
-                State::Here(pools) => return Ok(Hold { pools, state }),
-                State::Away(since) => since,
-                State::Closed => return Err(Away),
+                State::Connected(pools) => return Ok(Hold { pools, state }),
+                State::Disconnected(since) => since,
+                State::Closed => return Err(Disconnected),
             };
             tokio::select! {
-                changed = state.changed() => changed.map_err(|_| Away)?,
-                () = sleep_until(since + self.patience) => return Err(Away),
+                changed = state.changed() => changed.map_err(|_| Disconnected)?,
+                () = sleep_until(since + self.patience) => return Err(Disconnected),
             }
         }
     }
 
-    /// The pools, where the database is not away.
-    pub fn now(&self) -> Option<Pools> {
+    /// The pools of the current host; None if no host is connected.
+    pub fn pools(&self) -> Option<Pools> {
         match &*self.state.borrow() {
-            State::Here(pools) => Some(pools.clone()),
-            State::Away(_) | State::Closed => None,
+            State::Connected(pools) => Some(pools.clone()),
+            State::Disconnected(_) | State::Closed => None,
         }
     }
 
-    /// Lets the database go.
+    /// Closes the connections, for good.
     pub async fn close(&self) {
-        if let State::Here(pools) = self.state.send_replace(State::Closed) {
+        if let State::Connected(pools) = self.state.send_replace(State::Closed) {
             pools.close().await;
         }
     }
 }
 
-/// The pools of a host, for as long as it is not lost.
+/// The pools of a host, and whether that host has been lost since.
 pub(super) struct Hold {
     pub pools: Pools,
     state: watch::Receiver<State>,
 }
 
 impl Hold {
-    /// Does the work, or gives it up when the host is lost.
+    /// Does the work, or cancels it when the host is lost.
     pub async fn unless_lost<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Lost> {
         tokio::select! {
             biased;
@@ -250,7 +252,7 @@ impl Hold {
     }
 }
 
-/// A host that can be written to, and the session by which it is watched.
+/// A host that accepts writes, and the session by which it is watched.
 struct Found {
     host: Arc<Host>,
     session: Session,
@@ -268,7 +270,7 @@ impl Found {
     }
 }
 
-/// The first of the hosts that can be written to.
+/// The first of the hosts that accepts writes. Each is given a head start on the next.
 async fn find(hosts: &[Arc<Host>]) -> Result<Found, NoHost> {
     let mut asked: FuturesUnordered<_> = (0_u32..)
         .zip(hosts)
@@ -311,7 +313,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Never returns; to be aborted.
+    /// Switches to another host whenever the current one is lost. Never returns; to be aborted.
     async fn run(self, mut found: Found) {
         let up = gauge!("polls_database_up");
         loop {
@@ -319,18 +321,20 @@ impl Watcher {
             let (error, heard) = watch(&mut found).await;
             up.set(0);
             let host = &found.host.name;
-            tracing::error!(%host, %error, "{AWAY}");
-            self.enter(State::Away(heard));
+            tracing::error!(%host, %error, "{DISCONNECTED}");
+            self.enter(State::Disconnected(heard));
             found = loop {
                 match find(&self.hosts).await {
                     Ok(found) => break found,
-                    Err(error) => tracing::debug!(%error, "the database is still away"),
+                    Err(error) => {
+                        tracing::debug!(%error, "no host of the database can be used yet")
+                    }
                 }
                 sleep(AGAIN).await;
             };
             let (host, seconds) = (&found.host.name, heard.elapsed().as_secs_f64());
-            tracing::warn!(%host, seconds, "the database is here again");
-            self.enter(State::Here(found.pools(&self.config)));
+            tracing::warn!(%host, seconds, "the database can be reached again");
+            self.enter(State::Connected(found.pools(&self.config)));
         }
     }
 
@@ -343,13 +347,13 @@ impl Watcher {
             }
             open
         });
-        if let Some(State::Here(pools)) = last {
+        if let Some(State::Connected(pools)) = last {
             tokio::spawn(pools.close());
         }
     }
 }
 
-/// Watches a host until it is lost. Tells why, and when it was last heard of.
+/// Watches a host until it is lost. Returns why, and when it last answered.
 async fn watch(found: &mut Found) -> (HostError, Instant) {
     let mut heard = Instant::now();
     loop {
@@ -363,7 +367,7 @@ async fn watch(found: &mut Found) -> (HostError, Instant) {
             Ok(Err(error)) => HostError::Connect(error),
             Err(_) => HostError::Silent,
         };
-        // Sessions end for reasons of their own, too.
+        // The session may have ended although the host is healthy.
         if matches!(error, HostError::Connect(_))
             && let Ok(again) = ask(&found.host).await
         {

@@ -1,6 +1,6 @@
-//! The database: connecting, transactions, and whatever differs between engines.
+//! The database: connecting, transactions, and everything that differs between engines.
 //!
-//! Nothing outside this module asks which engine it is.
+//! Code outside this module does not ask which engine is in use.
 
 mod backup;
 mod batch;
@@ -47,27 +47,28 @@ pub use schema::{MigrateError, Step};
 pub use script::Script;
 pub use sweep::{STEP, sweep};
 
-/// How often something is tried at most.
+/// The most attempts of a transaction or a read.
 ///
-/// On a cluster a process may well lose against others ten times in a row.
+/// On a Galera cluster a transaction may well lose against others ten times in a row.
 const ATTEMPTS: u32 = 24;
 
-/// For how long something is tried anew.
+/// For how long a transaction or a read is retried.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long a commit may take. A primary whose standby has gone keeps it waiting for ever.
+/// How long a commit may take. PostgreSQL with synchronous replication waits forever for a standby
+/// that is down.
 const COMMIT: Duration = Duration::from_secs(5);
 
-/// Marks a transaction on a cluster, and makes sure that it is still the same one.
+/// A savepoint at the beginning of each transaction on a Galera cluster. Releasing it before the
+/// commit fails if it is no longer the same transaction.
 ///
-/// A Galera node may take a transaction back between two statements, and not every answer of its
-/// protocol has room to say so: the statements that follow would be a transaction of their own,
-/// without what the first ones have checked. (Writers there have autocommit off, or each of them
-/// would be committed at once.)
+/// A Galera node may roll a transaction back between two statements without the client noticing.
+/// The following statements would then be a new transaction, without the checks of the first ones.
+/// (Writers there have autocommit off, so that those statements are not committed one by one.)
 const MARK: &str = "SAVEPOINT begun";
 const MARK_HOLDS: &str = "RELEASE SAVEPOINT begun";
 
-/// How many prepared statements a connection keeps.
+/// How many prepared statements a connection caches.
 const STATEMENTS: usize = 256;
 
 /// A database. Clones share their connections.
@@ -75,25 +76,26 @@ const STATEMENTS: usize = 256;
 pub struct Db {
     reader: Reader,
     lock: schema::Lock,
-    /// Tells other processes that a file is in use.
+    /// The lock that tells other processes that the file is in use.
     _in_use: Option<Arc<File>>,
 }
 
 impl Db {
-    /// For single statements that only read. Each sees all that was committed before it.
+    /// For single statements that only read. Each sees everything that was committed before it.
     pub fn read(&self) -> &Reader {
         &self.reader
     }
 
-    /// Runs `verb` in a write transaction and commits when it succeeds.
+    /// Runs `verb` in a write transaction and commits if it succeeds.
     ///
-    /// Begins anew, a bounded number of times, when the transaction loses against another one, or
-    /// its connection before the commit: `verb` must do nothing that a rollback does not undo. A
-    /// commit that fails in another way gives [`Code::OutcomeUnknown`](crate::failure::Code::OutcomeUnknown).
+    /// Retries a bounded number of times if the transaction loses against another one or loses its
+    /// connection before the commit, so `verb` must do nothing that a rollback does not undo. If the
+    /// commit itself fails for another reason than a conflict, the failure is
+    /// [`Code::OutcomeUnknown`](crate::failure::Code::OutcomeUnknown).
     ///
-    /// Written `db.write(|transaction| async move { … })`; what the block uses from outside must
-    /// be a reference or `Copy`. (An async closure would read better, but the compiler cannot yet
-    /// prove its future `Send`.)
+    /// Written `db.write(|transaction| async move { … })`; the block may capture only references
+    /// and `Copy` values. (An async closure would read better, but the compiler cannot yet prove its
+    /// future `Send`.)
     pub async fn write<T, F>(&self, verb: impl Fn(Transaction) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>> + Send,
@@ -113,11 +115,11 @@ impl Db {
     where
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let mut hold = self.reader.0.here().await?;
+        let mut hold = self.reader.0.connected().await?;
         let (mut outcome, transaction) = hold.begin_and(verb).await??;
         if hold.pools.on_cluster() {
             let holds = hold.unless_lost(transaction.execute_unprepared(MARK_HOLDS));
-            // Neither success nor failure means anything where the first statements are missing.
+            // If the first statements were rolled back, the outcome of the others means nothing.
             if let Err(error) = holds.await? {
                 outcome = Err(error.into());
             }
@@ -129,23 +131,23 @@ impl Db {
                     Ok(Ok(Ok(()))) => Ok(value),
                     Ok(Ok(Err(error))) => Err(error::at_commit(error)),
                     Ok(Err(_)) => Err(error::unknown("The commit took too long.")),
-                    Err(link::Lost) => {
-                        Err(error::unknown("The database was lost during the commit."))
-                    }
+                    Err(link::Lost) => Err(error::unknown(
+                        "The connection to the database was lost during the commit.",
+                    )),
                 }
             }
             Err(failure) => {
-                // The verb's failure says more than that of a rollback on a dead connection.
+                // If the rollback fails, too, the verb's failure is the one that matters.
                 let _ = hold.unless_lost(transaction.rollback()).await;
                 Err(failure)
             }
         }
     }
 
-    /// Tells the planner what is in these tables now, as after loading much. By itself it learns
-    /// that a minute later, or has no need to.
+    /// Updates the planner's statistics of these tables after much was inserted. (Only PostgreSQL
+    /// needs it: autovacuum would do so a minute later.)
     ///
-    /// Never of an empty table: PostgreSQL would go on reading it from end to end as it grows.
+    /// Not for empty tables: PostgreSQL would keep scanning them while they grow.
     pub async fn analyze(&self, tables: &[&str]) -> Result<(), DbErr> {
         if self.reader.0.engine == DbBackend::Postgres {
             let sql = format!("ANALYZE {}", tables.join(", "));
@@ -154,7 +156,8 @@ impl Db {
         Ok(())
     }
 
-    /// Lets the next statements read tables from end to end, where there is one connection.
+    /// Allows the planner to scan whole tables in the next statements. Has an effect only if there is
+    /// one connection.
     pub async fn allow_scans(&self) -> Result<(), DbErr> {
         if self.reader.0.engine == DbBackend::Postgres {
             let sql = "SET enable_seqscan = on";
@@ -163,14 +166,14 @@ impl Db {
         Ok(())
     }
 
-    /// Lets the connections go, after their work is done or has taken too long.
+    /// Closes the connections once their work is done, or after a timeout.
     pub async fn close(&self) {
         self.reader.0.close().await;
     }
 }
 
-/// Where `log.filter` lets `sqlx=trace` through, each statement is logged, without its values. A
-/// slow one is no exception: it would show under any filter.
+/// Has each statement logged at the level TRACE, without its values. Slow statements are not logged
+/// separately: sqlx would log them at a level that every filter lets through.
 fn logged<O: sqlx::ConnectOptions>(options: O) -> O {
     options
         .log_statements(LevelFilter::Trace)
@@ -188,8 +191,8 @@ impl Hold {
     {
         let (writer, on_cluster) = (self.pools.writer.clone(), self.pools.on_cluster());
         self.unless_lost(async move {
-            // SQLite takes its write lock at once: a transaction that reads first and then writes
-            // would fail where it has to wait.
+            // SQLite takes its write lock at once (BEGIN IMMEDIATE): a transaction that reads first
+            // could not wait for the lock later, and would fail.
             let options = TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
                 ..TransactionOptions::default()
@@ -200,14 +203,14 @@ impl Hold {
             }
             let outcome = verb(transaction.clone()).await;
             let transaction = Arc::into_inner(transaction.0)
-                .ok_or_else(|| Failure::internal("a transaction was kept beyond its end"))?;
+                .ok_or_else(|| Failure::internal("a verb kept its transaction beyond its end"))?;
             Ok((outcome, transaction))
         })
         .await
     }
 }
 
-/// How often and for how long something was tried.
+/// Counts attempts, and decides whether there is another one.
 struct Attempts {
     begun: Instant,
     made: u32,
@@ -227,7 +230,7 @@ impl Attempts {
         self.made < ATTEMPTS && self.begun.elapsed() < PATIENCE
     }
 
-    /// Waits a little longer after each attempt, at random so that rivals part.
+    /// Waits a little longer after each attempt, with jitter, so that rivals do not meet again.
     async fn pause(&mut self) {
         let most = 5_u64 << self.made.min(5);
         let millis = rand::rng().random_range(1..=most);
@@ -236,12 +239,13 @@ impl Attempts {
     }
 }
 
-/// Where single statements are read from; see [`Db::read`].
+/// Runs single statements that only read; see [`Db::read`].
 #[derive(Debug, Clone)]
 pub struct Reader(Link);
 
 impl Reader {
-    /// Asks again when the connection was lost: reading twice does no harm.
+    /// Runs the statement, and retries it after a conflict or a lost connection. Reading twice does
+    /// no harm.
     async fn ask<T>(
         &self,
         statement: Statement,
@@ -249,13 +253,13 @@ impl Reader {
     ) -> Result<T, DbErr> {
         let mut attempts = Attempts::default();
         loop {
-            let mut hold = self.0.here().await?;
+            let mut hold = self.0.connected().await?;
             let asked = ask(hold.pools.reader.clone(), statement.clone());
             match hold.unless_lost(asked).await {
                 Ok(Err(error)) if error::is_temporary(&error) && attempts.remain() => {
                     attempts.pause().await;
                 }
-                // The next attempt waits for its return.
+                // The next attempt waits until a host is connected again.
                 Err(link::Lost) if attempts.remain() => {}
                 outcome => return outcome?,
             }
@@ -299,15 +303,16 @@ impl ConnectionTrait for Reader {
     }
 }
 
-/// A write transaction on loan to a verb; ended by [`Db::write`].
+/// A write transaction, as a verb sees it; [`Db::write`] begins and ends it.
 #[derive(Debug, Clone)]
 pub struct Transaction(Arc<DatabaseTransaction>);
 
 impl Transaction {
-    /// Excludes all others that ask for the lock of this name, on every node, until the end of
-    /// this transaction: some wait, and some have to begin anew.
+    /// Takes the lock of this name until the end of this transaction, on all nodes of a cluster.
+    /// Other transactions that ask for it wait, or are retried.
     ///
-    /// Locks of rows are their node's alone, but of two writes of one row only one is committed.
+    /// It is an update of a row in the table `locks`. Row locks are known to one Galera node only, but
+    /// of two transactions that write the same row on different nodes only one can commit.
     pub async fn exclude(&self, name: &str) -> Result<(), DbErr> {
         let adding = adding(self, "locks", "name", &["taken"]);
         let sql = format!("INSERT INTO locks (name, taken) VALUES (?, 1) {adding}");
@@ -331,8 +336,9 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        // The driver stops at the first row, and never sees when an error follows: that a Galera
-        // node has taken the transaction back. What comes then would be committed by itself.
+        // All rows: reading only the first, the driver would miss a following error with which a
+        // Galera node reports that it has rolled the transaction back. Later statements would then be
+        // committed without the first ones.
         let rows = self.0.query_all_raw(statement).await?;
         Ok(rows.into_iter().next())
     }

@@ -1,4 +1,4 @@
-//! How busy the pools are, for the metrics.
+//! The metrics of the pools of connections.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::Db;
 const INTERVAL: Duration = Duration::from_secs(2);
 
 impl Db {
-    /// Keeps the gauges of the pools up to date. Never returns; to be dropped.
+    /// Keeps the metrics up to date. Never returns; to be dropped.
     pub async fn keep_measuring(self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         loop {
             ticks.tick().await;
-            let Some(pools) = self.reader.0.now() else {
+            let Some(pools) = self.reader.0.pools() else {
                 continue;
             };
             for (pool, connection) in [("reader", &pools.reader), ("writer", &pools.writer)] {
@@ -29,7 +29,7 @@ impl Db {
     }
 }
 
-/// How many connections are open, and how many of those have nothing to do.
+/// How many connections are open, and how many of those are idle.
 fn connections(connection: &DatabaseConnection) -> (f64, f64) {
     let (open, idle) = match connection.get_database_backend() {
         DbBackend::Sqlite => {
@@ -45,7 +45,7 @@ fn connections(connection: &DatabaseConnection) -> (f64, f64) {
             (pool.size(), pool.num_idle())
         }
     };
-    // The two are not read at one moment.
+    // The two numbers are not read at the same moment, so `open` may be the smaller one.
     let idle = idle as f64;
     (f64::from(open).max(idle), idle)
 }

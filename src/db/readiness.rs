@@ -1,4 +1,4 @@
-//! Whether this process can serve: the database answers, can be written to, and has the tables
+//! Whether this process can serve requests: the database answers, accepts writes, and has the schema
 //! that this program needs.
 
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use super::{Db, link};
 use crate::clock::{Clock, Time};
 use crate::failure::Failure;
 
-/// How often at most the database is looked at and written to, however many ask.
+/// The least time between two checks, however often the report is asked for.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long the database may take to say what it has.
+/// How long reading the schema and the clock may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How far the clocks of the process and of the database may be apart.
-const CLOSE: Duration = Duration::from_secs(5);
+/// By how much the clocks of the process and of the database may differ.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
-/// The row that is written to; see [`Transaction::exclude`](super::Transaction::exclude).
-const ROW: &str = "readiness";
+/// The name of the lock that is taken as a test of writing; see [`Transaction::exclude`](super::Transaction::exclude).
+const LOCK: &str = "readiness";
 
-/// What a process knows of its readiness. Clones share it.
+/// Checks readiness and caches the report. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     db: Db,
@@ -40,21 +40,21 @@ struct Latest {
     report: Report,
 }
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Report {
-    /// Whether a small write was committed: false where the disk is full or the database is
-    /// read-only or away.
+    /// Whether a small write was committed: false if the disk is full, or the database is read-only
+    /// or cannot be reached.
     pub writable: bool,
-    /// Whether every migration is applied that this program knows. There may be later ones.
+    /// Whether all migrations of this program are applied. There may be later ones.
     pub schema: bool,
-    /// By how many seconds the clock of the database is ahead of this process's; null where the
-    /// database did not answer.
+    /// By how many seconds the clock of the database is ahead of this process's; null if the database
+    /// did not answer.
     pub clock_offset: Option<f64>,
 }
 
 impl Report {
-    const AWAY: Report = Report {
+    const UNREACHABLE: Report = Report {
         writable: false,
         schema: false,
         clock_offset: None,
@@ -76,10 +76,10 @@ impl Report {
         })
     }
 
-    /// Whether the clocks are too far apart for limits, tokens and closing times to be right.
-    fn is_off(&self) -> bool {
+    /// Whether the clocks differ by too much for limits, tokens and closing times to be right.
+    fn clocks_differ(&self) -> bool {
         self.clock_offset
-            .is_some_and(|offset| offset.abs() > CLOSE.as_secs_f64())
+            .is_some_and(|offset| offset.abs() > CLOCK_TOLERANCE.as_secs_f64())
     }
 }
 
@@ -92,11 +92,11 @@ impl Readiness {
         }
     }
 
-    /// What was found at most five seconds ago. All who ask at the same time share one check.
+    /// A report that is at most five seconds old. Concurrent calls share one check.
     pub async fn report(&self) -> Report {
-        if self.db.reader.0.now().is_none() {
-            // Known already, and logged.
-            return Report::AWAY;
+        if self.db.reader.0.pools().is_none() {
+            // The link has logged it already.
+            return Report::UNREACHABLE;
         }
         let mut latest = self.latest.clone().lock_owned().await;
         if let Some(latest) = &*latest
@@ -105,31 +105,31 @@ impl Readiness {
             return latest.report;
         }
         let this = self.clone();
-        // In a task of its own: a client that hangs up does not end the write halfway.
+        // In a task of its own, so that a client that disconnects does not cancel the write.
         let checked = tokio::spawn(async move {
             let report = this.check().await;
-            tell(latest.map(|latest| latest.report), report);
+            log_changes(latest.map(|latest| latest.report), report);
             *latest = Some(Latest {
                 ended: Instant::now(),
                 report,
             });
             report
         });
-        checked.await.unwrap_or(Report::AWAY)
+        checked.await.unwrap_or(Report::UNREACHABLE)
     }
 
     async fn check(&self) -> Report {
-        let looked = timeout(PATIENCE, self.look());
-        let (schema, clock_offset) = match looked.await {
+        let read = timeout(PATIENCE, self.read());
+        let (schema, clock_offset) = match read.await {
             Ok(Ok((schema, offset))) => (schema, Some(offset)),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "the database does not say what it has");
-                return Report::AWAY;
+                tracing::debug!(%error, "the schema or the clock of the database cannot be read");
+                return Report::UNREACHABLE;
             }
-            Err(_) => return Report::AWAY,
+            Err(_) => return Report::UNREACHABLE,
         };
         let written = self.db.write(|transaction| async move {
-            transaction.exclude(ROW).await.map_err(Failure::from)
+            transaction.exclude(LOCK).await.map_err(Failure::from)
         });
         let written = written.await;
         if let Err(failure) = &written {
@@ -143,10 +143,10 @@ impl Readiness {
         }
     }
 
-    /// Whether the schema fits, and how many seconds the database's clock is ahead.
-    async fn look(&self) -> Result<(bool, f64), DbErr> {
-        // Past the wait for a database that is away.
-        let reader = self.db.reader.0.now().ok_or(link::Away)?.reader;
+    /// Whether the schema is complete, and by how many seconds the database's clock is ahead.
+    async fn read(&self) -> Result<(bool, f64), DbErr> {
+        // Directly from the pools, so as not to wait while no host is connected.
+        let reader = self.db.reader.0.pools().ok_or(link::Disconnected)?.reader;
         let names = "SELECT version FROM seaql_migrations";
         let rows = reader.query_all_raw(statement(&reader, names, [])).await?;
         let applied = rows.iter().map(|row| row.try_get_by_index::<String>(0));
@@ -167,13 +167,13 @@ impl Readiness {
     }
 }
 
-/// Logs what has changed.
-fn tell(before: Option<Report>, now: Report) {
+/// Logs what has changed since the last report.
+fn log_changes(before: Option<Report>, now: Report) {
     let was = |what: fn(&Report) -> bool, otherwise| before.as_ref().map_or(otherwise, what);
     if was(|report| report.writable, true) && !now.writable {
         tracing::error!("not ready: the database cannot be written to");
     }
-    if was(|report| report.schema, true) && !now.schema && now != Report::AWAY {
+    if was(|report| report.schema, true) && !now.schema && now != Report::UNREACHABLE {
         tracing::error!(
             "not ready: the database lacks changes that this version needs; run `polls migrate up`"
         );
@@ -181,11 +181,11 @@ fn tell(before: Option<Report>, now: Report) {
     if !was(Report::is_ready, true) && now.is_ready() {
         tracing::info!("ready again");
     }
-    match (was(Report::is_off, false), now.is_off()) {
+    match (was(Report::clocks_differ, false), now.clocks_differ()) {
         (false, true) => tracing::warn!(
             seconds = now.clock_offset,
-            "the database's clock is ahead of this machine's, or behind where negative: \
-             have both set by NTP"
+            "the clocks of the database and of this machine differ (seconds by which the database \
+             is ahead): synchronize both by NTP"
         ),
         (true, false) if now.clock_offset.is_some() => {
             tracing::info!("the clocks of the database and of this machine agree again");
@@ -216,7 +216,7 @@ mod tests {
         };
         let logged = |before, now| {
             let (sink, _guard) = Sink::json();
-            tell(before, now);
+            log_changes(before, now);
             let lines = sink.lines().into_iter();
             let told = lines.map(|line| (line["level"].clone(), line["message"].clone()));
             let told: Vec<_> = told.collect();

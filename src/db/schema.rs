@@ -1,4 +1,4 @@
-//! Bringing the schema up to date, by one process at a time.
+//! Migrating the schema, by one process at a time.
 
 use std::fs::File;
 use std::io;
@@ -14,13 +14,13 @@ use super::host::{Flavour, Host};
 use super::lease::Lease;
 use super::link::{self, Pools};
 
-/// For how long another process may hold the lock of a server, in seconds.
+/// How many seconds to wait for the migration lock of a server.
 const LOCK_TIMEOUT: u32 = 60;
 
-/// PostgreSQL's advisory locks have numbers: these are the bytes of "polls".
+/// The number of the advisory lock on PostgreSQL: the bytes of "polls".
 const LOCK_NUMBER: i64 = 0x70_6f6c_6c73;
 
-/// Why the schema was not changed.
+/// Why a migration failed, or the schema does not fit.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     #[error("cannot take the migration lock {0}")]
@@ -28,7 +28,7 @@ pub enum MigrateError {
     #[error("cannot take the migration lock of the database")]
     ServerLock(#[source] DbErr),
     #[error(
-        "a newer version of polls has brought the database up to date: this version does not know {}. Use that version, or have it take its changes back: `polls migrate down --steps {}`",
+        "a newer version of polls has migrated the database: this version does not know {}. Use the newer version, or revert its migrations with it: `polls migrate down --steps {}`",
         .0.join(", "), .0.len()
     )]
     Newer(Vec<String>),
@@ -46,7 +46,7 @@ pub struct Step {
 }
 
 impl Db {
-    /// Applies what is pending, at most `steps` of it.
+    /// Applies all pending migrations, or the next `steps` of them.
     pub async fn migrate_up(&self, steps: Option<u32>) -> Result<(), MigrateError> {
         self.exclusively(async |db| {
             status(db).await?;
@@ -55,7 +55,7 @@ impl Db {
         .await
     }
 
-    /// Takes back what was applied last, `steps` of it or all.
+    /// Reverts all migrations, or the last `steps` of them.
     pub async fn migrate_down(&self, steps: Option<u32>) -> Result<(), MigrateError> {
         self.exclusively(async |db| {
             status(db).await?;
@@ -64,13 +64,12 @@ impl Db {
         .await
     }
 
-    /// Every migration this program knows, in order. [`MigrateError::Newer`] where the database
-    /// has others.
+    /// The migrations of this program, in order. [`MigrateError::Newer`] if the database has others.
     pub async fn migration_status(&self) -> Result<Vec<Step>, MigrateError> {
         self.exclusively(async |db| status(db).await).await
     }
 
-    /// Makes sure that the database has this program's schema. [`MigrateError::Newer`],
+    /// Checks that the database has this program's schema; else [`MigrateError::Newer`] or
     /// [`MigrateError::Outdated`].
     pub async fn require_schema(&self) -> Result<(), MigrateError> {
         let steps = self.migration_status().await?;
@@ -80,9 +79,9 @@ impl Db {
         }
     }
 
-    /// How many rows the tables have that a migration has made, and that go with it.
+    /// How many rows are in the tables that a migration has created and that reverting it drops.
     pub async fn rows_of(&self, step: &Step) -> Result<Vec<(&'static str, i64)>, MigrateError> {
-        // On the connection whose statements may take any time.
+        // On the connection without a statement timeout.
         self.exclusively(async |db| {
             let mut counts = Vec::new();
             for table in migration::tables_of(&step.name) {
@@ -96,15 +95,15 @@ impl Db {
         .await
     }
 
-    /// Runs `work` while no other process does the same to this database.
+    /// Runs `work` under the migration lock: no other process of this database does the same.
     ///
-    /// Also for what must happen once per database, such as making its first signing key. The
-    /// connection is there for statements that may take any time.
+    /// Also for work that must happen once per database, such as creating its first signing key. The
+    /// connection has no statement timeout.
     pub async fn exclusively<T, E: From<MigrateError>>(
         &self,
         work: impl AsyncFnOnce(&DatabaseConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let hold = self.reader.0.here().await.map_err(DbErr::from);
+        let hold = self.reader.0.connected().await.map_err(DbErr::from);
         let pools = hold.map_err(MigrateError::ServerLock)?.pools;
         let held = self.lock.take(&pools).await?;
         let outcome = match &held {
@@ -117,7 +116,7 @@ impl Db {
     }
 }
 
-/// The names of the migrations that the database has, in order.
+/// The names of the applied migrations, in order.
 async fn applied(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
     let manager = SchemaManager::new(db);
     if !manager.has_table("seaql_migrations").await? {
@@ -146,20 +145,20 @@ async fn status(db: &DatabaseConnection) -> Result<Vec<Step>, MigrateError> {
     }
 }
 
-/// What one process at a time can hold.
+/// Where the migration lock is.
 #[derive(Debug, Clone)]
 pub(super) enum Lock {
-    /// A file beside the database.
+    /// On a file beside the database.
     File(PathBuf),
-    /// The server knows it.
+    /// On the database server.
     Server,
 }
 
 enum Held {
     File(File),
-    /// The lock ends with the connection that took it.
+    /// A lock of the connection, released when that is closed.
     Session(DatabaseConnection),
-    /// No connection locks all nodes of a cluster.
+    /// On a cluster, where a connection's lock would be known to one node only.
     Lease(DatabaseConnection, Lease),
 }
 
@@ -173,13 +172,13 @@ impl Lock {
             (Lock::Server, Some((host, flavour))) => lock_server(host, *flavour)
                 .await
                 .map_err(MigrateError::ServerLock),
-            (Lock::Server, None) => Err(MigrateError::ServerLock(link::Away.into())),
+            (Lock::Server, None) => Err(MigrateError::ServerLock(link::Disconnected.into())),
         }
     }
 }
 
 impl Held {
-    /// Closing the file or the connection, or the end of the process, unlocks.
+    /// Releases the lock by closing its file or connection. So does the end of the process.
     async fn release(self) {
         let connection = match self {
             Held::File(file) => return drop(file),
@@ -210,7 +209,8 @@ async fn lock_server(host: &Host, flavour: Flavour) -> Result<Held, DbErr> {
             return Ok(Held::Lease(connection, lease));
         }
         Flavour::MariaDb { galera: false } | Flavour::MySql => {
-            // Locks are the whole server's, their names at most 64 characters long.
+            // The names of locks are shared by all databases of a server, and have at most 64
+            // characters.
             let lock =
                 format!("SELECT GET_LOCK(CONCAT('polls.', MD5(DATABASE())), {LOCK_TIMEOUT})");
             let statement = Statement::from_string(DbBackend::MySql, lock);

@@ -11,12 +11,12 @@ pub struct Script {
 }
 
 impl Script {
-    /// Adds a statement; `sql` holds `?` for each value.
+    /// Adds a statement; `sql` has one `?` for each value.
     pub fn then(&mut self, sql: impl Into<String>, values: impl Into<Vec<Value>>) {
         self.steps.push((sql.into(), values.into()));
     }
 
-    /// Runs all of it.
+    /// Runs all statements.
     pub async fn run(self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
         if !self.steps.is_empty() {
             for (sql, values) in self.trips(db) {
@@ -26,7 +26,7 @@ impl Script {
         Ok(())
     }
 
-    /// Runs all of it; the rows are those of the last statement, the only one that may have any.
+    /// Runs all statements and returns the rows of the last, the only one that may return rows.
     pub async fn rows(self, db: &impl ConnectionTrait) -> Result<Vec<QueryResult>, DbErr> {
         let mut rows = Vec::new();
         for (sql, values) in self.trips(db) {
@@ -35,7 +35,8 @@ impl Script {
         Ok(rows)
     }
 
-    /// SQLite takes them all at once: there a round trip is two switches of threads.
+    /// One statement for each round trip. SQLite gets all of them as one, because each round trip to
+    /// its thread costs two thread switches.
     fn trips(self, db: &impl ConnectionTrait) -> Vec<(String, Vec<Value>)> {
         if db.get_database_backend() != DbBackend::Sqlite {
             return self.steps;

@@ -1,7 +1,7 @@
-//! Deleting many rows without holding up other writers.
+//! Deleting many rows without blocking other writers.
 //!
 //! SQLite has one writer, and on the servers a large transaction holds many locks. Deleting
-//! 100,000 rows at once made ballots wait for six seconds.
+//! 100,000 rows in one transaction made ballots wait for six seconds.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::failure::Failure;
 /// How many rows one transaction deletes.
 pub const STEP: u64 = 500;
 
-/// How long other writers have between two of them.
+/// The pause between two transactions, in which other writers get their turn.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Deletes the rows that fulfil `condition`, at most [`STEP`] in one transaction. `key` names each
-/// of them; `condition` should have an index.
+/// Deletes all rows that match `condition`, at most [`STEP`] in one transaction. `key` is the primary
+/// key; `condition` should have an index.
 pub async fn sweep<E, K>(db: &Db, key: E::Column, condition: Condition) -> Result<(), Failure>
 where
     E: EntityTrait,
@@ -37,7 +37,7 @@ where
             return Ok(());
         }
         let keys = &keys;
-        // The condition again: a row may have changed since it was found.
+        // The condition is checked again: a row may have changed since it was found.
         let swept = db.write(|transaction| async move {
             let rows = E::delete_many()
                 .filter(condition.clone())

@@ -105,7 +105,7 @@ async fn a_backup_is_whole_while_people_vote() {
     let before = fs::read(copies.join("5.db")).expect("a backup");
     let refused = polls(folder.path(), &["backup", "copies/5.db"]).fails(1);
     assert!(
-        refused.contains("copies/5.db is there already"),
+        refused.contains("copies/5.db exists already"),
         "{refused}"
     );
     assert!(fs::read(copies.join("5.db")).expect("a backup") == before);

@@ -778,7 +778,11 @@ async fn mistakes_are_named() {
         (&["127.0.0.1:80"], 1, "must begin with http://"),
         (&["ftp://127.0.0.1"], 1, "must begin with http://"),
         (&["https://127.0.0.1"], 1, "TLS"),
-        (&["http://127.0.0.1:1"], 1, "no server answers at 127.0.0.1:1"),
+        (
+            &["http://127.0.0.1:1"],
+            1,
+            "no server answers at 127.0.0.1:1",
+        ),
         (&[url, "read"], 1, "`polls seed` creates some"),
         (&[url, "vote", "-c", "5", "--users", "3"], 1, "too few"),
         (&[url, "watch", "--revote"], 1, "does not go with --revote"),

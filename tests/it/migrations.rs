@@ -107,7 +107,7 @@ async fn a_database_of_a_newer_version_is_known_for_one() {
         let words: Vec<&str> = line.split(' ').collect();
         let said = polls_reading(folder.path(), &words, "").fails(1);
         for expected in [
-            "a newer version of polls has brought the database up to date",
+            "a newer version of polls has migrated the database",
             "does not know m0099_later",
             "`polls migrate down --steps 1`",
         ] {
