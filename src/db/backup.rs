@@ -241,8 +241,8 @@ impl Restoring {
         &self.db
     }
 
-    /// Replaces the database by the copy. Returns the path under which the replaced database is kept,
-    /// if there was one.
+    /// Replaces the database by the copy. Returns the path under which the replaced database is
+    /// kept, if there was one.
     pub async fn finish(self, now: Time) -> Result<Option<PathBuf>, BackupError> {
         let Restoring {
             place, copy, db, ..

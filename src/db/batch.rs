@@ -41,8 +41,8 @@ impl Column {
 ///
 /// - on SQLite `(SELECT unhex(value ->> 0) AS question_id, value ->> 1 AS votes FROM json_each(?))
 ///   AS r`,
-/// - on PostgreSQL `(SELECT CAST(value ->> 0 AS uuid) AS question_id, CAST(value ->> 1 AS bigint) AS
-///   votes FROM jsonb_array_elements(CAST(? AS jsonb))) AS r`,
+/// - on PostgreSQL `(SELECT CAST(value ->> 0 AS uuid) AS question_id, CAST(value ->> 1 AS bigint)
+///   AS votes FROM jsonb_array_elements(CAST(? AS jsonb))) AS r`,
 /// - on MariaDB and MySQL `(SELECT unhex(c0) AS question_id, c1 AS votes FROM JSON_TABLE(?, '$[*]'
 ///   COLUMNS (c0 CHAR(32) PATH '$[0]', c1 BIGINT PATH '$[1]')) AS j) AS r`.
 pub fn rows(db: &impl ConnectionTrait, alias: &str, columns: &[Column]) -> String {
@@ -72,8 +72,8 @@ pub fn rows(db: &impl ConnectionTrait, alias: &str, columns: &[Column]) -> Strin
     format!("(SELECT {} FROM {source}) AS {alias}", fields.join(", "))
 }
 
-/// The `FROM` of a query that looks rows of `table` up by the index on `column`, one lookup for each
-/// id in `rows`. `rows` comes from [`rows`], with the alias `r` and one column `id` without
+/// The `FROM` of a query that looks rows of `table` up by the index on `column`, one lookup for
+/// each id in `rows`. `rows` comes from [`rows`], with the alias `r` and one column `id` without
 /// duplicates.
 ///
 /// `format!("SELECT c.id {}", among(db, "choices c", "c.question_id", &rows))` is
@@ -81,7 +81,8 @@ pub fn rows(db: &impl ConnectionTrait, alias: &str, columns: &[Column]) -> Strin
 /// - on SQLite `SELECT c.id FROM choices c WHERE c.question_id IN (SELECT id FROM {rows})`,
 /// - on PostgreSQL `SELECT c.id FROM choices c WHERE c.question_id = ANY(ARRAY(SELECT id FROM
 ///   {rows}))`,
-/// - on MariaDB and MySQL `SELECT c.id FROM {rows} STRAIGHT_JOIN choices c ON c.question_id = r.id`.
+/// - on MariaDB and MySQL `SELECT c.id FROM {rows} STRAIGHT_JOIN choices c ON c.question_id =
+///   r.id`.
 ///
 /// With a plain join, PostgreSQL and MariaDB would scan tables of a few thousand rows instead.
 pub fn among(db: &impl ConnectionTrait, table: &str, column: &str, rows: &str) -> String {

@@ -82,8 +82,8 @@ impl Db {
 
     /// Opens the database for work during which no server may use it.
     ///
-    /// A file stays locked against other processes until this one ends or all clones are dropped. On
-    /// a database server this fails if there are other sessions now; new ones are not prevented.
+    /// A file stays locked against other processes until this one ends or all clones are dropped.
+    /// On a database server this fails if there are other sessions now; new ones are not prevented.
     pub async fn connect_alone(config: &config::Database) -> Result<Db, ConnectError> {
         if let Some(place) = Place::of(config)? {
             return Db::open_file(config, &place, Use::Alone).await;
@@ -124,8 +124,8 @@ impl Db {
         // Readable by its owner only: it holds signing keys and the hashes of passwords.
         file::private(path).map_err(|error| ConnectError::Create(path.clone(), error))?;
 
-        // One writer per process: SQLite has one write lock, and a queue in the program is
-        // fairer and cheaper than its busy handler. It is opened first, because it creates the file.
+        // One writer per process: SQLite has one write lock, and a queue in the program is fairer
+        // and cheaper than its busy handler. It is opened first, because it creates the file.
         let writer = Database::connect(sqlite(config, path, 1));
         let writer = writer.await.map_err(cannot_open)?;
         let reader = Database::connect(sqlite(config, path, readers(config)));

@@ -51,8 +51,8 @@ pub(super) fn now_micros(db: &impl ConnectionTrait) -> &'static str {
 }
 
 /// The current time by the clock that all processes of the database share: that of the database
-/// server, plus the span by which a test has moved `own`. On SQLite it is `own`: all processes run on
-/// one machine.
+/// server, plus the span by which a test has moved `own`. On SQLite it is `own`: all processes run
+/// on one machine.
 pub async fn moment(db: &impl ConnectionTrait, own: &Clock) -> Result<Time, DbErr> {
     if db.get_database_backend() == DbBackend::Sqlite {
         return Ok(own.now());
@@ -116,8 +116,9 @@ pub fn join(db: &impl ConnectionTrait) -> &'static str {
     }
 }
 
-/// The query with a lock on the rows it finds, until the end of the transaction: `FOR NO KEY UPDATE`
-/// on PostgreSQL, `FOR UPDATE` on MariaDB and MySQL, nothing on SQLite, which has one writer.
+/// The query with a lock on the rows it finds, until the end of the transaction: `FOR NO KEY
+/// UPDATE` on PostgreSQL, `FOR UPDATE` on MariaDB and MySQL, nothing on SQLite, which has one
+/// writer.
 ///
 /// Other transactions may still insert rows with foreign keys to them: a ballot need not wait for a
 /// change of its question.
@@ -129,8 +130,9 @@ pub fn lock<E: EntityTrait>(db: &impl ConnectionTrait, query: Select<E>) -> Sele
     }
 }
 
-/// Locks the rows of `table` with the `wanted` ids until the end of the transaction, and returns the
-/// ids of those that exist. A row that is inserted while this waits for a lock is not among them.
+/// Locks the rows of `table` with the `wanted` ids until the end of the transaction, and returns
+/// the ids of those that exist. A row that is inserted while this waits for a lock is not among
+/// them.
 ///
 /// SQLite has one writer and needs no locks: there it returns `wanted` as it is.
 pub async fn lock_rows<const N: usize>(
@@ -234,8 +236,8 @@ pub fn delete(db: &impl ConnectionTrait, table: &str, ids: &[&'static str]) -> S
     }
 }
 
-/// A statement that sets `column` to its first parameter, in the rows of `table` with the ids in its
-/// second one, a [`Rows`].
+/// A statement that sets `column` to its first parameter, in the rows of `table` with the ids in
+/// its second one, a [`Rows`].
 ///
 /// - On SQLite and PostgreSQL: `UPDATE table SET column = ? WHERE (a) IN (SELECT a FROM {rows})`.
 /// - On MariaDB and MySQL: `UPDATE (SELECT ? AS value) v STRAIGHT_JOIN {rows} STRAIGHT_JOIN table t

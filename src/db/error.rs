@@ -14,8 +14,8 @@ pub fn is_unique_violation(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
-/// Whether a retry may succeed: after a deadlock, a serialization failure, a lock timeout, or from a
-/// database that is busy, shutting down, or read-only for now.
+/// Whether a retry may succeed: after a deadlock, a serialization failure, a lock timeout, or from
+/// a database that is busy, shutting down, or read-only for now.
 fn is_transient(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else {
         return false;
@@ -23,8 +23,8 @@ fn is_transient(error: &sqlx::Error) -> bool {
     if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
         return matches!(
             error.number(),
-            // Lock timeout, deadlock (also between nodes of a cluster), row changed since it was read,
-            // savepoint gone because the transaction was rolled back.
+            // Lock timeout, deadlock (also between nodes of a cluster), row changed since it was
+            // read, savepoint gone because the transaction was rolled back.
             1205 | 1213 | 1020 | 1305
             // Too many connections, shutting down, interrupted, killed, node not in its cluster.
             | 1040 | 1053 | 1317 | 1927 | 1047
@@ -95,8 +95,8 @@ pub(super) fn may_be_tried_again(failure: &Failure) -> bool {
 }
 
 /// The failure for an error of the commit itself. After a conflict nothing was committed. After any
-/// other error the outcome is unknown: the connection may have been lost, a Galera node may have lost
-/// the other nodes, which have committed, or a disk may have failed.
+/// other error the outcome is unknown: the connection may have been lost, a Galera node may have
+/// lost the other nodes, which have committed, or a disk may have failed.
 pub(super) fn at_commit(error: DbErr) -> Failure {
     if sqlx_error(&error).is_some_and(|error| is_transient(error) && !is_lost(error)) {
         return Failure::from(error);

@@ -64,8 +64,8 @@ impl Place {
         self.beside("-migrate")
     }
 
-    /// Takes the shared or exclusive lock on the use of the database. It lasts until the returned file
-    /// is closed or the process ends, even if it is killed.
+    /// Takes the shared or exclusive lock on the use of the database. It lasts until the returned
+    /// file is closed or the process ends, even if it is killed.
     pub fn take(&self, how: Use) -> Result<File, ConnectError> {
         let path = self.beside("-lock");
         let file = private(&path).map_err(|error| self.cannot_lock(&path, error))?;

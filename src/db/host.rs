@@ -19,8 +19,8 @@ use crate::config::{self, DatabaseUrl, Tls};
 /// How many seconds a statement waits for a lock.
 const LOCK_TIMEOUT: u32 = 5;
 
-/// A connection that was idle for longer is checked before use: its server may have stopped, or been
-/// restarted.
+/// A connection that was idle for longer is checked before use: its server may have stopped, or
+/// been restarted.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The address of a database server, with credentials.
@@ -87,7 +87,8 @@ impl Host {
         (both.clone(), both)
     }
 
-    /// A single connection that is kept until it is closed, without a limit on its statements' time.
+    /// A single connection that is kept until it is closed, without a limit on its statements'
+    /// time.
     pub fn alone(&self, flavour: Flavour) -> DatabaseConnection {
         fn one<D: sqlx::Database>() -> PoolOptions<D> {
             PoolOptions::new()
@@ -110,14 +111,14 @@ fn shared_postgres(
 ) -> DatabaseConnection {
     let millis = statement_timeout.map_or(0, |limit| limit.as_millis());
     let options = options.clone().options([
-        // Each statement sees what was committed before it: a batch of ballots must see the state of
-        // its questions as of when it has locked its slots.
+        // Each statement sees what was committed before it: a batch of ballots must see the state
+        // of its questions as of when it has locked its slots.
         ("default_transaction_isolation", "read committed".to_owned()),
         ("lock_timeout", format!("{LOCK_TIMEOUT}s")),
         ("statement_timeout", millis.to_string()),
         // Every statement is meant to follow an index. A generic plan (for any word or author)
-        // assumes a rare one, whose questions it would collect by a bitmap scan and sort; and a table
-        // that grows faster than its statistics would be scanned.
+        // assumes a rare one, whose questions it would collect by a bitmap scan and sort; and a
+        // table that grows faster than its statistics would be scanned.
         ("enable_bitmapscan", "off".to_owned()),
         ("enable_seqscan", "off".to_owned()),
         // PostgreSQL adds a huge cost to plans with disabled nodes, and would compile them for it.
@@ -301,7 +302,8 @@ impl Session {
         }
     }
 
-    /// The kind of server, if it accepts writes: a primary, and connected to its cluster. Else None.
+    /// The kind of server, if it accepts writes: a primary, and connected to its cluster. Else
+    /// None.
     pub async fn writable(&mut self) -> sqlx::Result<Option<Flavour>> {
         let connection = match self {
             Session::Postgres(connection) => {

@@ -1,5 +1,5 @@
-//! The migration lock on a Galera cluster: a row with the holder of the lock and the time at which it
-//! expires.
+//! The migration lock on a Galera cluster: a row with the holder of the lock and the time at which
+//! it expires.
 //!
 //! Galera's nodes do not share locks and refuse `GET_LOCK`. But of two transactions that write the
 //! same row on different nodes only one can commit.

@@ -1,9 +1,9 @@
 //! The link to the database: which host is in use, and the failover to another one.
 //!
-//! A separate session watches the host. If that session is lost, if the host does not answer for too
-//! long or no longer accepts writes, all work on it is cancelled, and the first host that accepts
-//! writes is used instead. Each host gets new pools, so that no connection to a former primary, and
-//! none that hangs, is used again.
+//! A separate session watches the host. If that session is lost, if the host does not answer for
+//! too long or no longer accepts writes, all work on it is cancelled, and the first host that
+//! accepts writes is used instead. Each host gets new pools, so that no connection to a former
+//! primary, and none that hangs, is used again.
 
 use std::error::Error;
 use std::fmt;
@@ -169,7 +169,8 @@ impl Link {
         }
     }
 
-    /// To the first of these hosts that accepts writes, and to the next such host whenever it is lost.
+    /// To the first of these hosts that accepts writes, and to the next such host whenever it is
+    /// lost.
     pub async fn to_servers(
         hosts: Vec<Arc<Host>>,
         config: &config::Database,
@@ -202,7 +203,8 @@ impl Link {
         })
     }
 
-    /// The pools of the current host. If none is connected, waits for one, until `patience` is over.
+    /// The pools of the current host. If none is connected, waits for one, until `patience` is
+    /// over.
     pub async fn connected(&self) -> Result<Hold, Disconnected> {
         let mut state = self.state.subscribe();
         loop {

@@ -89,13 +89,13 @@ impl Db {
     /// Runs `verb` in a write transaction and commits if it succeeds.
     ///
     /// Retries a bounded number of times if the transaction loses against another one or loses its
-    /// connection before the commit, so `verb` must do nothing that a rollback does not undo. If the
-    /// commit itself fails for another reason than a conflict, the failure is
+    /// connection before the commit, so `verb` must do nothing that a rollback does not undo. If
+    /// the commit itself fails for another reason than a conflict, the failure is
     /// [`Code::OutcomeUnknown`](crate::failure::Code::OutcomeUnknown).
     ///
     /// Written `db.write(|transaction| async move { … })`; the block may capture only references
-    /// and `Copy` values. (An async closure would read better, but the compiler cannot yet prove its
-    /// future `Send`.)
+    /// and `Copy` values. (An async closure would read better, but the compiler cannot yet prove
+    /// its future `Send`.)
     pub async fn write<T, F>(&self, verb: impl Fn(Transaction) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>> + Send,
@@ -156,8 +156,8 @@ impl Db {
         Ok(())
     }
 
-    /// Allows the planner to scan whole tables in the next statements. Has an effect only if there is
-    /// one connection.
+    /// Allows the planner to scan whole tables in the next statements. Has an effect only if there
+    /// is one connection.
     pub async fn allow_scans(&self) -> Result<(), DbErr> {
         if self.reader.0.engine == DbBackend::Postgres {
             let sql = "SET enable_seqscan = on";
@@ -311,8 +311,8 @@ impl Transaction {
     /// Takes the lock of this name until the end of this transaction, on all nodes of a cluster.
     /// Other transactions that ask for it wait, or are retried.
     ///
-    /// It is an update of a row in the table `locks`. Row locks are known to one Galera node only, but
-    /// of two transactions that write the same row on different nodes only one can commit.
+    /// It is an update of a row in the table `locks`. Row locks are known to one Galera node only,
+    /// but of two transactions that write the same row on different nodes only one can commit.
     pub async fn exclude(&self, name: &str) -> Result<(), DbErr> {
         let adding = adding(self, "locks", "name", &["taken"]);
         let sql = format!("INSERT INTO locks (name, taken) VALUES (?, 1) {adding}");
@@ -337,8 +337,8 @@ impl ConnectionTrait for Transaction {
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         // All rows: reading only the first, the driver would miss a following error with which a
-        // Galera node reports that it has rolled the transaction back. Later statements would then be
-        // committed without the first ones.
+        // Galera node reports that it has rolled the transaction back. Later statements would then
+        // be committed without the first ones.
         let rows = self.0.query_all_raw(statement).await?;
         Ok(rows.into_iter().next())
     }

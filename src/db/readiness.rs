@@ -1,5 +1,5 @@
-//! Whether this process can serve requests: the database answers, accepts writes, and has the schema
-//! that this program needs.
+//! Whether this process can serve requests: the database answers, accepts writes, and has the
+//! schema that this program needs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// By how much the clocks of the process and of the database may differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
-/// The name of the lock that is taken as a test of writing; see [`Transaction::exclude`](super::Transaction::exclude).
+/// The name of the lock that is taken as a test of writing; see
+/// [`Transaction::exclude`](super::Transaction::exclude).
 const LOCK: &str = "readiness";
 
 /// Checks readiness and caches the report. Clones share it.
@@ -48,8 +49,8 @@ pub struct Report {
     pub writable: bool,
     /// Whether all migrations of this program are applied. There may be later ones.
     pub schema: bool,
-    /// By how many seconds the clock of the database is ahead of this process's; null if the database
-    /// did not answer.
+    /// By how many seconds the clock of the database is ahead of this process's; null if the
+    /// database did not answer.
     pub clock_offset: Option<f64>,
 }
 

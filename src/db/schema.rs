@@ -64,7 +64,8 @@ impl Db {
         .await
     }
 
-    /// The migrations of this program, in order. [`MigrateError::Newer`] if the database has others.
+    /// The migrations of this program, in order. [`MigrateError::Newer`] if the database has
+    /// others.
     pub async fn migration_status(&self) -> Result<Vec<Step>, MigrateError> {
         self.exclusively(async |db| status(db).await).await
     }
@@ -97,8 +98,8 @@ impl Db {
 
     /// Runs `work` under the migration lock: no other process of this database does the same.
     ///
-    /// Also for work that must happen once per database, such as creating its first signing key. The
-    /// connection has no statement timeout.
+    /// Also for work that must happen once per database, such as creating its first signing key.
+    /// The connection has no statement timeout.
     pub async fn exclusively<T, E: From<MigrateError>>(
         &self,
         work: impl AsyncFnOnce(&DatabaseConnection) -> Result<T, E>,

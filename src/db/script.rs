@@ -35,8 +35,8 @@ impl Script {
         Ok(rows)
     }
 
-    /// One statement for each round trip. SQLite gets all of them as one, because each round trip to
-    /// its thread costs two thread switches.
+    /// One statement for each round trip. SQLite gets all of them as one, because each round trip
+    /// to its thread costs two thread switches.
     fn trips(self, db: &impl ConnectionTrait) -> Vec<(String, Vec<Value>)> {
         if db.get_database_backend() != DbBackend::Sqlite {
             return self.steps;

@@ -18,8 +18,8 @@ pub const STEP: u64 = 500;
 /// The pause between two transactions, in which other writers get their turn.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Deletes all rows that match `condition`, at most [`STEP`] in one transaction. `key` is the primary
-/// key; `condition` should have an index.
+/// Deletes all rows that match `condition`, at most [`STEP`] in one transaction. `key` is the
+/// primary key; `condition` should have an index.
 pub async fn sweep<E, K>(db: &Db, key: E::Column, condition: Condition) -> Result<(), Failure>
 where
     E: EntityTrait,

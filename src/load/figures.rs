@@ -60,8 +60,8 @@ impl Latencies {
         millis(self.0.stdev())
     }
 
-    /// A histogram: the upper end of each step in milliseconds (1, 2, 5, 10, 20, …) and the number of
-    /// requests in it, from the step of the fastest request to that of the slowest.
+    /// A histogram: the upper end of each step in milliseconds (1, 2, 5, 10, 20, …) and the number
+    /// of requests in it, from the step of the fastest request to that of the slowest.
     pub fn steps(&self) -> Vec<(f64, u64)> {
         let ends = (3..13).flat_map(|power| [1, 2, 5].map(|digit| digit * 10_u64.pow(power)));
         let mut recorded = self.0.iter_recorded().peekable();

@@ -45,8 +45,8 @@ use watchers::{Watched, Watchers};
 ///
 /// # Errors
 /// [`Mistake`] if nothing could be measured. After printing the report: if no request succeeded, if
-/// the server's count of ballots differs from what it acknowledged, or if a watcher has not seen all
-/// of them.
+/// the server's count of ballots differs from what it acknowledged, or if a watcher has not seen
+/// all of them.
 pub async fn run(options: Options) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let target = Target::find(&options).await?;
     let plan = Arc::new(prepare::prepare(&options, &target).await?);

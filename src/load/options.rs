@@ -132,7 +132,8 @@ pub struct Options {
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub limit: u32,
 
-    /// The number of users to register and sign in; default: one for each client that sends requests
+    /// The number of users to register and sign in; default: one for each client that sends
+    /// requests
     #[arg(long, value_name = "N", conflicts_with = "tokens", help_heading = POLLS,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub users: Option<u32>,

@@ -79,8 +79,8 @@ impl Pace {
         }
     }
 
-    /// Waits until another request is due, and returns the moment from which its latency is measured;
-    /// None when the round is over. `now` is when the client became free.
+    /// Waits until another request is due, and returns the moment from which its latency is
+    /// measured; None when the round is over. `now` is when the client became free.
     pub async fn turn(&self, now: Instant) -> Option<Instant> {
         let start = *self.start.get()?;
         let Some(open) = &self.open else {

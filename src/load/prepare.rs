@@ -239,8 +239,8 @@ impl Scene<'_> {
         Ok(newest)
     }
 
-    /// Refuses options with which watchers could not wait for a number of ballots: there must be one
-    /// question, and its number of ballots must only grow.
+    /// Refuses options with which watchers could not wait for a number of ballots: there must be
+    /// one question, and its number of ballots must only grow.
     fn one_question_to_watch(&self) -> Result<(), Mistake> {
         let Options {
             scenario,

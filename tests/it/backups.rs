@@ -104,10 +104,7 @@ async fn a_backup_is_whole_while_people_vote() {
 
     let before = fs::read(copies.join("5.db")).expect("a backup");
     let refused = polls(folder.path(), &["backup", "copies/5.db"]).fails(1);
-    assert!(
-        refused.contains("copies/5.db exists already"),
-        "{refused}"
-    );
+    assert!(refused.contains("copies/5.db exists already"), "{refused}");
     assert!(fs::read(copies.join("5.db")).expect("a backup") == before);
     let refused = polls(folder.path(), &["backup", "nowhere/x.db"]).fails(1);
     assert!(refused.contains("nowhere/x.db"), "{refused}");
@@ -228,7 +225,7 @@ async fn a_restore_refuses_what_is_in_use_and_what_is_no_backup() {
     let orphan = folder.path().join("orphan.db");
     fs::write(&orphan, &copy).expect("a file");
     run(&orphan, "PRAGMA foreign_keys = off; DELETE FROM users").await;
-    refuses("orphan.db", "rows refer to rows that are not there");
+    refuses("orphan.db", "rows refer to missing rows");
     let newer = folder.path().join("newer.db");
     fs::write(&newer, &copy).expect("a file");
     run(
