@@ -1,5 +1,6 @@
-//! The README and the documents that it links to: links resolve, tables are complete, quoted code
-//! is part of programs that are run, and the tour prints what the README shows.
+//! The README and the documents that it links to: links resolve, tables are complete, files and
+//! settings that they name exist, quoted code is part of programs that are run, and the tour prints
+//! what the README shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -152,6 +153,22 @@ fn every_link_of_the_documents_resolves() {
             "nothing links to {path}"
         );
     }
+}
+
+#[test]
+fn the_files_that_the_documents_and_the_tour_name_exist() {
+    let named = pattern(r"`((?:src|tests|config|migration|openapi|\.ci)/[\w./@-]+)`");
+    let (mut documents, _) = documents();
+    documents.insert("src/lib.rs".into(), file("src/lib.rs"));
+    let mut found = 0;
+    for (path, text) in documents {
+        for name in named.captures_iter(&text) {
+            let is_there = Path::new(ROOT).join(&name[1]).exists();
+            assert!(is_there, "{}: {}", path.display(), &name[1]);
+            found += 1;
+        }
+    }
+    assert!(found > 10, "{found}");
 }
 
 #[test]
