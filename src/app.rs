@@ -5,10 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::Method;
 use poem::Route;
 use poem::endpoint::{DynEndpoint, ToDynEndpoint};
-use poem_openapi::Tags;
 use sd_notify::NotifyState;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -25,7 +23,8 @@ use crate::db::{ConnectError, Db, MigrateError, Readiness};
 use crate::failure::Failure;
 use crate::http::cors::Cors;
 use crate::http::rates::{Kind, Rates};
-use crate::http::{self, Address, Admission, Bound, Listener, Metrics, Operation, spec};
+use crate::http::spec::Description;
+use crate::http::{self, API, Address, Admission, Bound, Listener, Metrics, Operation, spec};
 use crate::live::Hub;
 use crate::live::api::LiveApi;
 use crate::questions::Quotas;
@@ -35,30 +34,10 @@ use crate::results::api::ResultsApi;
 use crate::results::view::Views;
 use crate::share::{self, Share};
 use crate::users::api::UsersApi;
-use crate::{auth, questions, telemetry, watchdog, web};
-
-/// Where the API begins.
-pub const PREFIX: &str = http::API;
+use crate::{auth, telemetry, watchdog, web};
 
 /// How long the last ballots may take to be counted once nobody waits for them any more.
 const LAST_BALLOTS: Duration = Duration::from_secs(10);
-
-/// The groups of operations in the spec.
-#[derive(Tags)]
-pub enum Tag {
-    /// Sign in, refresh, sign out, and see where you are signed in.
-    Auth,
-    /// Accounts: your own, and for admins everybody's.
-    Users,
-    /// What people are asked: when it opens and closes, and who sees the numbers.
-    Questions,
-    /// What they can choose.
-    Choices,
-    /// What you chose. One ballot per account and question.
-    Ballots,
-    /// What the ballots come to.
-    Results,
-}
 
 /// What the server and the commands work with.
 pub struct App {
@@ -165,12 +144,17 @@ pub type Apis = (
 );
 
 /// The OpenAPI document of the API.
+pub fn document() -> Value {
+    describe().document
+}
+
+/// The API, as its clients and the server see it.
 #[expect(
     clippy::expect_used,
-    reason = "a test holds that it is sound, whatever the input"
+    reason = "a test checks that the API can be described, which no input changes"
 )]
-pub fn document() -> Value {
-    spec::document::<Apis>().expect("the API describes itself well")
+pub fn describe() -> Description {
+    spec::describe::<Apis>().expect("the API can be described")
 }
 
 /// The API, as its handlers.
@@ -399,11 +383,13 @@ fn public_endpoint(
     house: &House<'_>,
 ) -> http::Stack {
     let api = api(app, views.clone(), hub, house.tasks.clone());
-    let document = document();
+    let Description {
+        document,
+        operations,
+    } = describe();
     let front = !app.config.web.enabled;
-    let routes = spec::operations(&document)
+    let routes = operations
         .into_iter()
-        .map(|operation| prepared(operation, app.config.http.max_body))
         .chain(spec::site_operations(app.config.http.docs).map(counted))
         .chain(http::operations(front))
         .chain(web::operations(&app.config).into_iter().map(counted))
@@ -438,36 +424,12 @@ fn operators_endpoint(
     house.around(Arc::new(ToDynEndpoint(router)), routes, app)
 }
 
-/// An operation with what the document does not tell.
-fn prepared(operation: Operation, max_body: u64) -> Operation {
-    let asks = operation.method == Method::POST && operation.path == format!("{PREFIX}/questions");
-    Operation {
-        // A question with all the text that it may have is larger than other bodies.
-        max_body: asks.then(|| max_body.max(questions::api::MAX_BODY)),
-        // What is in the ballot box is counted.
-        ends_by_itself: operation.path.ends_with("/ballot"),
-        rate: rate(&operation),
-        ..operation
-    }
-}
-
 /// What is outside the API counts as reads.
 fn counted(operation: Operation) -> Operation {
     Operation {
         rate: Some(Kind::Reads),
         ..operation
     }
-}
-
-/// The rate that an operation of the API counts for.
-fn rate(operation: &Operation) -> Option<Kind> {
-    let path = &operation.path;
-    Some(match operation.method {
-        _ if path.ends_with("/live") || path.ends_with("/ws") => Kind::Streams,
-        Method::GET => Kind::Reads,
-        _ if path.ends_with("/ballot") => Kind::Ballots,
-        _ => Kind::Writes,
-    })
 }
 
 /// Whether requests can be answered, and what is told of it. The public port does not tell why
@@ -513,7 +475,7 @@ fn greet(app: &App, listener: &Listener, figures: Option<&Listener>) {
     if app.config.web.enabled {
         println!("  Web page    {address}/");
     }
-    println!("  API         {address}{PREFIX}");
+    println!("  API         {address}{API}");
     if app.config.http.docs {
         println!("  Swagger UI  {address}/docs");
     }

@@ -24,14 +24,16 @@ use super::form::{Form, Repeated};
 use super::tokens::grant::{GrantFailure, Granted};
 use super::tokens::session;
 use super::{Accounts, SignedIn, Tokens};
-use crate::app::{PREFIX, Tag};
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
+use crate::http::API;
 use crate::http::Operation;
 use crate::http::body;
+use crate::http::policy::{Links, operations};
 use crate::http::rates::Metered;
-use crate::http::refused::{Refused, failures};
+use crate::http::refused::Refused;
 use crate::http::reply::{Answered, Done, Rendered};
+use crate::http::spec::Tag;
 use crate::network::Network;
 use crate::page::{PageMeta, Paging};
 
@@ -41,10 +43,15 @@ pub struct AuthApi {
     pub tokens: Tokens,
 }
 
-failures! {
+operations! {
     IssueToken: RateLimited;
     RevokeToken: MalformedRequest;
-    ListSessions: MalformedRequest;
+    ListSessions: MalformedRequest => {
+        links: Some(Links {
+            status: 200,
+            parameters: &[("session_id", "$response.body#/data/0/id")],
+        }),
+    };
     EndSession: NotFound;
     EndAllSessions: Unauthenticated;
 }
@@ -561,8 +568,8 @@ fn metadata(tokens: Data<&Arc<Tokens>>) -> Json<serde_json::Value> {
     let base = base.trim_end_matches('/');
     Json(json!({
         "issuer": tokens.issuer(),
-        "token_endpoint": format!("{base}{PREFIX}/auth/token"),
-        "revocation_endpoint": format!("{base}{PREFIX}/auth/revoke"),
+        "token_endpoint": format!("{base}{API}/auth/token"),
+        "revocation_endpoint": format!("{base}{API}/auth/revoke"),
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "service_documentation": format!("{base}/docs"),
         "grant_types_supported": ["password", "refresh_token"],

@@ -10,13 +10,16 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{Ballots, Cast};
-use crate::app::{PREFIX, Tag};
 use crate::auth::guard::SignedIn;
 use crate::clock::Time;
 use crate::failure::Failure;
+use crate::http::API;
 use crate::http::body::Body;
-use crate::http::refused::{Refused, failures};
+use crate::http::policy::{Links, operations};
+use crate::http::rates::Kind;
+use crate::http::refused::Refused;
 use crate::http::reply::{Changed, Created, Done, Fetched, Put, Rendered};
+use crate::http::spec::Tag;
 use crate::results::are_visible;
 use crate::results::objects::Results;
 use crate::results::view::Views;
@@ -89,10 +92,21 @@ impl Example for NewBallot {
     }
 }
 
-failures! {
-    CastBallot: NotFound, VotingNotOpen, VotingClosed, AlreadyVoted, InvalidFields, ShuttingDown;
+operations! {
+    // What is in the ballot box is counted, even if the client hangs up.
+    CastBallot: NotFound, VotingNotOpen, VotingClosed, AlreadyVoted, InvalidFields, ShuttingDown => {
+        rate: Some(Kind::Ballots),
+        ends_by_itself: true,
+        links: Some(Links {
+            status: 201,
+            parameters: &[("question_id", "$request.path.question_id")],
+        }),
+    };
     GetBallot: NotFound;
-    WithdrawBallot: NotFound, VotingNotOpen, VotingClosed, BallotFinal, ShuttingDown;
+    WithdrawBallot: NotFound, VotingNotOpen, VotingClosed, BallotFinal, ShuttingDown => {
+        rate: Some(Kind::Ballots),
+        ends_by_itself: true,
+    };
 }
 
 #[OpenApi]
@@ -122,7 +136,7 @@ impl BallotsApi {
         let Cast { ballot, is_first } = self.ballots.cast(caller.id, question_id.0, chosen).await?;
         let rendered = self.render(ballot, caller).await?;
         Ok(if is_first {
-            let location = format!("{PREFIX}/questions/{}/ballot", question_id.0);
+            let location = format!("{API}/questions/{}/ballot", question_id.0);
             Put::Created(Created::new(rendered, location))
         } else {
             Put::Replaced(Changed::new(rendered))

@@ -13,6 +13,7 @@ pub mod cors;
 pub mod exact;
 pub mod extract;
 pub mod metrics;
+pub mod policy;
 pub mod problem;
 pub mod rates;
 pub mod refused;
@@ -372,7 +373,8 @@ impl Stack {
         let body = request.take_body();
         let body = operation.is_some_and(|it| it.takes_body).then_some(body);
         let limit = operation.and_then(|operation| operation.max_body);
-        let limit = usize::try_from(limit.unwrap_or(self.max_body)).unwrap_or(usize::MAX);
+        let limit = limit.map_or(self.max_body, |own| own.max(self.max_body));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if let Some(body) = body {
             body_limit::check_claim(request.headers(), limit)?;
             match body_limit::look(body.into(), limit) {

@@ -1,4 +1,5 @@
-//! What an operation may answer instead: its own short list of failures, and the spec from it.
+//! Failures that an operation answers with. The OpenAPI document has exactly those that it
+//! declares.
 
 use std::marker::PhantomData;
 
@@ -9,56 +10,36 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type as _;
 use poem_openapi::{ApiResponse, Object};
 
+use super::policy::{Declared, Policy};
 use crate::failure::{Code, Failure};
 
-/// The failures that one operation has of its own. What every operation may answer (a bad token,
-/// a malformed request, an overloaded server) is added where the spec is finished.
-pub trait Failures: Send + Sync + 'static {
-    const CODES: &'static [Code];
-}
+/// A failure of the operation `O`, with one of the codes that `O` declares.
+pub struct Refused<O>(Failure, PhantomData<O>);
 
-/// Declares the failures of operations: `failures!(CastBallot: NotFound, VotingClosed);`
-macro_rules! failures {
-    ($($operation:ident: $($code:ident),+;)+) => {
-        $(
-            pub struct $operation;
-
-            impl $crate::http::refused::Failures for $operation {
-                const CODES: &'static [$crate::failure::Code] =
-                    &[$($crate::failure::Code::$code),+];
-            }
-        )+
-    };
-}
-pub(crate) use failures;
-
-/// A refusal by an operation whose failures `L` lists.
-pub struct Refused<L>(Failure, PhantomData<L>);
-
-impl<L: Failures, F: Into<Failure>> From<F> for Refused<L> {
+impl<O: Declared, F: Into<Failure>> From<F> for Refused<O> {
     fn from(failure: F) -> Self {
         let failure = failure.into();
         let code = failure.code;
         debug_assert!(
-            code.status() >= 500 || L::CODES.contains(&code),
-            "{} answers {}, which its list of failures lacks",
-            std::any::type_name::<L>(),
+            code.status() >= 500 || O::CODES.contains(&code),
+            "{} answers {}, which it does not declare",
+            std::any::type_name::<O>(),
             code.name(),
         );
         Refused(failure, PhantomData)
     }
 }
 
-impl<L> From<Refused<L>> for poem::Error {
-    fn from(refused: Refused<L>) -> Self {
+impl<O> From<Refused<O>> for poem::Error {
+    fn from(refused: Refused<O>) -> Self {
         refused.0.into()
     }
 }
 
-impl<L: Failures> ApiResponse for Refused<L> {
+impl<O: Declared> ApiResponse for Refused<O> {
     fn meta() -> MetaResponses {
         MetaResponses {
-            responses: responses(L::CODES),
+            responses: responses(O::CODES, O::POLICY),
         }
     }
 
@@ -67,33 +48,40 @@ impl<L: Failures> ApiResponse for Refused<L> {
     }
 }
 
-/// One response for each status among `codes`. The codes go along as if they were headers, for
-/// want of a better place; where the document is finished, they become what is written about it.
-fn responses(codes: &[Code]) -> Vec<MetaResponse> {
+/// The name of the header that carries the policy, as JSON.
+pub(super) const POLICY: &str = "policy";
+
+/// One response for each status among `codes`. poem-openapi has no place for codes and policy, so
+/// they travel as names of headers to where [the document is finished](super::spec::finish), and
+/// are taken out there.
+fn responses(codes: &[Code], policy: Policy) -> Vec<MetaResponse> {
     let mut statuses: Vec<u16> = codes.iter().map(|code| code.status()).collect();
     statuses.sort_unstable();
     statuses.dedup();
-    let response = |status| MetaResponse {
-        description: "",
-        status: Some(status),
-        status_range: None,
-        content: vec![MetaMediaType {
-            content_type: ProblemJson::CONTENT_TYPE,
-            schema: Problem::schema_ref(),
-        }],
-        headers: codes
-            .iter()
-            .filter(|code| code.status() == status)
-            .map(marker)
-            .collect(),
+    // A struct of strings and numbers always has a form in JSON.
+    let policy = serde_json::to_string(&policy).unwrap_or_default();
+    let response = |status| {
+        let codes = codes.iter().filter(|code| code.status() == status);
+        let codes = codes.map(|code| marker(code.name(), None));
+        let policy = marker(POLICY, Some(policy.clone()));
+        MetaResponse {
+            description: "",
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: ProblemJson::CONTENT_TYPE,
+                schema: Problem::schema_ref(),
+            }],
+            headers: codes.chain([policy]).collect(),
+        }
     };
     statuses.into_iter().map(response).collect()
 }
 
-fn marker(code: &Code) -> MetaHeader {
+fn marker(name: &str, description: Option<String>) -> MetaHeader {
     MetaHeader {
-        name: code.name().to_owned(),
-        description: None,
+        name: name.to_owned(),
+        description,
         required: false,
         deprecated: false,
         schema: String::schema_ref(),

@@ -28,7 +28,7 @@ pub struct Operation {
     pub produces: Vec<String>,
     /// Whether it takes a request body. One that is sent in vain is not read.
     pub takes_body: bool,
-    /// The largest request body in bytes, where it is not the configured one.
+    /// The largest request body in bytes, where it is larger than the configured one.
     pub max_body: Option<u64>,
     /// The rate that it counts for.
     pub rate: Option<Kind>,

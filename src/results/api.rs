@@ -6,17 +6,18 @@ use uuid::Uuid;
 
 use super::objects::Results;
 use super::view::{Views, hidden};
-use crate::app::Tag;
 use crate::auth::guard::MaybeSignedIn;
-use crate::http::refused::{Refused, failures};
+use crate::http::policy::operations;
+use crate::http::refused::Refused;
 use crate::http::reply::{Fetched, Picture};
+use crate::http::spec::Tag;
 
 /// The handlers of results.
 pub struct ResultsApi {
     pub views: Views,
 }
 
-failures! {
+operations! {
     GetResults: NotFound, ResultsHidden;
     GetResultsPicture: NotFound, ResultsHidden;
 }

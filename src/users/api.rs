@@ -11,17 +11,19 @@ use validator::Validate;
 use super::entity::Model;
 use super::policy::{self, Owner};
 use super::{Profile, Standing, email, phone};
-use crate::app::{PREFIX, Tag};
 use crate::auth::accounts::Registration;
 use crate::auth::guard::{Admin, MaybeSignedIn};
 use crate::auth::{Accounts, SignedIn};
 use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError};
+use crate::http::API;
 use crate::http::body::{Body, Unchecked};
 use crate::http::exact;
+use crate::http::policy::{Links, operations};
 use crate::http::rates::Metered;
-use crate::http::refused::{Refused, failures};
+use crate::http::refused::Refused;
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
+use crate::http::spec::Tag;
 use crate::network::Network;
 use crate::page::{PageMeta, Paging};
 use crate::patch::Patch;
@@ -36,8 +38,10 @@ pub struct UsersApi {
     pub accounts: Accounts,
 }
 
-failures! {
-    CreateUser: Forbidden, AccountTaken, InvalidFields, RateLimited;
+operations! {
+    CreateUser: Forbidden, AccountTaken, InvalidFields, RateLimited => {
+        links: Some(Links { status: 201, parameters: &[("user_id", "$response.body#/id")] }),
+    };
     GetMe: Unauthenticated;
     UpdateMe: Unauthenticated, AccountTaken, Stale, InvalidFields;
     DeleteMe: Unauthenticated, LastAdmin, Stale;
@@ -93,7 +97,7 @@ impl UsersApi {
         let registered = self.accounts.register(new, network).await;
         Metered::tell(request, self.accounts.registration_limit(network));
         let account = registered?;
-        let location = format!("{PREFIX}/users/{}", account.id);
+        let location = format!("{API}/users/{}", account.id);
         Ok(Created::new(rendered(account)?, location))
     }
 

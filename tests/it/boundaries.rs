@@ -490,8 +490,7 @@ async fn a_parameter_that_is_not_acceptable_is_told_what_is() {
 
 #[test]
 fn every_parameter_of_the_document_is_told_in_words() {
-    let document = polls::app::document();
-    let operations = polls::http::spec::operations(&document);
+    let operations = polls::app::describe().operations;
     let all: Vec<_> = operations.iter().flat_map(|it| &it.parameters).collect();
     assert!(all.len() > 20, "{}", all.len());
     for parameter in all {

@@ -1,55 +1,14 @@
-//! Links: which operations go on with what another one answers.
+//! Links: which operations take what another operation answers.
 //!
-//! Tools that try an API in earnest follow them, and readers see what can come next.
+//! Test generators follow links, and readers see which calls can come next.
+
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-/// What an answer knows: for a status of an operation, path parameters and where they are.
-struct Source {
-    operation: &'static str,
-    status: &'static str,
-    parameters: &'static [(&'static str, &'static str)],
-}
-
-const SOURCES: [Source; 6] = [
-    Source {
-        operation: "createUser",
-        status: "201",
-        parameters: &[("user_id", "$response.body#/id")],
-    },
-    Source {
-        operation: "listSessions",
-        status: "200",
-        parameters: &[("session_id", "$response.body#/data/0/id")],
-    },
-    Source {
-        operation: "createQuestion",
-        status: "201",
-        parameters: &[("question_id", "$response.body#/id")],
-    },
-    Source {
-        operation: "deleteQuestion",
-        status: "204",
-        parameters: &[("question_id", "$request.path.question_id")],
-    },
-    Source {
-        operation: "addChoice",
-        status: "201",
-        parameters: &[
-            ("question_id", "$request.path.question_id"),
-            ("choice_id", "$response.body#/id"),
-        ],
-    },
-    Source {
-        operation: "castBallot",
-        status: "201",
-        parameters: &[("question_id", "$request.path.question_id")],
-    },
-];
-
-/// Adds the links to the operations below `paths`: from each source to whatever has its path
-/// parameters and no others, and from each page to the next.
-pub(super) fn add(paths: &mut Map<String, Value>) {
+/// Adds links to the operations below `paths`: from each answer for which an operation's policy
+/// declares [`Links`](crate::http::policy::Links), and from each page of a list to the next.
+pub(super) fn add(paths: &mut Map<String, Value>, policies: &HashMap<String, Value>) {
     let targets: Vec<(String, Vec<String>)> = paths
         .iter()
         .flat_map(|(path, methods)| {
@@ -63,20 +22,22 @@ pub(super) fn add(paths: &mut Map<String, Value>) {
         .filter_map(Value::as_object_mut)
         .flat_map(Map::values_mut)
     {
-        let id = operation["operationId"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        for source in SOURCES.iter().filter(|source| source.operation == id) {
-            let known: Vec<_> = source.parameters.iter().map(|(name, _)| *name).collect();
-            let fits = |target: &&(String, Vec<String>)| target.1 == known && target.0 != id;
-            for (target, _) in targets.iter().filter(fits) {
-                let parameters: Map<String, Value> = source
-                    .parameters
-                    .iter()
-                    .map(|(name, place)| ((*name).to_owned(), json!(place)))
-                    .collect();
-                link(operation, source.status, target, parameters);
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        let id = id.to_owned();
+        let links = policies.get(&id).map(|policy| &policy["links"]);
+        let known = links.and_then(|links| links["parameters"].as_array());
+        let known: Vec<(&str, &Value)> = known
+            .into_iter()
+            .flatten()
+            .filter_map(|parameter| Some((parameter[0].as_str()?, &parameter[1])))
+            .collect();
+        for (target, path) in &targets {
+            let fits = path.iter().eq(known.iter().map(|(name, _)| name));
+            if let Some(links) = links.filter(|_| fits && !known.is_empty() && *target != id) {
+                let known = known.iter();
+                let known = known.map(|(name, value)| ((*name).to_owned(), (*value).clone()));
+                let status = links["status"].to_string();
+                link(operation, &status, target, known.collect());
             }
         }
         let pages = operation["parameters"].as_array().into_iter().flatten();

@@ -12,6 +12,7 @@ mod responses;
 mod schemas;
 mod site;
 mod strict;
+mod tag;
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -20,13 +21,16 @@ use http::Method;
 use poem::endpoint::BoxEndpoint;
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 pub use self::file::{CHECKED_IN, FileError, run};
 pub use self::site::{mount, operations as site_operations};
+pub use self::tag::Tag;
 
 use self::responses::Shared;
 use super::API;
+use super::rates::Kind;
 use super::routes::Operation;
 
 /// Why there is no document to serve. Only a mistake in the program's own API can be the reason.
@@ -38,8 +42,17 @@ pub enum Flaw {
     Missing(&'static str),
 }
 
-/// The finished document of the API `T`, which need not exist for it.
-pub fn document<T: OpenApi>() -> Result<Value, Flaw> {
+/// What the API is: to its clients, and to the server.
+#[derive(Debug)]
+pub struct Description {
+    /// The finished OpenAPI document.
+    pub document: Value,
+    /// The operations of the document, each with its declared policy, for the table of routes.
+    pub operations: Vec<Operation>,
+}
+
+/// Describes the API `T`. No value of `T` is needed for this.
+pub fn describe<T: OpenApi>() -> Result<Description, Flaw> {
     let described = Described::<T>(PhantomData);
     finish(&OpenApiService::new(described, "polls", env!("CARGO_PKG_VERSION")).spec())
 }
@@ -73,7 +86,7 @@ impl<T: OpenApi> OpenApi for Described<T> {
 /// # Errors
 ///
 /// When a key is there twice, as it is where two handlers share a path or two answers a status.
-pub fn finish(text: &str) -> Result<Value, Flaw> {
+pub fn finish(text: &str) -> Result<Description, Flaw> {
     let mut raw = strict::parse(text)?;
     let mut schemas = take(&mut raw["components"]["schemas"], "components.schemas")?;
     let paths = take(&mut raw["paths"], "paths")?;
@@ -91,6 +104,7 @@ pub fn finish(text: &str) -> Result<Value, Flaw> {
 
     let mut shared = Shared::default();
     let mut finished = Map::new();
+    let mut policies = HashMap::new();
     for (path, methods) in paths {
         let Value::Object(methods) = methods else {
             return Err(Flaw::Missing("operations"));
@@ -100,12 +114,17 @@ pub fn finish(text: &str) -> Result<Value, Flaw> {
             let Value::Object(operation) = operation else {
                 return Err(Flaw::Missing("operations"));
             };
+            let policy = operation.get("responses").and_then(Value::as_object);
+            let policy = policy.map(responses::policy).unwrap_or_default();
             let operation = calls::finish(&method, operation, &schemas, &mut shared);
+            if let Some(id) = operation["operationId"].as_str() {
+                policies.insert(id.to_owned(), policy);
+            }
             operations.insert(method, operation);
         }
         finished.insert(path, Value::Object(operations));
     }
-    links::add(&mut finished);
+    links::add(&mut finished, &policies);
     schemas.extend(shared.schemas);
     let tags = tags(&raw["tags"], &finished);
     let mut components = json!({
@@ -117,27 +136,42 @@ pub fn finish(text: &str) -> Result<Value, Flaw> {
     if let Some(schemes) = raw["components"].get_mut("securitySchemes") {
         components["securitySchemes"] = security_schemes(schemes.take());
     }
-    Ok(json!({
+    let document = json!({
         "openapi": about::OPENAPI,
         "info": about::info(),
         "servers": about::servers(),
         "tags": tags,
         "paths": finished,
         "components": components,
-    }))
+    });
+    let operations = operations(&document, &policies);
+    Ok(Description {
+        document,
+        operations,
+    })
 }
 
-/// The operations of a finished document, for the table of routes.
-pub fn operations(document: &Value) -> Vec<Operation> {
+/// The operations of a finished document.
+fn operations(document: &Value, policies: &HashMap<String, Value>) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (path, methods) in document["paths"].as_object().into_iter().flatten() {
         for (method, operation) in methods.as_object().into_iter().flatten() {
             if let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) {
                 let answers = operation["responses"].as_object();
+                let id = operation["operationId"].as_str().unwrap_or_default();
+                let policy = policies.get(id).unwrap_or(&Value::Null);
+                let rate = Kind::deserialize(&policy["rate"]).ok();
+                let by_method = match method {
+                    Method::GET => Kind::Reads,
+                    _ => Kind::Writes,
+                };
                 operations.push(Operation {
                     checks_query: answers.is_some_and(calls::answers_400_itself),
                     parameters: parameters::of(document, operation),
                     produces: produces(operation),
+                    max_body: policy["max_body"].as_u64(),
+                    rate: Some(rate.unwrap_or(by_method)),
+                    ends_by_itself: policy["ends_by_itself"] == true,
                     takes_body: operation.get("requestBody").is_some(),
                     counts_itself: operation["security"]
                         .as_array()

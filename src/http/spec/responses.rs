@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::about;
 use crate::failure::Code;
+use crate::http::refused::POLICY;
 
 /// The media type of problems.
 const PROBLEM: &str = "application/problem+json";
@@ -18,7 +19,15 @@ pub(super) struct Shared {
     pub schemas: BTreeMap<String, Value>,
 }
 
-/// The codes that poem's part of the document lists: see `http::refused::responses`.
+/// The policy that the operation declares, which `http::refused::responses` has put here.
+pub(super) fn policy(responses: &Map<String, Value>) -> Value {
+    let mut problems = responses.values().filter(|response| is_problem(response));
+    let policy = problems.find_map(|response| response["headers"][POLICY]["description"].as_str());
+    let policy = policy.and_then(|policy| serde_json::from_str(policy).ok());
+    policy.unwrap_or_default()
+}
+
+/// The codes that the operation declares, which `http::refused::responses` has put here.
 pub(super) fn listed_codes(responses: &Map<String, Value>) -> Vec<Code> {
     let problems = responses.values().filter(|response| is_problem(response));
     let names = problems.filter_map(|response| response["headers"].as_object());

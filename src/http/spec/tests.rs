@@ -1,5 +1,8 @@
 use super::*;
 
+/// What `getThing` declares.
+const POLICY: &str = r#"{"max_body": 7, "rate": "Streams", "ends_by_itself": true, "links": null}"#;
+
 /// A document as poem writes it.
 fn raw() -> Value {
     let text = |name: &str| json!({"schema": {"$ref": format!("#/components/schemas/{name}")}});
@@ -26,7 +29,10 @@ fn raw() -> Value {
                         "304": {"description": ""},
                         "404": {
                             "description": "", "content": {"application/problem+json": text("Problem")},
-                            "headers": {"not_found": {"schema": {"type": "string"}}},
+                            "headers": {
+                                "not_found": {"schema": {"type": "string"}},
+                                "policy": {"description": POLICY, "schema": {"type": "string"}},
+                            },
                         },
                     },
                 },
@@ -62,8 +68,12 @@ fn raw() -> Value {
     })
 }
 
-fn finished() -> Value {
+fn described() -> Description {
     finish(&raw().to_string()).unwrap()
+}
+
+fn finished() -> Value {
+    described().document
 }
 
 fn statuses(operation: &Value) -> Vec<&str> {
@@ -118,7 +128,8 @@ fn a_call_with_a_400_of_its_own_has_no_other() {
     let refused = &document["paths"]["/token"]["post"]["responses"]["400"];
     let forms: Vec<_> = refused["content"].as_object().unwrap().keys().collect();
     assert_eq!(forms, ["application/json"]);
-    let checks: Vec<_> = operations(&document)
+    let checks: Vec<_> = described()
+        .operations
         .iter()
         .map(|row| row.checks_query)
         .collect();
@@ -170,8 +181,19 @@ fn a_status_or_path_that_is_there_twice_is_a_flaw() {
 }
 
 #[test]
+fn an_operation_has_the_policy_that_it_declares() {
+    let operations = described().operations;
+    let rates: Vec<_> = operations.iter().map(|row| row.rate).collect();
+    let writes = Some(Kind::Writes);
+    assert_eq!(rates, [Some(Kind::Streams), writes, writes]);
+    assert_eq!(operations[0].max_body, Some(7));
+    assert!(operations[0].ends_by_itself && !operations[1].ends_by_itself);
+    assert!(!finished().to_string().contains("policy"));
+}
+
+#[test]
 fn the_table_of_routes_is_made_from_it() {
-    let operations = operations(&finished());
+    let operations = described().operations;
     let rows: Vec<_> = operations
         .iter()
         .map(|row| {

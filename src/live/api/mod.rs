@@ -19,12 +19,14 @@ use uuid::Uuid;
 use super::Hub;
 use super::objects::{EndReason, LiveEvent};
 use super::watcher::{Event, Watcher};
-use crate::app::Tag;
 use crate::auth::Tokens;
 use crate::auth::guard::MaybeSignedIn;
 use crate::failure::{Code, Failure};
 use crate::http::cors::Cors;
-use crate::http::refused::{Refused, failures};
+use crate::http::policy::operations;
+use crate::http::rates::Kind;
+use crate::http::refused::Refused;
+use crate::http::spec::Tag;
 use crate::http::{Connection, websocket};
 use crate::network::Network;
 use crate::results::view::Views;
@@ -40,9 +42,11 @@ pub struct LiveApi {
     pub tasks: TaskTracker,
 }
 
-failures! {
-    WatchResults: NotFound, ResultsHidden, ShuttingDown;
-    OpenSocket: MalformedRequest, Forbidden, NotFound, ShuttingDown;
+operations! {
+    WatchResults: NotFound, ResultsHidden, ShuttingDown => { rate: Some(Kind::Streams) };
+    OpenSocket: MalformedRequest, Forbidden, NotFound, ShuttingDown => {
+        rate: Some(Kind::Streams),
+    };
 }
 
 #[OpenApi]

@@ -7,14 +7,16 @@ use poem_openapi::param::Path;
 use uuid::Uuid;
 
 use super::objects::{Choice, ChoiceList, ChoicePatch, NewChoice};
-use crate::app::{PREFIX, Tag};
 use crate::auth::guard::{MaybeSignedIn, SignedIn};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::Failure;
+use crate::http::API;
 use crate::http::body::Body;
-use crate::http::refused::{Refused, failures};
+use crate::http::policy::{Links, operations};
+use crate::http::refused::Refused;
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
+use crate::http::spec::Tag;
 use crate::page::PageMeta;
 use crate::precondition::IfMatch;
 use crate::questions::{Quotas, choices};
@@ -31,10 +33,18 @@ pub struct ChoicesApi {
     pub share: Share,
 }
 
-failures! {
+operations! {
     ListChoices: NotFound;
     GetChoice: NotFound;
-    AddChoice: Forbidden, NotFound, QuotaExceeded, Stale, InvalidFields;
+    AddChoice: Forbidden, NotFound, QuotaExceeded, Stale, InvalidFields => {
+        links: Some(Links {
+            status: 201,
+            parameters: &[
+                ("question_id", "$request.path.question_id"),
+                ("choice_id", "$response.body#/id"),
+            ],
+        }),
+    };
     UpdateChoice: Forbidden, NotFound, HasBallots, QuotaExceeded, Stale, InvalidFields;
     DeleteChoice: Forbidden, NotFound, HasBallots, Stale, InvalidFields;
 }
@@ -100,7 +110,7 @@ impl ChoicesApi {
         let rendered = self.changed(question, id, caller).await?;
         Ok(Created::new(
             rendered,
-            format!("{PREFIX}/questions/{question}/choices/{id}"),
+            format!("{API}/questions/{question}/choices/{id}"),
         ))
     }
 

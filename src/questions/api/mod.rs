@@ -11,14 +11,16 @@ use uuid::Uuid;
 use self::objects::{NewQuestion, Question, QuestionPage, QuestionPatch, Reopening, Status};
 use super::Quotas;
 use super::list::{self, Filter};
-use crate::app::{PREFIX, Tag};
 use crate::auth::guard::{MaybeSignedIn, SignedIn};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
+use crate::http::API;
 use crate::http::body::{Body, OptionalBody, Unchecked};
-use crate::http::refused::{Refused, failures};
+use crate::http::policy::{Links, operations};
+use crate::http::refused::Refused;
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
+use crate::http::spec::Tag;
 use crate::network::Network;
 use crate::page::{PageRequest, Paging};
 use crate::precondition::IfMatch;
@@ -30,7 +32,7 @@ pub use choices::ChoicesApi;
 
 /// The largest body in bytes of a question to be asked: all its characters may come as two
 /// escapes of six bytes each.
-pub const MAX_BODY: u64 = 320 * 1024;
+const MAX_BODY: u64 = 320 * 1024;
 
 /// The handlers of questions.
 pub struct QuestionsApi {
@@ -66,14 +68,22 @@ impl From<Sort> for list::Sort {
     }
 }
 
-failures! {
+operations! {
     ListQuestions: MalformedRequest, Unauthenticated, Forbidden;
-    CreateQuestion: QuotaExceeded, InvalidFields;
+    CreateQuestion: QuotaExceeded, InvalidFields => {
+        max_body: Some(MAX_BODY),
+        links: Some(Links { status: 201, parameters: &[("question_id", "$response.body#/id")] }),
+    };
     GetQuestion: NotFound;
     UpdateQuestion: Forbidden, NotFound, VotingClosed, HasBallots, QuotaExceeded, Stale, InvalidFields;
     CloseQuestion: Forbidden, NotFound, Stale;
     ReopenQuestion: Forbidden, NotFound, Stale, InvalidFields;
-    DeleteQuestion: Forbidden, NotFound, Stale;
+    DeleteQuestion: Forbidden, NotFound, Stale => {
+        links: Some(Links {
+            status: 204,
+            parameters: &[("question_id", "$request.path.question_id")],
+        }),
+    };
     RestoreQuestion: Forbidden, NotFound;
 }
 
@@ -160,7 +170,7 @@ impl QuestionsApi {
         let new = body.check(|new| super::mistakes(&new.clone().into(), now))?;
         let id = super::create(&self.db, &self.clock, self.quotas, caller.id, new.into()).await?;
         let rendered = self.shown(id, caller).await?;
-        Ok(Created::new(rendered, format!("{PREFIX}/questions/{id}")))
+        Ok(Created::new(rendered, format!("{API}/questions/{id}")))
     }
 
     /// Read a question
