@@ -299,7 +299,7 @@ pub async fn run(
         views.clone(),
         &app.config,
     );
-    background.spawn(done.clone().run_until_cancelled_owned(hub.clone().keep()));
+    background.spawn(done.clone().run_until_cancelled_owned(hub.clone().run()));
     let end_of_streams = {
         let (hub, stop, delay) = (hub.clone(), stop.clone(), app.config.http.shutdown_delay);
         async move {

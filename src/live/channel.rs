@@ -1,122 +1,58 @@
-//! One watched question: read once for all who watch it here.
+//! One watched question, read once for all its subscriptions in this process.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use metrics::counter;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
 use super::Hub;
+use super::event::Snapshot;
 use crate::ballots;
 use crate::clock::Time;
 use crate::failure::Failure;
 use crate::questions::Visibility;
-use crate::results::view::View;
 
-/// The shortest time between two states of a question: four a second at most.
-const PAUSE: Duration = Duration::from_millis(250);
+/// The shortest time between two snapshots of a question: at most four a second.
+const MIN_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long to wait when a question could not be read.
-const RETRY: Duration = Duration::from_secs(1);
+/// How long to wait before a failed read is repeated.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// A question at one moment, rendered once for all who may see its numbers.
-pub(super) struct Snapshot {
-    /// Nothing where there is no such question.
-    pub view: Option<Arc<View>>,
-    /// For the accounts that see the numbers by their ballot alone: whether they have one.
-    pub voters: HashMap<Uuid, bool>,
-    frame: OnceLock<Bytes>,
-    message: OnceLock<Utf8Bytes>,
-}
-
-impl Snapshot {
-    pub(super) fn new(view: Option<Arc<View>>, voters: HashMap<Uuid, bool>) -> Snapshot {
-        Snapshot {
-            view,
-            voters,
-            frame: OnceLock::new(),
-            message: OnceLock::new(),
-        }
-    }
-
-    /// A `results` event as Server-Sent Events write it.
-    pub(super) fn frame(&self) -> Result<Bytes, Failure> {
-        once(&self.frame, || {
-            let (version, results) = self.results()?;
-            Ok(format!("id: {version}\nevent: results\ndata: {results}\n\n").into())
-        })
-    }
-
-    /// The same as a WebSocket message.
-    pub(super) fn message(&self) -> Result<Utf8Bytes, Failure> {
-        once(&self.message, || {
-            let (version, results) = self.results()?;
-            Ok(format!(r#"{{"type":"results","id":"{version}","data":{results}}}"#).into())
-        })
-    }
-
-    /// The version, and the results on one line.
-    fn results(&self) -> Result<(i64, String), Failure> {
-        let missing = || Failure::internal("results of a question that is not there");
-        let view = self.view.as_ref().ok_or_else(missing)?;
-        let body = view.results()?.body;
-        let json = String::from_utf8(body.into()).map_err(Failure::internal)?;
-        Ok((view.poll.version, json))
-    }
-}
-
-fn once<T: Clone>(
-    cell: &OnceLock<T>,
-    render: impl FnOnce() -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    if let Some(rendered) = cell.get() {
-        return Ok(rendered.clone());
-    }
-    let rendered = render()?;
-    Ok(cell.get_or_init(|| rendered).clone())
-}
-
-/// The latest snapshot, for everyone who watches.
+/// The latest snapshot; None until the first one is read.
 type Latest = Option<Arc<Snapshot>>;
 
-/// Accounts and how many streams of each there are.
-#[derive(Clone, Default)]
-struct Accounts(Arc<Mutex<HashMap<Uuid, usize>>>);
+/// The accounts that watch a question, and how many subscriptions each has.
+type Accounts = Arc<Mutex<HashMap<Uuid, usize>>>;
 
-impl Accounts {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A watched question, as the hub knows it.
+/// The hub's side of a watched question. A task ([`Hub::publish`]) reads the question and sends
+/// snapshots to the receivers.
 pub(super) struct Channel {
     latest: watch::Sender<Latest>,
-    wake: Arc<Notify>,
+    refresh: Arc<Notify>,
     accounts: Accounts,
 }
 
-/// Somebody's place at a channel.
-pub(super) struct Seat {
+/// A subscription's side of a channel.
+pub(super) struct Receiver {
     pub latest: watch::Receiver<Latest>,
-    wake: Arc<Notify>,
+    refresh: Arc<Notify>,
     account: Option<Uuid>,
     accounts: Accounts,
 }
 
-impl Seat {
-    /// Has the question read once more.
-    pub(super) fn wake(&self) {
-        self.wake.notify_one();
+impl Receiver {
+    /// Has the question read again.
+    pub(super) fn refresh(&self) {
+        self.refresh.notify_one();
     }
 }
 
-impl Drop for Seat {
+impl Drop for Receiver {
     fn drop(&mut self) {
         let Some(account) = self.account else {
             return;
@@ -131,19 +67,19 @@ impl Drop for Seat {
 }
 
 impl Channel {
-    /// Has the question read; several calls before that come to one.
-    pub(super) fn wake(&self) {
-        self.wake.notify_one();
+    /// Has the question read again. Several calls before the next read cause one read.
+    pub(super) fn refresh(&self) {
+        self.refresh.notify_one();
     }
 
-    /// The version that its watchers have.
+    /// The version of the latest snapshot.
     pub(super) fn version(&self) -> Option<i64> {
         let latest = self.latest.borrow();
         let view = latest.as_ref()?.view.as_ref()?;
         Some(view.poll.version)
     }
 
-    /// Whether it has opened or closed since it was read.
+    /// Whether the question has opened or closed since the latest snapshot.
     pub(super) fn is_due(&self, now: Time) -> bool {
         let latest = self.latest.borrow();
         let view = latest.as_ref().and_then(|latest| latest.view.as_ref());
@@ -154,19 +90,19 @@ impl Channel {
 }
 
 impl Hub {
-    /// A seat at the question's channel, which is opened for the first.
-    pub(super) fn sit_down(&self, question: Uuid, account: Option<Uuid>) -> Seat {
-        let mut channels = self.channels();
+    /// Joins the question's channel, which is opened if there is none yet.
+    pub(super) fn join(&self, question: Uuid, account: Option<Uuid>) -> Receiver {
+        let mut channels = self.inner.channels.lock();
         let channel = channels.entry(question).or_insert_with(|| {
             let channel = Channel {
                 latest: watch::Sender::new(None),
-                wake: Arc::default(),
+                refresh: Arc::default(),
                 accounts: Accounts::default(),
             };
-            tokio::spawn(self.clone().follow(
+            tokio::spawn(self.clone().publish(
                 question,
                 channel.latest.clone(),
-                channel.wake.clone(),
+                channel.refresh.clone(),
                 channel.accounts.clone(),
             ));
             channel
@@ -174,28 +110,28 @@ impl Hub {
         if let Some(account) = account {
             *channel.accounts.lock().entry(account).or_default() += 1;
         }
-        Seat {
+        Receiver {
             latest: channel.latest.subscribe(),
-            wake: channel.wake.clone(),
+            refresh: channel.refresh.clone(),
             account,
             accounts: channel.accounts.clone(),
         }
     }
 
-    /// Reads the question whenever it is woken, until nobody watches it any more.
-    async fn follow(
+    /// Reads the question on every `refresh` and sends the snapshot, until there is no receiver.
+    async fn publish(
         self,
         question: Uuid,
         latest: watch::Sender<Latest>,
-        wake: Arc<Notify>,
+        refresh: Arc<Notify>,
         accounts: Accounts,
     ) {
-        wake.notify_one();
+        refresh.notify_one();
         loop {
             tokio::select! {
-                () = wake.notified() => {}
+                () = refresh.notified() => {}
                 () = latest.closed() => {
-                    if self.leave(question, &latest) {
+                    if self.close_unused(question, &latest) {
                         return;
                     }
                     continue;
@@ -204,31 +140,32 @@ impl Hub {
             match self.read(question, &accounts).await {
                 Ok(snapshot) => {
                     latest.send_replace(Some(Arc::new(snapshot)));
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(MIN_INTERVAL).await;
                 }
                 Err(failure) => {
                     tracing::debug!(%failure, "a watched question could not be read");
-                    wake.notify_one();
-                    tokio::time::sleep(RETRY).await;
+                    refresh.notify_one();
+                    tokio::time::sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    /// Closes the channel, unless somebody has sat down meanwhile.
-    fn leave(&self, question: Uuid, latest: &watch::Sender<Latest>) -> bool {
-        let mut channels = self.channels();
-        let empty = latest.receiver_count() == 0;
-        if empty {
+    /// Closes the channel, unless a subscription has joined meanwhile. Returns whether it is closed.
+    fn close_unused(&self, question: Uuid, latest: &watch::Sender<Latest>) -> bool {
+        let mut channels = self.inner.channels.lock();
+        let is_unused = latest.receiver_count() == 0;
+        if is_unused {
             channels.remove(&question);
         }
-        empty
+        is_unused
     }
 
     async fn read(&self, question: Uuid, accounts: &Accounts) -> Result<Snapshot, Failure> {
         counter!("polls_live_reads_total").increment(1);
         let view = self.inner.views.latest(question).await?;
-        // Asked after the numbers were read: who has withdrawn by then does not see them.
+        // Read after the numbers, so that a user who withdraws the ballot does not see numbers of
+        // a later time.
         let asked = match &view {
             Some(view) if view.poll.question.results_visibility == Visibility::AfterVote => {
                 accounts.lock().keys().copied().collect()

@@ -1,26 +1,28 @@
-//! Live results: everyone who watches a question sees its numbers move.
+//! Live results: clients that watch a question are sent its results after each change.
 //!
-//! Each process has one [`Hub`]. However many watch a question there, it is read once for each
-//! change, and at most four times a second: a channel reads and renders it, and its
-//! watchers take the latest state from there when they can. Nothing is queued for anybody, so a
-//! slow reader misses states in between and costs no memory.
+//! Each process has one [`Hub`]. It has a `Channel` for each question that is watched there. The
+//! channel reads and renders the question once after each change, at most four times a second, for
+//! all its subscriptions. Each `Subscription` takes the latest snapshot when its client is ready
+//! for it. No snapshots are queued, so a slow client misses some of them and costs no memory.
 //!
-//! What makes a channel look is the [news](crate::share) of ballots and changes, of this process
-//! and, through Redis, of the others. Beside that the hub asks the database for the versions of
-//! all watched tallies in one statement: often where there is no Redis, now and then where there
-//! is. Watchers' rights are known in memory; whether accounts still have the ballots by which they
-//! see is asked for all of them at once.
+//! A channel reads its question again when the [share](crate::share) announces a change: by this
+//! process, and through Redis by others. In addition the hub queries the versions of all watched
+//! tallies in one statement, every `live.poll_interval`; ten times less often while Redis is
+//! connected. `Streams` ends streams whose access tokens are no longer valid, which is known in
+//! memory. Whether accounts still have the ballots that let them see the results is queried for all
+//! subscriptions of a channel at once.
 
 pub mod api;
 mod channel;
-pub mod objects;
-mod pass;
-mod watcher;
+mod event;
+mod streams;
+mod subscription;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sea_orm::DbErr;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
@@ -30,24 +32,24 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::failure::Failure;
-use crate::http::Connection;
 use crate::network::Network;
 use crate::results::poll;
 use crate::results::view::Views;
 use crate::share::{News, Share};
 
 use self::channel::Channel;
-use self::objects::EndReason;
-use self::pass::{Pass, Passes};
-use self::watcher::Watcher;
+use self::event::EndReason;
+use self::streams::{CloseConnection, OpenStream, Streams};
+use self::subscription::Subscription;
 
-/// How often rights, ends and readers are looked after.
-const TICK: Duration = Duration::from_millis(250);
+/// How often access tokens, opening and closing times and stalled clients are checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Where the news of others arrives by itself, versions are asked for every so many times less.
-const RARELY: u32 = 10;
+/// While Redis announces the changes of other processes, only every tenth poll is done.
+const POLLS_SKIPPED_WITH_REDIS: u32 = 10;
 
-/// The one place of a process from which results are fanned out. Clones are one.
+/// Sends the results of watched questions to all subscriptions of this process. Clones share
+/// everything.
 #[derive(Clone)]
 pub struct Hub {
     inner: Arc<Inner>,
@@ -61,9 +63,8 @@ struct Inner {
     views: Views,
     poll_interval: Duration,
     heartbeat: Duration,
-    patience: Duration,
     channels: Mutex<HashMap<Uuid, Channel>>,
-    passes: Passes,
+    streams: Streams,
 }
 
 impl Hub {
@@ -83,43 +84,49 @@ impl Hub {
             tokens,
             views,
             poll_interval: live.poll_interval,
-            // A connection to which nothing is sent for longer is closed.
+            // Connections on which nothing is sent for `header_timeout` are closed.
             heartbeat: live.heartbeat.min(config.http.header_timeout / 2),
-            patience: live.patience,
             channels: Mutex::default(),
-            passes: Passes::new(live),
+            streams: Streams::new(live),
         };
         Hub {
             inner: Arc::new(inner),
         }
     }
 
-    /// Listens, asks, and looks after the watchers. Never returns; to be run beside the server
-    /// and dropped with it.
-    pub async fn keep(self) {
-        tokio::join!(self.listen(), self.look_after(), self.poll());
+    /// Listens for changes, polls, and checks streams. Never returns; runs as a task of the server
+    /// until that stops.
+    pub async fn run(self) {
+        tokio::join!(self.listen(), self.check(), self.poll());
     }
 
-    /// Ends all streams, and lets nobody in any more.
+    /// Ends all streams, and refuses new ones.
     pub fn stop(&self) {
-        self.inner.passes.close(EndReason::ShuttingDown);
+        self.inner.streams.close(EndReason::ShuttingDown);
     }
 
-    /// Room for one more stream to `network`. [`Code::Overloaded`](crate::failure::Code::Overloaded)
-    /// where there is none, [`Code::ShuttingDown`](crate::failure::Code::ShuttingDown).
-    fn admit(&self, network: Network, connection: Option<Connection>) -> Result<Pass, Failure> {
-        self.inner.passes.admit(network, connection)
+    /// Opens a stream for a client of `network`, to be given to [`subscribe`](Hub::subscribe).
+    /// `close_connection` is called if the client does not read.
+    ///
+    /// [`Code::Overloaded`](crate::failure::Code::Overloaded),
+    /// [`Code::ShuttingDown`](crate::failure::Code::ShuttingDown).
+    fn open_stream(
+        &self,
+        network: Network,
+        close_connection: Option<CloseConnection>,
+    ) -> Result<OpenStream, Failure> {
+        self.inner.streams.open(network, close_connection)
     }
 
-    /// Begins to watch a question as `who`; `seen` is the last event that the client has.
-    async fn watch(
+    /// See [`Subscription::open`].
+    async fn subscribe(
         &self,
         question: Uuid,
         who: Option<SignedIn>,
-        pass: Pass,
-        seen: Option<i64>,
-    ) -> Result<Watcher, Failure> {
-        Watcher::begin(self.clone(), question, who, pass, seen).await
+        stream: OpenStream,
+        last_event_id: Option<&str>,
+    ) -> Result<Subscription, Failure> {
+        Subscription::open(self.clone(), question, who, stream, last_event_id).await
     }
 
     async fn listen(&self) {
@@ -127,79 +134,66 @@ impl Hub {
         loop {
             match news.next().await {
                 News::QuestionChanged(question) => {
-                    if let Some(channel) = self.channels().get(&question) {
-                        channel.wake();
+                    if let Some(channel) = self.inner.channels.lock().get(&question) {
+                        channel.refresh();
                     }
                 }
-                News::Gap => self.wake_all(),
+                News::Gap => {
+                    for channel in self.inner.channels.lock().values() {
+                        channel.refresh();
+                    }
+                }
                 News::TokensRevoked => {}
             }
         }
     }
 
-    /// Ends what has lost its right, wakes the channels of questions that open or close now, and
-    /// drops who does not read.
-    async fn look_after(&self) {
-        let mut ticks = tokio::time::interval(TICK);
+    /// Checks the streams, and refreshes the channels of questions that have opened or closed.
+    async fn check(&self) {
+        let mut ticks = tokio::time::interval(CHECK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let Inner {
-                tokens,
-                passes,
-                patience,
-                ..
-            } = &*self.inner;
-            passes.look_after(tokens, *patience);
+            self.inner.streams.check(&self.inner.tokens);
             let now = self.inner.clock.now();
-            for channel in self.channels().values() {
+            for channel in self.inner.channels.lock().values() {
                 if channel.is_due(now) {
-                    channel.wake();
+                    channel.refresh();
                 }
             }
         }
     }
 
-    /// Asks for the versions of all watched tallies, and wakes the channels of those that differ.
+    /// Polls the versions of all watched tallies.
     async fn poll(&self) {
         let mut ticks = tokio::time::interval(self.inner.poll_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for turn in 0_u32.. {
+        for count in 0_u32.. {
             ticks.tick().await;
-            if self.inner.share.hears_others() && !turn.is_multiple_of(RARELY) {
+            if self.inner.share.hears_others() && !count.is_multiple_of(POLLS_SKIPPED_WITH_REDIS) {
                 continue;
             }
             if let Err(error) = self.compare_versions().await {
-                tracing::debug!(%error, "watched questions could not be asked for");
+                tracing::debug!(%error, "the versions of watched questions could not be read");
             }
         }
     }
 
+    /// Refreshes the channels whose version is not the database's.
     async fn compare_versions(&self) -> Result<(), DbErr> {
-        let watched: Vec<Uuid> = self.channels().keys().copied().collect();
+        let watched: Vec<Uuid> = self.inner.channels.lock().keys().copied().collect();
         if watched.is_empty() {
             return Ok(());
         }
         let versions = poll::versions(self.inner.db.read(), &watched).await?;
-        let channels = self.channels();
+        let channels = self.inner.channels.lock();
         for (question, version) in versions {
             if let Some(channel) = channels.get(&question)
                 && channel.version() != Some(version)
             {
-                channel.wake();
+                channel.refresh();
             }
         }
         Ok(())
-    }
-
-    fn wake_all(&self) {
-        for channel in self.channels().values() {
-            channel.wake();
-        }
-    }
-
-    fn channels(&self) -> MutexGuard<'_, HashMap<Uuid, Channel>> {
-        let channels = &self.inner.channels;
-        channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

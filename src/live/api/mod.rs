@@ -1,5 +1,6 @@
 //! `/questions/{id}/results/live` and `/questions/{id}/results/ws`.
 
+mod objects;
 mod socket;
 
 use std::io;
@@ -17,8 +18,9 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::Hub;
-use super::objects::{EndReason, LiveEvent};
-use super::watcher::{Event, Watcher};
+use super::event::Event;
+use super::streams::CloseConnection;
+use super::subscription::Subscription;
 use crate::auth::Tokens;
 use crate::auth::guard::MaybeSignedIn;
 use crate::failure::{Code, Failure};
@@ -31,14 +33,16 @@ use crate::http::{Connection, websocket};
 use crate::network::Network;
 use crate::results::view::Views;
 
+use objects::LiveEvent;
+
 /// The handlers of live results.
 pub struct LiveApi {
     pub hub: Hub,
     pub views: Views,
     pub tokens: Tokens,
-    /// From which pages sockets may be opened.
+    /// The origins whose pages may open WebSockets.
     pub cors: Arc<Cors>,
-    /// What must be finished before the process ends.
+    /// The tasks that a shutdown waits for.
     pub tasks: TaskTracker,
 }
 
@@ -81,10 +85,12 @@ impl LiveApi {
         last_event_id: Header<Option<String>>,
     ) -> Result<Events, Refused<WatchResults>> {
         let connection = request.extensions().get::<Connection>().cloned();
-        let pass = self.hub.admit(network, connection)?;
-        let seen = last_event_id.0.and_then(|id| version(&id));
-        let watching = self.hub.watch(question_id.0, caller.0, pass, seen);
-        Ok(Events(watching.await?))
+        let close =
+            connection.map(|connection| Box::new(move || connection.drop_now()) as CloseConnection);
+        let stream = self.hub.open_stream(network, close)?;
+        let (question, seen) = (question_id.0, last_event_id.0.as_deref());
+        let subscription = self.hub.subscribe(question, caller.0, stream, seen);
+        Ok(Events(subscription.await?))
     }
 
     /// Watch the results over a WebSocket
@@ -130,32 +136,27 @@ impl LiveApi {
         }
         let question = question_id.0;
         self.views.find(question, None).await?;
-        let pass = self.hub.admit(network, None)?;
+        let stream = self.hub.open_stream(network, None)?;
         let (hub, tokens) = (self.hub.clone(), self.tokens.clone());
-        // From here on the process does not end before it.
+        // A shutdown waits until the token is dropped.
         let tracked = self.tasks.token();
         let response = handshake.accept(socket::MAX_MESSAGE, async move |socket| {
-            socket::converse(socket, &hub, &tokens, question, pass).await;
+            socket::serve(socket, &hub, &tokens, question, stream).await;
             drop(tracked);
         });
         Ok(Upgraded(response))
     }
 }
 
-/// The version that an event's id is. Whoever sends something else has seen nothing.
-fn version(id: &str) -> Option<i64> {
-    id.trim().parse().ok()
-}
-
 /// A live stream of Server-Sent Events.
-pub struct Events(Watcher);
+pub struct Events(Subscription);
 
 impl IntoResponse for Events {
     fn into_response(self) -> Response {
         Response::builder()
             .header(CONTENT_TYPE, "text/event-stream")
             .header(CACHE_CONTROL, "no-store")
-            // nginx passes on what comes at once.
+            // Tells nginx to pass on each event at once.
             .header("x-accel-buffering", "no")
             .body(Body::from_bytes_stream(frames(self.0)))
     }
@@ -175,7 +176,7 @@ impl ApiResponse for Events {
     }
 }
 
-/// 101: from here on it is a WebSocket.
+/// 101 Switching Protocols: the connection becomes a WebSocket.
 pub struct Upgraded(Response);
 
 impl IntoResponse for Upgraded {
@@ -205,36 +206,19 @@ fn responses(status: u16, content: Vec<MetaMediaType>) -> MetaResponses {
     }
 }
 
-/// The watcher's events as bytes. It is asked for the next when the client has room for it.
-fn frames(watcher: Watcher) -> impl Stream<Item = io::Result<Bytes>> {
-    // Not all at the same time, when a process has ended.
+/// The events as bytes. The next event is taken when the client has room for it.
+fn frames(subscription: Subscription) -> impl Stream<Item = io::Result<Bytes>> {
+    // A random delay, so that the clients of a process that stops do not all reconnect at once.
     let retry = rand::random_range(500..2_500);
     let opening = Bytes::from(format!("retry: {retry}\n\n"));
-    let events = stream::unfold(Some(watcher), |watcher| async {
-        let mut watcher = watcher?;
-        watcher.pass.taken();
-        let event = watcher.next().await;
-        watcher.pass.given();
-        match event {
-            Event::Results(snapshot) => {
-                let frame = snapshot.frame().map_err(io::Error::other);
-                Some((frame, Some(watcher)))
-            }
-            Event::Heartbeat => Some((Ok(Bytes::from_static(b":\n\n")), Some(watcher))),
-            Event::End(reason) => {
-                count_end(reason);
-                Some((Ok(end_frame(reason)), None))
-            }
-        }
+    let events = stream::unfold(Some(subscription), |subscription| async {
+        let mut subscription = subscription?;
+        subscription.stream.write_finished();
+        let event = subscription.next().await;
+        subscription.stream.write_started();
+        let is_last = matches!(event, Event::End(_));
+        let frame = event.to_sse().map_err(io::Error::other);
+        Some((frame, (!is_last).then_some(subscription)))
     });
     futures_util::StreamExt::chain(stream::iter([Ok(opening)]), events)
-}
-
-fn end_frame(reason: EndReason) -> Bytes {
-    let name = reason.name();
-    format!("event: end\ndata: {{\"reason\":\"{name}\"}}\n\n").into()
-}
-
-fn count_end(reason: EndReason) {
-    metrics::counter!("polls_live_ends_total", "reason" => reason.name()).increment(1);
 }

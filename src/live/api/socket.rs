@@ -1,4 +1,4 @@
-//! What is said over a WebSocket.
+//! The WebSocket of a subscription: authentication by the first message, pings, and close codes.
 
 use std::time::Duration;
 
@@ -6,34 +6,34 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
-use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use uuid::Uuid;
 
-use super::{count_end, version};
 use crate::auth::Tokens;
 use crate::failure::{Code, Failure};
 use crate::http::websocket::Socket;
 use crate::live::Hub;
-use crate::live::objects::EndReason;
-use crate::live::pass::Pass;
-use crate::live::watcher::{Event, Watcher};
+use crate::live::event::{EndReason, Event};
+use crate::live::streams::OpenStream;
+use crate::live::subscription::Subscription;
 
-/// The most that a client may say at once, in bytes. A token takes some hundred.
+/// The largest message that a client may send, in bytes. An access token takes a few hundred.
 pub(super) const MAX_MESSAGE: usize = 16 * 1024;
 
-/// How long a client may take to say who it is.
-const INTRODUCTION: Duration = Duration::from_secs(5);
+/// How long a client may take to send its first message.
+const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many pings and pongs a client may send between two of our pings. Browsers send one pong.
-const CONTROL_FRAMES: u32 = 16;
+/// How many pings and pongs a client may send between two pings of the server. Browsers send one
+/// pong.
+const MAX_CONTROL_FRAMES: u32 = 16;
 
-/// How long a client may take to close, too.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the server waits for the client to close its side.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The first message of a client, its only one.
+/// The first message of a client, which is also its last.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Hello {
+enum FirstMessage {
     Authenticate {
         access_token: String,
         last_event_id: Option<String>,
@@ -43,7 +43,7 @@ enum Hello {
     },
 }
 
-/// Why a socket is closed: the code, and a word for programs.
+/// The code and the reason of a close frame.
 struct Close(u16, &'static str);
 
 impl Close {
@@ -56,7 +56,13 @@ impl Close {
 
 impl From<EndReason> for Close {
     fn from(reason: EndReason) -> Close {
-        Close(reason.close_code(), reason.name())
+        let code = match reason {
+            EndReason::Closed | EndReason::Deleted => 1000,
+            EndReason::Hidden => 4403,
+            EndReason::TokenExpired | EndReason::TokenRevoked => 4401,
+            EndReason::ShuttingDown => 1001,
+        };
+        Close(code, reason.name())
     }
 }
 
@@ -77,75 +83,76 @@ impl From<Failure> for Close {
     }
 }
 
-/// Why nothing more is said.
-enum Over {
-    /// We close, and say why.
+/// How the exchange of messages ends.
+enum Ending {
+    /// The server sends a close frame.
     Close(Close),
-    /// The client has closed, or is gone.
-    Gone,
+    /// The client has closed the connection, or does not answer pings.
+    Disconnected,
     /// The client does not read.
     Stalled,
 }
 
-impl<C: Into<Close>> From<C> for Over {
-    fn from(close: C) -> Over {
-        Over::Close(close.into())
+impl<C: Into<Close>> From<C> for Ending {
+    fn from(close: C) -> Ending {
+        Ending::Close(close.into())
     }
 }
 
-/// Lets the client say who it is, tells it what it may see, and closes.
-pub(super) async fn converse(
+/// Authenticates the client, sends it the events of its subscription, and closes the socket.
+pub(super) async fn serve(
     mut socket: Socket,
     hub: &Hub,
     tokens: &Tokens,
     question: Uuid,
-    pass: Pass,
+    stream: OpenStream,
 ) {
-    let over = match introduce(&mut socket, hub, tokens, question, pass).await {
-        Ok(mut watcher) => {
-            let over = tell(&mut socket, hub, &mut watcher).await;
-            if matches!(over, Over::Stalled) {
-                watcher.pass.dropped();
+    let ending = match subscribe(&mut socket, hub, tokens, question, stream).await {
+        Ok(mut subscription) => {
+            let ending = send_events(&mut socket, hub, &mut subscription).await;
+            if matches!(ending, Ending::Stalled) {
+                subscription.stream.count_dropped();
             }
-            over
+            ending
         }
-        Err(over) => over,
+        Err(ending) => ending,
     };
-    if let Over::Close(Close(code, reason)) = over {
+    if let Ending::Close(Close(code, reason)) = ending {
         let frame = CloseFrame {
             code: code.into(),
             reason: reason.into(),
         };
-        let goodbye = async {
-            // Who has gone already needs none.
+        let closing = async {
+            // An error means that the client has disconnected.
             if socket.close(Some(frame)).await.is_ok() {
-                // What was on its way may still come, and then the client's own close.
-                let mut rest = socket.take(CONTROL_FRAMES as usize);
+                // Messages that were sent before the client's own close frame are ignored.
+                let mut rest = socket.take(MAX_CONTROL_FRAMES as usize);
                 while let Some(Ok(_)) = rest.next().await {}
             }
         };
-        let _ = timeout(GOODBYE, goodbye).await;
+        let _ = timeout(CLOSE_TIMEOUT, closing).await;
     }
 }
 
-async fn introduce(
+/// Reads the first message and subscribes the client that it names.
+async fn subscribe(
     socket: &mut Socket,
     hub: &Hub,
     tokens: &Tokens,
     question: Uuid,
-    mut pass: Pass,
-) -> Result<Watcher, Over> {
-    let hello = tokio::select! {
+    mut stream: OpenStream,
+) -> Result<Subscription, Ending> {
+    let message = tokio::select! {
         biased;
-        reason = pass.ended() => return Err(reason.into()),
-        hello = timeout(INTRODUCTION, hello(socket)) => match hello {
-            Ok(hello) => hello?,
+        reason = stream.ended() => return Err(reason.into()),
+        message = timeout(FIRST_MESSAGE_TIMEOUT, first_message(socket)) => match hello {
+            Ok(message) => message?,
             Err(_) => return Err(Close::TIMEOUT.into()),
         },
     };
-    let (who, seen) = match hello {
-        Hello::Anonymous { last_event_id } => (None, last_event_id),
-        Hello::Authenticate {
+    let (who, last_event_id) = match message {
+        FirstMessage::Anonymous { last_event_id } => (None, last_event_id),
+        FirstMessage::Authenticate {
             access_token,
             last_event_id,
         } => (
@@ -153,12 +160,12 @@ async fn introduce(
             last_event_id,
         ),
     };
-    let seen = seen.and_then(|id| version(&id));
-    Ok(hub.watch(question, who, pass, seen).await?)
+    let seen = last_event_id.as_deref();
+    Ok(hub.subscribe(question, who, stream, seen).await?)
 }
 
-async fn hello(socket: &mut Socket) -> Result<Hello, Over> {
-    for _ in 0..CONTROL_FRAMES {
+async fn first_message(socket: &mut Socket) -> Result<FirstMessage, Ending> {
+    for _ in 0..MAX_CONTROL_FRAMES {
         let text = match socket.next().await {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
@@ -169,39 +176,44 @@ async fn hello(socket: &mut Socket) -> Result<Hello, Over> {
     Err(Close::FLOOD.into())
 }
 
-/// What becomes of a socket that says something else.
-fn unexpected(said: Option<Result<Message, Error>>) -> Over {
-    match said {
+/// How the exchange ends after anything but an expected message.
+fn unexpected(received: Option<Result<Message, Error>>) -> Ending {
+    match received {
         Some(Ok(Message::Text(_))) => Close::MALFORMED.into(),
         Some(Ok(Message::Binary(_))) => Close::BINARY.into(),
         Some(Err(Error::Capacity(_))) => Close::TOO_LARGE.into(),
         Some(Err(Error::Utf8(_))) => Close(1007, "malformed_request").into(),
         Some(Err(Error::Protocol(_))) => Close(1002, "malformed_request").into(),
-        _ => Over::Gone,
+        _ => Ending::Disconnected,
     }
 }
 
-/// Sends events until there is an end.
-async fn tell(socket: &mut Socket, hub: &Hub, watcher: &mut Watcher) -> Over {
-    let (heartbeat, patience) = (hub.inner.heartbeat, hub.inner.patience);
+/// Sends events until the last one, or until the client sends something or disconnects.
+async fn send_events(socket: &mut Socket, hub: &Hub, subscription: &mut Subscription) -> Ending {
+    let heartbeat = hub.inner.heartbeat;
+    let write_timeout = subscription.stream.write_timeout();
     let mut pings = interval_at(Instant::now() + heartbeat, heartbeat);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Of the client, since our last ping.
+    // How many the client has sent since the last ping. It begins with 1, because the first ping
+    // follows no earlier one that had to be answered.
     let mut control_frames = 1;
     loop {
         let (message, end) = tokio::select! {
-            event = watcher.next() => match event {
-                Event::Results(snapshot) => match snapshot.message() {
-                    Ok(text) => (Message::Text(text), None),
+            event = subscription.next() => {
+                let end = match event {
+                    Event::End(reason) => Some(reason),
+                    _ => None,
+                };
+                match event.to_message() {
+                    Ok(Some(text)) => (Message::Text(text), end),
+                    Ok(None) => continue,
                     Err(failure) => return failure.into(),
-                },
-                Event::End(reason) => (Message::Text(end_message(reason)), Some(reason)),
-                Event::Heartbeat => continue,
-            },
-            said = socket.next() => match said {
+                }
+            }
+            received = socket.next() => match received {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
                     control_frames += 1;
-                    if control_frames > CONTROL_FRAMES {
+                    if control_frames > MAX_CONTROL_FRAMES {
                         return Close::FLOOD.into();
                     }
                     continue;
@@ -210,24 +222,18 @@ async fn tell(socket: &mut Socket, hub: &Hub, watcher: &mut Watcher) -> Over {
             },
             _ = pings.tick() => {
                 if std::mem::take(&mut control_frames) == 0 {
-                    return Over::Gone;
+                    return Ending::Disconnected;
                 }
                 (Message::Ping(Bytes::new()), None)
             }
         };
-        match timeout(patience, socket.send(message)).await {
+        match timeout(write_timeout, socket.send(message)).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Over::Gone,
-            Err(_) => return Over::Stalled,
+            Ok(Err(_)) => return Ending::Disconnected,
+            Err(_) => return Ending::Stalled,
         }
         if let Some(reason) = end {
-            count_end(reason);
             return reason.into();
         }
     }
-}
-
-fn end_message(reason: EndReason) -> Utf8Bytes {
-    let name = reason.name();
-    format!(r#"{{"type":"end","data":{{"reason":"{name}"}}}}"#).into()
 }

@@ -1,5 +1,7 @@
-//! Live events as clients see them. The program writes them without these types, once for all who
-//! watch; the OpenAPI document is made from them.
+//! Live events in the OpenAPI document. These types describe what [`Event`] encodes; no value of
+//! theirs is ever sent.
+//!
+//! [`Event`]: crate::live::event::Event
 
 use std::borrow::Cow;
 
@@ -7,6 +9,7 @@ use poem_openapi::registry::{MetaDiscriminatorObject, MetaSchema, MetaSchemaRef,
 use poem_openapi::types::{Example, ToJSON as _, Type};
 use poem_openapi::{Enum, Object};
 
+use crate::live::event::EndReason;
 use crate::results::objects::Results;
 
 /// An event of a live stream. Over Server-Sent Events, `type` is the `event`, `id` the `id`, and
@@ -55,49 +58,6 @@ pub enum EndEventType {
 pub struct End {
     /// Why it ends.
     reason: EndReason,
-}
-
-/// Why a stream ends, and what to do about it.
-///
-/// - `closed`: voting is over, and the results before were the final ones.
-/// - `deleted`: the question was deleted.
-/// - `hidden`: you may not see the results any more.
-/// - `token_expired`: get a new access token, and connect again.
-/// - `token_revoked`: you were signed out.
-/// - `shutting_down`: connect again; another process, or the restarted one, goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
-#[oai(rename_all = "snake_case")]
-pub enum EndReason {
-    Closed,
-    Deleted,
-    Hidden,
-    TokenExpired,
-    TokenRevoked,
-    ShuttingDown,
-}
-
-impl EndReason {
-    /// As it is written in events.
-    pub fn name(self) -> &'static str {
-        match self {
-            EndReason::Closed => "closed",
-            EndReason::Deleted => "deleted",
-            EndReason::Hidden => "hidden",
-            EndReason::TokenExpired => "token_expired",
-            EndReason::TokenRevoked => "token_revoked",
-            EndReason::ShuttingDown => "shutting_down",
-        }
-    }
-
-    /// The code with which a WebSocket is closed.
-    pub fn close_code(self) -> u16 {
-        match self {
-            EndReason::Closed | EndReason::Deleted => 1000,
-            EndReason::Hidden => 4403,
-            EndReason::TokenExpired | EndReason::TokenRevoked => 4401,
-            EndReason::ShuttingDown => 1001,
-        }
-    }
 }
 
 impl Example for ResultsEvent {
@@ -166,24 +126,5 @@ impl Type for LiveEvent {
 
     fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
         Box::new(std::iter::empty())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reasons_are_written_as_the_document_has_them() {
-        for reason in [
-            EndReason::Closed,
-            EndReason::Deleted,
-            EndReason::Hidden,
-            EndReason::TokenExpired,
-            EndReason::TokenRevoked,
-            EndReason::ShuttingDown,
-        ] {
-            assert_eq!(reason.to_json(), Some(reason.name().into()));
-        }
     }
 }
