@@ -145,7 +145,7 @@ async fn subscribe(
     let message = tokio::select! {
         biased;
         reason = stream.ended() => return Err(reason.into()),
-        message = timeout(FIRST_MESSAGE_TIMEOUT, first_message(socket)) => match hello {
+        message = timeout(FIRST_MESSAGE_TIMEOUT, first_message(socket)) => match message {
             Ok(message) => message?,
             Err(_) => return Err(Close::TIMEOUT.into()),
         },

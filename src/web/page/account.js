@@ -1,4 +1,4 @@
-// One's own account: who one is, the password, where one is signed in.
+// The user's own account: profile, password, sessions.
 
 import { api } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";
@@ -90,7 +90,7 @@ async function sessions(signal) {
       }))));
 }
 
-/** A browser and its system, from what it says of itself. */
+/** Browser and operating system, from a User-Agent header. */
 function browser(client) {
   if (!client) return t("unknownClient");
   const known = (names) => names.split(" ").find((name) => client.includes(name));

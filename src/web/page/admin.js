@@ -1,4 +1,4 @@
-// For admins: who may do what.
+// For admins: the accounts and their roles.
 
 import { address, api } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";

@@ -5,8 +5,8 @@ import { retryAfter, token, Unreachable } from "./session.js";
 
 export { Unreachable };
 
-/** How long a call is tried again before it fails, in milliseconds. */
-const PATIENCE = 60_000;
+/** How long a failing call is retried, in milliseconds. */
+const RETRY_FOR = 60_000;
 
 /** Dispatches `lost` while the server cannot be reached, and `back` once it answers again. */
 export const connection = new EventTarget();
@@ -18,7 +18,7 @@ export function connectionIs(well) {
   connection.dispatchEvent(new Event(lost ? "lost" : "back"));
 }
 
-/** What the server refuses, as problem+json tells it. */
+/** An error answer in problem+json. */
 export class Problem extends Error {
   constructor(status, body, after) {
     super(body.detail ?? body.title ?? `HTTP ${status}`);
@@ -31,9 +31,8 @@ export class Problem extends Error {
 }
 
 /**
- * Calls the API and gives the body, or nothing. Calls that may be repeated are, with longer and
- * longer pauses, until the server answers: `PUT`, `PATCH` and `DELETE` say what shall be, so doing
- * them twice does no harm; of a `POST` that must be said.
+ * Calls the API and returns the body, if any. Repeatable calls are retried with growing pauses.
+ * `PUT`, `PATCH` and `DELETE` are idempotent; a `POST` is repeatable only if the caller says so.
  */
 export async function api(method, path, { body, signal, revision, repeatable = method !== "POST" } = {}) {
   const began = Date.now();
@@ -44,7 +43,7 @@ export async function api(method, path, { body, signal, revision, repeatable = m
     try {
       const answer = await send(method, path, { headers, body: body && JSON.stringify(body), signal });
       connectionIs(true);
-      // The first answer was lost: what should go is gone.
+      // An earlier attempt has deleted it, but its answer was lost.
       if (answer.status === 404 && method === "DELETE" && attempt > 0) return undefined;
       if (answer.ok) return answer.status === 204 ? undefined : await answer.json();
       throw await problem(answer);
@@ -53,16 +52,16 @@ export async function api(method, path, { body, signal, revision, repeatable = m
       const safe = repeatable || ["overloaded", "shutting_down"].includes(error.code);
       const again = error instanceof Unreachable || [502, 503, 504].includes(error.status);
       if (error instanceof Unreachable) connectionIs(false);
-      if (!again || !safe || Date.now() - began > PATIENCE) throw error;
+      if (!again || !safe || Date.now() - began > RETRY_FOR) throw error;
       await pause(Math.max((error.after ?? 0) * 1000, backOff(attempt)), signal);
     }
   }
 }
 
-/** How many tokens may be refused in a row: on a slow way, one may be too old on arrival. */
-const REFUSALS = 4;
+/** How many tokens may be refused in a row: on a slow network a token can expire on its way. */
+const MAX_REFUSALS = 4;
 
-/** Sends one request with whatever token there is, and again with a new one if need be. */
+/** Sends a request with the access token, and again with a new one if that is refused. */
 export async function send(method, path, { headers = {}, body, signal } = {}) {
   let refused;
   for (let attempt = 1; ; attempt++) {
@@ -75,13 +74,13 @@ export async function send(method, path, { headers = {}, body, signal } = {}) {
       signal?.throwIfAborted();
       throw error instanceof TypeError ? new Unreachable() : error;
     }
-    // Whose session is over gets no new token, and then goes on as nobody.
-    if (answer.status !== 401 || !bearer || attempt === REFUSALS) return answer;
+    // After the end of the session there is no token: the request is sent without one.
+    if (answer.status !== 401 || !bearer || attempt === MAX_REFUSALS) return answer;
     refused = bearer;
   }
 }
 
-/** What an answer that is not OK says. */
+/** The problem of an error answer. */
 export async function problem(answer) {
   const body = await answer.json().catch(() => ({}));
   return new Problem(answer.status, body, retryAfter(answer));

@@ -26,7 +26,7 @@ function flat(children) {
   return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 }
 
-/** The heading of a page, which gets the focus when the page is gone to. */
+/** The main heading of a page, which gets the focus when the page is shown. */
 export const heading = (text) => h("h1", { tabindex: "-1" }, text);
 
 /** A row of buttons. */
@@ -47,10 +47,10 @@ export function icon(path) {
 
 let last = 0;
 
-/** An id that no other element has. */
+/** A new element id. */
 export const newId = () => `e${++last}`;
 
-/** Waits, unless the page is left meanwhile. */
+/** Waits; rejects when `signal` is aborted. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
@@ -67,13 +67,13 @@ export function pause(milliseconds, signal) {
   });
 }
 
-/** How long to wait before the next of several attempts: longer each time, and never in step. */
+/** The pause before the next attempt: exponential backoff with jitter. */
 export const backOff = (attempt, most = 8000) =>
   Math.min(most, 300 * 2 ** attempt) * (0.75 + Math.random() / 2);
 
 let clearing;
 
-/** Says something in passing, to the eye and to screen readers. */
+/** Shows a message for some seconds; screen readers read it, too. */
 export function toast(text) {
   const place = document.getElementById("toast");
   place.textContent = text;

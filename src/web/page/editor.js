@@ -1,4 +1,4 @@
-// To ask a question, and to change one.
+// The form to ask a question, and to change one.
 
 import { api } from "./api.js";
 import { buttons, h, heading, icon, toast } from "./dom.js";
@@ -13,7 +13,7 @@ const CROSS = "M6 6l12 12M18 6L6 18";
 export async function editor({ id, signal, go, drafts }) {
   if (!isSignedIn()) return void (await go(`/login?next=${encodeURIComponent(location.pathname)}`, { replace: true }));
   let question = id ? await api("GET", `/questions/${id}`, { signal }) : fresh(drafts);
-  // What people rely on when they vote stays as it is.
+  // These fields cannot be changed once there are ballots.
   const settled = Boolean(question.ballot_count);
   const rows = choices(question.choices, settled);
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -43,7 +43,7 @@ export async function editor({ id, signal, go, drafts }) {
           try {
             await change(question, body, rows.values());
           } catch (error) {
-            // Some of it may have been done; what others did, one should look at first.
+            // Part of it may be saved, so read it again; after a 412 the user should look first.
             if (error.status !== 412) question = await api("GET", `/questions/${id}`, { signal });
             throw error;
           }
@@ -68,7 +68,7 @@ export async function editor({ id, signal, go, drafts }) {
   };
 }
 
-/** A question nobody has asked yet, with as many choices as were begun. */
+/** A new question, with as many rows of choices as were begun. */
 function fresh(drafts) {
   const begun = drafts?.[0]?.filter(({ name }) => name === "choice").length ?? 2;
   return {
@@ -97,7 +97,7 @@ function choices(given, settled) {
         label();
         next?.querySelector("input").focus();
       }));
-    // Enter goes on to the next choice; a form that is sent too early annoys.
+    // Enter goes to the next choice instead of submitting the form.
     box.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.isComposing) return;
       event.preventDefault();
@@ -114,7 +114,7 @@ function choices(given, settled) {
     row.querySelector(`[data-label=${name}]`).focus();
   }
 
-  /** Names the controls by their place, for the eye, the ear and the server. */
+  /** Numbers labels, screen reader names and JSON pointers by position. */
   function label() {
     [...list.children].forEach((row, index) => {
       const n = index + 1;
@@ -134,7 +134,7 @@ function choices(given, settled) {
   return {
     fieldset,
     values,
-    /** For a new question: rows that were left empty at the end are not meant. */
+    /** For a new question: empty rows at the end are left out. */
     texts: () => {
       const all = values().map(({ choice_text }) => ({ choice_text }));
       while (all.length > 2 && !all.at(-1).choice_text.trim()) all.pop();
@@ -162,21 +162,21 @@ function read(data, settled) {
 
 const dropNulls = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
 
-/** Changes the question and its choices: what grows first, so that the rest fits. */
+/** Saves a question: adds choices, changes fields, then deletes choices, so that limits always fit. */
 async function change(question, body, wanted) {
   const path = `/questions/${question.id}`;
   const kept = wanted.filter(({ id }) => id);
   const gone = question.choices.filter(({ id }) => !kept.some((choice) => choice.id === id));
   const changed = Object.fromEntries(Object.entries(body).filter(([key, value]) =>
     !same(value, question[key] ?? null)));
-  // The tag of what was read: whoever has changed it meanwhile must not be overwritten.
+  // The revision that was read, so that another's change in between is not overwritten.
   let revision = question.revision;
   const once = () => {
     const given = revision;
     revision = undefined;
     return given;
   };
-  /** Calls for one choice, which the form knows by its place among all. */
+  /** A call for one choice. Errors name it by its position in the form. */
   async function at(position, method, end, body) {
     try {
       return await api(method, `${path}/choices${end}`, { body, revision: once() });
@@ -207,14 +207,14 @@ async function change(question, body, wanted) {
   }
 }
 
-/** Whether nothing has changed; the form knows no seconds. */
+/** Whether nothing has changed. The form has no seconds. */
 function same(one, other) {
   if (one === other) return true;
   const times = [one, other].every((value) => typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value));
   return times && local(one) === local(other);
 }
 
-/** A moment as the form's controls have it, in local time. */
+/** A time as `datetime-local` controls have it. */
 function local(moment) {
   const time = new Date(moment);
   return new Date(time - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);

@@ -1,5 +1,5 @@
-// A question's results within another page. Nobody is signed in here: to vote, one goes to the
-// question's own page.
+// A question's results in a frame of another page. There is no signing in here; a link leads to
+// the question's own page.
 
 import { api } from "./api.js";
 import { fill, h } from "./dom.js";
@@ -33,7 +33,7 @@ async function show() {
   }
 }
 
-// The page around can make room: it gets the height whenever that changes.
+// Tells the surrounding page the height, so that it can resize the frame.
 new ResizeObserver(() => {
   parent.postMessage({ type: "polls:height", id, height: document.documentElement.scrollHeight }, "*");
 }).observe(main);

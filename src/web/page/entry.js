@@ -1,4 +1,4 @@
-// To sign up and to sign in.
+// The forms to sign up and to sign in.
 
 import { api, Problem } from "./api.js";
 import { buttons, h, heading, toast } from "./dom.js";
@@ -6,7 +6,7 @@ import { field, form, input } from "./form.js";
 import { isSignedIn, signIn } from "./session.js";
 import { t } from "./texts.js";
 
-/** Where to go afterwards: a page of ours, or the start. */
+/** Where to go afterwards: a path of this site, or the start page. */
 function next(query) {
   const path = query.get("next") ?? "/questions";
   return /^\/(?![/\\])/.test(path) ? path : "/";
@@ -60,7 +60,7 @@ export async function register({ query, go, offers }) {
   };
 }
 
-/** Signs in, and makes a problem of what OAuth has its own words for. */
+/** Signs in; turns an OAuth error into a problem. */
 async function enter(username, password) {
   const refused = await signIn(username, password);
   if (!refused) return;

@@ -1,10 +1,10 @@
-// Forms: fields with their labels, and the server's complaints next to them.
+// Forms: fields with labels and the server's validation errors.
 
 import { Problem, Unreachable } from "./api.js";
 import { buttons, fill, h, newId } from "./dom.js";
 import { explain, explainField, t } from "./texts.js";
 
-/** A labelled control. `pointer` is where the server finds its value in the body. */
+/** A labelled control. `pointer` is the JSON pointer of its value in the request body. */
 export function field(label, control, { pointer, hint, optional } = {}) {
   control.id ||= newId();
   if (pointer) control.dataset.pointer = pointer;
@@ -21,12 +21,12 @@ export const select = (name, chosen, options) =>
     h("option", { value, selected: value === chosen }, label)));
 
 /**
- * A form that calls `work` when it is sent, shows what goes wrong, and cannot be sent twice at a
- * time.
+ * A form that calls `work` when it is submitted, shows errors, and cannot be submitted again
+ * meanwhile.
  */
 export function form(properties, work, ...children) {
   const alert = h("div", { class: "alert", role: "alert" });
-  // The server knows the rules, and tells all that is broken at once.
+  // The server validates, and returns all errors at once.
   const element = h("form", { novalidate: true, ...properties }, alert, ...children);
   let busy = false;
   element.addEventListener("submit", async (event) => {
@@ -62,7 +62,7 @@ function describe(control, change) {
   else control.removeAttribute("aria-describedby");
 }
 
-/** Shows what went wrong: next to the fields that are named, or above the form. */
+/** Shows an error next to its fields, or above the form. */
 export function complain(element, error) {
   if (error?.name === "AbortError") return;
   const controls = [...element.querySelectorAll("[data-pointer]")];
@@ -96,7 +96,7 @@ export function blame(control, text) {
   else control.closest(".field").append(note);
 }
 
-/** An error in words. */
+/** The message for an error. */
 export function say(error) {
   if (error instanceof Problem) {
     const id = error.status >= 500 && error.requestId;
@@ -107,7 +107,7 @@ export function say(error) {
   return t("trouble");
 }
 
-/** A button that does something at once, and says above `place` when it fails. */
+/** A button that calls `work`, and shows an error above `place`. */
 export function action(label, work, properties = {}) {
   const button = h("button", { type: "button", ...properties }, label);
   button.addEventListener("click", async () => {
@@ -133,7 +133,7 @@ export function dialog(title, content) {
   document.body.append(box);
   box.showModal();
   const gone = new Promise((resolve) => box.addEventListener("close", resolve));
-  // Leaving the page by the back button must not leave the dialog behind.
+  // The back button closes the dialog, too.
   addEventListener("popstate", leave, { once: true });
   return gone.then(() => {
     removeEventListener("popstate", leave);
@@ -148,7 +148,7 @@ function inform(text) {
   ]);
 }
 
-/** Asks before `work` is done; stays open while it fails. `fields` are for the form's data. */
+/** A dialog that confirms `work`, and stays open if that fails. `fields` go into its form. */
 export function confirm(title, text, label, work, ...fields) {
   return dialog(title, (leave) =>
     form({ class: "plain" },

@@ -1,18 +1,17 @@
-// Results as they change: by the server's events where it sends them, by asking now and then
-// where it does not.
+// Live results: Server-Sent Events, or polling where a proxy blocks streams.
 
 import { connectionIs, problem, Problem, send, Unreachable } from "./api.js";
 import { backOff, pause } from "./dom.js";
 
-/** How often results are asked for, at first and when nothing has changed for long. */
+/** The polling interval: at first, and the longest after no change. */
 const OFTEN = 1500;
 const SELDOM = 10_000;
 
-/** The server begins with an event and says something every 15 seconds: else the stream is dead. */
+/** How long to wait for the first event, and for the next event or heartbeat (every 15 seconds). */
 const FIRST = 5000;
 const SILENCE = 40_000;
 
-/** After what there is nothing more to follow, by the server's words. */
+/** Why there is nothing more to follow, by end reason or problem code. */
 const ENDS = {
   closed: "closed",
   deleted: "deleted",
@@ -48,12 +47,12 @@ export async function follow(id, { results, state, ended, signal }) {
       if (signal.aborted) return;
       if (ENDS[error.code]) return ended(ENDS[error.code]);
       if (error instanceof Problem && ![429, 502, 503, 504].includes(error.status)) throw error;
-      // That a stream breaks may have other reasons.
+      // A broken stream does not mean that the server cannot be reached.
       if (error instanceof Unreachable && read === poll) connectionIs(false);
       after = error.after ?? 0;
     }
     state("waiting");
-    // Some proxies let single answers through, but no streams.
+    // Some proxies block streams: every other attempt polls.
     read = read === stream && attempt >= 2 ? poll : stream;
     await pause(Math.max(after * 1000, backOff(attempt)), signal).catch(() => {});
   }
@@ -61,10 +60,10 @@ export async function follow(id, { results, state, ended, signal }) {
 
 const NO_STREAM = Symbol("no stream");
 
-/** Where in the stream of a question one has got to, for the next connection. */
+/** The last event id of each stream, for `Last-Event-ID`. */
 const seen = new Map();
 
-/** Reads events until the server ends them; gives why, where one need not connect again. */
+/** Reads events until the server ends the stream; returns why, unless one should reconnect. */
 async function stream(path, outer, tell) {
   const silence = new AbortController();
   const signal = AbortSignal.any([outer, silence.signal]);
@@ -80,7 +79,7 @@ async function stream(path, outer, tell) {
     const answer = await send("GET", `${path}/live`, { headers, signal });
     if (!answer.ok) {
       const why = await problem(answer);
-      // Whether the question itself is gone, the results will tell.
+      // If the question does not exist, polling will tell.
       if ([404, 405, 406, 501].includes(answer.status)) return NO_STREAM;
       throw why;
     }
@@ -98,7 +97,7 @@ async function stream(path, outer, tell) {
   }
 }
 
-/** Server-sent events, as the HTML standard has them (section 9.2.6). */
+/** Parses Server-Sent Events (HTML standard, section 9.2.6). */
 async function* events(body, heard) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -127,7 +126,7 @@ async function* events(body, heard) {
   }
 }
 
-/** Asks for the results again and again, seldom where nothing happens, never while out of sight. */
+/** Polls the results, less often while they do not change, and not while the page is hidden. */
 async function poll(path, signal, tell) {
   let tag;
   let wait = OFTEN;

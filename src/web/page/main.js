@@ -1,4 +1,4 @@
-// The frame around the pages: addresses, header and footer, and what happens between pages.
+// The router, header and footer.
 
 import { connection } from "./api.js";
 import { account } from "./account.js";
@@ -14,7 +14,7 @@ import { announce, choose, nameOf, other, t, tagOf } from "./texts.js";
 
 const ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})";
 
-/** The pages by address. The server knows the same ones. */
+/** The pages by path. The server has the same list. */
 const routes = [
   ["/", home],
   ["/questions", list],
@@ -27,7 +27,7 @@ const routes = [
   ["/admin", admin],
 ].map(([path, page]) => [new RegExp(`^${path}/?$`), page]);
 
-/** What the server offers beside the page. */
+/** Links to what else the server offers. */
 const offers = document.querySelector("meta[name=polls]").content.split(" ");
 
 const main = document.getElementById("main");
@@ -43,14 +43,14 @@ function go(path, { replace = false } = {}) {
   return show({ arrive: true });
 }
 
-/** Keeps where this page was scrolled to, for when one comes back. */
+/** Remembers the scroll position for the back button. */
 function remember() {
   history.replaceState({ ...history.state, scroll: scrollY }, "");
 }
 
 /**
- * Shows the page of the current address. Its function gets what it needs and gives a title and the
- * content; `signal` is aborted when the page is left.
+ * Shows the page of the current path. Its function returns title and content; `signal` is aborted
+ * when another page is shown.
  */
 async function show({ arrive = false, scroll = 0, drafts } = {}) {
   leaving.abort(new DOMException("left", "AbortError"));
@@ -110,7 +110,7 @@ function failed(error) {
   };
 }
 
-/** What has been written into the forms so far. */
+/** The current values of the forms. */
 function written() {
   return [...main.querySelectorAll("form")].map((form) =>
     [...form.elements]
@@ -118,7 +118,7 @@ function written() {
       .map(({ name, value, type, checked }) => ({ name, value, type, checked })));
 }
 
-/** Puts it back, control by control. */
+/** Restores them, control by control. */
 function restore(drafts) {
   const forms = [...main.querySelectorAll("form")];
   drafts?.forEach((draft, index) => {
@@ -158,7 +158,7 @@ async function switchLanguage() {
   document.getElementById("language").focus({ preventScroll: true });
 }
 
-// Links within the page are followed without loading it anew.
+// Links to pages of this site are followed without a reload.
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href]");
   const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
@@ -186,7 +186,7 @@ changes.addEventListener("change", () => {
     const needed = ["/account", "/admin", "/questions/new"].includes(location.pathname);
     if (needed || location.pathname.endsWith("/edit")) return void go("/login", { replace: true });
   }
-  // Whoever has just signed in by the form is on the way to another page.
+  // After signing in by the form, that form goes to another page.
   if (["/login", "/register"].includes(location.pathname) && document.hasFocus()) return;
   show();
 });

@@ -12,12 +12,12 @@ import { date, t, when } from "./texts.js";
 /** How often screen readers hear the results, in milliseconds. */
 const ANNOUNCED = 10_000;
 
-/** What was chosen before signing in, kept until one is back. */
+/** The choices that were selected before signing in. */
 const CHOSEN = "polls.chosen";
 
 const SHARE = "M12 15V4m0 0L8 8m4-4l4 4M5 12v7h14v-7";
 
-/** The longest that timers can wait. */
+/** The longest delay of `setTimeout`. */
 const LONGEST = 2 ** 31 - 1;
 
 export async function question({ id, signal, go, again }) {
@@ -37,7 +37,7 @@ export async function question({ id, signal, go, again }) {
   let shown;
   let following = null;
 
-  /** Draws all but the numbers anew. */
+  /** Renders everything but the numbers. */
   function draw() {
     const { question } = state;
     fill(places.meta, badge(question), facts({ ...question, ballot_count: undefined }).map((fact) => h("span", {}, fact)));
@@ -47,7 +47,7 @@ export async function question({ id, signal, go, again }) {
     count();
   }
 
-  /** How many have voted, and how we know. */
+  /** The number of ballots, and how it is kept up to date. */
   function count(how) {
     if (how) state.how = how;
     const { results, question } = state;
@@ -60,7 +60,7 @@ export async function question({ id, signal, go, again }) {
 
   let saying;
   function keep(results) {
-    // An answer that was overtaken by a later one says nothing new.
+    // Ignores results that are older than those shown.
     if (state.results && results && results.as_of < state.results.as_of) return;
     state.results = results;
     shown?.show(results);
@@ -71,7 +71,7 @@ export async function question({ id, signal, go, again }) {
     }, results?.is_final ? 0 : ANNOUNCED);
   }
 
-  /** Reads the question again: its state has changed. */
+  /** Reads the question again after its status has changed. */
   async function reread(ballot) {
     if (ballot !== undefined) state.ballot = ballot;
     const before = state.question.status;
@@ -105,7 +105,7 @@ export async function question({ id, signal, go, again }) {
   }
 
   let timer;
-  /** Voting opens and closes by the clock. */
+  /** Reloads when voting opens or closes. */
   function schedule() {
     clearTimeout(timer);
     const { opens_at, closes_at } = state.question;
@@ -137,7 +137,7 @@ export async function question({ id, signal, go, again }) {
   };
 }
 
-/** One's ballot, or null. */
+/** The user's ballot, or null. */
 async function mine(path, signal) {
   if (!isSignedIn()) return null;
   try {
@@ -148,7 +148,7 @@ async function mine(path, signal) {
   }
 }
 
-/** The choices, to be voted on or only to be looked at. */
+/** The choices, with controls if one may vote. */
 function voting({ state, path, go, reread, keep }) {
   const { question, ballot } = state;
   const takes = question.status === "open" && !question.deleted_at;
@@ -195,10 +195,10 @@ function voting({ state, path, go, reread, keep }) {
         toast(t(ballot ? "changed" : "counted"));
         if (cast.results) keep(cast.results);
         await reread(cast);
-        // Who has gone on is not called back.
+        // Takes the focus from no other control.
         if (document.activeElement === document.body) document.querySelector(".voting .primary")?.focus();
       } catch (error) {
-        // The page was behind: it shows how things are, beside what went wrong.
+        // The page was out of date: it is updated, and shows the error, too.
         if (["voting_closed", "voting_not_open", "already_voted"].includes(error.code)) {
           reread(await mine(path)).catch(() => {});
         }
@@ -220,7 +220,7 @@ function rule({ min_choices: min, max_choices: max }) {
   return min <= 1 ? t("chooseUpTo", { max }) : t("chooseBetween", { min, max });
 }
 
-/** Why there are no numbers. */
+/** Why the results are hidden. */
 function hiding({ question, results }) {
   if (results) return null;
   const why = { after_vote: "hiddenAfterVote", after_close: "hiddenAfterClose", author: "hiddenAuthor" };

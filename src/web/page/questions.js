@@ -82,7 +82,7 @@ export async function list({ query, signal, go }) {
   };
 }
 
-/** A filter that applies as soon as it is chosen. */
+/** A filter, applied on change. */
 function choice(name, label, chosen, options, narrow) {
   return h("select", {
     name, "aria-label": label,
@@ -93,7 +93,7 @@ function choice(name, label, chosen, options, narrow) {
   }, Object.entries(options).map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
 }
 
-/** A question in a list: what it asks, how it stands. `level` is that of its heading. */
+/** A question in a list. `level` is that of its heading. */
 function card(question, level) {
   const results = ofQuestion(question);
   let preview;
@@ -115,7 +115,7 @@ export function badge({ status, deleted_at }) {
     : h("span", { class: `badge ${status}` }, t(status));
 }
 
-/** Who asked, how many voted, and what happens when. */
+/** Author, number of ballots, opening and closing times. */
 export function facts({ author, status, ballot_count, opens_at, closes_at, closed_at }) {
   const facts = [t("by", { name: author.name ?? t("somebody") })];
   if (ballot_count !== undefined) facts.push(t("ballots", { n: ballot_count }));

@@ -1,4 +1,4 @@
-// The choices as bars with numbers, which move when the numbers do.
+// The choices with bars and numbers.
 
 import { fill, h } from "./dom.js";
 import { number, percent, t } from "./texts.js";
@@ -20,7 +20,7 @@ export function bars(choices, before) {
   }));
   return {
     list,
-    /** Shows these numbers; nothing hides them. */
+    /** Shows these results; hides them if there are none. */
     show(results) {
       list.classList.toggle("counted", Boolean(results));
       for (const [id, { row, fillIn, numbers }] of rows) {
@@ -40,7 +40,7 @@ export function bars(choices, before) {
   };
 }
 
-/** The results that a question carries, in the form of those that are read by themselves. */
+/** The results within a question, in the form of the results resource. */
 export function ofQuestion({ id, choices, ballot_count }) {
   if (ballot_count === undefined) return undefined;
   const most = Math.max(...choices.map((choice) => choice.votes));
@@ -53,7 +53,7 @@ export function ofQuestion({ id, choices, ballot_count }) {
   };
 }
 
-/** The results in a sentence, for those who do not see the bars. */
+/** The results in a sentence, for screen readers. */
 export function inWords(results) {
   const leading = results.choices.filter((choice) => results.leading_choice_ids.includes(choice.id));
   const count = t("ballots", { n: results.ballot_count });

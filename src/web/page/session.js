@@ -1,5 +1,5 @@
-// Who is signed in. The access token stays in memory. The refresh token is in localStorage, where
-// all tabs find it; only one of them exchanges it at a time.
+// The session. The access token stays in memory. The refresh token is in localStorage for all tabs;
+// one tab at a time exchanges it.
 
 import { read, write } from "./store.js";
 
@@ -8,7 +8,7 @@ const KEY = "polls.session";
 /** Dispatches `change` when somebody signs in or out, here or in another tab. */
 export const changes = new EventTarget();
 
-/** A request that got no answer, or one that says to try again. */
+/** No answer, or one that asks to retry later. */
 export class Unreachable extends Error {
   constructor(after = 0) {
     super("unreachable");
@@ -32,7 +32,7 @@ export const isSignedIn = () => stored() !== null;
 /** The account's id. */
 export const accountId = () => stored()?.id;
 
-/** Signs in. Gives what went wrong as OAuth names it, or nothing. */
+/** Signs in. Returns an OAuth error, or nothing. */
 export async function signIn(username, password) {
   const answer = await grant({ grant_type: "password", username, password });
   if (answer.error) return answer;
@@ -41,17 +41,17 @@ export async function signIn(username, password) {
   changes.dispatchEvent(new Event("change"));
 }
 
-/** Forgets who is signed in, and tells the server and the other tabs. */
+/** Ends the session, here, in other tabs and at the server. */
 export function signOut() {
   const session = stored();
   forget();
   if (!session) return;
   const form = new URLSearchParams({ token: session.refresh_token });
-  // Signed out is signed out here, whether the server hears of it or not.
+  // The user is signed out here even if this request fails.
   fetch("/api/v1/auth/revoke", { method: "POST", body: form, keepalive: true }).catch(() => {});
 }
 
-/** Forgets who is signed in, where the server knows already. */
+/** Ends the session here and in other tabs. */
 export function forget() {
   access = null;
   if (!stored()) return;
@@ -59,7 +59,7 @@ export function forget() {
   changes.dispatchEvent(new Event("change"));
 }
 
-/** An access token that is good now, or none. `refused` is one that the server does not take. */
+/** A valid access token, or null. `refused` is one that the server has refused. */
 export async function token(refused) {
   if (!stored()) return null;
   if (access && access.token !== refused && Date.now() < access.until) return access.token;
@@ -67,10 +67,10 @@ export async function token(refused) {
   return refreshing;
 }
 
-/** How long the next tab waits: what one tab stores, others read only a moment later. */
+/** How long the next tab waits: localStorage reaches other tabs with a delay. */
 const SETTLING = 200;
 
-/** One tab at a time. Where the browser has no locks, the server forgives a token used twice. */
+/** One tab at a time. Without Web Locks, the server accepts a refresh token twice for a while. */
 function exclusively(work) {
   if (!navigator.locks) return work();
   return new Promise((resolve, reject) => {
@@ -114,7 +114,7 @@ async function grant(fields) {
   return { error: body.error ?? "invalid_request" };
 }
 
-/** The seconds after which the server wants to be asked again. */
+/** The seconds of `Retry-After`. */
 export const retryAfter = (answer) => Number(answer.headers.get("Retry-After")) || 0;
 
 function take({ access_token, expires_in }) {
@@ -122,7 +122,7 @@ function take({ access_token, expires_in }) {
   access = { token: access_token, until: Date.now() + lifetime - Math.min(10_000, lifetime / 4) };
 }
 
-/** Whose token it is: the claim alone, which the server checks and the page only compares. */
+/** The `sub` claim of a token, unverified: it is only compared. */
 function subject(jwt) {
   const claims = jwt.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
   return JSON.parse(atob(claims)).sub;
@@ -137,7 +137,7 @@ addEventListener("storage", (event) => {
       return undefined;
     }
   };
-  // A mere exchange of the token is nobody's news.
+  // A new refresh token of the same account is no change.
   if (event.key === KEY && id(event.oldValue) === id(event.newValue)) return;
   access = null;
   changes.dispatchEvent(new Event("change"));

@@ -1,4 +1,4 @@
-// localStorage where there is one: browsers that keep nothing still get a page that works.
+// localStorage, or nothing where the browser blocks it.
 
 const memory = new Map();
 

@@ -1,4 +1,4 @@
-// What the page says, in English and Chinese.
+// The texts of the page, in English and Chinese.
 
 import { read, write } from "./store.js";
 
@@ -368,7 +368,7 @@ const zh = {
   poweredBy: "polls 投票",
 };
 
-/** The problems that the server explains. */
+/** Problems in Chinese; in English the server's text is shown. */
 const problems = {
   unauthenticated: "请先登录。",
   forbidden: "您没有权限执行此操作。",
@@ -389,7 +389,7 @@ const problems = {
   shutting_down: "服务器正在重启,请稍后再试。",
 };
 
-/** The same for single fields. */
+/** Field errors in Chinese. */
 const rules = [
   [/^must have (\d+) to (\d+) char.*/, "长度须为 $1 至 $2 个字符"],
   [/^must have at most (\d+) char.*/, "最多 $1 个字符"],
@@ -421,7 +421,7 @@ function preferred() {
 
 export const current = () => language;
 
-/** The language to change to. */
+/** The other language. */
 export const other = () => (language === "en" ? "zh" : "en");
 export const nameOf = (tag) => languages[tag].language;
 export const tagOf = (tag) => (tag === "zh" ? "zh-CN" : "en");
@@ -438,7 +438,7 @@ export function announce() {
   document.documentElement.lang = tagOf(language);
 }
 
-/** A text with values for its `{names}`; `n` decides between one and more. */
+/** A text with values for its `{names}`; `n` selects singular or plural. */
 export function t(key, values = {}) {
   let text = languages[language][key];
   if (typeof text === "object") {
@@ -455,7 +455,7 @@ export const number = (value) => new Intl.NumberFormat(tagOf(language)).format(v
 export const percent = (share) =>
   new Intl.NumberFormat(tagOf(language), { style: "percent", maximumFractionDigits: 1 }).format(share);
 
-/** A moment as people speak of it: "in 3 hours", "yesterday", or a date. */
+/** A relative time such as "in 3 hours" or "yesterday", or a date. */
 export function when(moment) {
   const seconds = (new Date(moment) - Date.now()) / 1000;
   const units = [["second", 60], ["minute", 60], ["hour", 24], ["day", 7]];
@@ -470,7 +470,7 @@ export function when(moment) {
   return date(moment, { dateStyle: "medium" });
 }
 
-/** A moment as the calendar and the clock have it. */
+/** A date and time. */
 export const date = (moment, style = { dateStyle: "medium", timeStyle: "short" }) =>
   new Intl.DateTimeFormat(tagOf(language), style).format(new Date(moment));
 
