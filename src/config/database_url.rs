@@ -6,26 +6,26 @@ use url::Url;
 
 use super::secret::{Secret, SecretUrl, mask_url};
 
-/// The address of a database, in the form its driver understands: `sqlite:FILE`, or a URL whose
-/// scheme is `postgres` or `mysql`, with a host and a database. Shown without its password.
+/// The URL of a database as its driver reads it: `sqlite:FILE`, or a URL with the scheme `postgres`
+/// or `mysql`, a host and a database. Displayed without its password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "SecretUrl")]
 pub struct DatabaseUrl(Address);
 
 #[derive(Clone, PartialEq, Eq)]
 enum Address {
-    /// What follows `sqlite:`.
+    /// The text after `sqlite:`.
     File(String),
     Server(Url),
 }
 
 impl DatabaseUrl {
-    /// Whether this is a file, to which nobody signs in.
+    /// Whether this is an SQLite file.
     pub fn is_file(&self) -> bool {
         matches!(self.0, Address::File(_))
     }
 
-    /// The path of the file, where it is one.
+    /// The path of the SQLite file, if it is one.
     pub fn file(&self) -> Option<&str> {
         match &self.0 {
             Address::File(file) => Some(file),
@@ -33,7 +33,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// Whether both name a database of the same kind and name, on whatever hosts.
+    /// Whether both have the same kind of server and the same database name; hosts may differ.
     pub fn is_like(&self, other: &DatabaseUrl) -> bool {
         match (&self.0, &other.0) {
             (Address::Server(one), Address::Server(other)) => {
@@ -43,25 +43,25 @@ impl DatabaseUrl {
         }
     }
 
-    /// Whether an account is named in the URL.
+    /// Whether the URL has an account.
     pub fn has_user(&self) -> bool {
         matches!(&self.0, Address::Server(url) if !url.username().is_empty())
     }
 
-    /// Whether a password stands in the URL.
+    /// Whether the URL has a password.
     pub fn has_password(&self) -> bool {
         matches!(&self.0, Address::Server(url) if url.password().is_some())
     }
 
-    /// What the driver is given, with these credentials where the URL has none.
+    /// The URL for the driver, with these credentials added.
     pub fn with_credentials(&self, user: Option<&str>, password: Option<&Secret>) -> Secret {
         let mut url = match &self.0 {
             Address::File(file) => return format!("sqlite:{file}").into(),
             Address::Server(url) => url.clone(),
         };
-        // Drivers decode what they read, and `Url` leaves a percent sign as it is.
+        // Drivers decode both, and `Url` would not encode a percent sign.
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        // Setting them fails without a host only, and there is one.
+        // Setting them fails only without a host, and there is one.
         if let Some(user) = user {
             let _ = url.set_username(&encoded(user));
         }
@@ -87,31 +87,31 @@ impl TryFrom<String> for DatabaseUrl {
         if let Some(rest) = text.strip_prefix("sqlite:") {
             return sqlite(rest.strip_prefix("//").unwrap_or(rest));
         }
-        // sea-orm knows MariaDB by MySQL's name only.
+        // For sea-orm, MariaDB is MySQL.
         let text = match text.strip_prefix("mariadb:") {
             Some(rest) => format!("mysql:{rest}"),
             None => text,
         };
         let url = Url::parse(&text).map_err(|_| {
-            "This is not a URL. Special characters in a password have to be percent-encoded; \
-             better, put it into database.password."
+            "This is not a URL. Special characters in a password must be percent-encoded, or set \
+             database.password instead."
         })?;
         if !matches!(url.scheme(), "postgres" | "postgresql" | "mysql") {
-            return Err("This is not a database that polls knows.");
+            return Err("This kind of database is not supported.");
         }
         if url.host_str().is_none_or(str::is_empty) {
-            return Err("This names no host. Write postgres://HOST:PORT/DATABASE.");
+            return Err("This has no host. Write postgres://HOST:PORT/DATABASE.");
         }
         if url.path().len() < 2 || url.path()[1..].contains('/') {
-            return Err("This names no database. Write postgres://HOST:PORT/DATABASE.");
+            return Err("This has no database name. Write postgres://HOST:PORT/DATABASE.");
         }
         if url
             .query_pairs()
             .any(|(name, _)| name == "user" || name == "password")
         {
             return Err(
-                "Credentials do not belong into the query. Put them into database.user and \
-                 database.password.",
+                "Credentials do not belong in the query. Set database.user and \
+                 database.password instead.",
             );
         }
         Ok(DatabaseUrl(Address::Server(url)))
@@ -120,13 +120,11 @@ impl TryFrom<String> for DatabaseUrl {
 
 fn sqlite(file: &str) -> Result<DatabaseUrl, &'static str> {
     match file {
-        "" => Err("This names no file. Write sqlite:polls.db."),
+        "" => Err("This has no file name. Write sqlite:polls.db."),
         ":memory:" => {
-            Err("A database in memory cannot be shared by connections. Write sqlite:FILE.")
+            Err("A database in memory cannot be shared by several connections. Write sqlite:FILE.")
         }
-        _ if file.contains('?') => {
-            Err("Nothing may follow the file name: the server chooses how SQLite is opened.")
-        }
+        _ if file.contains('?') => Err("Options after the file name are not supported."),
         _ if file.ends_with('/') => Err("This is a directory. Write sqlite:FILE."),
         _ => Ok(DatabaseUrl(Address::File(file.to_owned()))),
     }
@@ -156,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_an_engine_is_brought_to_its_driver_s() {
+    fn every_scheme_is_translated_to_that_of_the_driver() {
         for (written, driver) in [
             ("sqlite:polls.db", "sqlite:polls.db"),
             ("sqlite://data/polls.db", "sqlite:data/polls.db"),

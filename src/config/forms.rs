@@ -1,4 +1,4 @@
-//! How people write what a setting holds. A refusal is a sentence for them.
+//! How settings are written. The errors are sentences for people.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::database_url::DatabaseUrl;
 use super::origin::Origins;
 use super::secret::SecretUrls;
 
-/// Text or a number, as YAML has them.
+/// A YAML scalar.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
 enum Scalar {
@@ -25,10 +25,10 @@ enum Scalar {
 pub fn address<'de, D: Deserializer<'de>>(from: D) -> Result<IpAddr, D::Error> {
     String::deserialize(from)?
         .parse()
-        .map_err(|_| D::Error::custom("This is not an IP address, and names are not looked up."))
+        .map_err(|_| D::Error::custom("This is not an IP address. Host names are not resolved."))
 }
 
-/// Such as `15m`.
+/// A duration such as `15m`.
 pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     match Scalar::deserialize(from) {
         Ok(Scalar::Text(text)) if text.trim().parse::<f64>().is_ok() => Err(no_unit(text.trim())),
@@ -45,7 +45,7 @@ fn no_unit<E: Error>(number: impl std::fmt::Display) -> E {
     E::custom(format!("The unit is missing. Write {number}s for seconds."))
 }
 
-/// Such as `64KiB`, in bytes. A bare number is bytes, too.
+/// A size such as `64KiB`, in bytes. A number without a unit is bytes, too.
 pub fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let size = match Scalar::deserialize(from) {
         Ok(Scalar::Text(text)) => text.trim().parse::<ByteSize>().ok().map(|size| size.0),
@@ -55,11 +55,11 @@ pub fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     size.ok_or_else(|| D::Error::custom("This is not a size. Write 64KiB or 1MiB."))
 }
 
-/// Permission bits, such as `"660"`.
+/// Permission bits such as `"660"`.
 pub fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     let text = String::deserialize(from)?;
     let digits = text.strip_prefix("0o").unwrap_or(&text);
-    // `from_str_radix` would take a sign.
+    // `from_str_radix` would accept a sign.
     let octal = digits.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
     u32::from_str_radix(digits, 8)
         .ok()
@@ -67,14 +67,14 @@ pub fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
         .ok_or_else(|| D::Error::custom("These are not permissions in octal digits."))
 }
 
-/// One of a type's names; by number, which serde would allow too, nobody means it.
+/// One of the names of an enum. (serde would also accept a variant's number.)
 pub fn name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     let text = String::deserialize(from)?;
     let text: value::StringDeserializer<value::Error> = text.into_deserializer();
-    T::deserialize(text).map_err(|_| D::Error::custom("There is no such choice."))
+    T::deserialize(text).map_err(|_| D::Error::custom("This is not one of the allowed values."))
 }
 
-/// Such a name, or nothing.
+/// One of the names of an enum, or null.
 pub fn optional_name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
@@ -85,28 +85,28 @@ pub fn optional_name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     name(text).map(Some)
 }
 
-/// A filter as tracing-subscriber understands it.
+/// A filter of tracing-subscriber.
 pub fn log_filter<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let text = String::deserialize(from)?;
     let levels = ["error", "warn", "info", "debug", "trace", "off"];
-    // A lone word that is no level is a valid filter, for everything of a target of that name.
-    // Where somebody has misspelt `info`, that would silence the log.
+    // A single word that is not a level is a valid filter: it enables the target of that name only.
+    // A misspelt `info` would thus silence the log.
     let misspelt = text.split(',').map(str::trim).find(|part| {
         !part.contains(['=', '[']) && !levels.iter().any(|level| part.eq_ignore_ascii_case(level))
     });
     if let Some(part) = misspelt {
         return Err(D::Error::custom(format!(
-            "{part:?} is no level. The levels are {}.",
+            "{part:?} is not a level. The levels are {}.",
             levels.join(", ")
         )));
     }
     match tracing_subscriber::EnvFilter::try_new(&text) {
         Ok(_) => Ok(text),
-        Err(error) => Err(D::Error::custom(format!("This is no filter: {error}."))),
+        Err(error) => Err(D::Error::custom(format!("This is not a filter: {error}."))),
     }
 }
 
-/// Networks in CIDR form; an address alone is a network of one.
+/// Networks in CIDR notation; a single address is a network of one.
 pub fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
     let networks = list(from)?.into_iter().map(|text| network(&text));
     networks.collect::<Result<_, _>>().map_err(D::Error::custom)
@@ -123,7 +123,7 @@ fn network(text: &str) -> Result<IpNet, String> {
         Ok(network)
     } else {
         Err(format!(
-            "{text:?} is one address of a network. Write {} for all of it.",
+            "{text:?} is an address within a network. Write {} for the network.",
             network.trunc()
         ))
     }
@@ -134,7 +134,7 @@ pub fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Origins, D::Error> 
     Origins::try_from(list(from)?).map_err(D::Error::custom)
 }
 
-/// Names of HTTP headers. `*` is none that helps: browsers take it without `Authorization`.
+/// Names of HTTP headers. `*` is refused: for browsers it does not include `Authorization`.
 pub fn header_names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<HeaderName>, D::Error> {
     let names = list(from)?.into_iter().map(|text| match text.parse() {
         Ok(name) if text != "*" => Ok(name),
@@ -152,7 +152,7 @@ pub fn database_urls<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<DatabaseU
     urls.collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
-/// A list, also as one line of text: items with commas between them, or YAML's `[a, b]`.
+/// A list, also as one line of text: items separated by commas, or YAML's `[a, b]`.
 pub fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     #[derive(serde::Deserialize)]
     #[serde(untagged)]
@@ -161,7 +161,7 @@ pub fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error>
         Line(String),
         Nothing(()),
     }
-    let refusal = || D::Error::custom("This is not a list of texts.");
+    let refusal = || D::Error::custom("This is not a list of text items.");
     match List::deserialize(from).map_err(|_| refusal())? {
         List::Items(items) => Ok(items),
         List::Nothing(()) => Ok(Vec::new()),

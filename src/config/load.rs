@@ -12,26 +12,26 @@ use figment::{Figment, Metadata, Profile, Provider};
 use super::secret::{Exposure, MASK, mask_url};
 use super::{Config, Problem, Problems, manual, rules};
 
-/// What the name of the layer below all others is.
+/// The name of the lowest layer.
 const DEFAULT: &str = "default";
 
-/// Where settings come from, weakest first; below all of them is `config/default.yaml`.
+/// The sources of settings, weakest first. `config/default.yaml` is below all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// The file that `--config` names. It must exist.
+    /// The file of `--config`. It must exist.
     pub file: Option<PathBuf>,
-    /// Where a file is looked for if neither `--config` nor `POLLS_CONFIG` names one.
+    /// Where to look for a file if neither `--config` nor `POLLS_CONFIG` names one.
     pub usual_files: Vec<PathBuf>,
-    /// The environment: `POLLS_CONFIG` and `POLLS__SECTION__KEY` are read.
+    /// The environment, of which `POLLS_CONFIG` and `POLLS__SECTION__KEY` are read.
     pub environment: BTreeMap<String, OsString>,
-    /// From the command line, the last being the strongest.
+    /// Settings from the command line; the last wins.
     pub flags: Vec<Flag>,
 }
 
 /// A setting from the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flag {
-    /// As the user knows it, such as `--port`.
+    /// The flag as the user writes it, such as `--port`.
     pub name: String,
     /// `section.key`.
     pub key: String,
@@ -39,7 +39,7 @@ pub struct Flag {
 }
 
 impl Sources {
-    /// This process's environment and the usual files, relative to its working directory.
+    /// The environment of this process and the usual files, relative to its working directory.
     pub fn of_process() -> Sources {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
@@ -60,11 +60,11 @@ pub struct Loaded {
     pub settings: Vec<Setting>,
 }
 
-/// A value that applies and where it was set. Displayed as `key: value  # layer`.
+/// A value in effect and where it was set. Displayed as `key: value  # layer`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     pub key: String,
-    /// As it was written; secrets are masked.
+    /// The value as it was written, with secrets masked.
     pub value: String,
     /// A file, an environment variable, a flag, or `default`.
     pub layer: String,
@@ -76,10 +76,10 @@ impl fmt::Display for Setting {
     }
 }
 
-/// Merges the layers and checks the outcome.
+/// Merges the layers and checks the result.
 ///
 /// # Errors
-/// Every mistake there is, as far as one does not hide another.
+/// All mistakes, as far as one does not hide another.
 pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let mut layers = Layers::default();
     layers.merge_file(sources);
@@ -89,7 +89,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     }
     let mut merged = layers.finish();
     let config = merged.extract();
-    // What is missing from an unreadable file must not look like a contradiction.
+    // Settings missing from an unreadable file must not be reported as contradictions.
     if !merged.problems.iter().any(|problem| problem.key.is_empty()) {
         rules::check(&config, &mut merged);
     }
@@ -101,7 +101,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     }
 }
 
-/// Puts layer upon layer, leaving out and reporting what has no place in the configuration.
+/// Merges the layers one by one; drops and reports unknown keys.
 struct Layers {
     figment: Figment,
     problems: Vec<Problem>,
@@ -141,7 +141,7 @@ impl Layers {
             match std::fs::read_to_string(path) {
                 Ok(text) => return self.merge_yaml(path, &text),
                 Err(error) if is_absent(&error) => {}
-                Err(error) => return self.unreadable(path, "This file is there, but", &error),
+                Err(error) => return self.unreadable(path, "This file exists, but", &error),
             }
         }
     }
@@ -153,7 +153,7 @@ impl Layers {
 
     fn merge_yaml(&mut self, path: &Path, text: &str) {
         let layer = &path.display().to_string();
-        // Unlike `Yaml`, this notices keys that are there twice.
+        // Unlike `Yaml`, this refuses duplicate keys.
         match YamlExtended::from_str(text) {
             Ok(Value::Dict(_, values)) => self.merge(layer, values),
             Ok(Value::Empty(..)) => {}
@@ -176,8 +176,8 @@ impl Layers {
         }
     }
 
-    /// One setting as text. Each type reads it in its own way, so that a password of digits stays
-    /// what it is.
+    /// Merges one setting given as text. Its type parses the text later, so that a password of
+    /// digits stays text.
     fn merge_text(&mut self, layer: &str, key: &str, text: &str) {
         let value = match text {
             "" => Value::Empty(Tag::Default, Empty::Unit),
@@ -209,7 +209,7 @@ impl Layers {
                     });
                     fitting.insert(section, Value::Dict(tag, values));
                 }
-                // A section whose keys are all commented out.
+                // A section in which all keys are commented out.
                 Value::Empty(..) => {}
                 _ => self.report(layer, &section, shape_of(&section)),
             }
@@ -218,7 +218,8 @@ impl Layers {
         self.figment = figment.merge(Layer::new(layer, fitting));
     }
 
-    /// Reports what has no place; its value may be a secret.
+    /// Reports a mistake that does not belong to a known key. The value is not shown, since it may
+    /// be a secret.
     fn report(&mut self, layer: &str, key: &str, message: String) {
         self.problems.push(Problem {
             layer: layer.to_owned(),
@@ -261,7 +262,7 @@ fn shape_of(section: &str) -> String {
     format!("The section {section} has the keys {names}.")
 }
 
-/// All layers in one, in the shape of `config/default.yaml`, and what is wrong with it.
+/// All layers merged, with the known keys only, and the problems found so far.
 pub struct Merged {
     figment: Figment,
     problems: Vec<Problem>,
@@ -279,18 +280,26 @@ impl Merged {
         });
     }
 
-    /// Whether nothing is wrong with these keys, so far.
+    /// Whether no problem with these keys has been found so far.
     pub fn are_sound(&self, keys: &[&str]) -> bool {
         let mut bad = self.problems.iter().map(|problem| problem.key.as_str());
         !bad.any(|bad| keys.contains(&bad))
     }
 
-    /// Whether somebody has set the key.
+    /// Whether a layer above the default sets the key.
     pub fn is_set(&self, key: &str) -> bool {
         self.layer(key) != DEFAULT
     }
 
-    /// The value as it may be shown.
+    /// The value as a number that can be compared, if it is one, a duration or a size.
+    pub fn quantity(&self, key: &str) -> Option<u128> {
+        match self.figment.find_value(key).ok()? {
+            Value::String(_, text) => manual::quantity(&text),
+            value => manual::quantity(&written(&value)),
+        }
+    }
+
+    /// The value as it was written, with secrets masked.
     pub fn shown(&self, key: &str) -> String {
         match (self.figment.find_value(key), Exposure::of(key)) {
             (Err(_) | Ok(Value::Empty(..)), _) => "null".to_owned(),
@@ -311,7 +320,7 @@ impl Merged {
         }
     }
 
-    /// The layer that the value is from.
+    /// The layer that sets the value.
     pub fn layer(&self, key: &str) -> String {
         let metadata = self.figment.find_metadata(key);
         metadata.map_or(DEFAULT, |found| &found.name).to_owned()
@@ -327,13 +336,13 @@ impl Merged {
         .collect()
     }
 
-    /// The typed configuration, where the default stands in for each value that has been reported.
+    /// The typed configuration, with the default in place of each value that has a problem.
     #[expect(clippy::panic, reason = "a test holds that the defaults are valid")]
     fn extract(&mut self) -> Config {
         let defaults = Layers::default().figment;
         let mut mended = self.figment.clone();
         loop {
-            // Deserialization stops at the first mistake: report it, mend it, go on.
+            // Deserialization stops at the first mistake: report it, use the default, try again.
             let error = match mended.extract_lossy() {
                 Ok(config) => return config,
                 Err(error) => error,
@@ -348,24 +357,24 @@ impl Merged {
     }
 }
 
-/// What is wrong with a value, without the value.
+/// What is wrong with a value, without showing the value.
 fn reason(kind: &Kind) -> String {
     match kind {
         Kind::Message(sentence) => sentence.clone(),
-        Kind::InvalidType(Actual::Unit | Actual::Option, _) => "There is no value.".to_owned(),
+        Kind::InvalidType(Actual::Unit | Actual::Option, _) => "A value is missing.".to_owned(),
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => match expected.as_str()
         {
             "a string" | "path string" => "This is not text. Put it in quotes.",
             "a boolean" => "This is neither true nor false.",
-            "u16" | "u32" => "This is not a whole number, or far out of range.",
-            _ => "This is something else.",
+            "u16" | "u32" => "This is not a whole number, or is far out of range.",
+            _ => "This has the wrong type.",
         }
         .to_owned(),
-        _ => "This is something else.".to_owned(),
+        _ => "This has the wrong type.".to_owned(),
     }
 }
 
-/// A value in one line, as YAML would have it.
+/// A value as one line of YAML.
 fn written(value: &Value) -> String {
     match value {
         Value::String(_, text) => line(text),
@@ -389,7 +398,7 @@ fn written(value: &Value) -> String {
     }
 }
 
-/// Text, in quotes where it has to be told from what surrounds it.
+/// Text as YAML, in quotes if it needs them.
 fn line(text: &str) -> String {
     let plain = |letter: char| letter.is_alphanumeric() || "/.:_-+=@%,*?&".contains(letter);
     let begins = text.starts_with(|letter: char| letter.is_alphanumeric() || letter == '/');
@@ -400,7 +409,7 @@ fn line(text: &str) -> String {
     }
 }
 
-/// Values and the name of where they are from.
+/// Values and the name of their source.
 struct Layer {
     name: String,
     values: Dict,

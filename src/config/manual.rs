@@ -1,9 +1,11 @@
-//! What `config/default.yaml` says about each key. Messages quote it, so that what is allowed is
-//! told in one place.
+//! `config/default.yaml` as data: the keys, and what each allows. Messages quote it and ranges are
+//! checked by it, so that the allowed values are written once.
 
 use std::sync::LazyLock;
 
-/// The layer below all others.
+use bytesize::ByteSize;
+
+/// The lowest layer of the configuration.
 pub const DEFAULTS: &str = include_str!("../../config/default.yaml");
 
 /// A key and its comment.
@@ -11,7 +13,7 @@ pub const DEFAULTS: &str = include_str!("../../config/default.yaml");
 pub struct Entry {
     pub section: &'static str,
     pub name: &'static str,
-    /// What follows `Allowed:` in the comment.
+    /// The text after `Allowed:` in the comment.
     pub allowed: String,
 }
 
@@ -20,6 +22,32 @@ impl Entry {
     pub fn path(&self) -> String {
         format!("{}.{}", self.section, self.name)
     }
+
+    /// The least and the greatest value, if the allowed values are a range such as `1s to 1d`.
+    pub fn range(&self) -> Option<(&str, &str)> {
+        let range = self.allowed.split([',', '.']).next()?;
+        range
+            .split_once(" to ")
+            .filter(|(least, _)| quantity(least).is_some())
+    }
+
+    /// The key whose value is an upper limit of this one, as in `1s to 1d, at most
+    /// refresh_token_ttl.`
+    pub fn upper_limit(&self) -> Option<String> {
+        let (_, limit) = self.allowed.split_once(", at most ")?;
+        let limit = entry(self.section, limit.trim_end_matches('.'))?;
+        Some(limit.path())
+    }
+}
+
+/// A whole number, a duration in nanoseconds, or a size in bytes, to be compared with another one
+/// of the same kind.
+pub fn quantity(text: &str) -> Option<u128> {
+    let text = text.trim();
+    let number = text.parse().ok();
+    let duration = || Some(humantime::parse_duration(text).ok()?.as_nanos());
+    let size = || Some(text.parse::<ByteSize>().ok()?.0.into());
+    number.or_else(duration).or_else(size)
 }
 
 /// Every key, in the file's order.
@@ -75,10 +103,10 @@ pub fn names(section: &str) -> Vec<&'static str> {
     entries.map(|entry| entry.name).collect()
 }
 
-/// How alike two words have to be for the one to be taken for a slip of the other.
+/// From which similarity on a word is taken for a misspelling of another.
 const ALIKE: f64 = 0.8;
 
-/// The section or key that somebody who wrote `path` most likely meant.
+/// The section or key that `path` is most likely a misspelling of.
 pub fn nearest(path: &str) -> Option<String> {
     let section = path.split_once('.').map(|(section, _)| section);
     let name = path.rsplit('.').next().unwrap_or(path);
@@ -88,7 +116,7 @@ pub fn nearest(path: &str) -> Option<String> {
         .map(|known| (strsim::jaro_winkler(known, name), known.to_owned()));
     let keys = ENTRIES.iter().map(|entry| {
         let elsewhere = section.is_some_and(|section| section != entry.section);
-        // Between equals, the one in the same section.
+        // Of two equally similar keys, prefer the one in the same section.
         let likeness = strsim::jaro_winkler(entry.name, name) - if elsewhere { 0.1 } else { 0.0 };
         (likeness, entry.path())
     });
@@ -120,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_recognised() {
+    fn misspellings_are_recognised() {
         for (slip, meant) in [
             ("sever", "server"),
             ("port", "server.port"),

@@ -1,9 +1,9 @@
-//! Configuration: what can be set, where it comes from, and what is wrong with it.
+//! Configuration: the settings, their sources, and their checks.
 //!
-//! `config/default.yaml` is the documentation and the lowest layer, then come a file, the
-//! environment and the command line ([`Sources`]). [`load`] merges them and reports every mistake
-//! at once. What one value may look like is told by its type and `forms`, its range and whatever
-//! would contradict it by `rules`.
+//! `config/default.yaml` documents every setting and is the lowest layer. Above it are a file, the
+//! environment and the command line ([`Sources`]). [`load`] merges them and reports all mistakes at
+//! once. A setting's type (with `forms`) defines how its value is written; `rules` checks ranges
+//! and contradictions; `secret` masks values by their type.
 
 mod address;
 mod database_url;
@@ -72,19 +72,19 @@ impl Config {
 pub struct Server {
     #[serde(deserialize_with = "forms::address")]
     pub host: IpAddr,
-    /// 0 picks a free one.
+    /// 0 picks a free port.
     pub port: u16,
     /// A unix socket instead of host and port.
     pub path: Option<PathBuf>,
-    /// The unix socket's permission bits, such as 0o660.
+    /// The permission bits of the unix socket, such as 0o660.
     #[serde(deserialize_with = "forms::mode")]
     pub path_mode: u32,
-    /// The address clients use, where it differs (`https://polls.example.org`).
+    /// The address that clients use, if it differs (`https://polls.example.org`).
     pub public_url: Option<Origin>,
-    /// Networks of proxies whose `X-Forwarded-For` is believed; a unix socket's peer always is.
+    /// Networks of proxies whose `X-Forwarded-For` is trusted. Peers on a unix socket always are.
     #[serde(deserialize_with = "forms::networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Where figures for Prometheus are served, and the health endpoints once more.
+    /// A second address, for Prometheus metrics and the health endpoints.
     pub metrics: Option<Address>,
 }
 
@@ -102,7 +102,7 @@ impl Server {
 #[serde(deny_unknown_fields)]
 pub struct Database {
     pub url: DatabaseUrl,
-    /// Hosts of one database, instead of `url`: the first that can be written to is used.
+    /// Hosts of one database, instead of `url`: the first that accepts writes is used.
     #[serde(deserialize_with = "forms::database_urls")]
     pub urls: Vec<DatabaseUrl>,
     pub user: Option<String>,
@@ -115,20 +115,20 @@ pub struct Database {
     pub idle_timeout: Duration,
     #[serde(deserialize_with = "forms::duration")]
     pub max_lifetime: Duration,
-    /// How long the server may work on one statement.
+    /// How long one statement may run.
     #[serde(deserialize_with = "forms::duration")]
     pub statement_timeout: Duration,
     /// None leaves it to the URL.
     #[serde(deserialize_with = "forms::optional_name")]
     pub tls: Option<Tls>,
-    /// A PEM file with the authorities that are trusted, instead of the public ones.
+    /// A PEM file with the trusted certificate authorities, instead of the public ones.
     pub tls_ca: Option<PathBuf>,
-    /// Whether `serve` brings the schema up to date.
+    /// Whether `serve` migrates the schema.
     pub migrate: bool,
 }
 
 impl Database {
-    /// The hosts to try, in this order; one where `urls` is empty.
+    /// The hosts to try, in this order: `urls`, or only `url` if that is empty.
     pub fn urls(&self) -> &[DatabaseUrl] {
         match &*self.urls {
             [] => std::slice::from_ref(&self.url),
@@ -137,17 +137,17 @@ impl Database {
     }
 }
 
-/// How a connection to a database server is protected.
+/// The TLS mode of connections to a database server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tls {
     Disable,
-    /// Where the server offers it.
+    /// TLS if the server offers it.
     Prefer,
     Require,
-    /// The server's certificate must be of a trusted authority.
+    /// The server's certificate must be signed by a trusted authority.
     VerifyCa,
-    /// And name the host.
+    /// Like `VerifyCa`, and the certificate must name the host.
     VerifyFull,
 }
 
@@ -158,21 +158,21 @@ pub struct Auth {
     pub algorithm: Algorithm,
     /// For HS256: at least 32 bytes of base64. For the others: a PKCS#8 PEM private key.
     pub key: Option<Secret>,
-    /// [`Config::issuer`] knows what stands in for it.
+    /// See [`Config::issuer`] for the default.
     pub issuer: Option<String>,
     pub audience: String,
     #[serde(deserialize_with = "forms::duration")]
     pub access_token_ttl: Duration,
     #[serde(deserialize_with = "forms::duration")]
     pub refresh_token_ttl: Duration,
-    /// How long a used refresh token still gets its successor again.
+    /// How long a used refresh token still gets the same successor.
     #[serde(deserialize_with = "forms::duration")]
     pub refresh_reuse_window: Duration,
-    /// Sessions of one account; past it the least recently used ones end.
+    /// The most sessions of one account; above it the least recently used ones end.
     pub max_sessions: u32,
     #[serde(deserialize_with = "forms::duration")]
     pub revocation_poll_interval: Duration,
-    /// After how long without revocations and keys protected calls get 503.
+    /// How old the list of revocations and keys may get before calls that need a token get 503.
     #[serde(deserialize_with = "forms::duration")]
     pub revocation_max_staleness: Duration,
 }
@@ -187,7 +187,7 @@ pub enum Algorithm {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accounts {
-    /// Whose phone numbers are understood in national form.
+    /// The region whose phone numbers may be written without a country code.
     #[serde(deserialize_with = "forms::name")]
     pub default_region: country::Id,
     /// Whether anybody may register.
@@ -199,7 +199,7 @@ pub struct Accounts {
     pub password_iterations: u32,
     /// argon2id's lanes.
     pub password_parallelism: u32,
-    /// How many passwords are hashed at once; 0 takes all cores but one, and one at least.
+    /// How many passwords are hashed at once; 0 means all cores but one, and at least one.
     pub password_workers: u32,
 }
 
@@ -207,13 +207,13 @@ pub struct Accounts {
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     pub enabled: bool,
-    /// Sign-ins of one account from one address in `window`, those that succeed too.
+    /// Sign-ins of one account from one address in `window`, including successful ones.
     pub sign_ins_per_account: u32,
-    /// Sign-ins from one address in `window`, those that succeed too.
+    /// Sign-ins from one address in `window`, including successful ones.
     pub sign_ins_per_address: u32,
     /// Failed sign-ins of one account from one address in `window`.
     pub sign_in_failures_per_account: u32,
-    /// Failed sign-ins of one account from all addresses in `window`.
+    /// Failed sign-ins of one account from all addresses together in `window`.
     pub sign_in_failures_per_account_in_sum: u32,
     /// Failed sign-ins of one address in `window`.
     pub sign_in_failures_per_address: u32,
@@ -223,14 +223,14 @@ pub struct Limits {
     pub registrations_per_address: u32,
     #[serde(deserialize_with = "forms::duration")]
     pub window: Duration,
-    /// Calls in `rate_window`; of an address, those without an account.
+    /// Calls in `rate_window`. Calls without an account count for the address.
     pub reads_per_account: u32,
     pub reads_per_address: u32,
     pub writes_per_account: u32,
     pub writes_per_address: u32,
     pub ballots_per_account: u32,
     pub ballots_per_address: u32,
-    /// Live streams that are begun.
+    /// Live streams that are opened.
     pub streams_per_account: u32,
     pub streams_per_address: u32,
     #[serde(deserialize_with = "forms::duration")]
@@ -242,15 +242,15 @@ pub struct Limits {
     pub text_per_account: u64,
 }
 
-/// What the processes of one database share.
+/// How the processes of one database share news and rate limits.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Share {
     pub redis_url: Option<RedisUrl>,
     pub redis_password: Option<Secret>,
-    /// What the names of keys and channels begin with.
+    /// The prefix of the names of keys and channels.
     pub prefix: String,
-    /// How long a request waits for what is shared.
+    /// How long a request waits for Redis or the shared table.
     #[serde(deserialize_with = "forms::duration")]
     pub timeout: Duration,
 }
@@ -258,11 +258,11 @@ pub struct Share {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ballots {
-    /// How many ballots may wait for a commit; past it: 503.
+    /// How many ballots may wait for a commit; above it: 503.
     pub queue: u32,
-    /// How many ballots one commit takes at most.
+    /// The most ballots in one commit.
     pub batch: u32,
-    /// How often closed questions are looked for that wait for their seal.
+    /// How often to look for closed questions that are not sealed yet.
     #[serde(deserialize_with = "forms::duration")]
     pub seal_interval: Duration,
 }
@@ -273,12 +273,12 @@ pub struct Ballots {
 pub struct Live {
     pub max_streams: u32,
     pub max_streams_per_address: u32,
-    /// How often versions are asked for where no news comes.
+    /// How often versions are polled if no news arrives.
     #[serde(deserialize_with = "forms::duration")]
     pub poll_interval: Duration,
     #[serde(deserialize_with = "forms::duration")]
     pub heartbeat: Duration,
-    /// How long a client may leave unread what it was sent.
+    /// How long a client may leave sent data unread.
     #[serde(deserialize_with = "forms::duration")]
     pub patience: Duration,
 }
@@ -287,41 +287,41 @@ pub struct Live {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     pub max_connections: u32,
-    /// Of one network address; not of proxies.
+    /// For one network address, except for proxies.
     pub max_connections_per_address: u32,
-    /// Requests that are being answered, but for those that read over HTTP/1 without a proxy.
+    /// Concurrent requests, not counting reads over HTTP/1 without a proxy.
     pub max_requests: u32,
     pub max_requests_per_address: u32,
-    /// Bytes of request bodies that have not arrived completely.
+    /// Bytes of incomplete request bodies.
     #[serde(deserialize_with = "forms::size")]
     pub max_received: u64,
     #[serde(deserialize_with = "forms::size")]
     pub max_received_per_address: u64,
-    /// Bytes of answers that clients have not taken.
+    /// Bytes of answers that clients have not received yet.
     #[serde(deserialize_with = "forms::size")]
     pub max_unsent: u64,
     #[serde(deserialize_with = "forms::size")]
     pub max_unsent_per_address: u64,
-    /// Until a request's header must have arrived; also how long an idle connection is kept. Either
-    /// may take a quarter longer.
+    /// The time for a request's header to arrive, and for which an idle connection is kept. Up to a
+    /// quarter more.
     #[serde(deserialize_with = "forms::duration")]
     pub header_timeout: Duration,
-    /// Until a request's body must have arrived.
+    /// The time for a request's body to arrive.
     #[serde(deserialize_with = "forms::duration")]
     pub body_timeout: Duration,
-    /// How long a client may take nothing of what it is sent; a quarter longer at most.
+    /// How long a client may receive nothing of an answer. Up to a quarter more.
     #[serde(deserialize_with = "forms::duration")]
     pub send_timeout: Duration,
-    /// How long `/readyz` says no before anything else changes at shutdown.
+    /// At shutdown, how long the server goes on as before while `/readyz` answers 503.
     #[serde(deserialize_with = "forms::duration")]
     pub shutdown_delay: Duration,
-    /// How long connections without a request stay open at shutdown.
+    /// At shutdown, how long connections without a request stay open.
     #[serde(deserialize_with = "forms::duration")]
     pub shutdown_linger: Duration,
-    /// How long requests may take to finish at shutdown.
+    /// At shutdown, how long requests may take to finish.
     #[serde(deserialize_with = "forms::duration")]
     pub shutdown_grace: Duration,
-    /// The largest request body, in bytes, where a route says nothing else.
+    /// The largest request body, in bytes, for operations without a limit of their own.
     #[serde(deserialize_with = "forms::size")]
     pub max_body: u64,
     pub compression: bool,
@@ -333,13 +333,13 @@ pub struct Http {
 #[serde(deny_unknown_fields)]
 pub struct Web {
     pub enabled: bool,
-    /// A folder with a page of one's own, instead of the one in the program.
+    /// A folder with another web page, instead of the built-in one.
     pub root: Option<PathBuf>,
     /// Whether folders without an `index.html` are listed.
     pub show_index: bool,
     /// Whether symbolic links may lead out of `root`.
     pub follow_symlinks: bool,
-    /// Whose pages may show `/embed/…` in a frame.
+    /// The origins whose pages may show `/embed/…` in a frame.
     #[serde(deserialize_with = "forms::origins")]
     pub embed_origins: Origins,
 }
@@ -349,9 +349,9 @@ pub struct Web {
 pub struct Cors {
     #[serde(deserialize_with = "forms::origins")]
     pub origins: Origins,
-    /// Whether the calls under `/auth` answer any origin, where `origins` allows any.
+    /// Whether pages of any origin may call `/auth`, if `origins` allows any.
     pub auth: bool,
-    /// The request headers that pages may send beside those that the API reads.
+    /// The request headers that pages may send, besides those that the API reads.
     #[serde(deserialize_with = "forms::header_names")]
     pub headers: Vec<HeaderName>,
     pub credentials: bool,

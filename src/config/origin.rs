@@ -3,8 +3,8 @@ use std::fmt;
 use serde::Deserialize;
 use url::Url;
 
-/// A web origin exactly as a browser sends it: scheme, host, and the port where it is not the
-/// scheme's own.
+/// An origin exactly as browsers send it: scheme, host, and the port unless it is the default of
+/// the scheme.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Origin(String);
@@ -14,7 +14,7 @@ impl Origin {
         &self.0
     }
 
-    /// Whether it is a web server's: `http` or `https`.
+    /// Whether the scheme is `http` or `https`.
     pub fn is_web(&self) -> bool {
         self.0.starts_with("http://") || self.0.starts_with("https://")
     }
@@ -44,13 +44,13 @@ impl TryFrom<String> for Origin {
             Ok(Origin(origin))
         } else {
             Err(format!(
-                "{text:?} is not written as browsers send it. Write {origin}."
+                "{text:?} is not in the form that browsers send. Write {origin}."
             ))
         }
     }
 }
 
-/// Which origins may call.
+/// A set of allowed origins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
     Any,
@@ -64,7 +64,7 @@ impl TryFrom<Vec<String>> for Origins {
         match list.as_slice() {
             [any] if any == "*" => Ok(Origins::Any),
             list if list.iter().any(|item| item == "*") => {
-                Err("\"*\" stands for any origin, so it has to stand alone.".to_owned())
+                Err("\"*\" allows any origin, so it must be the only item.".to_owned())
             }
             _ => {
                 let origins: Result<_, _> = list.into_iter().map(Origin::try_from).collect();

@@ -1,15 +1,15 @@
 use std::fmt;
 
-/// One mistake in the configuration. Never holds a secret.
+/// One mistake in the configuration. Contains no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where it was set: a file, an environment variable, a flag, or `default`.
     pub layer: String,
-    /// The key's path, such as `server.port`; empty where a whole file cannot be read.
+    /// The path of the key, such as `server.port`; empty if a whole file cannot be read.
     pub key: String,
-    /// The value as it may be shown; none where there is no such key.
+    /// The value with secrets masked; None if there is no such key.
     pub found: Option<String>,
-    /// What is wrong, what is allowed and how to mend it, in whole sentences.
+    /// What is wrong, what is allowed and how to fix it, in whole sentences.
     pub message: String,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with the configuration; never empty.
+/// All mistakes in the configuration; never empty.
 #[derive(Debug, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 

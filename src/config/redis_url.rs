@@ -6,20 +6,20 @@ use url::Url;
 
 use super::secret::{Secret, SecretUrl, mask_url};
 
-/// The address of a Redis: `redis://` or, over TLS, `rediss://` with a host, or a `unix://`
-/// socket. Shown without its password.
+/// The URL of a Redis server: `redis://` or, over TLS, `rediss://` with a host, or a `unix://`
+/// socket. Displayed without its password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "SecretUrl")]
 pub struct RedisUrl(Url);
 
 impl RedisUrl {
-    /// Whether a password stands in the URL.
+    /// Whether the URL has a password.
     pub fn has_password(&self) -> bool {
         self.0.password().is_some()
     }
 
-    /// What the driver is given, with the password where the URL has none. It is to speak RESP3,
-    /// in which one connection both asks and hears.
+    /// The URL for the driver, with this password added. It selects RESP3, in which one connection
+    /// can both send commands and receive published messages.
     pub fn for_driver(&self, password: Option<&Secret>) -> Secret {
         let mut url = self.0.clone();
         let mut query = form_urlencoded::Serializer::new("protocol=resp3".to_owned());
@@ -28,7 +28,7 @@ impl RedisUrl {
                 query.append_pair("pass", password.expose());
             } else {
                 let encoded = utf8_percent_encode(password.expose(), NON_ALPHANUMERIC);
-                // This fails without a host only, and there is one.
+                // This fails only without a host, and there is one.
                 let _ = url.set_password(Some(&encoded.to_string()));
             }
         }
@@ -50,28 +50,30 @@ impl TryFrom<String> for RedisUrl {
 
     fn try_from(text: String) -> Result<RedisUrl, &'static str> {
         let url = Url::parse(&text).map_err(|_| {
-            "This is not a URL. Special characters in a password have to be percent-encoded; \
-             better, put it into share.redis_password."
+            "This is not a URL. Special characters in a password must be percent-encoded, or set \
+             share.redis_password instead."
         })?;
         if url.query().is_some() || url.fragment().is_some() {
-            return Err("Nothing may follow the path: the server chooses how Redis is spoken to.");
+            return Err("Options after the path are not supported.");
         }
         match url.scheme() {
             "redis" | "rediss" => {
                 if url.host_str().is_none_or(str::is_empty) {
-                    return Err("This names no host. Write redis://HOST:PORT.");
+                    return Err("This has no host. Write redis://HOST:PORT.");
                 }
                 let database = url.path().trim_start_matches('/');
                 if !database.is_empty() && database.parse::<u16>().is_err() {
-                    return Err("The path is the number of a database. Write redis://HOST:PORT/0.");
+                    return Err(
+                        "The path must be the number of a database. Write redis://HOST:PORT/0.",
+                    );
                 }
             }
             "unix" => {
                 if url.has_host() && url.host_str() != Some("") || url.path().len() < 2 {
-                    return Err("This names no socket. Write unix:///run/redis/redis.sock.");
+                    return Err("This has no socket path. Write unix:///run/redis/redis.sock.");
                 }
             }
-            _ => return Err("This is not a Redis."),
+            _ => return Err("This is not the URL of a Redis server."),
         }
         Ok(RedisUrl(url))
     }

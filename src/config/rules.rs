@@ -1,8 +1,6 @@
-//! What types cannot tell: the ranges of values, and which values contradict each other.
+//! What the types of settings do not check: ranges, and settings that contradict each other.
 
-use std::ops::RangeInclusive;
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -10,45 +8,72 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{EncodingKey, Header};
 
 use super::load::Merged;
-use super::{Accounts, Address, Algorithm, Auth, Ballots, Config, Database, Http, Limits, Live};
-use super::{Cors, DatabaseUrl, Origin, Origins, Secret, Server, Share, Web};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+use super::manual::{self, quantity};
+use super::{Address, Algorithm, Auth, Config, Cors, Database, DatabaseUrl};
+use super::{Origin, Origins, Secret, Server, Share, Web};
 
 /// The longest path that a unix socket can have on every system.
 const LONGEST_SOCKET_PATH: usize = 103;
 
+/// The most headers that `cors.headers` may name.
+const MOST_HEADERS: usize = 50;
+
 /// Reports every value that is out of its range or contradicts another one.
 pub fn check(config: &Config, merged: &mut Merged) {
     let mut rules = Rules { merged };
+    rules.ranges();
+    rules.upper_limits();
     rules.server(&config.server);
-    rules.database(&config.database);
+    rules.hosts(&config.database);
+    rules.credentials(&config.database);
     rules.auth(&config.auth);
-    rules.accounts(&config.accounts);
-    rules.limits(&config.limits);
     rules.share(&config.share);
-    rules.ballots(&config.ballots);
-    rules.live(&config.live);
-    rules.http(&config.http);
     rules.web(&config.web);
     rules.cors(&config.cors);
 }
-
-/// The most headers that `cors.headers` may name.
-const MOST_HEADERS: usize = 50;
 
 struct Rules<'a> {
     merged: &'a mut Merged,
 }
 
 impl Rules<'_> {
+    /// Checks the ranges that `config/default.yaml` documents.
+    fn ranges(&mut self) {
+        for entry in manual::ENTRIES.iter() {
+            let key = &entry.path();
+            let range = entry
+                .range()
+                .and_then(|(least, most)| Some((quantity(least)?, quantity(most)?)));
+            // A value that was not understood has been reported already.
+            let value = self
+                .merged
+                .quantity(key)
+                .filter(|_| self.merged.are_sound(&[key]));
+            match (value, range) {
+                (Some(value), Some((least, _))) if value < least => {
+                    self.merged.report(key, "This is too small.");
+                }
+                (Some(value), Some((_, most))) if value > most => {
+                    self.merged.report(key, "This is too large.");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Checks the settings that are upper limits of others.
+    fn upper_limits(&mut self) {
+        for entry in manual::ENTRIES.iter() {
+            let (key, Some(limit)) = (&entry.path(), &entry.upper_limit()) else {
+                continue;
+            };
+            if self.merged.quantity(key) > self.merged.quantity(limit) {
+                let why = "This is larger than its upper limit";
+                self.contradiction((key, limit), why, "Lower this one or raise the other.");
+            }
+        }
+    }
+
     fn socket_path(&mut self, key: &str, path: &Path) {
         let length = path.as_os_str().len();
         if length == 0 || length > LONGEST_SOCKET_PATH {
@@ -64,8 +89,8 @@ impl Rules<'_> {
             self.socket_path("server.path", path);
             for other in ["server.port", "server.host"] {
                 let pair = ("server.path", other);
-                let why = "The server listens on a socket or on a port, not on both";
-                let how = "Remove one, or set server.path to null where it is not wanted.";
+                let why = "The server listens either on a unix socket or on a port";
+                let how = "Remove one of them, or set server.path to null.";
                 if self.merged.is_set(other) {
                     self.contradiction(pair, why, how);
                 }
@@ -77,52 +102,24 @@ impl Rules<'_> {
         }
     }
 
-    fn database(&mut self, database: &Database) {
-        self.within(
-            "database.min_connections",
-            database.min_connections,
-            0..=1000,
-        );
-        self.within(
-            "database.max_connections",
-            database.max_connections,
-            1..=1000,
-        );
-        self.within(
-            "database.acquire_timeout",
-            database.acquire_timeout,
-            100 * MILLISECOND..=MINUTE,
-        );
-        self.within("database.idle_timeout", database.idle_timeout, SECOND..=DAY);
-        self.within("database.max_lifetime", database.max_lifetime, SECOND..=DAY);
-        self.within(
-            "database.statement_timeout",
-            database.statement_timeout,
-            100 * MILLISECOND..=10 * MINUTE,
-        );
-        self.at_most(
-            ("database.min_connections", database.min_connections),
-            ("database.max_connections", database.max_connections),
-        );
-
-        self.hosts(database);
-        self.credentials(database);
-    }
-
     fn hosts(&mut self, database: &Database) {
         let Some(first) = database.urls.first() else {
             return;
         };
         if self.merged.is_set("database.url") {
             let pair = ("database.urls", "database.url");
-            self.contradiction(pair, "Only one of them can be used", "Remove one.");
+            self.contradiction(
+                pair,
+                "Only one of these settings can be used",
+                "Remove one.",
+            );
         }
         if database.urls.iter().any(DatabaseUrl::is_file) {
             let reason = "An SQLite file has no hosts. Use database.url.";
             self.merged.report("database.urls", reason);
         } else if database.urls.iter().any(|url| !url.is_like(first)) {
-            let reason = "These are not hosts of one database: the servers are of two kinds, or \
-                the databases have two names.";
+            let reason = "These are not hosts of one database: the kinds of server or the names of \
+                the databases differ.";
             self.merged.report("database.urls", reason);
         }
     }
@@ -136,7 +133,7 @@ impl Rules<'_> {
         };
         let (with_user, with_password) = (("database.user", key), ("database.password", key));
         if urls.iter().all(DatabaseUrl::is_file) {
-            let why = "Nobody signs in to an SQLite file";
+            let why = "An SQLite file has no accounts";
             let how = "Remove it, or change the URL.";
             if user.is_some() {
                 self.contradiction(with_user, why, how);
@@ -149,53 +146,27 @@ impl Rules<'_> {
                 ("database.tls_ca", database.tls_ca.is_some()),
             ] {
                 if set {
-                    let why = "An SQLite file is not on the network";
+                    let why = "An SQLite file needs no network connection";
                     self.contradiction((other, key), why, how);
                 }
             }
             return;
         }
         if user.is_some() && urls.iter().any(DatabaseUrl::has_user) {
-            let why = "The account is in the URL already";
+            let why = "The URL has an account already";
             self.contradiction(with_user, why, "Remove one.");
         }
         if password.is_some() && urls.iter().any(DatabaseUrl::has_password) {
-            let why = "The password is in the URL already";
+            let why = "The URL has a password already";
             self.contradiction(with_password, why, "Remove it from the URL.");
         }
         if password.is_some() && user.is_none() && !urls.iter().all(DatabaseUrl::has_user) {
-            let why = "Nobody is named whose password this is";
+            let why = "This password has no account";
             self.contradiction(("database.password", "database.user"), why, "Set it.");
         }
     }
 
     fn auth(&mut self, auth: &Auth) {
-        self.within("auth.access_token_ttl", auth.access_token_ttl, SECOND..=DAY);
-        self.within(
-            "auth.refresh_token_ttl",
-            auth.refresh_token_ttl,
-            SECOND..=365 * DAY,
-        );
-        self.within(
-            "auth.refresh_reuse_window",
-            auth.refresh_reuse_window,
-            Duration::ZERO..=5 * MINUTE,
-        );
-        self.within("auth.max_sessions", auth.max_sessions, 1..=10_000);
-        self.within(
-            "auth.revocation_poll_interval",
-            auth.revocation_poll_interval,
-            50 * MILLISECOND..=900 * MILLISECOND,
-        );
-        self.within(
-            "auth.revocation_max_staleness",
-            auth.revocation_max_staleness,
-            SECOND..=5 * MINUTE,
-        );
-        self.at_most(
-            ("auth.access_token_ttl", auth.access_token_ttl),
-            ("auth.refresh_token_ttl", auth.refresh_token_ttl),
-        );
         if let Some(key) = &auth.key
             && self.merged.are_sound(&["auth.key", "auth.algorithm"])
             && let Err(reason) = signs(auth.algorithm, key)
@@ -212,194 +183,24 @@ impl Rules<'_> {
         }
     }
 
-    fn accounts(&mut self, accounts: &Accounts) {
-        self.within(
-            "accounts.password_memory",
-            accounts.password_memory,
-            64 * KIB..=GIB,
-        );
-        self.within(
-            "accounts.password_iterations",
-            accounts.password_iterations,
-            1..=20,
-        );
-        self.within(
-            "accounts.password_parallelism",
-            accounts.password_parallelism,
-            1..=8,
-        );
-        self.within(
-            "accounts.password_workers",
-            accounts.password_workers,
-            0..=256,
-        );
-    }
-
-    fn limits(&mut self, limits: &Limits) {
-        for (key, count) in [
-            ("limits.sign_ins_per_account", limits.sign_ins_per_account),
-            ("limits.sign_ins_per_address", limits.sign_ins_per_address),
-            (
-                "limits.sign_in_failures_per_account",
-                limits.sign_in_failures_per_account,
-            ),
-            (
-                "limits.sign_in_failures_per_account_in_sum",
-                limits.sign_in_failures_per_account_in_sum,
-            ),
-            (
-                "limits.sign_in_failures_per_address",
-                limits.sign_in_failures_per_address,
-            ),
-            (
-                "limits.password_changes_per_account",
-                limits.password_changes_per_account,
-            ),
-            (
-                "limits.registrations_per_address",
-                limits.registrations_per_address,
-            ),
-            ("limits.questions_per_day", limits.questions_per_day),
-        ] {
-            self.within(key, count, 1..=1_000_000);
-        }
-        for (key, count) in [
-            ("limits.reads_per_account", limits.reads_per_account),
-            ("limits.reads_per_address", limits.reads_per_address),
-            ("limits.writes_per_account", limits.writes_per_account),
-            ("limits.writes_per_address", limits.writes_per_address),
-            ("limits.ballots_per_account", limits.ballots_per_account),
-            ("limits.ballots_per_address", limits.ballots_per_address),
-            ("limits.streams_per_account", limits.streams_per_account),
-            ("limits.streams_per_address", limits.streams_per_address),
-        ] {
-            self.within(key, count, 1..=1_000_000_000);
-        }
-        self.within("limits.window", limits.window, SECOND..=DAY);
-        self.within("limits.rate_window", limits.rate_window, SECOND..=DAY);
-        self.within(
-            "limits.text_per_account",
-            limits.text_per_account,
-            KIB..=1024 * GIB,
-        );
-    }
-
     fn share(&mut self, share: &Share) {
         let named = |letter: char| letter.is_ascii_alphanumeric() || ":._-{}".contains(letter);
         if !(1..=64).contains(&share.prefix.len()) || !share.prefix.chars().all(named) {
-            let reason = "This does not fit into the names of keys.";
+            let reason = "This cannot be part of the name of a key.";
             self.merged.report("share.prefix", reason);
         }
-        self.within(
-            "share.timeout",
-            share.timeout,
-            10 * MILLISECOND..=5 * SECOND,
-        );
         let pair = ("share.redis_password", "share.redis_url");
         match (&share.redis_password, &share.redis_url) {
             (Some(_), None) => {
-                let why = "Nothing is named that this password is for";
+                let why = "This password has no server";
                 self.contradiction(pair, why, "Set it.");
             }
             (Some(_), Some(url)) if url.has_password() => {
-                let why = "The password is in the URL already";
+                let why = "The URL has a password already";
                 self.contradiction(pair, why, "Remove it from the URL.");
             }
             _ => {}
         }
-    }
-
-    fn ballots(&mut self, ballots: &Ballots) {
-        self.within("ballots.queue", ballots.queue, 1..=1_000_000);
-        self.within("ballots.batch", ballots.batch, 1..=10_000);
-        self.within(
-            "ballots.seal_interval",
-            ballots.seal_interval,
-            100 * MILLISECOND..=MINUTE,
-        );
-        self.at_most(
-            ("ballots.batch", ballots.batch),
-            ("ballots.queue", ballots.queue),
-        );
-    }
-
-    fn live(&mut self, live: &Live) {
-        for (key, count) in [
-            ("live.max_streams", live.max_streams),
-            ("live.max_streams_per_address", live.max_streams_per_address),
-        ] {
-            self.within(key, count, 0..=1_000_000);
-        }
-        self.within(
-            "live.poll_interval",
-            live.poll_interval,
-            50 * MILLISECOND..=10 * SECOND,
-        );
-        for (key, span) in [
-            ("live.heartbeat", live.heartbeat),
-            ("live.patience", live.patience),
-        ] {
-            self.within(key, span, 100 * MILLISECOND..=5 * MINUTE);
-        }
-    }
-
-    fn http(&mut self, http: &Http) {
-        for (key, count) in [
-            ("http.max_connections", http.max_connections),
-            (
-                "http.max_connections_per_address",
-                http.max_connections_per_address,
-            ),
-            ("http.max_requests", http.max_requests),
-            (
-                "http.max_requests_per_address",
-                http.max_requests_per_address,
-            ),
-        ] {
-            self.within(key, count, 1..=1_000_000);
-        }
-        for (key, size) in [
-            ("http.max_received", http.max_received),
-            (
-                "http.max_received_per_address",
-                http.max_received_per_address,
-            ),
-            ("http.max_unsent", http.max_unsent),
-            ("http.max_unsent_per_address", http.max_unsent_per_address),
-        ] {
-            self.within(key, size, 2 * MIB..=64 * GIB);
-        }
-        self.within(
-            "http.header_timeout",
-            http.header_timeout,
-            100 * MILLISECOND..=10 * MINUTE,
-        );
-        self.within(
-            "http.body_timeout",
-            http.body_timeout,
-            100 * MILLISECOND..=10 * MINUTE,
-        );
-        self.within(
-            "http.send_timeout",
-            http.send_timeout,
-            100 * MILLISECOND..=10 * MINUTE,
-        );
-        self.within(
-            "http.shutdown_delay",
-            http.shutdown_delay,
-            Duration::ZERO..=10 * MINUTE,
-        );
-        self.within(
-            "http.shutdown_linger",
-            http.shutdown_linger,
-            Duration::ZERO..=10 * MINUTE,
-        );
-        self.within(
-            "http.shutdown_grace",
-            http.shutdown_grace,
-            Duration::ZERO..=10 * MINUTE,
-        );
-        self.within("http.max_body", http.max_body, KIB..=16 * MIB);
     }
 
     fn web(&mut self, web: &Web) {
@@ -415,35 +216,20 @@ impl Rules<'_> {
     }
 
     fn cors(&mut self, cors: &Cors) {
-        self.within("cors.max_age", cors.max_age, Duration::ZERO..=DAY);
         if cors.headers.len() > MOST_HEADERS {
-            self.merged.report("cors.headers", "These are too many.");
+            self.merged
+                .report("cors.headers", "These are too many headers.");
         }
         if cors.credentials && cors.origins == Origins::Any {
-            let why = "Any page on the web could act for whoever visits it";
-            let how = "Name the origins that may.";
+            let why = "Any website could act in the name of its visitors";
+            let how = "Name the origins that may send credentials.";
             self.contradiction(("cors.credentials", "cors.origins"), why, how);
         }
     }
 
-    fn within<T: PartialOrd>(&mut self, key: &str, value: T, range: RangeInclusive<T>) {
-        if value < *range.start() {
-            self.merged.report(key, "This is too little.");
-        } else if value > *range.end() {
-            self.merged.report(key, "This is too much.");
-        }
-    }
-
-    fn at_most<T: PartialOrd>(&mut self, (less, low): (&str, T), (more, high): (&str, T)) {
-        if low > high {
-            let why = "This is more than the other allows";
-            self.contradiction((less, more), why, "Lower the one or raise the other.");
-        }
-    }
-
-    /// Reports that `key` cannot go together with `other`.
+    /// Reports that `key` contradicts `other`.
     fn contradiction(&mut self, (key, other): (&str, &str), why: &str, how: &str) {
-        // A value that was not understood has been replaced by its default.
+        // A value with a problem was replaced by its default, which may contradict nothing.
         if self.merged.are_sound(&[key, other]) {
             let (found, layer) = (self.merged.shown(other), self.merged.layer(other));
             let reason = format!("{why}: {other} is {found} (from {layer}). {how}");
@@ -452,7 +238,7 @@ impl Rules<'_> {
     }
 }
 
-/// Whether the key is one to sign with.
+/// Checks that the key can sign with the algorithm.
 fn signs(algorithm: Algorithm, key: &Secret) -> Result<(), &'static str> {
     let pem = key.expose().as_bytes();
     let (key, algorithm) = match algorithm {
@@ -472,7 +258,7 @@ fn signs(algorithm: Algorithm, key: &Secret) -> Result<(), &'static str> {
             jsonwebtoken::Algorithm::EdDSA,
         ),
     };
-    // Only signing shows whether it is the right curve.
+    // Only signing shows whether the key is of the right curve.
     let signed = key.and_then(|key| jsonwebtoken::encode(&Header::new(algorithm), &"", &key));
     signed
         .map(drop)
@@ -487,7 +273,7 @@ pub fn hmac_key(key: &Secret) -> Option<Vec<u8>> {
     GeneralPurpose::new(&STANDARD, config).decode(text).ok()
 }
 
-/// Whether it is a StringOrURI as RFC 7519 has it.
+/// Whether the text is a StringOrURI of RFC 7519.
 fn is_name_or_url(text: &str) -> bool {
     let plain = !text.contains(|letter: char| letter.is_whitespace() || letter.is_control());
     let url = || url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));

@@ -263,7 +263,7 @@ fn the_file_is_the_named_one_or_the_first_there_is() {
     sources.environment.clear();
     sources.usual_files = vec![directory.path().to_owned()];
     let problems = load(&sources).unwrap_err().0;
-    assert!(problems[0].message.starts_with("This file is there, but"));
+    assert!(problems[0].message.starts_with("This file exists, but"));
 }
 
 #[test]
@@ -414,11 +414,11 @@ fn an_empty_value_takes_a_setting_back() {
 fn wrong_forms_are_named() {
     for (key, value, message) in [
         ("server.host", "localhost", "This is not an IP address"),
-        ("server.port", "", "There is no value."),
+        ("server.port", "", "A value is missing."),
         (
             "server.port",
             "70000",
-            "This is not a whole number, or far out of range.",
+            "This is not a whole number, or is far out of range.",
         ),
         ("server.path_mode", "+66", "These are not permissions"),
         ("server.path_mode", "888", "These are not permissions"),
@@ -441,7 +441,7 @@ fn wrong_forms_are_named() {
         (
             "server.trusted_proxies",
             "10.1.0.0/8",
-            "\"10.1.0.0/8\" is one address of a network. Write 10.0.0.0/8",
+            "\"10.1.0.0/8\" is an address within a network. Write 10.0.0.0/8",
         ),
         (
             "server.trusted_proxies",
@@ -453,7 +453,11 @@ fn wrong_forms_are_named() {
             "perhaps",
             "This is neither true nor false.",
         ),
-        ("auth.algorithm", "none", "There is no such choice."),
+        (
+            "auth.algorithm",
+            "none",
+            "This is not one of the allowed values.",
+        ),
         (
             "auth.access_token_ttl",
             "15",
@@ -466,7 +470,11 @@ fn wrong_forms_are_named() {
             "This is neither a name nor a URL.",
         ),
         ("auth.issuer", "urn:x", "This is neither a name nor a URL."),
-        ("accounts.default_region", "XX", "There is no such choice."),
+        (
+            "accounts.default_region",
+            "XX",
+            "This is not one of the allowed values.",
+        ),
         ("accounts.password_memory", "much", "This is not a size."),
         ("http.max_body", "-1", "This is not a size."),
         ("web.root", "/no/such/folder", "There is no such folder."),
@@ -480,9 +488,13 @@ fn wrong_forms_are_named() {
             "app.example.org",
             "\"app.example.org\" is not an origin",
         ),
-        ("log.filter", "inof", "\"inof\" is no level."),
-        ("log.filter", "polls=loud", "This is no filter"),
-        ("log.format", "xml", "There is no such choice."),
+        ("log.filter", "inof", "\"inof\" is not a level."),
+        ("log.filter", "polls=loud", "This is not a filter"),
+        (
+            "log.format",
+            "xml",
+            "This is not one of the allowed values.",
+        ),
     ] {
         let problem = problem(&[(key, value)]);
         assert!(problem.message.starts_with(message), "{problem}");
@@ -501,62 +513,62 @@ fn contradictions_name_both_sides() {
                 ("database.max_connections", "5"),
                 ("database.min_connections", "6"),
             ][..],
-            "This is more than the other allows: database.max_connections is 5 (from --set database.max_connections).",
+            "This is larger than its upper limit: database.max_connections is 5 (from --set database.max_connections).",
         ),
         (
             &[("ballots.queue", "10"), ("ballots.batch", "11")],
-            "This is more than the other allows: ballots.queue",
+            "This is larger than its upper limit: ballots.queue",
         ),
         (
             &[
                 ("auth.refresh_token_ttl", "1m"),
                 ("auth.access_token_ttl", "2m"),
             ],
-            "This is more than the other allows: auth.refresh_token_ttl",
+            "This is larger than its upper limit: auth.refresh_token_ttl",
         ),
         (
             &[("server.port", "9000"), ("server.path", "/run/x")],
-            "The server listens on a socket or on a port, not on both: server.port",
+            "The server listens either on a unix socket or on a port: server.port",
         ),
         (
             &[("server.host", "::"), ("server.path", "/run/x")],
-            "The server listens on a socket or on a port, not on both: server.host",
+            "The server listens either on a unix socket or on a port: server.host",
         ),
         (
             &[("cors.credentials", "true")],
-            "Any page on the web could act for whoever visits it: cors.origins is [\"*\"] (from default)",
+            "Any website could act in the name of its visitors: cors.origins is [\"*\"] (from default)",
         ),
         (
             &[("database.user", "me")],
-            "Nobody signs in to an SQLite file: database.url is sqlite:polls.db",
+            "An SQLite file has no accounts: database.url is sqlite:polls.db",
         ),
         (
             &[
                 ("database.url", "postgres://me@h/polls"),
                 ("database.user", "me"),
             ],
-            "The account is in the URL already: database.url is postgres://me@h/polls",
+            "The URL has an account already: database.url is postgres://me@h/polls",
         ),
         (
             &[
                 ("database.url", "postgres://me:x@h/polls"),
                 ("database.password", "y"),
             ],
-            "The password is in the URL already: database.url is postgres://me:********@h/polls",
+            "The URL has a password already: database.url is postgres://me:********@h/polls",
         ),
         (
             &[
                 ("database.url", "postgres://h/polls"),
                 ("database.password", "y"),
             ],
-            "Nobody is named whose password this is: database.user is null (from default). Set it.",
+            "This password has no account: database.user is null (from default). Set it.",
         ),
         (
             &[
                 ("database.url", "postgres://h/polls"),
                 ("database.urls", "postgres://a/polls,postgres://b/polls"),
             ],
-            "Only one of them can be used: database.url is postgres://h/polls",
+            "Only one of these settings can be used: database.url is postgres://h/polls",
         ),
         (
             &[("database.urls", "postgres://a/polls,mysql://b/polls")],
@@ -575,11 +587,11 @@ fn contradictions_name_both_sides() {
                 ("database.urls", "postgres://a/polls,postgres://me@b/polls"),
                 ("database.user", "me"),
             ],
-            "The account is in the URL already: database.urls is",
+            "The URL has an account already: database.urls is",
         ),
         (
             &[("database.tls", "require")],
-            "An SQLite file is not on the network: database.url is sqlite:polls.db",
+            "An SQLite file needs no network connection: database.url is sqlite:polls.db",
         ),
     ] {
         let problem = problem(settings);
