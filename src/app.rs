@@ -27,11 +27,10 @@ use crate::http::spec::Description;
 use crate::http::{self, API, Address, Admission, Bound, Listener, Metrics, Operation, spec};
 use crate::live::Hub;
 use crate::live::api::LiveApi;
-use crate::questions::Quotas;
 use crate::questions::api::{ChoicesApi, QuestionsApi};
-use crate::questions::closing;
+use crate::questions::{Questions, Quotas};
+use crate::results::Views;
 use crate::results::api::ResultsApi;
-use crate::results::view::Views;
 use crate::share::{self, Share};
 use crate::users::api::UsersApi;
 use crate::{auth, telemetry, watchdog, web};
@@ -47,6 +46,7 @@ pub struct App {
     pub share: Share,
     pub tokens: Tokens,
     pub accounts: Accounts,
+    pub questions: Questions,
     pub ballots: Ballots,
     ballot_box: JoinHandle<()>,
 }
@@ -97,6 +97,8 @@ impl App {
         let share = Share::open(&config.share, db.clone(), clock.clone())?;
         let (tokens, accounts) =
             auth::open(db.clone(), clock.clone(), share.clone(), &config).await?;
+        let quotas = Quotas::new(&config.limits);
+        let questions = Questions::new(db.clone(), clock.clone(), share.clone(), quotas);
         let (ballots, ballot_box) =
             Ballots::open(db.clone(), clock.clone(), share.clone(), &config.ballots);
         Ok(App {
@@ -106,6 +108,7 @@ impl App {
             share,
             tokens,
             accounts,
+            questions,
             ballots,
             ballot_box,
         })
@@ -161,15 +164,12 @@ pub fn describe() -> Description {
 fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
     let App {
         config,
-        db,
-        clock,
-        share,
         tokens,
         accounts,
+        questions,
         ballots,
         ..
     } = app;
-    let quotas = Quotas::new(&config.limits);
     (
         AuthApi {
             accounts: accounts.clone(),
@@ -179,18 +179,12 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
             accounts: accounts.clone(),
         },
         QuestionsApi {
-            db: db.clone(),
-            clock: clock.clone(),
-            quotas,
+            questions: questions.clone(),
             views: views.clone(),
-            share: share.clone(),
         },
         ChoicesApi {
-            db: db.clone(),
-            clock: clock.clone(),
-            quotas,
+            questions: questions.clone(),
             views: views.clone(),
-            share: share.clone(),
         },
         BallotsApi {
             ballots: ballots.clone(),
@@ -250,12 +244,7 @@ pub async fn run(
 ) {
     let background = TaskTracker::new();
     let interval = app.config.ballots.seal_interval;
-    let sealing = closing::keep_sealing(
-        app.db.clone(),
-        app.clock.clone(),
-        app.share.clone(),
-        interval,
-    );
+    let sealing = app.questions.clone().keep_sealing(interval);
     // Until the last request is answered: tokens are revoked and questions close meanwhile.
     let done = CancellationToken::new();
     app.share.connect().await;

@@ -15,7 +15,7 @@
 //! 4. The task of the box commits all queued ballots in one transaction. The batch first takes a
 //!    [slot](questions::slot) of the question and only then reads whether it is open, so that a
 //!    close, on whatever process, either sees the ballot or forbids it.
-//! 5. After the commit the handler reads the poll through [`results::view::Views`], where all who
+//! 5. After the commit the handler reads the poll through [`results::Views`], where all who
 //!    ask at the same time share one query, and answers.
 //!
 //! # The modules, in reading order
@@ -78,7 +78,7 @@
 //! # What makes it fast
 //!
 //! - **One commit for everyone who waits**, and one query for all who ask: [`ballots`],
-//!   [`results::view`].
+//!   [`results::Views`].
 //! - **A batch is one parameter.** Its statements have the same text whatever its size, so they
 //!   are planned once; see [`db::rows`]. Where a slot is taken, first ballots are counted along.
 //! - **Who has arrived is taken along.** Before a query or a commit begins, the runtime gets to
@@ -88,7 +88,7 @@
 //!   read tables of some thousand rows from end to end; with [`db::among`] a question is read in
 //!   half of the time among a thousand. A list follows the index of the rarest thing that it asks
 //!   for, be it a word, an author or a status: where one of them is rare it passes by few others,
-//!   and where all are common its page of 21 is soon full ([`questions::list`]). What else
+//!   and where all are common its page of 21 is soon full ([`results::list`]). What else
 //!   it asks for has a form that no index is for ([`db::unindexed`]): after five times PostgreSQL
 //!   plans a statement for any word or author, which it takes for a rare one, and took half a second
 //!   for a page of 150,000 questions with a word by a busy author, which now takes four

@@ -6,13 +6,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sea_orm::{EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
 use uuid::Uuid;
 
-use crate::auth::Accounts;
+use crate::app::App;
 use crate::auth::accounts::Registration;
-use crate::ballots::Ballots;
 use crate::clock::Clock;
-use crate::db::Db;
 use crate::failure::{Code, Failure};
-use crate::questions::{self, Draft, Quotas, Visibility, choices};
+use crate::input::Number;
+use crate::questions::draft::Description;
+use crate::questions::{self, Draft, choices};
 use crate::users::{self, Role};
 
 /// The tutorial's users: name, phone, email.
@@ -78,12 +78,7 @@ pub struct Made {
 }
 
 /// Loads the tutorial's users, questions and ballots. [`Code::AccountTaken`] where they are there.
-pub async fn story(
-    db: &Db,
-    clock: &Clock,
-    accounts: &Accounts,
-    ballots: &Ballots,
-) -> Result<Vec<Made>, Failure> {
+pub async fn story(app: &App) -> Result<Vec<Made>, Failure> {
     let mut made = Vec::new();
     let mut ids = Vec::new();
     for (name, phone, email) in USERS.into_iter().chain(VOTERS) {
@@ -95,13 +90,12 @@ pub async fn story(
             password: password.clone(),
         };
         let user =
-            accounts
-                .create_account(new, Role::User)
-                .await
-                .map_err(|failure| match failure.code {
+            app.accounts.create_account(new, Role::User).await.map_err(
+                |failure| match failure.code {
                     Code::AccountTaken => failure.detail("The sample data is there already."),
                     _ => failure,
-                })?;
+                },
+            )?;
         ids.push(user.id);
         made.push(Made {
             name,
@@ -111,30 +105,24 @@ pub async fn story(
         });
     }
     for (story, author) in STORIES.iter().zip(&ids) {
-        tell(db, clock, ballots, story, *author, &ids).await?;
+        ask(app, story, *author, &ids).await?;
     }
     Ok(made)
 }
 
-async fn tell(
-    db: &Db,
-    clock: &Clock,
-    ballots: &Ballots,
-    story: &Story,
-    author: Uuid,
-    voters: &[Uuid],
-) -> Result<(), Failure> {
-    let draft = draft(
-        story.question_text.to_owned(),
-        Some(story.description.to_owned()),
-        story.choices.iter().map(|&text| text.to_owned()).collect(),
-        story.max_choices,
-    );
-    let question = questions::create(db, clock, Quotas::UNLIMITED, author, draft).await?;
-    let choices = choices::of(db.read(), question).await?;
+/// Asks the question of a story, and casts its ballots.
+async fn ask(app: &App, story: &Story, author: Uuid, voters: &[Uuid]) -> Result<(), Failure> {
+    let draft = Draft {
+        description: Some(Description::new(story.description)),
+        max_choices: Number(story.max_choices),
+        ..Draft::new(story.question_text, story.choices)
+    };
+    let questions = app.questions.clone().without_quotas();
+    let question = questions.create(author, &draft).await?;
+    let choices = choices::of(app.db.read(), question).await?;
     for (voter, chosen) in voters.iter().zip(story.ballots) {
         let chosen: BTreeSet<Uuid> = chosen.iter().map(|index| choices[*index].id).collect();
-        ballots.cast(*voter, question, chosen).await?;
+        app.ballots.cast(*voter, question, chosen).await?;
     }
     Ok(())
 }
@@ -160,22 +148,17 @@ const BALLOTS_AT_ONCE: usize = 2000;
 
 /// Makes users who share one password, questions that they ask in turn, and ballots of theirs on
 /// these questions, evenly spread. Gives the password.
-pub async fn bulk(
-    db: &Db,
-    clock: &Clock,
-    accounts: &Accounts,
-    ballots: &Ballots,
-    amount: Amount,
-) -> Result<String, Failure> {
+pub async fn bulk(app: &App, amount: Amount) -> Result<String, Failure> {
+    let db = &app.db;
     let password = password();
     // One hash for all: a hash each would take most of the time.
-    let hash = accounts.hash(password.clone()).await?;
+    let hash = app.accounts.hash(password.clone()).await?;
     let before = users::entity::Entity::find().count(db.read()).await?;
     let mut authors = Vec::new();
     for first in (0..amount.users).step_by(BATCH as usize) {
         let last = amount.users.min(first + BATCH);
         let rows: Vec<_> = (first..last)
-            .map(|index| sample_user(before + u64::from(index), &hash, clock))
+            .map(|index| sample_user(before + u64::from(index), &hash, &app.clock))
             .collect();
         authors.extend(rows.iter().map(|row| row.id));
         let rows = &rows;
@@ -196,23 +179,23 @@ pub async fn bulk(
         .map(|(index, author)| {
             let text = format!("Sample question {index}: which one?");
             let choices = 1..=amount.choices;
-            let choices = choices.map(|choice| format!("Choice {choice}")).collect();
-            (author, draft(text, None, choices, 1))
+            let choices = choices.map(|choice| format!("Choice {choice}"));
+            (author, Draft::new(&text, choices))
         });
     let mut asked = Vec::new();
     loop {
-        let some: Vec<_> = drafts.by_ref().take(questions::MOST_AT_ONCE).collect();
+        let some: Vec<_> = drafts.by_ref().take(questions::MAX_AT_ONCE).collect();
         if some.is_empty() {
             break;
         }
-        asked.extend(questions::create_all(db, clock, some).await?);
+        asked.extend(app.questions.create_all(some).await?);
     }
     if !asked.is_empty() {
         let tables = ["users", "questions", "choices", "search_terms"];
         db.analyze(&tables).await?;
     }
     if amount.ballots > 0 {
-        vote(db, ballots, &asked, &authors, amount.ballots).await?;
+        vote(app, &asked, &authors, amount.ballots).await?;
         let tables = [
             "ballots",
             "ballot_marks",
@@ -225,15 +208,9 @@ pub async fn bulk(
 }
 
 /// Casts so many ballots, each user's on each question at most once.
-async fn vote(
-    db: &Db,
-    ballots: &Ballots,
-    questions: &[Uuid],
-    users: &[Uuid],
-    amount: u64,
-) -> Result<(), Failure> {
+async fn vote(app: &App, questions: &[Uuid], users: &[Uuid], amount: u64) -> Result<(), Failure> {
     let choices = stream::iter(questions.iter().map(async |question| {
-        let choices = choices::of(db.read(), *question).await?;
+        let choices = choices::of(app.db.read(), *question).await?;
         Ok::<_, Failure>(choices.iter().map(|choice| choice.id).collect::<Vec<_>>())
     }));
     let choices: Vec<Vec<Uuid>> = choices.buffered(QUESTIONS_AT_ONCE).try_collect().await?;
@@ -244,7 +221,7 @@ async fn vote(
     let pairs = pairs.take(usize::try_from(amount).unwrap_or(usize::MAX));
     stream::iter(pairs.map(Ok))
         .try_for_each_concurrent(BALLOTS_AT_ONCE, async |(user, question, choice)| {
-            ballots.cast(user, question, [choice].into()).await?;
+            app.ballots.cast(user, question, [choice].into()).await?;
             Ok(())
         })
         .await
@@ -271,25 +248,6 @@ fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {
         revision: 1,
         created_at: now,
         updated_at: now,
-    }
-}
-
-fn draft(
-    question_text: String,
-    description: Option<String>,
-    choices: Vec<String>,
-    max_choices: i32,
-) -> Draft {
-    Draft {
-        question_text,
-        description,
-        choices,
-        min_choices: 1,
-        max_choices,
-        allow_change: true,
-        results_visibility: Visibility::Always,
-        opens_at: None,
-        closes_at: None,
     }
 }
 

@@ -20,9 +20,9 @@ use crate::http::rates::Kind;
 use crate::http::refused::Refused;
 use crate::http::reply::{Changed, Created, Done, Fetched, Put, Rendered};
 use crate::http::spec::Tag;
+use crate::results::Results;
+use crate::results::Views;
 use crate::results::are_visible;
-use crate::results::objects::Results;
-use crate::results::view::Views;
 use crate::users::Caller;
 
 /// The handlers of ballots.

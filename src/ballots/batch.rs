@@ -20,7 +20,7 @@ use super::{Ballot, BallotKey, Cast, KEY_COLUMNS, key_rows, not_found, read};
 use crate::clock::{Clock, Time};
 use crate::db::{self, Column, Db, Rows, Script, Transaction};
 use crate::failure::{Code, Failure, FieldError};
-use crate::questions::document::{COLUMNS, Document};
+use crate::questions::document::COLUMNS;
 use crate::questions::{self, Question, slot};
 
 /// What a user asks to do with their ballot on a question.
@@ -119,8 +119,7 @@ impl State {
             questions: HashMap::new(),
             choices: HashSet::new(),
         };
-        for document in db::read_documents::<Document>(&rows, 0)? {
-            let question = Question::try_from(document)?;
+        for question in db::read_documents::<Question>(&rows, 0)? {
             state.questions.insert(question.id, question);
         }
         for choice in db::read_documents::<ChoiceRow>(&rows, 1)? {

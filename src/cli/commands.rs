@@ -82,18 +82,16 @@ pub async fn seed(config: Config, arguments: Seed) -> Outcome {
                     .ballots
                     .min(u64::from(users) * u64::from(questions)),
             };
-            seed::bulk(&app.db, &app.clock, &app.accounts, &app.ballots, amount)
-                .await
-                .map(|password| {
-                    println!(
-                        "{users} users, {questions} questions and {} ballots were made.",
-                        amount.ballots
-                    );
-                    println!("Every one of these users has the password {password}");
-                })
+            seed::bulk(&app, amount).await.map(|password| {
+                println!(
+                    "{users} users, {questions} questions and {} ballots were made.",
+                    amount.ballots
+                );
+                println!("Every one of these users has the password {password}");
+            })
         }
         None => {
-            let made = seed::story(&app.db, &app.clock, &app.accounts, &app.ballots).await;
+            let made = seed::story(&app).await;
             made.map(|made| {
                 println!("Their passwords are shown this once:");
                 for user in made {

@@ -3,8 +3,6 @@
 //! Nothing is coerced. Bad syntax is 400. A wrong type, an unknown or a repeated key is 422 and
 //! names the first; limits and rules are 422 and name all of them at once.
 
-use std::collections::HashSet;
-
 use http::Method;
 use poem::{Request, RequestBody};
 use poem_openapi::error::ContentTypeError;
@@ -13,10 +11,11 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
-use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
+use validator::Validate;
 
-use super::exact::Object;
 use crate::failure::{Code, Failure, FieldError};
+use crate::input;
+use crate::input::exact::Object;
 
 /// A JSON body of type `T`, whose limits have been checked.
 pub struct Body<T>(pub T);
@@ -24,24 +23,13 @@ pub struct Body<T>(pub T);
 /// A JSON body of type `T` that has rules beyond the type's own, such as the configuration's.
 ///
 /// The handler checks both at once, so that all mistakes are named together.
-pub struct Unchecked<T>(T);
+pub struct Unchecked<T>(pub T);
 
 impl<T: Validate> Unchecked<T> {
     /// Checks the type's limits and `rule`, which says what it finds.
     pub fn check(self, rule: impl FnOnce(&T) -> Vec<FieldError>) -> Result<T, Failure> {
-        let mut errors = mistakes(&self.0);
-        // A value that is out of bounds needs no second complaint.
-        let bad: HashSet<String> = errors.iter().map(|error| error.pointer.clone()).collect();
-        errors.extend(
-            rule(&self.0)
-                .into_iter()
-                .filter(|error| !bad.contains(&error.pointer)),
-        );
-        if errors.is_empty() {
-            Ok(self.0)
-        } else {
-            Err(Failure::invalid(errors))
-        }
+        input::check(&self.0, rule)?;
+        Ok(self.0)
     }
 }
 
@@ -177,7 +165,9 @@ pub async fn read(body: &mut RequestBody) -> Result<bytes::Bytes, poem::Error> {
 
 /// Parses and checks a body.
 pub fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Failure> {
-    Unchecked(decode(bytes)?).check(|_| Vec::new())
+    let value = decode(bytes)?;
+    input::check(&value, |_| Vec::new())?;
+    Ok(value)
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
@@ -188,14 +178,6 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     };
     json.end().map_err(|error| malformed(&error))?;
     Ok(value)
-}
-
-fn mistakes(value: &impl Validate) -> Vec<FieldError> {
-    let mut fields = Vec::new();
-    if let Err(errors) = value.validate() {
-        collect(&errors, "", &mut fields);
-    }
-    fields
 }
 
 fn malformed(error: &serde_json::Error) -> Failure {
@@ -286,70 +268,6 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 
 fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
-}
-
-fn collect(errors: &ValidationErrors, base: &str, fields: &mut Vec<FieldError>) {
-    let mut kinds: Vec<_> = errors.errors().iter().collect();
-    kinds.sort_by_key(|&(name, _)| name);
-    for (name, kind) in kinds {
-        // validator's name for rules about the whole object.
-        let pointer = match name.as_ref() {
-            "__all__" => base.to_owned(),
-            name => format!("{base}/{name}"),
-        };
-        match kind {
-            ValidationErrorsKind::Field(errors) => {
-                fields.extend(errors.iter().map(|error| field_error(&pointer, error)));
-            }
-            ValidationErrorsKind::Struct(errors) => collect(errors, &pointer, fields),
-            ValidationErrorsKind::List(items) => {
-                for (index, errors) in items {
-                    collect(errors, &format!("{pointer}/{index}"), fields);
-                }
-            }
-        }
-    }
-}
-
-/// The rule in words of our own; a rule may carry its own words and a step further down.
-fn field_error(pointer: &str, error: &ValidationError) -> FieldError {
-    let bound = |name: &str| error.params.get(name).map(ToString::to_string);
-    let unit = match error.params.get("value") {
-        Some(serde_json::Value::Array(_)) => "items",
-        _ => "characters",
-    };
-    let (code, message) = match (error.code.as_ref(), &error.message) {
-        (_, Some(message)) => (None, message.to_string()),
-        ("length", None) => (
-            Some("length"),
-            match (bound("min"), bound("max")) {
-                (Some(min), Some(max)) => format!("must have {min} to {max} {unit}"),
-                (None, Some(max)) => format!("must have at most {max} {unit}"),
-                (Some(min), None) => format!("must have at least {min} {unit}"),
-                (None, None) => "has the wrong length".to_owned(),
-            },
-        ),
-        ("range", None) => (
-            Some("range"),
-            match (bound("min"), bound("max")) {
-                (Some(min), Some(max)) => format!("must be {min} to {max}"),
-                (None, Some(max)) => format!("must be at most {max}"),
-                (Some(min), None) => format!("must be at least {min}"),
-                (None, None) => "is out of range".to_owned(),
-            },
-        ),
-        _ => (None, "is not valid".to_owned()),
-    };
-    let code = code.unwrap_or(match error.code.clone() {
-        std::borrow::Cow::Borrowed(code) => code,
-        std::borrow::Cow::Owned(_) => "invalid",
-    });
-    let step = error
-        .params
-        .get("at")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default();
-    FieldError::new(format!("{pointer}{step}"), code, message)
 }
 
 #[cfg(test)]

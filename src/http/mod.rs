@@ -10,7 +10,7 @@ pub mod body_limit;
 pub mod client;
 pub mod conditional;
 pub mod cors;
-pub mod exact;
+pub use crate::input::exact;
 pub mod extract;
 pub mod metrics;
 pub mod policy;

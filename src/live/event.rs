@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::results::view::View;
+use crate::results::View;
 
 /// What is sent to a client.
 pub(super) enum Event {

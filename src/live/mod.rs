@@ -33,8 +33,8 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::failure::Failure;
 use crate::network::Network;
+use crate::results::Views;
 use crate::results::poll;
-use crate::results::view::Views;
 use crate::share::{News, Share};
 
 use self::channel::Channel;

@@ -15,7 +15,7 @@ use super::streams::{OpenStream, token_ended};
 use crate::auth::SignedIn;
 use crate::failure::Failure;
 use crate::questions::Status;
-use crate::results::view::{View, hidden};
+use crate::results::{View, hidden};
 use crate::results::{are_visible, depends_on_ballot};
 use crate::users::Caller;
 

@@ -1,24 +1,174 @@
 //! The choices of a question, one by one. Any change is a new revision of the question.
 
-use std::collections::HashMap;
-
+use poem_openapi::Object;
+use poem_openapi::types::Example;
 use sea_orm::entity::prelude::*;
 use sea_orm::{IntoActiveModel as _, QueryOrder as _};
+use serde::Deserialize;
+use validator::Validate;
 
-use super::quota::{Quotas, Use};
-use super::{MAX_CHOICES, MIN_CHOICES, choice, has_ballots, save, slot, without_ballots};
-use crate::clock::Clock;
-use crate::db::{Db, Transaction};
+use super::draft::{ChoiceText, MAX_CHOICES, MIN_CHOICES};
+use super::quota::Use;
+use super::{Questions, choice, has_ballots, save, slot, without_ballots};
+use crate::db::Transaction;
 use crate::failure::{Failure, FieldError};
+use crate::input::{Number, present};
 use crate::precondition::IfMatch;
 use crate::text;
 use crate::users::Caller;
 
-/// What to change of a choice; `None` leaves as it is.
-#[derive(Debug, Clone, Default)]
-pub struct Change {
-    pub choice_text: Option<String>,
-    pub position: Option<usize>,
+/// A choice's place among the others.
+pub type Position = Number<0, { MAX_CHOICES as i32 - 1 }>;
+
+/// A choice to be added.
+#[derive(Debug, Object, Deserialize, Validate)]
+#[oai(rename = "ChoiceInput", deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub struct NewChoice {
+    /// What people can choose; unlike the others.
+    #[validate(nested)]
+    pub choice_text: ChoiceText,
+    /// Where it is put; the others move. At the end where absent.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
+    pub position: Option<Position>,
+}
+
+/// What to change of a choice; what is absent stays.
+#[derive(Debug, Object, Deserialize, Validate)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub struct ChoicePatch {
+    /// What people can choose; only while nobody has voted.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
+    pub choice_text: Option<ChoiceText>,
+    /// Where it goes; the others move.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
+    pub position: Option<Position>,
+}
+
+impl Questions {
+    /// Adds a choice at a position, or at the end. Allowed while people vote.
+    pub async fn add_choice(
+        &self,
+        caller: Caller,
+        question: Uuid,
+        if_match: &IfMatch,
+        new: &NewChoice,
+    ) -> Result<Uuid, Failure> {
+        let id = self.clock.now().new_id();
+        self.db
+            .write(|transaction| async move {
+                let parent = without_ballots(&transaction, caller, question, if_match).await?;
+                let mut choices = of(&transaction, question).await?;
+                if choices.len() >= MAX_CHOICES {
+                    let message = format!("a question has at most {MAX_CHOICES} choices");
+                    return Err(invalid("", "length", message));
+                }
+                let at = place(new.position, choices.len())?.unwrap_or(choices.len());
+                differs(&new.choice_text, &choices)?;
+                let (now, used) = (self.clock.now(), Use::of_choice("", &new.choice_text));
+                self.quotas
+                    .charge(&transaction, parent.author_id, used, now)
+                    .await?;
+                let added = choice::Model {
+                    id,
+                    question_id: question,
+                    choice_text: new.choice_text.to_string(),
+                    position: -1,
+                };
+                let row = added.clone().into_active_model();
+                choice::Entity::insert(row)
+                    .exec_without_returning(&transaction)
+                    .await?;
+                choices.insert(at, added);
+                renumber(&transaction, choices).await?;
+                save(&transaction, parent, now).await
+            })
+            .await?;
+        self.share.tell_of_question(question);
+        Ok(id)
+    }
+
+    /// Changes a choice's text, which ballots forbid, or its position, which they don't.
+    pub async fn update_choice(
+        &self,
+        caller: Caller,
+        (question, id): (Uuid, Uuid),
+        if_match: &IfMatch,
+        patch: &ChoicePatch,
+    ) -> Result<(), Failure> {
+        self.db
+            .write(|transaction| async move {
+                let parent = without_ballots(&transaction, caller, question, if_match).await?;
+                let mut choices = of(&transaction, question).await?;
+                let from = index_of(&choices, id)?;
+                let to = place(patch.position, choices.len() - 1)?.unwrap_or(from);
+                let new_text = patch.choice_text.as_deref();
+                if let Some(text) = new_text.filter(|text| *text != choices[from].choice_text) {
+                    if slot::has_ballots(&transaction, question).await? {
+                        return Err(has_ballots());
+                    }
+                    let others = choices.iter().filter(|choice| choice.id != id);
+                    differs(text, others)?;
+                    let used = Use::of_choice(&choices[from].choice_text, text);
+                    self.quotas
+                        .charge(&transaction, parent.author_id, used, self.clock.now())
+                        .await?;
+                    text.clone_into(&mut choices[from].choice_text);
+                    let row = choices[from].clone().into_active_model().reset_all();
+                    choice::Entity::update(row).exec(&transaction).await?;
+                } else if from == to {
+                    return Ok(());
+                }
+                let moved = choices.remove(from);
+                choices.insert(to, moved);
+                renumber(&transaction, choices).await?;
+                save(&transaction, parent, self.clock.now()).await
+            })
+            .await?;
+        self.share.tell_of_question(question);
+        Ok(())
+    }
+
+    /// Removes a choice while nobody has voted on the question.
+    pub async fn remove_choice(
+        &self,
+        caller: Caller,
+        (question, id): (Uuid, Uuid),
+        if_match: &IfMatch,
+    ) -> Result<(), Failure> {
+        self.db
+            .write(|transaction| async move {
+                let parent = without_ballots(&transaction, caller, question, if_match).await?;
+                let mut choices = of(&transaction, question).await?;
+                let index = index_of(&choices, id)?;
+                if slot::has_ballots(&transaction, question).await? {
+                    return Err(has_ballots());
+                }
+                let least = usize::try_from(parent.max_choices)
+                    .unwrap_or(0)
+                    .max(MIN_CHOICES);
+                if choices.len() <= least {
+                    let message = format!(
+                        "a question needs {least} choices here: {MIN_CHOICES}, and max_choices"
+                    );
+                    return Err(invalid("", "length", message));
+                }
+                let used = Use::of_choice(&choices.remove(index).choice_text, "");
+                self.quotas
+                    .charge(&transaction, parent.author_id, used, self.clock.now())
+                    .await?;
+                choice::Entity::delete_by_id(id).exec(&transaction).await?;
+                renumber(&transaction, choices).await?;
+                save(&transaction, parent, self.clock.now()).await
+            })
+            .await?;
+        self.share.tell_of_question(question);
+        Ok(())
+    }
 }
 
 /// The choices of a question in their order.
@@ -31,153 +181,8 @@ pub async fn of(db: &impl ConnectionTrait, question: Uuid) -> Result<Vec<choice:
         .await
 }
 
-/// Adds a choice at a position, or at the end. Allowed while people vote.
-pub async fn add(
-    db: &Db,
-    clock: &Clock,
-    quotas: Quotas,
-    caller: Caller,
-    question: Uuid,
-    if_match: &IfMatch,
-    (choice_text, position): (String, Option<usize>),
-) -> Result<Uuid, Failure> {
-    let (id, choice_text) = (clock.now().new_id(), &choice_text);
-    db.write(|transaction| async move {
-        let parent = without_ballots(&transaction, caller, question, if_match).await?;
-        let mut choices = of(&transaction, question).await?;
-        if choices.len() >= MAX_CHOICES {
-            return Err(invalid(
-                "",
-                "length",
-                format!("a question has at most {MAX_CHOICES} choices"),
-            ));
-        }
-        let at = place(position, choices.len())?.unwrap_or(choices.len());
-        differs(choice_text, &choices)?;
-        let (now, used) = (clock.now(), Use::of_choice("", choice_text));
-        quotas
-            .charge(&transaction, parent.author_id, used, now)
-            .await?;
-        let choice_text = choice_text.clone();
-        let new = choice::Model {
-            id,
-            question_id: question,
-            choice_text,
-            position: -1,
-        };
-        let row = new.clone().into_active_model();
-        choice::Entity::insert(row)
-            .exec_without_returning(&transaction)
-            .await?;
-        choices.insert(at, new);
-        renumber(&transaction, choices).await?;
-        save(&transaction, parent, now).await
-    })
-    .await?;
-    Ok(id)
-}
-
-/// Changes a choice's text, which ballots forbid, or its position, which they don't.
-pub async fn update(
-    db: &Db,
-    clock: &Clock,
-    quotas: Quotas,
-    caller: Caller,
-    (question, id): (Uuid, Uuid),
-    if_match: &IfMatch,
-    change: Change,
-) -> Result<(), Failure> {
-    let Change {
-        choice_text,
-        position,
-    } = &change;
-    db.write(|transaction| async move {
-        let parent = without_ballots(&transaction, caller, question, if_match).await?;
-        let mut choices = of(&transaction, question).await?;
-        let from = index_of(&choices, id)?;
-        let to = place(*position, choices.len() - 1)?.unwrap_or(from);
-        let rewording = choice_text
-            .as_ref()
-            .filter(|text| **text != choices[from].choice_text);
-        if let Some(text) = rewording {
-            if slot::has_ballots(&transaction, question).await? {
-                return Err(has_ballots());
-            }
-            let others = choices.iter().filter(|choice| choice.id != id);
-            differs(text, others)?;
-            let used = Use::of_choice(&choices[from].choice_text, text);
-            quotas
-                .charge(&transaction, parent.author_id, used, clock.now())
-                .await?;
-            choices[from].choice_text.clone_from(text);
-            let row = choices[from].clone().into_active_model().reset_all();
-            choice::Entity::update(row).exec(&transaction).await?;
-        } else if from == to {
-            return Ok(());
-        }
-        let moved = choices.remove(from);
-        choices.insert(to, moved);
-        renumber(&transaction, choices).await?;
-        save(&transaction, parent, clock.now()).await
-    })
-    .await
-}
-
-/// Removes a choice that nobody can have voted for yet.
-pub async fn remove(
-    db: &Db,
-    clock: &Clock,
-    quotas: Quotas,
-    caller: Caller,
-    (question, id): (Uuid, Uuid),
-    if_match: &IfMatch,
-) -> Result<(), Failure> {
-    db.write(|transaction| async move {
-        let parent = without_ballots(&transaction, caller, question, if_match).await?;
-        let mut choices = of(&transaction, question).await?;
-        let index = index_of(&choices, id)?;
-        if slot::has_ballots(&transaction, question).await? {
-            return Err(has_ballots());
-        }
-        let least = usize::try_from(parent.max_choices)
-            .unwrap_or(0)
-            .max(MIN_CHOICES);
-        if choices.len() <= least {
-            let message = format!("a question needs {least} choices here: 2, and max_choices");
-            return Err(invalid("", "length", message));
-        }
-        let used = Use::of_choice(&choices.remove(index).choice_text, "");
-        quotas
-            .charge(&transaction, parent.author_id, used, clock.now())
-            .await?;
-        choice::Entity::delete_by_id(id).exec(&transaction).await?;
-        renumber(&transaction, choices).await?;
-        save(&transaction, parent, clock.now()).await
-    })
-    .await
-}
-
-/// The texts that look like an earlier one among the choices of a new question.
-pub(super) fn repeated(texts: &[String]) -> Vec<FieldError> {
-    let mut first = HashMap::new();
-    let mut errors = Vec::new();
-    for (index, text) in texts.iter().enumerate() {
-        let earlier = *first.entry(text::appearance(text)).or_insert(index);
-        if earlier != index {
-            let message =
-                format!("must differ from the other choices; number {earlier} is the same");
-            errors.push(FieldError::new(
-                format!("/choices/{index}/choice_text"),
-                "unique",
-                message,
-            ));
-        }
-    }
-    errors
-}
-
-/// Refuses a text that looks like one of the others. The question is locked, so that no other
-/// comes in meanwhile; that none is equal byte by byte the database ensures, too.
+/// Refuses a text that looks like one of the others. The question is locked, so that no choice is
+/// added meanwhile. A constraint of the database refuses texts that are equal byte by byte.
 fn differs<'a>(
     text: &str,
     others: impl IntoIterator<Item = &'a choice::Model>,
@@ -202,15 +207,18 @@ pub fn not_found() -> Failure {
     Failure::not_found("choice in this question")
 }
 
-/// A position among `last + 1` places.
-fn place(position: Option<usize>, last: usize) -> Result<Option<usize>, Failure> {
-    match position {
-        Some(position) if position > last => Err(invalid(
+/// The index of a position among `last + 1` places.
+fn place(position: Option<Position>, last: usize) -> Result<Option<usize>, Failure> {
+    let Some(position) = position else {
+        return Ok(None);
+    };
+    match usize::try_from(position.0) {
+        Ok(position) if position <= last => Ok(Some(position)),
+        _ => Err(invalid(
             "/position",
             "range",
             format!("must be 0 to {last}"),
         )),
-        position => Ok(position),
     }
 }
 
@@ -229,4 +237,22 @@ async fn renumber(transaction: &Transaction, choices: Vec<choice::Model>) -> Res
 
 fn invalid(pointer: &str, code: &'static str, message: String) -> Failure {
     Failure::invalid(vec![FieldError::new(pointer, code, message)])
+}
+
+impl Example for NewChoice {
+    fn example() -> Self {
+        NewChoice {
+            choice_text: ChoiceText::new("rust"),
+            position: Some(Number(0)),
+        }
+    }
+}
+
+impl Example for ChoicePatch {
+    fn example() -> Self {
+        ChoicePatch {
+            choice_text: None,
+            position: Some(Number(1)),
+        }
+    }
 }

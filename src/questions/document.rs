@@ -1,78 +1,42 @@
-//! Questions as they come in one document with others; see [`db::documents`](crate::db::documents).
+//! Questions as documents of a statement that reads several tables at once; see
+//! [`db::documents`](crate::db::documents()).
 
-use sea_orm::{ActiveEnum as _, DbErr};
-use serde::Deserialize;
-use uuid::Uuid;
+use std::sync::LazyLock;
 
-use super::entity::{Model, Visibility};
+use sea_orm::{ColumnTrait as _, ColumnType, IdenStatic as _, Iterable as _};
+use serde::{Deserialize as _, Deserializer};
+
+use super::entity;
 use crate::clock::Time;
 use crate::db::Column;
 
-/// The columns of a question.
-pub const COLUMNS: [Column; 17] = [
-    Column::Id("id"),
-    Column::Id("author_id"),
-    Column::Text("question_text"),
-    Column::Text("description"),
-    Column::Integer("min_choices"),
-    Column::Integer("max_choices"),
-    Column::Flag("allow_change"),
-    Column::Text("results_visibility"),
-    Column::Integer("opens_at"),
-    Column::Integer("closes_at"),
-    Column::Integer("closes_order"),
-    Column::Integer("closed_at"),
-    Column::Integer("sealed_at"),
-    Column::Integer("deleted_at"),
-    Column::Integer("revision"),
-    Column::Integer("created_at"),
-    Column::Integer("updated_at"),
-];
+/// The columns of a question, as its [entity](super::entity) declares them.
+pub static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
+    let column = |column: entity::Column| {
+        let name = column.as_str();
+        match column.def().get_column_type() {
+            ColumnType::Uuid => Column::Id(name),
+            ColumnType::Boolean => Column::Flag(name),
+            ColumnType::Integer | ColumnType::BigInteger => Column::Integer(name),
+            _ => Column::Text(name),
+        }
+    };
+    entity::Column::iter().map(column).collect()
+});
 
-/// A question's [`COLUMNS`].
-#[derive(Debug, Deserialize)]
-pub struct Document {
-    id: Uuid,
-    author_id: Uuid,
-    question_text: String,
-    description: Option<String>,
-    min_choices: i32,
-    max_choices: i32,
-    allow_change: u8,
-    results_visibility: String,
-    opens_at: Option<i64>,
-    closes_at: Option<i64>,
-    closes_order: i64,
-    closed_at: Option<i64>,
-    sealed_at: Option<i64>,
-    deleted_at: Option<i64>,
-    revision: i32,
-    created_at: i64,
-    updated_at: i64,
+/// For `#[serde(deserialize_with)]`: a [`Column::Flag`].
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    u8::deserialize(deserializer).map(|flag| flag != 0)
 }
 
-impl TryFrom<Document> for Model {
-    type Error = DbErr;
+/// For `#[serde(deserialize_with)]`: a time as it is stored, in microseconds.
+pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
+    i64::deserialize(deserializer).map(Time)
+}
 
-    fn try_from(document: Document) -> Result<Model, DbErr> {
-        Ok(Model {
-            id: document.id,
-            author_id: document.author_id,
-            question_text: document.question_text,
-            description: document.description,
-            min_choices: document.min_choices,
-            max_choices: document.max_choices,
-            allow_change: document.allow_change != 0,
-            results_visibility: Visibility::try_from_value(&document.results_visibility)?,
-            opens_at: document.opens_at.map(Time),
-            closes_at: document.closes_at.map(Time),
-            closes_order: Time(document.closes_order),
-            closed_at: document.closed_at.map(Time),
-            sealed_at: document.sealed_at.map(Time),
-            deleted_at: document.deleted_at.map(Time),
-            revision: document.revision,
-            created_at: Time(document.created_at),
-            updated_at: Time(document.updated_at),
-        })
-    }
+/// For `#[serde(deserialize_with)]`: the same, or null.
+pub(super) fn time_or_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Time>, D::Error> {
+    Option::<i64>::deserialize(deserializer).map(|time| time.map(Time))
 }

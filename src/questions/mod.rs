@@ -8,9 +8,8 @@ pub mod choice;
 pub mod choices;
 pub mod closing;
 pub mod document;
+pub mod draft;
 pub mod entity;
-mod facet;
-pub mod list;
 pub mod quota;
 pub mod search;
 pub mod slot;
@@ -24,82 +23,122 @@ use sea_orm::{IntoActiveModel as _, Set};
 
 use crate::clock::{Clock, Time};
 use crate::db::{self, Db, Transaction};
-use crate::failure::{Code, Failure, FieldError};
-use crate::patch::Patch;
+use crate::failure::{Code, Failure};
+use crate::input;
 use crate::precondition::IfMatch;
+use crate::share::Share;
 use crate::users::Caller;
 
+pub use draft::{Draft, QuestionPatch};
 pub use entity::{Model as Question, Status, Visibility};
 pub use quota::Quotas;
 use quota::Use;
 
-/// A question as its author writes it. Texts are normalised and within their limits.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    pub question_text: String,
-    pub description: Option<String>,
-    /// 2 to 100 texts.
-    pub choices: Vec<String>,
-    pub min_choices: i32,
-    pub max_choices: i32,
-    pub allow_change: bool,
-    pub results_visibility: Visibility,
-    pub opens_at: Option<Time>,
-    pub closes_at: Option<Time>,
-}
-
-/// What to change of a question; `None` leaves as it is.
-#[derive(Debug, Clone, Default)]
-pub struct Change {
-    pub question_text: Option<String>,
-    pub description: Patch<String>,
-    pub min_choices: Option<i32>,
-    pub max_choices: Option<i32>,
-    pub allow_change: Option<bool>,
-    pub results_visibility: Option<Visibility>,
-    pub opens_at: Patch<Time>,
-    pub closes_at: Patch<Time>,
-}
-
-/// Asks a question, with its choices, all or nothing. [`Code::QuotaExceeded`].
-pub async fn create(
-    db: &Db,
-    clock: &Clock,
+/// The verbs of questions and their choices. Each announces a change to whoever watches the
+/// question, after its commit.
+#[derive(Clone)]
+pub struct Questions {
+    db: Db,
+    clock: Clock,
+    share: Share,
     quotas: Quotas,
-    author: Uuid,
-    draft: Draft,
-) -> Result<Uuid, Failure> {
-    let used = Use::of_draft(&draft);
-    let new = New::of(author, draft, clock.now())?;
-    let new = &new;
-    db.write(|transaction| async move {
-        let charged = quotas.charge(&transaction, author, used, clock.now());
-        charged.await?;
-        insert(&transaction, clock, std::slice::from_ref(new)).await
-    })
-    .await?;
-    Ok(new.question.id)
 }
 
-/// How many questions [`create_all`] takes: SQLite's statements have room for 32,766 values.
-pub const MOST_AT_ONCE: usize = 50;
+/// How many questions [`Questions::create_all`] takes: SQLite's statements have room for 32,766
+/// values.
+pub const MAX_AT_ONCE: usize = 50;
 
-/// Asks up to [`MOST_AT_ONCE`] questions, each with its author, all or nothing. For operators: no
-/// quota counts them.
-pub async fn create_all(
-    db: &Db,
-    clock: &Clock,
-    drafts: impl IntoIterator<Item = (Uuid, Draft)>,
-) -> Result<Vec<Uuid>, Failure> {
-    let now = clock.now();
-    let new = drafts
-        .into_iter()
-        .map(|(author, draft)| New::of(author, draft, now));
-    let new = new.collect::<Result<Vec<New>, Failure>>()?;
-    let all = &new;
-    db.write(|transaction| async move { insert(&transaction, clock, all).await })
-        .await?;
-    Ok(new.iter().map(|new| new.question.id).collect())
+impl Questions {
+    pub fn new(db: Db, clock: Clock, share: Share, quotas: Quotas) -> Questions {
+        Questions {
+            db,
+            clock,
+            share,
+            quotas,
+        }
+    }
+
+    /// The verbs for what an operator does, which no quota limits.
+    pub fn without_quotas(self) -> Questions {
+        Questions {
+            quotas: Quotas::UNLIMITED,
+            ..self
+        }
+    }
+
+    /// Asks a question, with its choices, all or nothing. [`Code::QuotaExceeded`].
+    pub async fn create(&self, author: Uuid, draft: &Draft) -> Result<Uuid, Failure> {
+        let new = New::of(author, draft, self.clock.now())?;
+        let (new, used) = (&new, Use::of_draft(draft));
+        self.db
+            .write(|transaction| async move {
+                let now = self.clock.now();
+                self.quotas.charge(&transaction, author, used, now).await?;
+                insert(&transaction, &self.clock, std::slice::from_ref(new)).await
+            })
+            .await?;
+        Ok(new.question.id)
+    }
+
+    /// Asks up to [`MAX_AT_ONCE`] questions, each with its author, all or nothing, without quotas.
+    pub async fn create_all(
+        &self,
+        drafts: impl IntoIterator<Item = (Uuid, Draft)>,
+    ) -> Result<Vec<Uuid>, Failure> {
+        let now = self.clock.now();
+        let new = drafts
+            .into_iter()
+            .map(|(author, draft)| New::of(author, &draft, now));
+        let new = &new.collect::<Result<Vec<New>, Failure>>()?;
+        self.db
+            .write(|transaction| async move { insert(&transaction, &self.clock, new).await })
+            .await?;
+        Ok(new.iter().map(|new| new.question.id).collect())
+    }
+
+    /// Changes a question. Once a ballot exists, only its description and its end can be changed.
+    pub async fn update(
+        &self,
+        caller: Caller,
+        id: Uuid,
+        if_match: &IfMatch,
+        patch: &QuestionPatch,
+    ) -> Result<(), Failure> {
+        self.db
+            .write(|transaction| async move {
+                let before = without_ballots(&transaction, caller, id, if_match).await?;
+                let now = self.clock.now();
+                let after = patch.applied_to(&before);
+                if after == before {
+                    return Ok(());
+                }
+                if after.closes_at != before.closes_at && before.status(now) == Status::Closed {
+                    let detail = "Reopen the question to give it another end.";
+                    return Err(closed(&before).detail(detail));
+                }
+                let has_other_rules = rules(&after) != rules(&before);
+                if has_other_rules && slot::has_ballots(&transaction, id).await? {
+                    return Err(has_ballots());
+                }
+                let count = choices::of(&transaction, id).await?.len();
+                let errors = draft::contradictions_of_change(&before, &after, count, now);
+                if !errors.is_empty() {
+                    return Err(Failure::invalid(errors));
+                }
+                let used = Use::of_change(&before, &after);
+                self.quotas
+                    .charge(&transaction, before.author_id, used, now)
+                    .await?;
+                if after.question_text != before.question_text {
+                    let terms = search::terms(&after.question_text);
+                    store_terms(&transaction, id, before.created_at, &terms).await?;
+                }
+                save(&transaction, after, now).await
+            })
+            .await?;
+        self.share.tell_of_question(id);
+        Ok(())
+    }
 }
 
 /// A question that is not stored yet.
@@ -110,44 +149,21 @@ struct New {
 }
 
 impl New {
-    fn of(author: Uuid, draft: Draft, now: Time) -> Result<New, Failure> {
-        let errors = mistakes(&draft, now);
-        if !errors.is_empty() {
-            return Err(Failure::invalid(errors));
-        }
-        let question = Question {
-            id: now.new_id(),
-            author_id: author,
-            question_text: draft.question_text,
-            description: draft.description,
-            min_choices: draft.min_choices,
-            max_choices: draft.max_choices,
-            allow_change: draft.allow_change,
-            results_visibility: draft.results_visibility,
-            opens_at: draft.opens_at,
-            closes_at: draft.closes_at,
-            closes_order: closes_order(draft.closes_at),
-            closed_at: None,
-            sealed_at: None,
-            deleted_at: None,
-            revision: 1,
-            created_at: now,
-            updated_at: now,
-        };
+    fn of(author: Uuid, draft: &Draft, now: Time) -> Result<New, Failure> {
+        input::check(draft, |draft| draft.contradictions(now))?;
+        let question = draft.question(author, now);
         let choices = (0..)
-            .zip(draft.choices)
-            .map(|(position, choice_text)| choice::Model {
+            .zip(&draft.choices)
+            .map(|(position, choice)| choice::Model {
                 id: now.new_id(),
                 question_id: question.id,
-                choice_text,
+                choice_text: choice.choice_text.to_string(),
                 position,
-            })
-            .collect();
-        let terms = search::terms(&question.question_text);
+            });
         Ok(New {
+            choices: choices.collect(),
+            terms: search::terms(&question.question_text),
             question,
-            choices,
-            terms,
         })
     }
 }
@@ -171,61 +187,6 @@ async fn insert(transaction: &Transaction, clock: &Clock, new: &[New]) -> Result
         .iter()
         .flat_map(|&(new, now)| terms_of(new.question.id, now, &new.terms));
     insert_terms(transaction, terms.collect()).await
-}
-
-/// Which fields of a draft contradict each other, or come too late at `now`.
-pub fn mistakes(draft: &Draft, now: Time) -> Vec<FieldError> {
-    let mut errors = choices::repeated(&draft.choices);
-    errors.extend(contradictions(
-        draft.min_choices..=draft.max_choices,
-        draft.choices.len(),
-        draft.opens_at,
-        draft.closes_at,
-        now,
-    ));
-    errors
-}
-
-/// Changes a question. Once a ballot exists, only its description and its end can be changed.
-pub async fn update(
-    db: &Db,
-    clock: &Clock,
-    quotas: Quotas,
-    caller: Caller,
-    id: Uuid,
-    if_match: &IfMatch,
-    change: Change,
-) -> Result<(), Failure> {
-    let change = &change;
-    db.write(|transaction| async move {
-        let before = without_ballots(&transaction, caller, id, if_match).await?;
-        let now = clock.now();
-        let after = changed(&before, change.clone());
-        if after == before {
-            return Ok(());
-        }
-        if after.closes_at != before.closes_at && before.status(now) == Status::Closed {
-            return Err(closed(&before).detail("Reopen the question to give it another end."));
-        }
-        if settled(&after) != settled(&before) && slot::has_ballots(&transaction, id).await? {
-            return Err(has_ballots());
-        }
-        let count = choices::of(&transaction, id).await?.len();
-        let errors = contradictions_of_change(&before, &after, count, now);
-        if !errors.is_empty() {
-            return Err(Failure::invalid(errors));
-        }
-        let used = Use::of_change(&before, &after);
-        quotas
-            .charge(&transaction, before.author_id, used, now)
-            .await?;
-        if after.question_text != before.question_text {
-            let terms = search::terms(&after.question_text);
-            store_terms(&transaction, id, before.created_at, &terms).await?;
-        }
-        save(&transaction, after, now).await
-    })
-    .await
 }
 
 /// The question, for one who may change it: its author or an admin.
@@ -281,7 +242,7 @@ pub(crate) async fn save(
     now: Time,
 ) -> Result<(), Failure> {
     let (id, seen) = (question.id, question.revision);
-    question.closes_order = closes_order(question.closes_at);
+    question.closes_order = entity::closes_order(question.closes_at);
     question.revision += 1;
     question.updated_at = now;
     let stored = entity::Entity::update_many()
@@ -334,34 +295,8 @@ fn closed(question: &Question) -> Failure {
     )
 }
 
-fn closes_order(closes_at: Option<Time>) -> Time {
-    closes_at.unwrap_or(Time(i64::MAX))
-}
-
-fn changed(before: &Question, change: Change) -> Question {
-    let mut after = before.clone();
-    let Change {
-        question_text,
-        min_choices,
-        max_choices,
-        allow_change,
-        ..
-    } = change;
-    after.question_text = question_text.unwrap_or(after.question_text);
-    after.min_choices = min_choices.unwrap_or(after.min_choices);
-    after.max_choices = max_choices.unwrap_or(after.max_choices);
-    after.allow_change = allow_change.unwrap_or(after.allow_change);
-    after.results_visibility = change
-        .results_visibility
-        .unwrap_or(after.results_visibility);
-    change.description.apply(&mut after.description);
-    change.opens_at.apply(&mut after.opens_at);
-    change.closes_at.apply(&mut after.closes_at);
-    after
-}
-
-/// What people rely on when they vote.
-fn settled(question: &Question) -> (&str, i32, i32, bool, Visibility, Option<Time>) {
+/// What people rely on when they vote: it cannot be changed once somebody has.
+fn rules(question: &Question) -> (&str, i32, i32, bool, Visibility, Option<Time>) {
     (
         &question.question_text,
         question.min_choices,
@@ -370,49 +305,6 @@ fn settled(question: &Question) -> (&str, i32, i32, bool, Visibility, Option<Tim
         question.results_visibility,
         question.opens_at,
     )
-}
-
-/// Which fields contradict each other, given how many of how many choices a ballot names.
-fn contradictions(
-    named: std::ops::RangeInclusive<i32>,
-    choices: usize,
-    opens_at: Option<Time>,
-    closes_at: Option<Time>,
-    now: Time,
-) -> Vec<FieldError> {
-    let (min, max) = (*named.start(), *named.end());
-    let mut errors = Vec::new();
-    if usize::try_from(max).is_ok_and(|max| max > choices) {
-        let message = format!("must be at most the number of choices, which is {choices}");
-        errors.push(FieldError::new("/max_choices", "range", message));
-    }
-    if min > max {
-        let message = format!("must be at most max_choices, which is {max}");
-        errors.push(FieldError::new("/min_choices", "range", message));
-    }
-    if closes_at.is_some_and(|closes_at| closes_at <= now) {
-        let message = "must lie in the future; to end voting now, close the question";
-        errors.push(FieldError::new("/closes_at", "past", message));
-    } else if closes_at.is_some() && opens_at >= closes_at {
-        let message = "must be later than opens_at";
-        errors.push(FieldError::new("/closes_at", "order", message));
-    }
-    errors
-}
-
-/// The same for a changed question; an end that has passed before is not the change's mistake.
-fn contradictions_of_change(
-    before: &Question,
-    after: &Question,
-    choices: usize,
-    now: Time,
-) -> Vec<FieldError> {
-    let named = after.min_choices..=after.max_choices;
-    let mut errors = contradictions(named, choices, after.opens_at, after.closes_at, now);
-    if after.closes_at == before.closes_at {
-        errors.retain(|error| error.code != "past");
-    }
-    errors
 }
 
 async fn store_terms(
@@ -453,14 +345,3 @@ async fn insert_terms(
         .await?;
     Ok(())
 }
-
-impl Question {
-    pub fn may_be_changed_by(&self, caller: Caller) -> bool {
-        self.author_id == caller.id || caller.is_admin()
-    }
-}
-
-/// The fewest choices a question may have.
-pub const MIN_CHOICES: usize = 2;
-/// The most choices a question may have.
-pub const MAX_CHOICES: usize = 100;

@@ -42,7 +42,7 @@ pub(super) struct Use {
 impl Use {
     /// One question.
     pub fn of_draft(draft: &Draft) -> Use {
-        let choices = draft.choices.iter().map(String::len);
+        let choices = draft.choices.iter().map(|choice| choice.choice_text.len());
         let text = length(&draft.question_text, draft.description.as_deref())
             + bytes(choices.sum::<usize>());
         Use { questions: 1, text }

@@ -4,8 +4,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use uuid::Uuid;
 
-use super::objects::Results;
-use super::view::{Views, hidden};
+use super::{Results, Views, hidden};
 use crate::auth::guard::MaybeSignedIn;
 use crate::http::policy::operations;
 use crate::http::refused::Refused;

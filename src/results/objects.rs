@@ -1,92 +1,220 @@
-//! Results as clients see them.
+//! Questions and choices as clients see them.
 
 use poem_openapi::Object;
 use poem_openapi::types::Example;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::results;
+use super::{Poll, Results};
 use crate::clock::Time;
+use crate::page::PageMeta;
+use crate::questions::{Draft, Status, Visibility};
 
-/// The results of a question at one moment.
+/// A question with its choices.
 #[derive(Debug, Clone, Object, Serialize)]
-#[oai(example)]
-pub struct Results {
-    /// The question that they are of.
-    pub question_id: Uuid,
-    /// How many people have voted.
-    pub ballot_count: i64,
-    /// In their order.
-    pub choices: Vec<ChoiceResult>,
-    /// The choices with the most votes; several where they are tied, none without votes.
-    pub leading_choice_ids: Vec<Uuid>,
-    /// Whether the numbers can no longer move, unless the question is reopened.
-    pub is_final: bool,
-    /// When they were read.
-    pub as_of: Time,
-}
-
-/// The result of one choice.
-#[derive(Debug, Clone, Object, Serialize)]
-pub struct ChoiceResult {
-    /// The choice's id.
+#[oai(skip_serializing_if_is_none, example)]
+pub struct Question {
+    /// The question's id.
     pub id: Uuid,
-    /// What people could choose.
+    /// What people are asked.
+    pub question_text: String,
+    /// What they should know about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    pub author: Author,
+    /// In their order.
+    pub choices: Vec<Choice>,
+    /// How many choices a ballot names at least.
+    pub min_choices: i32,
+    /// How many choices a ballot names at most.
+    pub max_choices: i32,
+    /// Whether a ballot may be changed or withdrawn.
+    pub allow_change: bool,
+    pub results_visibility: Visibility,
+    /// From when ballots are taken; from the start where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Time>,
+    /// Until when ballots are taken; without end where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<Time>,
+    /// When somebody closed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Time>,
+    /// When it was deleted; only its author and admins see it then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Time>,
+    pub status: Status,
+    /// How many people have voted. Absent while the results are hidden from you.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ballot_count: Option<i64>,
+    /// Grows with every change of the question itself; votes leave it.
+    pub revision: i32,
+    /// When it was asked.
+    pub created_at: Time,
+    /// When it last changed; votes leave it.
+    pub updated_at: Time,
+}
+
+/// Who asked.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(skip_serializing_if_is_none)]
+pub struct Author {
+    /// The account's id.
+    pub id: Uuid,
+    /// What others see. Absent when the account was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Something to vote for.
+#[derive(Debug, Clone, Object, Serialize, Deserialize)]
+#[oai(skip_serializing_if_is_none, example)]
+pub struct Choice {
+    #[oai(skip)]
+    #[serde(skip_serializing)]
+    pub question_id: Uuid,
+    /// The choice's id: what a ballot names.
+    pub id: Uuid,
+    /// What people can choose.
     pub choice_text: String,
-    /// How many ballots name it.
-    pub votes: i64,
-    /// The part of the ballots that name it, 0 to 1, with four decimals.
-    pub share: f64,
+    /// 0 comes first.
+    pub position: i32,
+    /// How many ballots name it. Absent while the results are hidden from you.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes: Option<i64>,
 }
 
-impl From<results::Results> for Results {
-    fn from(results: results::Results) -> Results {
-        Results {
-            question_id: results.question_id,
-            ballot_count: results.ballot_count,
-            choices: results
-                .choices
-                .into_iter()
-                .map(ChoiceResult::from)
-                .collect(),
-            leading_choice_ids: results.leading,
-            is_final: results.is_final,
-            as_of: results.as_of,
+/// A page of questions.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub struct QuestionPage {
+    /// The questions of this page, in the order of the list.
+    pub data: Vec<Question>,
+    pub meta: PageMeta,
+}
+
+/// The choices of a question, all of them.
+#[derive(Debug, Object, Serialize)]
+#[oai(example)]
+pub struct ChoiceList {
+    /// The choices, in their order.
+    pub data: Vec<Choice>,
+    pub meta: PageMeta,
+}
+
+impl Question {
+    /// A poll at `now`, with its numbers or without.
+    pub fn of(poll: &Poll, numbers: bool, now: Time) -> Question {
+        let question = &poll.question;
+        Question {
+            id: question.id,
+            question_text: question.question_text.clone(),
+            description: question.description.clone(),
+            author: Author {
+                id: question.author_id,
+                name: poll.author_name.clone(),
+            },
+            choices: poll.choices(numbers),
+            min_choices: question.min_choices,
+            max_choices: question.max_choices,
+            allow_change: question.allow_change,
+            results_visibility: question.results_visibility,
+            opens_at: question.opens_at,
+            closes_at: question.closes_at,
+            closed_at: question.closed_at,
+            deleted_at: question.deleted_at,
+            status: question.status(now),
+            ballot_count: numbers.then_some(poll.ballot_count),
+            revision: question.revision,
+            created_at: question.created_at,
+            updated_at: question.updated_at,
         }
     }
 }
 
-impl From<results::ChoiceResult> for ChoiceResult {
-    fn from(choice: results::ChoiceResult) -> ChoiceResult {
-        ChoiceResult {
-            id: choice.id,
-            choice_text: choice.choice_text,
-            votes: choice.votes,
-            share: choice.share,
+impl ChoiceList {
+    /// The choices of a poll, with their votes or without.
+    pub fn of(poll: &Poll, numbers: bool) -> ChoiceList {
+        ChoiceList {
+            data: poll.choices(numbers),
+            meta: PageMeta { next_cursor: None },
         }
     }
 }
 
-impl Example for Results {
+impl Poll {
+    fn choices(&self, numbers: bool) -> Vec<Choice> {
+        let choices = self.choices.iter();
+        choices.map(|choice| choice.shown(numbers)).collect()
+    }
+}
+
+impl Choice {
+    /// The choice with its votes or without.
+    pub fn shown(&self, numbers: bool) -> Choice {
+        Choice {
+            votes: self.votes.filter(|_| numbers),
+            ..self.clone()
+        }
+    }
+}
+
+/// The choices of the example's results, so that the numbers are the same everywhere.
+impl Example for Poll {
     fn example() -> Self {
-        let choice = |id, choice_text: &str, votes, share| ChoiceResult {
-            id: Uuid::from_u128(id),
-            choice_text: choice_text.to_owned(),
-            votes,
-            share,
+        let results = Results::example();
+        let author = Uuid::from_u128(0x0196_3b1c_7a20_7d4e_9c1f_5a6b_7c8d_9e0f);
+        let draft = Draft {
+            closes_at: Some(Time(1_776_369_600_000_000)),
+            ..Draft::example()
         };
-        let choices = vec![
-            choice(0x0196_3b1c_7a21_7000_8000_0000_0000_0001, "python", 3, 0.5),
-            choice(0x0196_3b1c_7a21_7000_8000_0000_0000_0002, "java", 2, 0.3333),
-            choice(0x0196_3b1c_7a21_7000_8000_0000_0000_0003, "go", 1, 0.1667),
-        ];
-        Results {
-            question_id: Uuid::from_u128(0x0196_3b1c_7a21_7d4e_9c1f_5a6b_7c8d_9e0f),
-            ballot_count: 6,
-            leading_choice_ids: vec![choices[0].id],
-            choices,
-            is_final: false,
-            as_of: Time(1_776_282_436_000_000),
+        let mut question = draft.question(author, results.as_of);
+        question.id = results.question_id;
+        let choices = results.choices.into_iter().zip(0..);
+        let choices = choices.map(|(result, position)| Choice {
+            question_id: results.question_id,
+            id: result.id,
+            choice_text: result.choice_text,
+            position,
+            votes: Some(result.votes),
+        });
+        Poll {
+            question,
+            author_name: Some("露西".to_owned()),
+            choices: choices.collect(),
+            ballot_count: results.ballot_count,
+            version: 0,
         }
+    }
+}
+
+impl Example for Question {
+    fn example() -> Self {
+        let poll = Poll::example();
+        Question::of(&poll, true, poll.question.created_at)
+    }
+}
+
+impl Example for QuestionPage {
+    fn example() -> Self {
+        let next = "AAZPkQ5Z4gABljscegB9TpwfWmt8jZ4PsV0zC9nA3kE";
+        QuestionPage {
+            data: vec![Question::example()],
+            meta: PageMeta {
+                next_cursor: Some(next.to_owned()),
+            },
+        }
+    }
+}
+
+impl Example for Choice {
+    fn example() -> Self {
+        Poll::example().choices.swap_remove(0)
+    }
+}
+
+impl Example for ChoiceList {
+    fn example() -> Self {
+        ChoiceList::of(&Poll::example(), true)
     }
 }

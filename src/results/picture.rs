@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::results::{ChoiceResult, Results};
+use super::{ChoiceResult, Results};
 
 /// In pixels; pictures may be shown at any size.
 const WIDTH: f64 = 640.0;
@@ -55,7 +55,7 @@ pub fn picture(question_text: &str, results: &Results) -> String {
         text(&mut svg, "title", MARGIN, y, &line);
     }
     for (index, choice) in shown.iter().enumerate() {
-        let leads = results.leading.contains(&choice.id);
+        let leads = results.leading_choice_ids.contains(&choice.id);
         row(&mut svg, choice, leads, top + STEP * index as f64);
     }
     let left_out = results.choices.len() - shown.len();
@@ -259,7 +259,7 @@ mod tests {
             question_id: Uuid::nil(),
             ballot_count: 10,
             choices: votes.iter().enumerate().map(choice).collect(),
-            leading: vec![Uuid::from_u128(0)],
+            leading_choice_ids: vec![Uuid::from_u128(0)],
             is_final: false,
             as_of: Time(0),
         }

@@ -8,30 +8,24 @@ use sea_orm::{ConnectionTrait, DbErr};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::objects::Choice;
 use crate::db::{self, Column};
 use crate::questions::Question;
-use crate::questions::document::{COLUMNS, Document};
+use crate::questions::document::COLUMNS;
 
 /// A question and all that belongs to it at one moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Poll {
+    #[serde(flatten)]
     pub question: Question,
     /// Absent when the account was deleted.
     pub author_name: Option<String>,
-    /// In their order.
-    pub choices: Vec<PollChoice>,
+    /// In their order, with their votes.
+    #[serde(skip)]
+    pub choices: Vec<Choice>,
     pub ballot_count: i64,
     /// Grows with every batch of ballots.
     pub version: i64,
-}
-
-/// A choice and its votes.
-#[derive(Debug, Clone)]
-pub struct PollChoice {
-    pub id: Uuid,
-    pub choice_text: String,
-    pub position: i32,
-    pub votes: i64,
 }
 
 /// Changes with everything that is shown of a poll, but for its status, which the clock changes.
@@ -106,19 +100,18 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
          {}",
         among("choices c", "c.question_id")
     );
-    let question = [&COLUMNS[..], &BESIDE].concat();
+    let question = [&COLUMNS[..], &BESIDE_QUESTION].concat();
     let sql = db::documents(db, &[(&question, &questions), (&CHOICE, &choices)]);
     let wanted = db::ids(ids.iter().copied()).to_value();
     let statement = db::statement(db, &sql, [wanted.clone(), wanted]);
     let rows = db.query_all_raw(statement).await?;
     let mut polls: HashMap<Uuid, Poll> = HashMap::with_capacity(ids.len());
-    for row in db::read_documents::<QuestionRow>(&rows, 0)? {
-        let poll = row.poll()?;
+    for poll in db::read_documents::<Poll>(&rows, 0)? {
         polls.insert(poll.question.id, poll);
     }
-    for row in db::read_documents::<ChoiceRow>(&rows, 1)? {
-        if let Some(poll) = polls.get_mut(&row.question_id) {
-            poll.choices.push(row.choice());
+    for choice in db::read_documents::<Choice>(&rows, 1)? {
+        if let Some(poll) = polls.get_mut(&choice.question_id) {
+            poll.choices.push(choice);
         }
     }
     for poll in polls.values_mut() {
@@ -166,50 +159,9 @@ const CHOICE: [Column; 5] = [
     Column::Integer("votes"),
 ];
 
-/// What a question comes with.
-const BESIDE: [Column; 3] = [
+/// What a [`Poll`] has beside its question and its choices.
+const BESIDE_QUESTION: [Column; 3] = [
     Column::Text("author_name"),
     Column::Integer("ballot_count"),
     Column::Integer("version"),
 ];
-
-#[derive(Deserialize)]
-struct QuestionRow {
-    #[serde(flatten)]
-    question: Document,
-    author_name: Option<String>,
-    ballot_count: i64,
-    version: i64,
-}
-
-impl QuestionRow {
-    fn poll(self) -> Result<Poll, DbErr> {
-        Ok(Poll {
-            question: self.question.try_into()?,
-            author_name: self.author_name,
-            choices: Vec::new(),
-            ballot_count: self.ballot_count,
-            version: self.version,
-        })
-    }
-}
-
-#[derive(Deserialize)]
-struct ChoiceRow {
-    question_id: Uuid,
-    id: Uuid,
-    choice_text: String,
-    position: i32,
-    votes: i64,
-}
-
-impl ChoiceRow {
-    fn choice(self) -> PollChoice {
-        PollChoice {
-            id: self.id,
-            choice_text: self.choice_text,
-            position: self.position,
-            votes: self.votes,
-        }
-    }
-}

@@ -5,8 +5,9 @@
 //! of queries however many ask for it. Where many different things are asked for, those that
 //! wait share a query, too.
 //!
-//! Where somebody waits for the next query already, that is told what the last one found, and may
-//! ask no more than whether it still is so. Nothing is kept for longer.
+//! If somebody waits for the next query already when a query ends, the next one gets what the
+//! previous one found ([`Lookup::previous`]) and may ask the database only whether that has
+//! changed. Nothing is kept for longer.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -23,15 +24,15 @@ use crate::failure::Failure;
 
 type Answer<V> = Result<V, Failure>;
 type Waiters<V> = Vec<oneshot::Sender<Answer<V>>>;
-type Next<K, V> = (Vec<Key<K, V>>, Vec<Waiters<V>>);
-type Load<K, V> = dyn Fn(Vec<Key<K, V>>) -> BoxFuture<'static, Answer<Vec<V>>> + Send + Sync;
+type Next<K, V> = (Vec<Lookup<K, V>>, Vec<Waiters<V>>);
+type Load<K, V> = dyn Fn(Vec<Lookup<K, V>>) -> BoxFuture<'static, Answer<Vec<V>>> + Send + Sync;
 
-/// What a query is to find.
+/// A key to look up in a query.
 #[derive(Debug, Clone)]
-pub struct Key<K, V> {
+pub struct Lookup<K, V> {
     pub key: K,
-    /// What the last query found, if it has only just ended.
-    pub last: Option<V>,
+    /// What the previous query found for the key, if that query has only just ended.
+    pub previous: Option<V>,
 }
 
 /// A reader whose queries are shared. Clones share them too.
@@ -41,19 +42,19 @@ pub struct SharedReader<K, V> {
 
 struct Inner<K, V> {
     load: Box<Load<K, V>>,
-    most: Most,
+    limits: ReadLimits,
     state: Mutex<State<K, V>>,
     reads: Counter,
     queries: Counter,
 }
 
-/// What limits a reader.
+/// The limits of a reader.
 #[derive(Debug, Clone, Copy)]
-pub struct Most {
-    /// How many queries run at once. More of them would be smaller.
+pub struct ReadLimits {
+    /// How many queries run at once. The more run, the fewer keys each one has.
     pub queries: usize,
-    /// How many keys a query has.
-    pub keys: usize,
+    /// How many keys a query has at most.
+    pub keys_per_query: usize,
 }
 
 struct State<K, V> {
@@ -68,7 +69,7 @@ struct State<K, V> {
 /// Those who wait for a key.
 struct Waiting<V> {
     waiters: Waiters<V>,
-    last: Option<V>,
+    previous: Option<V>,
 }
 
 impl<K, V> Clone for SharedReader<K, V> {
@@ -88,15 +89,15 @@ where
     /// its metrics.
     pub fn new<F>(
         name: &'static str,
-        most: Most,
-        load: impl Fn(Vec<Key<K, V>>) -> F + Send + Sync + 'static,
+        limits: ReadLimits,
+        load: impl Fn(Vec<Lookup<K, V>>) -> F + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = Answer<Vec<V>>> + Send + 'static,
     {
         let inner = Inner {
             load: Box::new(move |keys| Box::pin(load(keys))),
-            most,
+            limits,
             state: Mutex::new(State {
                 waiting: HashMap::new(),
                 queue: VecDeque::new(),
@@ -114,7 +115,7 @@ where
     pub async fn read(&self, key: K) -> Answer<V> {
         self.inner.reads.increment(1);
         let (waiter, answer) = oneshot::channel();
-        if self.inner.state().wait(key, waiter, self.inner.most) {
+        if self.inner.state().wait(key, waiter, self.inner.limits) {
             // In a task of its own: the others must not depend on this caller's patience.
             tokio::spawn(self.inner.clone().serve());
         }
@@ -134,7 +135,7 @@ where
         loop {
             // Requests that have arrived come first, so that they are in this query, too.
             tokio::task::yield_now().await;
-            let Some((keys, waiters)) = self.state().next(self.most) else {
+            let Some((keys, waiters)) = self.state().next(self.limits) else {
                 return;
             };
             self.queries.increment(1);
@@ -147,13 +148,14 @@ where
             match answers {
                 Ok(values) => {
                     let found = values.iter().cloned().map(Some).chain(repeat(None));
-                    self.state().ended(names.into_iter().zip(found));
+                    self.state().finish(names.into_iter().zip(found));
                     for (waiters, value) in waiters.into_iter().zip(values) {
                         answer(waiters, value);
                     }
                 }
                 Err(failure) => {
-                    self.state().ended(names.into_iter().map(|key| (key, None)));
+                    self.state()
+                        .finish(names.into_iter().map(|key| (key, None)));
                     for waiter in waiters.into_iter().flatten() {
                         // A waiter that has gone away needs no answer.
                         let _ = waiter.send(Err(failure.again()));
@@ -170,45 +172,51 @@ where
 
 impl<K: Eq + Hash + Clone, V> State<K, V> {
     /// Adds a waiter. Tells whether somebody must begin to serve.
-    fn wait(&mut self, key: K, waiter: oneshot::Sender<Answer<V>>, most: Most) -> bool {
+    fn wait(&mut self, key: K, waiter: oneshot::Sender<Answer<V>>, limits: ReadLimits) -> bool {
         if let Some(waiting) = self.waiting.get_mut(&key) {
             waiting.waiters.push(waiter);
             return false;
         }
         let waiting = Waiting {
             waiters: vec![waiter],
-            last: None,
+            previous: None,
         };
         self.waiting.insert(key.clone(), waiting);
         self.queue.push_back(key);
-        let begins = self.running < most.queries;
+        let begins = self.running < limits.queries;
         self.running += usize::from(begins);
         begins
     }
 
     /// The next keys to ask for, and who waits for each; none where there is nothing to do.
-    fn next(&mut self, most: Most) -> Option<Next<K, V>> {
+    fn next(&mut self, limits: ReadLimits) -> Option<Next<K, V>> {
         if self.queue.is_empty() {
             self.running -= 1;
             return None;
         }
-        let next = self.queue.drain(..most.keys.min(self.queue.len()));
+        let next = self
+            .queue
+            .drain(..limits.keys_per_query.min(self.queue.len()));
         let next = next.map(|key| {
             let waiting = self.waiting.get_mut(&key);
-            let (waiters, last) = waiting.map_or_else(Default::default, |waiting| {
-                (std::mem::take(&mut waiting.waiters), waiting.last.take())
+            let (waiters, previous) = waiting.map_or_else(Default::default, |waiting| {
+                (
+                    std::mem::take(&mut waiting.waiters),
+                    waiting.previous.take(),
+                )
             });
-            (Key { key, last }, waiters)
+            (Lookup { key, previous }, waiters)
         });
         Some(next.unzip())
     }
 
-    /// Their query has ended with what it found: those who came meanwhile are in the next one.
-    fn ended(&mut self, found: impl Iterator<Item = (K, Option<V>)>) {
-        for (key, last) in found {
+    /// A query has ended and `found` these values: whoever has asked for one of the keys meanwhile
+    /// is served by the next query.
+    fn finish(&mut self, found: impl Iterator<Item = (K, Option<V>)>) {
+        for (key, value) in found {
             match self.waiting.get_mut(&key) {
                 Some(waiting) if !waiting.waiters.is_empty() => {
-                    waiting.last = last;
+                    waiting.previous = value;
                     self.queue.push_back(key);
                 }
                 _ => drop(self.waiting.remove(&key)),
@@ -236,22 +244,22 @@ mod tests {
 
     use super::*;
 
-    const ALONE: Most = Most {
+    const ONE_KEY: ReadLimits = ReadLimits {
         queries: 4,
-        keys: 1,
+        keys_per_query: 1,
     };
 
     #[tokio::test]
     async fn who_comes_during_a_query_shares_the_next() {
         let (queries, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
-        let reader = SharedReader::new("test", ALONE, {
+        let reader = SharedReader::new("test", ONE_KEY, {
             let (queries, gate) = (queries.clone(), gate.clone());
-            move |keys: Vec<Key<u8, usize>>| {
+            move |keys: Vec<Lookup<u8, usize>>| {
                 let (queries, gate) = (queries.clone(), gate.clone());
                 async move {
                     let number = queries.fetch_add(1, Ordering::SeqCst);
                     // The second is told what the first has found.
-                    assert_eq!(keys[0].last, number.checked_sub(1));
+                    assert_eq!(keys[0].previous, number.checked_sub(1));
                     gate.acquire().await.map_err(Failure::internal)?.forget();
                     Ok(vec![number])
                 }
@@ -290,17 +298,17 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_wait_for_different_things_share_a_query() {
-        let most = Most {
+        let limits = ReadLimits {
             queries: 4,
-            keys: 8,
+            keys_per_query: 8,
         };
         let (sizes, gate) = (
             Arc::new(Mutex::new(Vec::new())),
             Arc::new(Semaphore::new(0)),
         );
-        let reader = SharedReader::new("test", most, {
+        let reader = SharedReader::new("test", limits, {
             let (sizes, gate) = (sizes.clone(), gate.clone());
-            move |keys: Vec<Key<usize, usize>>| {
+            move |keys: Vec<Lookup<usize, usize>>| {
                 sizes.lock().unwrap().push(keys.len());
                 let gate = gate.clone();
                 async move {
@@ -314,17 +322,17 @@ mod tests {
             tokio::spawn(async move { (key, reader.read(key).await.unwrap()) })
         };
         let mut reads = Vec::new();
-        for key in 0..most.queries {
+        for key in 0..limits.queries {
             reads.push(read(key));
             while sizes.lock().unwrap().len() <= key {
                 tokio::task::yield_now().await;
             }
         }
-        reads.extend((most.queries..most.queries + 10).map(read));
+        reads.extend((limits.queries..limits.queries + 10).map(read));
         while reader.inner.state().queue.len() < 10 {
             tokio::task::yield_now().await;
         }
-        gate.add_permits(most.queries + 2);
+        gate.add_permits(limits.queries + 2);
         for read in reads {
             let (key, value) = read.await.unwrap();
             assert_eq!(value, key * 10);
@@ -340,7 +348,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_fails_its_waiters_and_nobody_else() {
-        let reader = SharedReader::new("test", ALONE, |keys: Vec<Key<bool, ()>>| async move {
+        let reader = SharedReader::new("test", ONE_KEY, |keys: Vec<Lookup<bool, ()>>| async move {
             assert!(!keys[0].key, "as the test wants it");
             Ok(vec![()])
         });

@@ -26,7 +26,7 @@ use crate::config::{Config, Origin, Origins};
 use crate::failure::{Code, Failure};
 use crate::http::asset::Asset;
 use crate::http::{API, Operation};
-use crate::results::view::Views;
+use crate::results::Views;
 
 /// The addresses of the page. `main.js` knows the same ones.
 const PAGES: [&str; 9] = [

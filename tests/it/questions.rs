@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use polls::clock::Time;
-use polls::questions::{closing, entity};
+use polls::questions::entity;
 use reqwest::Method;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
@@ -302,7 +302,8 @@ async fn results_are_final_once_sealed_and_not_because_the_clock_passed() {
     );
     assert_eq!(is_final().await, false);
     assert_eq!(
-        closing::seal_due(&app.db, &app.clock)
+        app.questions
+            .seal_due()
             .await
             .expect("the database answers")
             .len(),

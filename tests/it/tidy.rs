@@ -91,26 +91,20 @@ fn module(file: &str) -> &str {
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
-/// Where requests and answers are: handlers, their objects, and what handlers share.
+/// Whether a file has handlers, which stand above the verbs of all features.
 fn is_api(file: &str) -> bool {
-    let of_api = |part| {
-        matches!(
-            part,
-            "api" | "api.rs" | "objects.rs" | "view.rs" | "guard.rs"
-        )
-    };
-    file.split('/').any(of_api)
+    file.split('/').any(|part| matches!(part, "api" | "api.rs"))
 }
 
 #[test]
 fn only_the_edge_names_the_web_framework() {
-    forbid(
-        "poem is for api.rs, objects.rs, auth/guard.rs, http/, web/ and app.rs",
-        |line| {
-            let edge = is_api(&line.file) || matches!(module(&line.file), "http" | "web" | "app");
-            !edge && (names(&line.text, "poem") || names(&line.text, "poem_openapi"))
-        },
-    );
+    let rule = "poem is for each feature's api, auth/guard.rs, http/, web/ and app.rs";
+    forbid(rule, |line| {
+        let edge = is_api(&line.file)
+            || line.file == "src/auth/guard.rs"
+            || matches!(module(&line.file), "http" | "web" | "app");
+        !edge && names(&line.text, "poem")
+    });
 }
 
 #[test]
@@ -133,16 +127,16 @@ fn features_point_one_way() {
 }
 
 #[test]
-fn no_api_uses_another_ones_handlers() {
-    let rule = "an api.rs uses verbs, guards and objects, never another api.rs";
+fn nothing_but_the_wiring_uses_handlers() {
+    let rule = "an api is used by app.rs and by itself, never by another module";
     forbid(rule, |line| {
         let own = module(&line.file);
-        let of_other = |feature: &&str| {
-            let api = format!("crate::{feature}::api");
-            let objects = format!("{api}::objects");
-            **feature != *own && line.text.contains(&api) && !line.text.contains(&objects)
-        };
-        FEATURES.contains(&own) && FEATURES.iter().any(of_other)
+        FEATURES.iter().any(|feature| {
+            let by_itself = *feature == own && is_api(&line.file);
+            let names = line.text.contains(&format!("crate::{feature}::api"))
+                || *feature == own && line.text.contains("super::api");
+            names && !by_itself && own != "app"
+        })
     });
 }
 

@@ -31,7 +31,7 @@ use crate::http::refused::Refused;
 use crate::http::spec::Tag;
 use crate::http::{Connection, websocket};
 use crate::network::Network;
-use crate::results::view::Views;
+use crate::results::Views;
 
 use objects::LiveEvent;
 

@@ -10,7 +10,7 @@ use poem_openapi::types::{Example, ToJSON as _, Type};
 use poem_openapi::{Enum, Object};
 
 use crate::live::event::EndReason;
-use crate::results::objects::Results;
+use crate::results::Results;
 
 /// An event of a live stream. Over Server-Sent Events, `type` is the `event`, `id` the `id`, and
 /// `data` the `data` of the event; over a WebSocket this is one message.

@@ -1,15 +1,10 @@
 //! `/questions/{id}/choices`.
 
-use std::sync::Arc;
-
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use uuid::Uuid;
 
-use super::objects::{Choice, ChoiceList, ChoicePatch, NewChoice};
 use crate::auth::guard::{MaybeSignedIn, SignedIn};
-use crate::clock::Clock;
-use crate::db::Db;
 use crate::failure::Failure;
 use crate::http::API;
 use crate::http::body::Body;
@@ -17,20 +12,17 @@ use crate::http::policy::{Links, operations};
 use crate::http::refused::Refused;
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
 use crate::http::spec::Tag;
-use crate::page::PageMeta;
 use crate::precondition::IfMatch;
-use crate::questions::{Quotas, choices};
-use crate::results::view::{View, Views};
-use crate::share::Share;
+use crate::questions::Questions;
+use crate::questions::choices::{ChoicePatch, NewChoice};
+use crate::results::Views;
+use crate::results::objects::{Choice, ChoiceList};
 use crate::users::Caller;
 
 /// The handlers of choices.
 pub struct ChoicesApi {
-    pub db: Db,
-    pub clock: Clock,
-    pub quotas: Quotas,
+    pub questions: Questions,
     pub views: Views,
-    pub share: Share,
 }
 
 operations! {
@@ -68,12 +60,7 @@ impl ChoicesApi {
     ) -> Result<Answered<ChoiceList>, Refused<ListChoices>> {
         let view = self.views.find(question_id.0, caller.caller()).await?;
         let numbers = self.views.is_visible(&view, caller.caller()).await?;
-        let choices = view.poll.choices.iter();
-        let list = ChoiceList {
-            data: choices.map(|choice| Choice::of(choice, numbers)).collect(),
-            meta: PageMeta { next_cursor: None },
-        };
-        Ok(Answered::new(Rendered::plain(&list)?))
+        Ok(Answered::new(view.choices(numbers)?))
     }
 
     /// Add a choice
@@ -94,19 +81,10 @@ impl ChoicesApi {
         body: Body<NewChoice>,
     ) -> Result<Created<Choice>, Refused<AddChoice>> {
         let (caller, question) = (signed_in.caller, question_id.0);
-        let position = index(body.0.position);
-        let text = body.0.choice_text;
-        let (db, clock) = (&self.db, &self.clock);
-        let id = choices::add(
-            db,
-            clock,
-            self.quotas,
-            caller,
-            question,
-            &if_match,
-            (text, position),
-        )
-        .await?;
+        let questions = &self.questions;
+        let id = questions
+            .add_choice(caller, question, &if_match, &body.0)
+            .await?;
         let rendered = self.changed(question, id, caller).await?;
         Ok(Created::new(
             rendered,
@@ -133,7 +111,7 @@ impl ChoicesApi {
     ) -> Result<Fetched<Choice>, Refused<GetChoice>> {
         let view = self.views.find(question_id.0, caller.caller()).await?;
         let numbers = self.views.is_visible(&view, caller.caller()).await?;
-        Ok(Fetched::new(rendered(&view, choice_id.0, numbers)?))
+        Ok(Fetched::new(view.choice(choice_id.0, numbers)?))
     }
 
     /// Change a choice
@@ -157,21 +135,9 @@ impl ChoicesApi {
         body: Body<ChoicePatch>,
     ) -> Result<Changed<Choice>, Refused<UpdateChoice>> {
         let (caller, question, id) = (signed_in.caller, question_id.0, choice_id.0);
-        let position = index(body.0.position);
-        let change = choices::Change {
-            choice_text: body.0.choice_text,
-            position,
-        };
-        choices::update(
-            &self.db,
-            &self.clock,
-            self.quotas,
-            caller,
-            (question, id),
-            &if_match,
-            change,
-        )
-        .await?;
+        self.questions
+            .update_choice(caller, (question, id), &if_match, &body.0)
+            .await?;
         Ok(Changed::new(self.changed(question, id, caller).await?))
     }
 
@@ -194,47 +160,23 @@ impl ChoicesApi {
         choice_id: Path<Uuid>,
         if_match: IfMatch,
     ) -> Result<Done, Refused<DeleteChoice>> {
-        let (caller, question, id) = (signed_in.caller, question_id.0, choice_id.0);
-        choices::remove(
-            &self.db,
-            &self.clock,
-            self.quotas,
-            caller,
-            (question, id),
-            &if_match,
-        )
-        .await?;
-        self.share.tell_of_question(question);
+        let choice = (question_id.0, choice_id.0);
+        self.questions
+            .remove_choice(signed_in.caller, choice, &if_match)
+            .await?;
         Ok(Done)
     }
 }
 
 impl ChoicesApi {
-    /// The choice as the question's author or an admin has just left it.
+    /// The choice as the question's author or an admin has just changed it.
     async fn changed(
         &self,
         question: Uuid,
         choice: Uuid,
         caller: Caller,
     ) -> Result<Rendered, Failure> {
-        self.share.tell_of_question(question);
         let view = self.views.find(question, Some(caller)).await;
-        rendered(&view.map_err(Failure::although_done)?, choice, true)
+        view.map_err(Failure::although_done)?.choice(choice, true)
     }
-}
-
-/// A choice, tagged with the revision of its question.
-fn rendered(view: &Arc<View>, choice: Uuid, numbers: bool) -> Result<Rendered, Failure> {
-    let found = view
-        .poll
-        .choices
-        .iter()
-        .find(|candidate| candidate.id == choice);
-    let found = found.ok_or_else(choices::not_found)?;
-    Rendered::tagged(&Choice::of(found, numbers), view.poll.question.revision)
-}
-
-/// A position whose range has been checked.
-fn index(position: Option<i32>) -> Option<usize> {
-    position.and_then(|position| usize::try_from(position).ok())
 }

@@ -1,19 +1,14 @@
 //! `/questions` and `/questions/{id}/choices`.
 
 mod choices;
-mod examples;
-pub mod objects;
 
+use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
-use poem_openapi::{Enum, OpenApi};
 use uuid::Uuid;
 
-use self::objects::{NewQuestion, Question, QuestionPage, QuestionPatch, Reopening, Status};
-use super::Quotas;
-use super::list::{self, Filter};
+use super::closing::Reopening;
+use super::{Draft, QuestionPatch, Questions, Status};
 use crate::auth::guard::{MaybeSignedIn, SignedIn};
-use crate::clock::Clock;
-use crate::db::Db;
 use crate::failure::{Code, Failure};
 use crate::http::API;
 use crate::http::body::{Body, OptionalBody, Unchecked};
@@ -22,10 +17,11 @@ use crate::http::refused::Refused;
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Rendered};
 use crate::http::spec::Tag;
 use crate::network::Network;
-use crate::page::{PageRequest, Paging};
+use crate::page::Paging;
 use crate::precondition::IfMatch;
-use crate::results::view::{PageKey, PageView, Views};
-use crate::share::Share;
+use crate::results::list::{Filter, Sort};
+use crate::results::objects::{Question, QuestionPage};
+use crate::results::{PageQuery, Views};
 use crate::users::Caller;
 
 pub use choices::ChoicesApi;
@@ -36,36 +32,8 @@ const MAX_BODY: u64 = 320 * 1024;
 
 /// The handlers of questions.
 pub struct QuestionsApi {
-    pub db: Db,
-    pub clock: Clock,
-    pub quotas: Quotas,
+    pub questions: Questions,
     pub views: Views,
-    pub share: Share,
-}
-
-/// The order of a list.
-#[derive(Debug, Clone, Copy, Enum)]
-#[oai(rename = "QuestionSort")]
-pub enum Sort {
-    /// Newest first.
-    #[oai(rename = "-created_at")]
-    NewestFirst,
-    /// Oldest first.
-    #[oai(rename = "created_at")]
-    OldestFirst,
-    /// What closes first; those without an end last.
-    #[oai(rename = "closes_at")]
-    ClosesFirst,
-}
-
-impl From<Sort> for list::Sort {
-    fn from(sort: Sort) -> Self {
-        match sort {
-            Sort::NewestFirst => list::Sort::NewestFirst,
-            Sort::OldestFirst => list::Sort::OldestFirst,
-            Sort::ClosesFirst => list::Sort::ClosesFirst,
-        }
-    }
 }
 
 operations! {
@@ -125,27 +93,15 @@ impl QuestionsApi {
     ) -> Result<Answered<QuestionPage>, Refused<ListQuestions>> {
         let caller = caller.caller();
         let filter = Filter {
-            status: status.0.map(Into::into),
+            status: status.0,
             author: author_of_list(author.0, deleted.0, caller)?,
             words: q.0,
-            sort: sort.0.into(),
+            sort: sort.0,
             deleted: deleted.0,
         };
-        let scope = format!("{filter:?}");
-        let PageRequest { after, limit } = paging.of(&scope)?;
-        let page = self
-            .views
-            .page(PageKey {
-                filter,
-                after,
-                limit,
-                network,
-                alone: false,
-            })
-            .await?;
-        let visible = self.views.visible(&page.views, caller).await?;
-        let rendered = page.rendered(visible, |numbers| render(&page, numbers, &scope))?;
-        Ok(Answered::new(rendered))
+        let page = paging.of(&filter.scope())?;
+        let query = PageQuery::new(filter, page, network);
+        Ok(Answered::new(self.views.list(query, caller).await?))
     }
 
     /// Ask a question
@@ -163,12 +119,10 @@ impl QuestionsApi {
     async fn create(
         &self,
         signed_in: SignedIn,
-        body: Unchecked<NewQuestion>,
+        body: Unchecked<Draft>,
     ) -> Result<Created<Question>, Refused<CreateQuestion>> {
         let caller = signed_in.caller;
-        let now = self.clock.now();
-        let new = body.check(|new| super::mistakes(&new.clone().into(), now))?;
-        let id = super::create(&self.db, &self.clock, self.quotas, caller.id, new.into()).await?;
+        let id = self.questions.create(caller.id, &body.0).await?;
         let rendered = self.shown(id, caller).await?;
         Ok(Created::new(rendered, format!("{API}/questions/{id}")))
     }
@@ -216,17 +170,9 @@ impl QuestionsApi {
         body: Body<QuestionPatch>,
     ) -> Result<Changed<Question>, Refused<UpdateQuestion>> {
         let (caller, id) = (signed_in.caller, question_id.0);
-        super::update(
-            &self.db,
-            &self.clock,
-            self.quotas,
-            caller,
-            id,
-            &if_match,
-            body.0.into(),
-        )
-        .await?;
-        self.share.tell_of_question(id);
+        self.questions
+            .update(caller, id, &if_match, &body.0)
+            .await?;
         Ok(self.changed(id, caller).await?)
     }
 
@@ -249,8 +195,7 @@ impl QuestionsApi {
         if_match: IfMatch,
     ) -> Result<Changed<Question>, Refused<CloseQuestion>> {
         let (caller, id) = (signed_in.caller, question_id.0);
-        super::closing::close(&self.db, &self.clock, caller, id, &if_match).await?;
-        self.share.tell_of_question(id);
+        self.questions.close(caller, id, &if_match).await?;
         Ok(self.changed(id, caller).await?)
     }
 
@@ -273,9 +218,9 @@ impl QuestionsApi {
         body: OptionalBody<Reopening>,
     ) -> Result<Changed<Question>, Refused<ReopenQuestion>> {
         let (caller, id) = (signed_in.caller, question_id.0);
-        let closes_at = body.0.closes_at;
-        super::closing::reopen(&self.db, &self.clock, caller, id, &if_match, closes_at).await?;
-        self.share.tell_of_question(id);
+        self.questions
+            .reopen(caller, id, &if_match, &body.0)
+            .await?;
         Ok(self.changed(id, caller).await?)
     }
 
@@ -296,9 +241,9 @@ impl QuestionsApi {
         question_id: Path<Uuid>,
         if_match: IfMatch,
     ) -> Result<Done, Refused<DeleteQuestion>> {
-        let (caller, id) = (signed_in.caller, question_id.0);
-        super::closing::delete(&self.db, &self.clock, caller, id, &if_match).await?;
-        self.share.tell_of_question(id);
+        self.questions
+            .delete(signed_in.caller, question_id.0, &if_match)
+            .await?;
         Ok(Done)
     }
 
@@ -318,14 +263,13 @@ impl QuestionsApi {
         question_id: Path<Uuid>,
     ) -> Result<Changed<Question>, Refused<RestoreQuestion>> {
         let (caller, id) = (signed_in.caller, question_id.0);
-        super::closing::restore(&self.db, &self.clock, caller, id).await?;
-        self.share.tell_of_question(id);
+        self.questions.restore(caller, id).await?;
         Ok(self.changed(id, caller).await?)
     }
 }
 
 impl QuestionsApi {
-    /// The question as its author or an admin has just left it.
+    /// The question as its author or an admin has just changed it.
     async fn changed(&self, id: Uuid, caller: Caller) -> Result<Changed<Question>, Failure> {
         Ok(Changed::new(self.shown(id, caller).await?))
     }
@@ -364,22 +308,4 @@ fn author_of_list(
             Err(Failure::new(Code::Forbidden, detail))
         }
     }
-}
-
-/// A page, put together from the questions as they are rendered already.
-fn render(page: &PageView, visible: &[bool], scope: &str) -> Result<Rendered, Failure> {
-    let mut body = Vec::from(*b"{\"data\":[");
-    for (index, (view, numbers)) in page.views.iter().zip(visible).enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(&view.question(*numbers)?.body);
-    }
-    body.extend_from_slice(b"],\"meta\":{");
-    if let Some(last) = page.last {
-        // The opaque form is plain base64url and needs no escaping.
-        body.extend_from_slice(format!("\"next_cursor\":\"{}\"", last.encode(scope)).as_bytes());
-    }
-    body.extend_from_slice(b"}}");
-    Ok(Rendered::new(body, None))
 }

@@ -27,6 +27,7 @@ pub struct TestApp {
     /// The server's clock.
     pub clock: Clock,
     pub db: Db,
+    pub questions: polls::questions::Questions,
     accounts: polls::auth::Accounts,
     client: Client,
     next_user: AtomicU32,
@@ -100,16 +101,14 @@ impl TestApp {
         let app = App::open(config, clock.clone())
             .await
             .expect("the app opens");
-        let (db, accounts, stop) = (
-            app.db.clone(),
-            app.accounts.clone(),
-            CancellationToken::new(),
-        );
+        let (db, questions) = (app.db.clone(), app.questions.clone());
+        let (accounts, stop) = (app.accounts.clone(), CancellationToken::new());
         let running = tokio::spawn(app::run(app, listener, None, stop.clone()));
         TestApp {
             address,
             clock,
             db,
+            questions,
             accounts,
             client: client(),
             next_user: AtomicU32::new(1),

@@ -9,9 +9,9 @@ use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementE
 use sea_orm::sea_query::{Query, SelectStatement};
 use sea_orm::{ExprTrait as _, Order};
 
-use super::{closing, entity, term};
 use crate::clock::Time;
 use crate::db;
+use crate::questions::{closing, entity, term};
 
 /// How many questions of a facet are looked at, to see which is the rarest.
 const SAMPLE: u64 = 200;

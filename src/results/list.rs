@@ -1,15 +1,16 @@
 //! Which questions a list shows, a page at a time.
 
+use poem_openapi::Enum;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt as _};
 use sea_orm::sea_query::{Query, SelectStatement};
 use sea_orm::{Condition, ExprTrait as _, Order};
 
 use super::facet::{self, Facet};
-use super::{Status, closing, entity, search, term};
 use crate::clock::Time;
 use crate::db;
-use crate::page::Cursor;
+use crate::page::{Cursor, PageRequest};
+use crate::questions::{Status, closing, entity, search, term};
 
 /// What a list is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,12 +24,26 @@ pub struct Filter {
     pub deleted: bool,
 }
 
-/// The order of a list; ties are broken by id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+impl Filter {
+    /// Names the list in its cursors.
+    pub fn scope(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// The order of a list.
+// Ties are broken by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
+#[oai(rename = "QuestionSort")]
 pub enum Sort {
+    /// Newest first.
+    #[oai(rename = "-created_at")]
     NewestFirst,
+    /// Oldest first.
+    #[oai(rename = "created_at")]
     OldestFirst,
-    /// Those without an end come last.
+    /// What closes first; those without an end last.
+    #[oai(rename = "closes_at")]
     ClosesFirst,
 }
 
@@ -41,14 +56,14 @@ impl Sort {
     }
 }
 
-/// The keys of up to `limit` questions that come after `cursor`, in order.
+/// The keys of the questions on a page, in order, and of one more if there are more.
 pub async fn keys(
     db: &impl ConnectionTrait,
     filter: &Filter,
-    after: Option<Cursor>,
-    limit: u64,
+    page: PageRequest,
     now: Time,
 ) -> Result<Vec<Cursor>, DbErr> {
+    let (after, limit) = (page.after, page.to_read());
     let mut keys = Vec::new();
     for part in parts(filter, now) {
         let path = part.path(db, filter.sort, after).await?;

@@ -4,6 +4,9 @@
 //! Fields of these types are marked `#[validate(nested)]`, so that a request with several
 //! mistakes is told all of them.
 
+pub mod exact;
+mod mistakes;
+
 use std::borrow::Cow;
 use std::ops::Deref;
 
@@ -14,6 +17,8 @@ use serde_json::Value;
 use validator::{Validate, ValidationError, ValidationErrors};
 
 use crate::text;
+
+pub use mistakes::check;
 
 /// Describes to poem-openapi a type that wraps a value: how it is made, and which limits its
 /// schema has beside those of the value.
