@@ -1,6 +1,6 @@
-//! Time: the only module that asks the system what time it is.
+//! Time. This is the only module that reads the system clock.
 //!
-//! Everything else is handed a [`Clock`], so that tests can move it by hand.
+//! All other code gets a [`Clock`], which tests can move forward.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,15 +15,15 @@ use uuid::{ContextV7, Uuid};
 
 /// A moment in UTC, in whole microseconds since 1970.
 ///
-/// Stored as a 64-bit integer, so that every database holds the same value and sorts it alike.
-/// Written as RFC 3339. Read as RFC 3339, section 5.6, with any offset, from [`Time::MIN`] to
-/// [`Time::MAX`]; a leap second (60) counts as the second before it, and digits beyond microseconds
-/// are cut off.
+/// Stored as a 64-bit integer, so that all databases store and sort it in the same way. In JSON it
+/// is an RFC 3339 text in UTC. Parsing accepts any offset from UTC, and moments from [`Time::MIN`]
+/// to [`Time::MAX`]; a leap second (60) is read as the second before it, and digits beyond
+/// microseconds are cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType)]
 pub struct Time(pub i64);
 
 impl Time {
-    /// The moment `span` later, at most the last moment of the year 9999.
+    /// The moment `span` later, at most [`Time::MAX`].
     pub fn after(self, span: Duration) -> Time {
         Time(self.0.saturating_add(micros(span)).min(Self::MAX.0))
     }
@@ -33,17 +33,18 @@ impl Time {
         Time(self.0.saturating_sub(micros(span)))
     }
 
-    /// How long it is from `earlier` to `self`; zero where that lies in the future.
+    /// The span from `earlier` to `self`; zero if `earlier` is the later one.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0).try_into().unwrap_or(0))
     }
 
-    /// Whole seconds since 1970, as JWT's NumericDate has them.
+    /// Whole seconds since 1970, as in a JWT's NumericDate.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
 
-    /// A new id, a UUIDv7 of this moment. Those of one process and moment sort as they were made.
+    /// A new UUIDv7 of this moment. Ids that one process makes at the same moment sort in the order
+    /// in which they were made.
     pub fn new_id(self) -> Uuid {
         static COUNTER: Mutex<ContextV7> = Mutex::new(ContextV7::new());
         let seconds = self.seconds().try_into().unwrap_or(0);
@@ -51,9 +52,10 @@ impl Time {
         Uuid::new_v7(uuid::Timestamp::from_unix(&COUNTER, seconds, nanos))
     }
 
-    /// The first moment that all clients can read: RFC 3339 knows the year 0, many languages do not.
+    /// The first moment of the year 1. RFC 3339 has the year 0, but many programming languages do
+    /// not.
     pub const MIN: Time = Time(-62_135_596_800_000_000);
-    /// The last moment that has an RFC 3339 form: `9999-12-31T23:59:59.999999Z`.
+    /// The last moment that RFC 3339 can express: `9999-12-31T23:59:59.999999Z`.
     pub const MAX: Time = Time(253_402_300_799_999_999);
 }
 
@@ -61,8 +63,8 @@ fn micros(span: Duration) -> i64 {
     span.as_micros().try_into().unwrap_or(i64::MAX)
 }
 
-/// RFC 3339 in UTC. A moment outside of [`Time::MIN`] to [`Time::MAX`], which older versions have
-/// stored, is written as the nearer of the two, so that clients can read it.
+/// RFC 3339 in UTC. A moment outside [`Time::MIN`] to [`Time::MAX`], which older versions may have
+/// stored, is displayed as the nearer of the two, so that clients can read it.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.0.clamp(Self::MIN.0, Self::MAX.0);
@@ -74,7 +76,7 @@ impl fmt::Display for Time {
 
 const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
-/// Why a text is no [`Time`], as the end of a sentence that begins with "expected".
+/// Why a text is not a [`Time`]. Displayed as the end of a sentence that begins with "expected".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadTime {
     #[error("an RFC 3339 time such as 2026-04-15T19:47:16Z")]
@@ -98,8 +100,7 @@ impl FromStr for Time {
     }
 }
 
-/// Date and time of day as they are written, and the offset from UTC: `date-time` of RFC 3339,
-/// section 5.6.
+/// Parses `date-time` of RFC 3339, section 5.6: the local date and time, and the offset from UTC.
 fn rfc3339(text: &str) -> Option<(DateTime, SignedDuration)> {
     let (date, text) = text.split_once(['T', 't'])?;
     let [year, month, day] = fields(date, '-', [4, 2, 2])?;
@@ -147,7 +148,7 @@ fn rfc3339(text: &str) -> Option<(DateTime, SignedDuration)> {
     Some((DateTime::from_parts(date.ok()?, time.ok()?), offset))
 }
 
-/// Numbers of exactly so many digits with `separator` between them.
+/// Parses numbers with exactly these counts of digits and with `separator` between them.
 fn fields<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i16; N]> {
     let mut parts = text.split(separator);
     let mut numbers = [0; N];
@@ -177,21 +178,21 @@ impl<'de> serde::Deserialize<'de> for Time {
     }
 }
 
-/// Where "now" comes from. Clones share one clock.
+/// The source of the current time. Clones share one clock.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
-    /// Microseconds that tests have moved the clock ahead of the system's.
+    /// By how many microseconds tests have moved the clock ahead of the system clock.
     ahead: Arc<AtomicI64>,
 }
 
 impl Clock {
-    /// The present moment.
+    /// The current time.
     pub fn now(&self) -> Time {
         let system = Timestamp::now().as_microsecond();
         Time(system.saturating_add(self.ahead.load(Ordering::Relaxed)))
     }
 
-    /// How far tests have moved this clock.
+    /// How far tests have moved this clock forward.
     pub fn moved(&self) -> Duration {
         let ahead = self.ahead.load(Ordering::Relaxed);
         Duration::from_micros(ahead.try_into().unwrap_or(0))
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_beyond_the_range_is_written_as_its_end() {
+    fn stored_moments_beyond_the_range_are_displayed_as_its_end() {
         for micros in [i64::MIN, -62_198_755_200_000_000, Time::MIN.0 - 1] {
             assert_eq!(Time(micros).to_string(), Time::MIN.to_string());
         }

@@ -1,4 +1,4 @@
-//! Logs: pretty on a terminal, else one JSON object a line; on the standard error stream.
+//! The log, on standard error: pretty on a terminal, otherwise one JSON object per line.
 
 use std::fmt::{self, Debug};
 use std::io::{self, IsTerminal};
@@ -16,11 +16,11 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::{Log, LogFormat};
 use crate::http::RequestId;
 
-/// Starts logging, for the whole process. Panics are logged, too.
+/// Starts logging for the whole process, including panics.
 ///
 /// # Errors
 ///
-/// A filter that cannot be understood, or a log that has been started before.
+/// If the filter is invalid, or logging was started before.
 pub fn init(config: &Log) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let terminal = io::stderr().is_terminal();
     let pretty = match config.format {
@@ -41,7 +41,9 @@ pub fn init(config: &Log) -> Result<(), Box<dyn std::error::Error + Send + Sync>
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let message = panic.payload_as_str().unwrap_or("not a text");
+    let message = panic
+        .payload_as_str()
+        .unwrap_or("a payload that is not text");
     let location = panic.location().map(tracing::field::display);
     tracing::error!(location, cause = message, "panicked");
 }
@@ -116,7 +118,8 @@ where
 struct Fields(Map<String, Value>);
 
 impl Fields {
-    /// The first of a name stays, so that no field passes for the time or the level.
+    /// Keeps the first value of a name, so that no field of an event can replace the time or the
+    /// level.
     fn set(&mut self, name: &str, value: impl Into<Value>) {
         if !self.0.contains_key(name) {
             self.0.insert(name.to_owned(), value.into());
@@ -152,21 +155,22 @@ impl Visit for Fields {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use http::{HeaderMap, HeaderValue};
+    use parking_lot::Mutex;
     use tracing::subscriber::DefaultGuard;
 
     use super::*;
     use crate::clock::Clock;
 
-    /// What this thread has logged.
+    /// Collects what this thread logs.
     #[derive(Clone, Default)]
     pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
 
     impl io::Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -192,7 +196,7 @@ pub(crate) mod tests {
         }
 
         fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+            String::from_utf8(self.0.lock().clone()).unwrap()
         }
     }
 

@@ -1,10 +1,10 @@
-//! Ends the process when its runtime does nothing any more, so that its supervisor starts another.
+//! Ends the process if its runtime hangs, so that the supervisor starts a new one.
 //!
-//! A process whose threads all wait for something that never comes holds its clients until their
-//! patience ends, and looks alive from outside. So a task on the runtime counts up, and a thread
-//! of its own looks whether it does. Only the runtime counts: a database that is away must not end
-//! the process. systemd is told each time (`WatchdogSec=`), which also helps where the whole
-//! process is stopped, this thread included.
+//! If all threads of the runtime are blocked, clients wait until they time out, while the process
+//! looks alive from outside. So a task on the runtime increments a counter, and a separate thread
+//! checks that it grows. Only the runtime is checked: a database that cannot be reached must not
+//! end the process. Each successful check also notifies systemd (`WatchdogSec=`), which can kill
+//! the process even if all its threads are stopped, including this one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,31 +14,31 @@ use std::{io, process, thread};
 
 use sd_notify::NotifyState;
 
-/// How long the runtime may stand still, where systemd says nothing else.
+/// How long the runtime may hang, unless systemd sets another time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often is looked in that time.
-const LOOKS: u32 = 10;
+/// The number of checks in that time.
+const CHECKS: u32 = 10;
 
-/// How long the last line of the log may take: the log may be what everybody waits for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long writing the last line to the log may take. The log may be what blocks all threads.
+const LAST_LINE: Duration = Duration::from_secs(1);
 
-/// Watches the runtime that this is called on for as long as the process lives.
+/// Watches the current runtime until the process ends.
 ///
 /// # Errors
 ///
-/// The system gives no further thread.
+/// If no thread can be started.
 pub fn start() -> io::Result<()> {
     let systemd = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero());
     let patience = systemd.unwrap_or(PATIENCE);
-    let interval = patience / LOOKS;
+    let interval = patience / CHECKS;
     let beats = Arc::new(AtomicU64::new(0));
     tokio::spawn(beat(beats.clone(), interval));
     if systemd.is_some() {
         let beats = beats.clone();
-        // Apart from the other thread, since systemd may leave this one waiting.
+        // In a thread of its own, because notifying systemd may block.
         spawn("watchdog-systemd", move || {
-            watch(&beats, interval, tell_systemd);
+            watch(&beats, interval, notify_systemd);
         })?;
     }
     spawn("watchdog", move || {
@@ -52,13 +52,13 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread.spawn(work).map(drop)
 }
 
-fn tell_systemd() {
+fn notify_systemd() {
     if let Err(error) = sd_notify::notify(&[NotifyState::Watchdog]) {
-        tracing::debug!(%error, "NOTIFY_SOCKET cannot be told that the server is alive");
+        tracing::debug!(%error, "the watchdog of systemd could not be notified");
     }
 }
 
-/// Counts up. Never returns.
+/// Increments the counter. Never returns.
 async fn beat(beats: Arc<AtomicU64>, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     loop {
@@ -67,11 +67,11 @@ async fn beat(beats: Arc<AtomicU64>, interval: Duration) {
     }
 }
 
-/// Looks at the beats again and again, and returns when there was none at so many looks in a row.
-/// Looks are counted, not time: a process that was stopped for an hour goes on.
+/// Checks the counter regularly, and returns when it has not grown in [`CHECKS`] checks in a row.
+/// Checks are counted instead of time, so that a process that was suspended for an hour goes on.
 fn watch(beats: &AtomicU64, interval: Duration, mut alive: impl FnMut()) {
     let (mut last, mut missed) = (0, 0);
-    while missed < LOOKS {
+    while missed < CHECKS {
         thread::sleep(interval);
         let now = beats.load(Ordering::Relaxed);
         if now == last {
@@ -84,14 +84,14 @@ fn watch(beats: &AtomicU64, interval: Duration, mut alive: impl FnMut()) {
 }
 
 fn end(patience: Duration) {
-    let (said, heard) = mpsc::channel();
+    let (logged, wait) = mpsc::channel();
     thread::spawn(move || {
         let seconds = patience.as_secs_f64();
-        tracing::error!(seconds, "the runtime stands still: the process ends itself");
-        // Nobody may be left to hear it.
-        let _ = said.send(());
+        tracing::error!(seconds, "the runtime hangs: the process exits");
+        // This fails if the wait below has timed out.
+        let _ = logged.send(());
     });
-    let _ = heard.recv_timeout(LAST_WORDS);
+    let _ = wait.recv_timeout(LAST_LINE);
     process::exit(1);
 }
 
