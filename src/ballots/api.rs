@@ -6,12 +6,12 @@ use poem_openapi::param::Path;
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
-use super::{Ballots, Cast};
+use super::{Ballot, Ballots, Cast};
 use crate::auth::guard::SignedIn;
-use crate::clock::Time;
 use crate::failure::Failure;
 use crate::http::API;
 use crate::http::body::Body;
@@ -32,20 +32,22 @@ pub struct BallotsApi {
 }
 
 /// Your ballot on a question.
-#[derive(Debug, Object, Serialize)]
-#[oai(skip_serializing_if_is_none, example)]
-pub struct Ballot {
-    /// The question that it answers.
-    pub question_id: Uuid,
-    /// The choices that it names; a set.
-    pub choice_ids: Vec<Uuid>,
-    /// When you first voted.
-    pub cast_at: Time,
-    /// When you last changed it.
-    pub updated_at: Time,
+#[derive(Debug, Object)]
+#[oai(rename = "Ballot", skip_serializing_if_is_none, example)]
+pub struct BallotWithResults {
+    #[oai(flatten)]
+    ballot: Ballot,
     /// The results with your ballot in them, where you may see them.
+    results: Option<Results>,
+}
+
+/// A [`BallotWithResults`] whose results are rendered already, once for everyone.
+#[derive(Serialize)]
+struct RenderedBallot<'a> {
+    #[serde(flatten)]
+    ballot: &'a Ballot,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub results: Option<Results>,
+    results: Option<&'a RawValue>,
 }
 
 /// A ballot to be cast.
@@ -71,14 +73,16 @@ fn unique(ids: &[Uuid]) -> Result<(), ValidationError> {
     }
 }
 
-impl Example for Ballot {
+impl Example for BallotWithResults {
     fn example() -> Self {
         let results = Results::example();
-        Ballot {
-            question_id: results.question_id,
-            choice_ids: results.leading_choice_ids.clone(),
-            cast_at: results.as_of,
-            updated_at: results.as_of,
+        BallotWithResults {
+            ballot: Ballot {
+                question_id: results.question_id,
+                choice_ids: results.leading_choice_ids.clone(),
+                cast_at: results.as_of,
+                updated_at: results.as_of,
+            },
             results: Some(results),
         }
     }
@@ -130,7 +134,7 @@ impl BallotsApi {
         /// The question.
         question_id: Path<Uuid>,
         body: Body<NewBallot>,
-    ) -> Result<Put<Ballot>, Refused<CastBallot>> {
+    ) -> Result<Put<BallotWithResults>, Refused<CastBallot>> {
         let caller = signed_in.caller;
         let chosen: BTreeSet<Uuid> = body.0.choice_ids.into_iter().collect();
         let Cast { ballot, is_first } = self.ballots.cast(caller.id, question_id.0, chosen).await?;
@@ -157,7 +161,7 @@ impl BallotsApi {
         signed_in: SignedIn,
         /// The question.
         question_id: Path<Uuid>,
-    ) -> Result<Fetched<Ballot>, Refused<GetBallot>> {
+    ) -> Result<Fetched<BallotWithResults>, Refused<GetBallot>> {
         let caller = signed_in.caller;
         self.views.find(question_id.0, Some(caller)).await?;
         let ballot = self.ballots.find(caller.id, question_id.0).await?;
@@ -189,39 +193,34 @@ impl BallotsApi {
 
 impl BallotsApi {
     /// The ballot, with the results where the caller may see them.
-    async fn render(&self, ballot: super::Ballot, caller: Caller) -> Result<Rendered, Failure> {
+    async fn render(&self, ballot: Ballot, caller: Caller) -> Result<Rendered, Failure> {
         // Read after the ballot is committed, so that it is in the results.
         let results = match self.views.find(ballot.question_id, Some(caller)).await {
-            // This is the caller's ballot, so there is no need to ask whether there is one.
+            // The caller has a ballot: this one.
             Ok(view) if are_visible(&view.poll.question, Some(caller), true, view.now) => {
                 Some(view.results()?)
             }
             Ok(_) => None,
-            // The ballot is cast all the same; the results are an extra.
+            // The ballot is cast, so the request succeeds without results.
             Err(failure) => {
                 tracing::debug!(%failure, "a ballot is answered without its results");
                 None
             }
         };
-        let own = Ballot {
-            question_id: ballot.question_id,
-            choice_ids: ballot.choice_ids,
-            cast_at: ballot.cast_at,
-            updated_at: ballot.updated_at,
-            results: None,
+        let rendered = RenderedBallot {
+            ballot: &ballot,
+            results: match &results {
+                Some(results) => {
+                    Some(serde_json::from_slice(&results.body).map_err(Failure::internal)?)
+                }
+                None => None,
+            },
         };
-        let mut body = serde_json::to_vec(&own).map_err(Failure::internal)?;
-        // The results are rendered once for everyone, and put in as the last field.
-        if let Some(results) = &results {
-            body.pop();
-            body.extend_from_slice(b",\"results\":");
-            body.extend_from_slice(&results.body);
-            body.push(b'}');
-        }
-        // Weak, as that of the results, which leaves out when they were read.
+        let body = serde_json::to_vec(&rendered).map_err(Failure::internal)?;
+        // Weak, because the tag of the results is: it does not cover `as_of`.
         let shown = results.and_then(|results| results.etag).unwrap_or_default();
         let shown = shown.trim_start_matches("W/").trim_matches('"');
-        let tag = format!("W/\"0.{}.{shown}\"", own.updated_at.0);
+        let tag = format!("W/\"0.{}.{shown}\"", ballot.updated_at.0);
         Ok(Rendered::new(body, Some(tag)))
     }
 }

@@ -20,8 +20,9 @@ pub mod shard;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use poem_openapi::Object;
 use sea_orm::entity::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, Time};
@@ -34,12 +35,17 @@ use ballot_box::BallotBox;
 use batch::{Action, Operation, Outcome};
 
 /// A user's ballot on a question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
+// `Ballot` in the document is `api::BallotWithResults`, which includes these fields.
+#[oai(rename = "BallotFields")]
 pub struct Ballot {
+    /// The question that it answers.
     pub question_id: Uuid,
-    /// A set, sorted by id.
+    /// The choices that it names; a set.
     pub choice_ids: Vec<Uuid>,
+    /// When you first voted.
     pub cast_at: Time,
+    /// When you last changed it.
     pub updated_at: Time,
 }
 

@@ -1,4 +1,4 @@
-//! Ballots: the first, the same again, another, and none any more.
+//! Ballots: cast, repeated, changed, withdrawn.
 
 use futures_util::FutureExt as _;
 use polls::ballots::Ballots;

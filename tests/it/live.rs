@@ -1,4 +1,4 @@
-//! Live results: who sees what when, how streams end, and how many can watch.
+//! Live results: which events a client gets, how streams end, limits, and the WebSocket protocol.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ async fn refused(app: &TestApp, question: &Question, who: Option<&User>, problem
     assert_eq!(socket.close().await, (code, problem.to_owned()));
 }
 
-/// The results as `getResults` answers them, without the moment of reading.
+/// The results as `getResults` answers them, without `as_of`.
 async fn results(app: &TestApp, question: &Question) -> Value {
     timeless(app.get(&question.under("results")).await.expect(200).json)
 }
@@ -111,7 +111,7 @@ async fn a_ballot_that_changes_nothing_is_no_event() {
 }
 
 #[tokio::test]
-async fn who_comes_back_is_told_what_was_missed_and_nothing_twice() {
+async fn a_client_that_reconnects_gets_what_it_missed_and_nothing_twice() {
     let (app, author) = TestApp::with_user("lucy").await;
     let other = app.user("luxi").await;
     for way in WAYS {
@@ -185,7 +185,7 @@ async fn a_close_is_the_end_after_the_final_results() {
             assert_eq!(stream.event().await.reason(), "closed");
             assert_eq!(stream.next().await, None);
         }
-        // Who comes afterwards sees the same.
+        // A client that connects afterwards gets the same events.
         let (ballots, reason) = open(&app, way, &by_time, None).await.rest().await;
         assert_eq!((ballots, reason.as_str()), (Some(1), "closed"));
     }
@@ -248,7 +248,7 @@ async fn a_token_that_ends_takes_its_streams_along() {
         app.clock.advance(Duration::from_secs(16 * 60));
         assert_eq!(stream.rest().await.1, "token_expired");
 
-        // Nobody's stream goes on.
+        // The anonymous stream goes on.
         let voter = app.user("voter").await;
         voter.vote(&question, &[0]).await.expect(201);
         assert!(anonymous.event().await.ballots() > 0);
@@ -258,7 +258,7 @@ async fn a_token_that_ends_takes_its_streams_along() {
 #[tokio::test]
 async fn stopping_ends_all_streams_and_waits_for_none() {
     for way in WAYS {
-        // Who waited for streams would wait for ten minutes.
+        // If the shutdown waited for streams, it would take ten minutes.
         let settings = [("http.shutdown_grace", "10m")];
         let mut app = TestApp::with(&settings).await;
         let author = app.user("lucy").await;
@@ -319,7 +319,7 @@ async fn only_who_may_read_the_results_may_watch_them() {
         .problem("not_found");
 }
 
-/// Whoever withdraws the ballot by which they saw sees nothing that came after.
+/// A user who withdraws the ballot that made the results visible sees no later results.
 #[tokio::test]
 async fn a_withdrawn_ballot_ends_the_view_before_anything_else_is_seen() {
     let (app, author) = TestApp::with_user("lucy").await;
@@ -333,14 +333,14 @@ async fn a_withdrawn_ballot_ends_the_view_before_anything_else_is_seen() {
         let mut stayer = open(&app, way, &question, Some(&staying)).await;
         assert_eq!(stayer.event().await.ballots(), 2);
         leaving.delete(&question.under("ballot")).await.expect(204);
-        // As many as before: the number alone does not tell that somebody has left.
+        // More ballots follow, so the number of ballots does not show that one was withdrawn.
         for name in ["x", "y", "z"] {
             app.user(name).await.vote(&question, &[1]).await.expect(201);
         }
         let (seen, reason) = leaver.rest().await;
         assert_eq!((seen, reason.as_str()), (Some(2), "hidden"));
         stayer.until(4).await;
-        // It may come again by voting.
+        // After voting again the results are visible again.
         refused(&app, &question, Some(&leaving), "results_hidden").await;
         leaving.vote(&question, &[0]).await.expect(201);
         let mut back = open(&app, way, &question, Some(&leaving)).await;
@@ -380,7 +380,7 @@ async fn a_burst_of_ballots_is_few_events_and_few_reads() {
     });
     let seen = join_all(streams.iter_mut().map(|stream| stream.until(300)));
     let (_, seen) = tokio::join!(burst, seen);
-    // Four a second, and one each at the beginning and at the end.
+    // At most four per second, and one each at the beginning and at the end.
     let most = begun.elapsed().as_millis() / 250 + 2;
     let reads = server.metric("polls_live_reads_total").await - reads;
     assert!(
@@ -390,7 +390,7 @@ async fn a_burst_of_ballots_is_few_events_and_few_reads() {
     assert!(reads as u128 <= most, "{reads} > {most}");
 }
 
-async fn many_watchers_are_one_to_the_database(way: Way, watchers: usize) {
+async fn many_watchers_cause_one_read(way: Way, watchers: usize) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let most = format!("live.max_streams_per_address={watchers}");
     let server = Server::start(
@@ -418,18 +418,18 @@ async fn many_watchers_are_one_to_the_database(way: Way, watchers: usize) {
     let reads = server.metric("polls_live_reads_total").await - before;
     assert!(reads as u128 <= most, "{reads} > {most}");
     drop(streams);
-    // Who has gone is noticed.
+    // Disconnected clients are noticed.
     eventually(async || server.metric("polls_live_streams").await == 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_watchers_of_events_are_one_to_the_database() {
-    many_watchers_are_one_to_the_database(Way::Events, amount(200, 5_000)).await;
+async fn many_watchers_over_sse_cause_one_read() {
+    many_watchers_cause_one_read(Way::Events, amount(200, 5_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_watchers_over_sockets_are_one_to_the_database() {
-    many_watchers_are_one_to_the_database(Way::Socket, amount(200, 5_000)).await;
+async fn many_watchers_over_websockets_cause_one_read() {
+    many_watchers_cause_one_read(Way::Socket, amount(200, 5_000)).await;
 }
 
 /// A question whose results are large.
@@ -442,7 +442,7 @@ async fn large_question(author: &User) -> Question {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_read_is_dropped() {
+async fn a_client_that_does_not_read_is_dropped() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let patience = ["--set", "live.patience=500ms"];
     let server = Server::start(folder.path(), &[&CHEAP_PASSWORDS[..], &patience].concat());
@@ -460,7 +460,7 @@ async fn who_does_not_read_is_dropped() {
             assert!(Instant::now() < deadline, "nobody was dropped");
             choice = 1 - choice;
             author.vote(&question, &[choice]).await;
-            // Others see every change meanwhile.
+            // Other clients get every change meanwhile.
             while reading.event().await.data["choices"][choice]["votes"] != 1 {}
         }
         eventually(async || server.metric("polls_live_streams").await == 1.0).await;
@@ -507,7 +507,7 @@ fn servers(folder: &Path, count: usize, redis: Option<&Redis>) -> Vec<Server> {
     let url = redis.map(|redis| format!("share.redis_url={}", redis.url()));
     let mut arguments = CHEAP_PASSWORDS.to_vec();
     if let Some(url) = &url {
-        // What they tell each other has to do: the database is asked every hundred seconds.
+        // With Redis the database is polled every hundred seconds, too rarely for this test.
         arguments.extend(["--set", url, "--set", "live.poll_interval=10s"]);
     }
     (0..count)
@@ -541,7 +541,7 @@ async fn every_process_sees_the_ballots_of_every_other(redis: Option<&Redis>) {
             }
             longest = longest.max(acknowledged.elapsed());
         }
-        // What one process does ends the streams of all.
+        // A withdrawal at one process ends the streams at all.
         let ends = join_all(streams.into_iter().map(Stream::rest));
         let path = question.under("ballot");
         voters[1]
@@ -593,7 +593,7 @@ async fn watchers_see_everything_while_redis_comes_and_goes() {
 }
 
 #[tokio::test]
-async fn so_many_may_watch_and_no_more() {
+async fn the_number_of_streams_is_limited() {
     for (key, detail) in [
         ("live.max_streams", "Too many are watching."),
         (
@@ -721,7 +721,7 @@ async fn a_socket_that_says_something_else_is_closed() {
         }
         assert_eq!(socket.close().await, (code, reason.to_owned()));
     }
-    // Who says nothing has five seconds.
+    // A client that sends nothing is disconnected after five seconds.
     let socket = Socket::open(&app.address, &question).await;
     assert_eq!(socket.close().await, (4408, "request_timeout".to_owned()));
 }
@@ -786,7 +786,7 @@ async fn only_a_handshake_opens_a_socket() {
     for friend in ["https://a.example", app.address.as_str()] {
         assert!(try_open(&[("origin", friend)]).await.is_ok(), "{friend}");
     }
-    // A token in the address would be in every log on the way.
+    // A token in the URL would be written into access logs.
     for path in [path, question.under("results/live")] {
         let path = format!("{path}?access_token={}", author.access_token);
         app.get(&path)
@@ -826,7 +826,7 @@ async fn the_page_behind_a_proxy_opens_sockets() {
     let app = TestApp::with(&settings).await;
     let author = app.user("lucy").await;
     let question = author.ask(&["a", "b"], json!({})).await;
-    // `Host` is what the proxy calls the server.
+    // `Host` is the server's address as the proxy uses it.
     let own = [("origin", "https://polls.example")];
     let opened = Socket::try_open(&app.address, &question, &own).await;
     assert!(opened.is_ok());

@@ -1,4 +1,4 @@
-//! Who may do what: every operation of the specification by everybody.
+//! Permissions: every operation of the OpenAPI document, called by every role.
 
 use std::collections::BTreeSet;
 
@@ -49,11 +49,11 @@ const TABLE: [Row; 33] = [
     ("getResults",       [200, 401, 200, 200, 200]),
     ("getResultsPicture", [200, 401, 200, 200, 200]),
     ("watchResults",     [200, 401, 200, 200, 200]),
-    // Which is no handshake.
+    // The request is no WebSocket handshake.
     ("openResultsSocket",[400, 400, 400, 400, 400]),
 ];
 
-/// An operation of the specification.
+/// An operation of the OpenAPI document.
 struct Operation {
     id: String,
     method: Method,
@@ -83,7 +83,7 @@ fn every_operation_has_an_entry_and_every_entry_an_operation() {
     assert_eq!(specified, entered);
 }
 
-/// The people of one operation; what it does to one of them concerns no other operation.
+/// The users of one operation. Each operation has its own, because it may change or delete them.
 struct People {
     app: TestApp,
     other: User,
@@ -94,7 +94,7 @@ struct People {
 impl People {
     async fn new() -> People {
         let app = TestApp::start().await;
-        // So that the other one may leave.
+        // The last admin cannot delete the own account, so there is another one.
         app.admin("remaining").await;
         let (other, author) = (app.user("other").await, app.user("author").await);
         let admin = app.admin("admin").await;
@@ -106,7 +106,7 @@ impl People {
         }
     }
 
-    /// A question as the operation wants to find it.
+    /// A question in the state that the operation needs.
     async fn question_for(&self, operation: &str) -> Question {
         let question = self.author.ask(&["a", "b", "c"], json!({})).await;
         match operation {
@@ -115,7 +115,7 @@ impl People {
                     voter.vote(&question, &[0]).await.expect(201);
                 }
             }
-            // Of a closed question the stream ends by itself.
+            // The stream of a closed question ends by itself.
             "reopenQuestion" | "watchResults" => {
                 self.author
                     .post(&question.under("close"), json!(null))
@@ -130,7 +130,7 @@ impl People {
         question
     }
 
-    /// The request, good in every respect but perhaps in who sends it.
+    /// A valid request, without an access token.
     async fn request(&self, operation: &Operation, number: usize) -> RequestBuilder {
         let question = match operation.path.contains("{question_id}") {
             true => self.question_for(&operation.id).await,
@@ -144,7 +144,7 @@ impl People {
         let path = path
             .replace("{choice_id}", &question.choices[0])
             .replace("{user_id}", &self.author.id)
-            // A token that has become useless is not needed any more to name its session.
+            // The author's session; a token names it even after it has expired.
             .replace("{session_id}", &session_id(&self.author.access_token));
         let request = self.app.request(operation.method.clone(), &path);
         match body_of(&operation.id, &question, number) {

@@ -9,7 +9,7 @@ use crate::support::app::{client, send};
 use crate::support::require::installed;
 use crate::support::{Browser, PASSWORD, Question, Server, TestApp, User};
 
-/// A browser at the app, or the end of the test where there is none.
+/// A browser with the app's page; returns from the test if no browser is installed.
 macro_rules! browser {
     ($address:expr) => {
         browser!($address, "en")
@@ -46,7 +46,7 @@ async fn the_whole_story_by_clicking_and_typing() {
         .await;
     browser.sees("No questions here yet.").await;
 
-    // Mistakes are told next to the fields, all at once, and the first of them gets the focus.
+    // Validation errors are shown next to all fields at once; the first field gets the focus.
     browser.press("Sign up").await;
     browser.arrives_at("Sign up").await;
     browser.write("Name", "Ada").await;
@@ -99,7 +99,7 @@ async fn the_whole_story_by_clicking_and_typing() {
     browser.sees_votes("python", "1").await;
     browser.screenshot("question").await;
 
-    // What has votes is settled; what is free can be changed.
+    // With ballots, some fields can no longer be changed.
     browser.press("Edit").await;
     browser.arrives_at("Edit the question").await;
     browser.sees("People have voted already.").await;
@@ -179,7 +179,7 @@ async fn two_browsers_watch_while_a_third_party_votes() {
     for browser in [&one, &other] {
         browser.go(&path_of(&question)).await;
         browser.sees_votes("java", "0").await;
-        // By the server's events, not by asking again and again.
+        // By Server-Sent Events, not by polling.
         let live = "return Boolean(document.querySelector('.how.live'))";
         browser.until("live stream", live).await;
     }
@@ -205,7 +205,7 @@ async fn two_browsers_watch_while_a_third_party_votes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_no_stream_gets_through_the_page_asks_now_and_then() {
+async fn where_streams_are_blocked_the_page_polls() {
     let (app, author) = TestApp::with_user("lucy").await;
     let question = author.ask(&["python", "java"], json!({})).await;
     let browser = browser!(app.address);
@@ -235,7 +235,7 @@ async fn hidden_results_appear_with_the_vote_and_go_with_it() {
     browser.sees("shown once you have voted").await;
     browser.sees_votes("python", "").await;
 
-    // What was chosen before signing in is still chosen afterwards.
+    // A choice that was selected before signing in is still selected afterwards.
     browser.press("java").await;
     browser.press("Sign in to vote").await;
     browser.arrives_at("Sign in").await;
@@ -264,14 +264,14 @@ async fn a_token_that_expires_is_replaced_unnoticed() {
     sign_in(&browser, &user).await;
     browser.press("Which one?").await;
     browser.press("python").await;
-    // For the server the token is too old; the page cannot know.
+    // The token has expired by the server's clock, but not by the browser's.
     app.clock.advance(Duration::from_secs(3600));
     browser.press("Vote").await;
     browser.sees_votes("python", "1").await;
     let fresh = app.another_session(&user).await;
     let ballot = fresh.get(&question.under("ballot")).await.expect(200);
     assert_eq!(ballot.json["choice_ids"], json!([question.choices[0]]));
-    // The whole session is over: that is said, and one can sign in again.
+    // After the end of the session the page says so and asks to sign in again.
     fresh.delete("/auth/sessions").await.expect(204);
     browser.press("Account").await;
     browser.arrives_at("Sign in").await;
@@ -283,7 +283,7 @@ async fn a_token_that_expires_is_replaced_unnoticed() {
 async fn tabs_share_a_session_and_its_end() {
     let app = TestApp::with(&[
         ("auth.access_token_ttl", "1s"),
-        // Whoever went on with an old refresh token would end the session.
+        // Reusing an old refresh token after this time would end the session.
         ("auth.refresh_reuse_window", "2s"),
     ])
     .await;
@@ -306,7 +306,7 @@ async fn tabs_share_a_session_and_its_end() {
           .filter((one) => one.name.endsWith('/auth/token'))
           .map((one) => performance.timeOrigin + one.responseEnd);
         localStorage.setItem('calls.' + name, JSON.stringify({ calls, refreshed }));";
-    // Both ask again and again, while tokens run out under their hands.
+    // Both tabs call the API for a while, during which access tokens expire.
     for tab in ["first", "second"] {
         let script = format!("name = '{tab}'; (async () => {{ {calls} }})(); return true");
         browser.run(&script).await;
@@ -329,7 +329,7 @@ async fn tabs_share_a_session_and_its_end() {
         );
         refreshed.extend(times.iter().filter_map(Value::as_f64));
     }
-    // Never both at once.
+    // The two tabs never exchange the refresh token at the same time.
     refreshed.sort_by(f64::total_cmp);
     let gaps = refreshed.windows(2).map(|pair| pair[1] - pair[0]);
     let least = gaps.fold(f64::INFINITY, f64::min);
@@ -340,7 +340,7 @@ async fn tabs_share_a_session_and_its_end() {
         if answer.status != 401 {
             break answer.expect(200);
         }
-        // Its token was good for a moment only.
+        // Its access token is valid for a moment only.
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", &asking.refresh_token),
@@ -402,7 +402,7 @@ async fn a_server_that_restarts_is_waited_for() {
     browser.abandon().await;
 }
 
-/// The page's reads wait until `letReads()`.
+/// Holds back the page's GET requests until `letReads()` is called.
 const HOLD_READS: &str = "const fetched = window.fetch; \
     const held = new Promise((allow) => window.letReads = allow); \
     window.fetch = async (url, options) => { \
@@ -430,7 +430,7 @@ async fn everything_can_be_done_with_the_keyboard_alone() {
     browser.type_text(PASSWORD).await;
     browser.key(Key::Enter).await;
     browser.arrives_at("Questions").await;
-    // The heading of the new page has the focus, so that it is read.
+    // The heading of the new page has the focus, so that screen readers read it.
     browser
         .until("focus", "return document.activeElement.tagName === 'H1'")
         .await;
@@ -444,7 +444,7 @@ async fn everything_can_be_done_with_the_keyboard_alone() {
     browser.key(Key::Enter).await;
     browser.sees_votes("java", "1").await;
     user.get(&question.under("ballot")).await.expect(200);
-    // Whoever has gone on already is not called back when the page is drawn anew.
+    // Rendering the page again does not move the focus of a user who has moved on.
     browser.tab_to("Share").await;
     browser.run("letReads()").await;
     browser.sees("Change my vote").await;
@@ -454,7 +454,7 @@ async fn everything_can_be_done_with_the_keyboard_alone() {
     browser.sees_no("Share this question").await;
     let back = "return document.activeElement.textContent === 'Share'";
     browser.until("focus where it was", back).await;
-    // Whoever waits finds the same button again.
+    // A user who waits has the focus on the same button again.
     browser.tab_to("Change my vote").await;
     browser.run("document.activeElement.dataset.old = ''").await;
     browser.key(Key::Enter).await;
@@ -529,7 +529,7 @@ async fn it_fits_a_phone_and_speaks_chinese() {
     browser.press("发布").await;
     browser.sees("长度须为 1 至 200 个字符。").await;
 
-    // What was written stays when the language changes, which is remembered.
+    // Form input stays when the language changes; the language is remembered.
     browser.write("问题", "哪一个?").await;
     browser.press("English").await;
     browser.arrives_at("A new question").await;
@@ -628,7 +628,7 @@ async fn axe_finds_nothing_to_complain_about() {
     browser.close().await;
 }
 
-/// Gives the violations, each with the places where it is.
+/// Returns the violations, each with the elements that cause it.
 const AXE: &str = "return axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => \
     violations.map(({ id, help, nodes }) => [id, help, nodes.map(({ html, failureSummary }) => [html, failureSummary])]))";
 

@@ -1,4 +1,4 @@
-//! What happens at the same time, on two servers of one database.
+//! Concurrent requests to two servers of one database.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -21,8 +21,8 @@ async fn every_voter_counts_once() {
         .ask(&["a", "b", "c"], json!({"allow_change": false}))
         .await;
 
-    // The first half votes twice for the same, the second half for two different choices; each
-    // at both servers, as soon as may be.
+    // Every voter sends two ballots, one to each server, at the same time. Those of the first half
+    // name the same choice, those of the second half different ones.
     let attempts = (0..2 * users).map(|number| (number / 2, number % 2));
     let answers = all_at_once(attempts, |(voter, attempt)| {
         let same = voter < users / 2;
@@ -99,16 +99,16 @@ async fn two_hundred_ballots_of_one_user_are_one() {
     pair.recount();
 }
 
-/// What ends voting in the middle of a storm of ballots.
+/// What ends voting while many ballots are being cast.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
     Close,
     Delete,
 }
 
-/// Everybody votes, at both servers, and after `acknowledged` ballots the author ends it at the
-/// other one. Gives the numbers right after the end was acknowledged, and after the storm, and
-/// how many first ballots were acknowledged.
+/// All voters vote, at both servers. After `after` acknowledged ballots the author ends voting at
+/// the other server. Returns the tally right after the end was acknowledged, the tally after the
+/// last answer, and how many first ballots were acknowledged.
 async fn end_during_a_storm(
     pair: &Pair,
     voters: &[User],
@@ -222,7 +222,8 @@ async fn an_edit_and_the_first_ballots_exclude_each_other() {
             .ask(&["a", "b", "c"], json!({"max_choices": 2}))
             .await;
         let votes = async {
-            // In some rounds the ballots have a start, in others the edit has.
+            // The delay differs between rounds, so that sometimes the ballots come first and
+            // sometimes the edit.
             for _ in 0..round % 5 * 20 {
                 tokio::task::yield_now().await;
             }
@@ -236,7 +237,7 @@ async fn an_edit_and_the_first_ballots_exclude_each_other() {
         let (votes, edit) = join(votes, edit).await;
         let counted = pair.tally(author, question).await.ballots;
         if edit.status == 200 {
-            // Ballots for two were allowed before, and none of them may have been counted.
+            // The edit allows one choice only, so no ballot with two may be counted.
             edited += 1;
             assert_eq!(counted, 0);
             for vote in votes {
@@ -361,7 +362,7 @@ async fn every_answer_is_of_one_moment() {
                 let voter = voter.at(pair.address(turn + round));
                 async move {
                     if (turn + round) % 4 == 3 {
-                        // Those who have not voted yet have nothing to withdraw.
+                        // 404 for users who have not voted yet.
                         let path = format!("{}/ballot", question.path);
                         let status = voter.delete(&path).await.status.as_u16();
                         assert!(matches!(status, 204 | 404), "{status}");
@@ -485,10 +486,10 @@ async fn one_of_the_last_two_admins_stays() {
         if leave || refused.status == 409 {
             refused.problem("last_admin");
         } else {
-            // The server has heard already that this one is no admin any more.
+            // The server knows already that this user is no longer an admin.
             assert!(matches!(refused.status.as_u16(), 401 | 403), "{refused:?}");
         }
-        // Who left is gone; who demoted stays.
+        // A user who deleted the own account is gone; one who demoted the other remains.
         if first_acted == leave {
             last = other.at(&pair.one.address);
         }

@@ -1,4 +1,4 @@
-//! How the web page is served: addresses, headers, frames, pictures, and folders of one's own.
+//! How the web page is served: paths, headers, frames, pictures, and the operator's own folder.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -23,7 +23,7 @@ async fn open(app: &TestApp, path: &str) -> Answer {
     send(navigate(app, path)).await
 }
 
-/// Sends a path exactly as it is written here; clients would tidy it up.
+/// Sends a path as it is; HTTP clients would normalise it.
 async fn raw(app: &TestApp, path: &str) -> Answer {
     let socket = TcpStream::connect(app.socket_address()).await;
     let mut socket = socket.expect("a connection");
@@ -46,7 +46,7 @@ fn is_html(answer: &Answer) -> bool {
     answer.header("content-type") == "text/html; charset=utf-8"
 }
 
-/// What stands between two marks.
+/// The text between two marks.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let (_, rest) = text.split_once(before).expect(before);
     rest.split_once(after).expect(after).0
@@ -83,7 +83,7 @@ async fn every_page_has_its_address_and_unknown_ones_say_so() {
     ] {
         let page = open(&app, path).await.expect(200);
         assert!(is_html(&page), "{path}");
-        // Whoever does not say what they like gets it too.
+        // Clients without an `Accept` header get the page, too.
         let plain = send(app.outside(Method::GET, path)).await.expect(200);
         assert_eq!(plain.bytes, page.bytes, "{path}");
     }
@@ -358,7 +358,7 @@ async fn a_folder_of_ones_own_takes_the_places_of_the_page() {
             "frame-ancestors 'self'"
         );
     }
-    // Only people get the application where there is no file.
+    // For a missing file, browsers get the application; other clients do not.
     send(app.outside(Method::GET, "/assets/gone.js"))
         .await
         .expect(404)
@@ -375,7 +375,7 @@ async fn a_folder_of_ones_own_takes_the_places_of_the_page() {
     assert!(text(&open(&app, "/manual/").await.expect(200)).contains("manual"));
     let moved = open(&app, "/manual").await.expect(308);
     assert_eq!(moved.header("location"), "/manual/");
-    // What the server has itself stays where it is.
+    // The server's own paths take precedence over files.
     for path in [
         "/healthz",
         "/problems",
@@ -463,8 +463,7 @@ async fn nothing_outside_of_the_folder_and_nothing_hidden_is_served() {
     }
 }
 
-/// Puts a new file and a symbolic link at one name by turns, without a moment at which there is
-/// none, until it is told to stop.
+/// Alternates between a file and a symbolic link at one path, atomically, until told to stop.
 fn swap(root: &Path, name: &str, target: &str, over: &AtomicBool) {
     let place = root.join(name);
     let aside = root.join(format!("{name}.aside"));
@@ -476,7 +475,7 @@ fn swap(root: &Path, name: &str, target: &str, over: &AtomicBool) {
     }
 }
 
-/// The same with a folder, whose place the link can take only when it is free.
+/// The same with a folder, which a link cannot replace atomically.
 fn swap_folder(root: &Path, name: &str, target: &str, over: &AtomicBool) {
     let (place, aside) = (root.join(name), root.join(format!("{name}.aside")));
     while !over.load(Ordering::Relaxed) {
@@ -513,7 +512,7 @@ async fn a_name_that_turns_into_a_link_meanwhile_leads_nowhere() {
                 found += usize::from(text == "mine");
             }
         };
-        // The swapping ends also where a request was answered wrongly.
+        // The swapping ends even if an answer is wrong.
         let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(asking));
         }));
@@ -556,7 +555,7 @@ async fn links_within_the_folder_lead_to_what_is_public_there() {
     for path in ["/absolute-hidden.txt", "/git/config", "/far.txt", "/circle"] {
         send(app.outside(Method::GET, path)).await.expect(404);
     }
-    // A pipe has no end that a reader could wait for.
+    // Reading a named pipe would block for ever.
     let pipe = Path::new(&root).join("pipe.txt");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.expect("mkfifo is there").success());
@@ -595,7 +594,7 @@ async fn files_come_in_parts_and_only_when_they_have_changed() {
         .await
         .expect(200);
     let tag = whole.header("etag").to_owned();
-    // The same tag may have been given to another coding.
+    // The same tag may belong to another content coding.
     let part = get("bytes=2-4").header("if-range", &tag);
     assert_eq!(send(part).await.expect(200).bytes.len(), 10);
     let known = || {

@@ -1,4 +1,4 @@
-//! An answer, and what tests ask of it.
+//! A response, and the assertions that tests make about it.
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder};
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::contract;
 
-/// An answer, read to its end.
+/// A response with its whole body.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: StatusCode,
@@ -20,7 +20,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads the response to a request, and holds it against the OpenAPI document.
+    /// Reads a response, and checks it against the OpenAPI document.
     pub async fn read(
         (method, path): (Method, String),
         response: reqwest::Response,
@@ -35,7 +35,7 @@ impl Answer {
         Ok(answer)
     }
 
-    /// An answer that was read already, held against the OpenAPI document.
+    /// A response that was read already, checked against the OpenAPI document.
     #[track_caller]
     pub fn of(
         (method, path): (Method, &str),
@@ -63,7 +63,7 @@ impl Answer {
         }
     }
 
-    /// Reads what came over a socket, and holds it against the OpenAPI document.
+    /// Parses a response from a socket, and checks it against the OpenAPI document.
     #[track_caller]
     pub fn parse(method: Method, path: &str, raw: &[u8]) -> Answer {
         let mut answer = Answer::of_bytes(raw);
@@ -72,7 +72,7 @@ impl Answer {
         answer
     }
 
-    /// An answer as it is on the wire, of which the body goes on to the end.
+    /// Parses a response whose body extends to the end of the bytes.
     pub fn of_bytes(raw: &[u8]) -> Answer {
         let end = raw
             .windows(4)
@@ -174,7 +174,7 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// The headers without those that differ from request to request, sorted.
+    /// The headers, sorted, without those that differ from request to request.
     pub fn lasting_headers(&self) -> Vec<(String, String)> {
         let lasting = self
             .headers
@@ -188,7 +188,7 @@ impl Answer {
         headers
     }
 
-    /// A text in the body.
+    /// A string of the JSON body.
     #[track_caller]
     pub fn text(&self, key: &str) -> String {
         let text = self.json[key].as_str();
@@ -197,7 +197,7 @@ impl Answer {
     }
 }
 
-/// A body without its content encoding.
+/// The decompressed body.
 async fn plain(bytes: &[u8], coding: Option<&[u8]>) -> Vec<u8> {
     let mut plain = Vec::new();
     let read = match coding {
@@ -205,7 +205,7 @@ async fn plain(bytes: &[u8], coding: Option<&[u8]>) -> Vec<u8> {
         Some(b"br") => BrotliDecoder::new(bytes).read_to_end(&mut plain).await,
         _ => return bytes.to_vec(),
     };
-    // HEAD tells of an encoding and sends nothing.
+    // The response to HEAD has `Content-Encoding`, but no body.
     assert!(read.is_ok() || bytes.is_empty(), "{read:?}");
     plain
 }

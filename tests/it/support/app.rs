@@ -1,4 +1,4 @@
-//! The server within the test, with a clock that the test moves, and people who call it.
+//! A server in the process of the test, with a clock that the test moves, and its users.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::{Answer, engine};
 /// The password of every test account.
 pub const PASSWORD: &str = "correct horse battery";
 
-/// A server with a fresh database, and nobody signed in.
+/// A server with a fresh database.
 pub struct TestApp {
     /// Such as `http://127.0.0.1:4711`.
     pub address: String,
@@ -38,7 +38,7 @@ pub struct TestApp {
     folder: Arc<TempDir>,
 }
 
-/// Somebody who has signed in.
+/// A signed-in user.
 #[derive(Clone)]
 pub struct User {
     pub id: String,
@@ -51,7 +51,7 @@ pub struct User {
 }
 
 impl TestApp {
-    /// A server as the defaults have it, but for limits: tests sign in often.
+    /// A server with default settings, but without limits, because tests sign in often.
     pub async fn start() -> TestApp {
         TestApp::with(&[]).await
     }
@@ -77,7 +77,7 @@ impl TestApp {
             ("database.url", database.as_str()),
             ("server.port", "0"),
             ("limits.enabled", "false"),
-            // Cheap hashes: what they cost is tested where it matters.
+            // Cheap password hashes; their cost has tests of its own.
             ("accounts.password_memory", "64KiB"),
             ("accounts.password_iterations", "1"),
         ];
@@ -122,14 +122,14 @@ impl TestApp {
         }
     }
 
-    /// A server and somebody who has signed in there.
+    /// A server and a signed-in user.
     pub async fn with_user(name: &str) -> (TestApp, User) {
         let app = TestApp::start().await;
         let user = app.user(name).await;
         (app, user)
     }
 
-    /// Registers somebody and signs them in.
+    /// Registers a user and signs in.
     pub async fn user(&self, name: &str) -> User {
         let number = self.next_user.fetch_add(1, Ordering::Relaxed);
         let email = format!("{}{number}@example.org", name.to_lowercase());
@@ -138,7 +138,7 @@ impl TestApp {
         self.sign_in(id, name, email).await
     }
 
-    /// Registers an admin and signs them in.
+    /// Registers an admin and signs in.
     pub async fn admin(&self, name: &str) -> User {
         let user = self.user(name).await;
         self.promote(&user.email).await;
@@ -172,13 +172,13 @@ impl TestApp {
         }
     }
 
-    /// Signs somebody in once more: another session of the same account.
+    /// Another session of the same user.
     pub async fn another_session(&self, user: &User) -> User {
         self.sign_in(user.id.clone(), &user.name, user.email.clone())
             .await
     }
 
-    /// Asks for tokens by password.
+    /// Requests tokens by password.
     pub async fn token(&self, username: &str, password: &str) -> Answer {
         let form = [
             ("grant_type", "password"),
@@ -193,13 +193,13 @@ impl TestApp {
         send(self.request(Method::POST, path).form(form)).await
     }
 
-    /// A request to the API by nobody.
+    /// A request to the API without an access token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
             .request(method, format!("{}/api/v1{path}", self.address))
     }
 
-    /// A request to the server, outside the API too.
+    /// A request to any path of the server.
     pub fn outside(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
             .request(method, format!("{}{path}", self.address))
@@ -213,7 +213,7 @@ impl TestApp {
         send(self.request(Method::POST, path).json(&body)).await
     }
 
-    /// A request to the API by somebody, or by nobody.
+    /// A request to the API with the user's access token, if there is one.
     pub fn request_by(&self, who: Option<&User>, method: Method, path: &str) -> RequestBuilder {
         match who {
             Some(user) => user.request(method, path),
@@ -221,7 +221,7 @@ impl TestApp {
         }
     }
 
-    /// The database by connections that are not the server's.
+    /// The database, by connections of the test's own.
     pub async fn database_from_outside(&self) -> Db {
         engine::connect(&engine::database_url(self.folder.path())).await
     }
@@ -234,7 +234,7 @@ impl TestApp {
         self.sign_in(id, &name, email).await
     }
 
-    /// The address to open sockets to.
+    /// The address for TCP connections.
     pub fn socket_address(&self) -> SocketAddr {
         let address = self.address.strip_prefix("http://").expect("a TCP address");
         address.parse().expect("an address")
@@ -256,7 +256,7 @@ impl Drop for TestApp {
 }
 
 impl User {
-    /// The holder of an access token, at the server of this address.
+    /// The user with this access token, at the server with this address.
     pub fn of_token(id: &str, access_token: &str, client: Client, address: &str) -> User {
         User {
             id: id.to_owned(),
@@ -343,7 +343,7 @@ impl User {
     }
 }
 
-/// A question as tests name it.
+/// A question.
 #[derive(Debug, Clone)]
 pub struct Question {
     pub id: String,
@@ -359,7 +359,7 @@ impl Question {
         format!("{}/{rest}", self.path)
     }
 
-    /// The question in an answer.
+    /// The question in a JSON body.
     pub fn of(json: &Value) -> Question {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let id = text(&json["id"]);
@@ -387,7 +387,7 @@ pub async fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
     Answer::read(call, client.execute(request).await?).await
 }
 
-/// A client that follows no redirects and waits for no proxy.
+/// An HTTP client that follows no redirects and uses no proxy.
 pub fn client() -> Client {
     Client::builder()
         .no_proxy()

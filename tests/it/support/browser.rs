@@ -1,4 +1,4 @@
-//! A real Chromium, driven as people do: they read, click and type.
+//! A real Chromium, used as people use it: by reading, clicking and typing.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -13,10 +13,10 @@ use thirtyfour::{Capabilities, Key, WebDriver, WebElement};
 use super::app::client;
 use super::require::{installed, program};
 
-/// How long something may take to appear. Only a test that fails waits so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a condition may take to become true.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often one looks meanwhile.
+/// How often a condition is checked.
 const INTERVAL: Duration = Duration::from_millis(25);
 
 const FLAGS: [&str; 10] = [
@@ -32,20 +32,19 @@ const FLAGS: [&str; 10] = [
     "--force-color-profile=srgb",
 ];
 
-/// A browser with a profile of its own, and the server whose page it shows.
+/// A browser with a new profile, and the server whose page it shows.
 pub struct Browser {
-    // Ends before its driver does.
+    // Declared first, so that it is dropped before chromedriver.
     driver: WebDriver,
     _process: Driver,
     address: String,
-    /// Whose pages may be asked for, beside the server's.
+    /// Other servers to which the page may send requests.
     others: Vec<String>,
     _profile: TempDir,
 }
 
 impl Browser {
-    /// A browser of somebody who reads `language`; none where Chromium is not installed, so that
-    /// the test is to be skipped.
+    /// A browser with this language; None if Chromium is not installed and the test is skipped.
     pub async fn open(address: &str, language: &str) -> Option<Browser> {
         let chromium = installed("chromium", "chromium chromium-driver", chromium())?;
         let process = Driver::start(&program("chromedriver")?);
@@ -82,13 +81,13 @@ impl Browser {
         })
     }
 
-    /// Allows pages of another server, too.
+    /// Allows requests to another server, too.
     pub fn also(&mut self, address: &str) {
         self.others.push(address.to_owned());
     }
 
-    /// Ends it, and expects that it had nothing to complain about, and asked no other host for
-    /// anything.
+    /// Closes the browser. Expects that its console has no errors, and that it has sent no requests
+    /// to other hosts.
     pub async fn close(self) {
         let complaints = self.complaints().await;
         assert!(complaints.is_empty(), "{complaints:#?}");
@@ -97,13 +96,13 @@ impl Browser {
         self.driver.quit().await.expect("it ends");
     }
 
-    /// Ends one that was led where there is reason to complain.
+    /// Closes a browser whose console is expected to have errors.
     pub async fn abandon(self) {
         self.driver.quit().await.expect("it ends");
     }
 
-    /// What the console has: exceptions, breaches of the policy, the page's own errors. That a
-    /// request is answered by a 4xx is nothing that a page could avoid.
+    /// The errors of the console: exceptions, violations of the content security policy, logged
+    /// errors. 4xx answers are left out, because a page cannot avoid them.
     async fn complaints(&self) -> Vec<String> {
         let log = self.driver.browser_log().await.expect("the console");
         log.into_iter()
@@ -144,7 +143,7 @@ impl Browser {
         self.settled().await;
     }
 
-    /// Opens an address with a page that is not ours.
+    /// Opens a page of another server.
     pub async fn open_page(&self, path: &str) {
         let url = format!("{}{path}", self.address);
         self.driver.goto(url).await.expect("a page");
@@ -182,7 +181,7 @@ impl Browser {
     /// Waits until a script returns true.
     pub async fn until(&self, what: &str, script: &str) {
         self.wait(what, async || {
-            // While a page is left for another there is none to ask.
+            // Fails while another page is being loaded.
             let returned = self.driver.execute(script.to_owned(), Vec::new()).await;
             let done = returned.is_ok_and(|returned| *returned.json() == json!(true));
             done.then_some(())
@@ -190,14 +189,14 @@ impl Browser {
         .await;
     }
 
-    /// Waits until there is something.
+    /// Waits until `look` finds something.
     async fn wait<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
         let begun = Instant::now();
         loop {
             if let Some(found) = look().await {
                 return found;
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 self.fail(what).await;
             }
             tokio::time::sleep(INTERVAL).await;
@@ -214,41 +213,41 @@ impl Browser {
         );
     }
 
-    /// What one can read on the page.
+    /// The visible text of the page.
     pub async fn text(&self) -> String {
         let text = self.run("return document.body.innerText").await;
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits until one can read this.
+    /// Waits until this text is visible.
     pub async fn sees(&self, text: &str) {
         let wanted = json!(text);
         let script = format!("return document.body.innerText.includes({wanted})");
         self.until(&format!("{text:?}"), &script).await;
     }
 
-    /// Waits until one cannot read this any more.
+    /// Waits until this text is not visible.
     pub async fn sees_no(&self, text: &str) {
         let unwanted = json!(text);
         let script = format!("return !document.body.innerText.includes({unwanted})");
         self.until(&format!("page without {text:?}"), &script).await;
     }
 
-    /// Waits until the page's main heading is this.
+    /// Waits until the main heading has this text.
     pub async fn arrives_at(&self, heading: &str) {
         let wanted = json!(heading);
         let script = format!("return document.querySelector('h1')?.innerText === {wanted}");
         self.until(&format!("heading {heading:?}"), &script).await;
     }
 
-    /// Waits until the address is this path.
+    /// Waits until the page has this path.
     pub async fn at(&self, path: &str) {
         let wanted = json!(path);
         let script = format!("return location.pathname === {wanted}");
         self.until(&format!("address {path}"), &script).await;
     }
 
-    /// Waits until the numbers of a choice are these, as one reads them.
+    /// Waits until a choice shows this number of votes.
     pub async fn sees_votes(&self, choice: &str, votes: &str) {
         let (choice, wanted) = (json!(choice), json!(votes));
         let script = format!(
@@ -260,7 +259,7 @@ impl Browser {
             .await;
     }
 
-    /// Clicks on what has this name: a button, a link, a choice.
+    /// Clicks on the button, link or choice with this name.
     pub async fn press(&self, name: &str) {
         self.named("a, button, label, [type=checkbox]", name, async |element| {
             element.click().await.ok()
@@ -268,7 +267,7 @@ impl Browser {
         .await;
     }
 
-    /// Clicks on the button with this name, where a link has it too.
+    /// Clicks on the button with this name, if a link has the same name.
     pub async fn press_button(&self, name: &str) {
         self.named("main button", name, async |element| {
             element.click().await.ok()
@@ -276,7 +275,7 @@ impl Browser {
         .await;
     }
 
-    /// Clicks on the button with this name in the dialog that is open, or is about to be.
+    /// Clicks on the button with this name in a dialog; waits for the dialog.
     pub async fn press_in_dialog(&self, name: &str) {
         self.until(
             "dialog",
@@ -286,7 +285,7 @@ impl Browser {
         self.press(name).await;
     }
 
-    /// Replaces what stands in the control with this label.
+    /// Replaces the text of the control with this label.
     pub async fn write(&self, label: &str, text: &str) {
         self.named("input, textarea", label, async |element| {
             element.clear().await.ok()?;
@@ -295,7 +294,7 @@ impl Browser {
         .await;
     }
 
-    /// Chooses in the control with this label.
+    /// Selects an option of the control with this label.
     pub async fn choose(&self, label: &str, option: &str) {
         self.named("select", label, async |element| {
             element.send_keys(option).await.ok()
@@ -303,7 +302,7 @@ impl Browser {
         .await;
     }
 
-    /// Types into whatever has the focus.
+    /// Types into the focused control.
     pub async fn type_text(&self, text: &str) {
         let focused = self.driver.action_chain().send_keys(text);
         focused.perform().await.expect("it can be typed");
@@ -315,8 +314,7 @@ impl Browser {
         focused.perform().await.expect("it can be pressed");
     }
 
-    /// Goes on with the tab key until what has this name has the focus, as whoever has no mouse
-    /// does.
+    /// Presses Tab until the control with this name has the focus.
     pub async fn tab_to(&self, name: &str) {
         let mut met = Vec::new();
         for _ in 0..80 {
@@ -339,7 +337,7 @@ impl Browser {
         panic!("the tab key never leads to {name:?}: {met:?}");
     }
 
-    /// Does something with what has this name, as soon as it is there and lets one.
+    /// Waits for the element with this name, and for `act` on it to succeed.
     async fn named(&self, kind: &str, name: &str, act: impl AsyncFn(&WebElement) -> Option<()>) {
         let script = format!(
             "{NAME_OF} const top = document.querySelector('dialog[open]') ?? document; \
@@ -355,7 +353,7 @@ impl Browser {
         .await;
     }
 
-    /// Shows the page as large as a window of this size; on a phone, with its finger-sized pixels.
+    /// Sets the size of the window; with `phone`, emulates a mobile device.
     pub async fn resize(&self, width: u32, height: u32, phone: bool) {
         let metrics = json!({
             "width": width, "height": height, "mobile": phone,
@@ -365,24 +363,24 @@ impl Browser {
             .await;
     }
 
-    /// Prefers the dark, or the light.
+    /// Sets `prefers-color-scheme` to `dark` or `light`.
     pub async fn prefer(&self, scheme: &str) {
         let features = [
             json!({"name": "prefers-color-scheme", "value": scheme}),
-            // Bars that still move would make each picture another one.
+            // Without transitions, so that screenshots do not differ.
             json!({"name": "prefers-reduced-motion", "value": "reduce"}),
         ];
         self.tell("Emulation.setEmulatedMedia", json!({"features": features}))
             .await;
     }
 
-    /// Tells Chromium something in its own protocol.
+    /// Sends a command of the Chrome DevTools Protocol.
     pub async fn tell(&self, method: &str, parameters: Value) -> Value {
         let told = self.driver.cdp().send_raw(method, parameters).await;
         told.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    /// Opens another tab and goes on there; gives back the one before.
+    /// Opens another tab and switches to it; returns the previous one.
     pub async fn open_tab(&self) -> thirtyfour::WindowHandle {
         let before = self.driver.window().await.expect("a tab");
         let tab = self.driver.new_tab().await.expect("another tab");
@@ -393,7 +391,7 @@ impl Browser {
         before
     }
 
-    /// Goes on in another tab.
+    /// Switches to another tab; returns the previous one.
     pub async fn switch_to(&self, tab: &thirtyfour::WindowHandle) -> thirtyfour::WindowHandle {
         let before = self.driver.window().await.expect("a tab");
         let switched = self.driver.switch_to_window(tab.clone()).await;
@@ -401,12 +399,12 @@ impl Browser {
         before
     }
 
-    /// Goes on within the page's only frame.
+    /// Switches to the page's only frame.
     pub async fn enter_frame(&self) {
         self.driver.enter_frame(0).await.expect("a frame");
     }
 
-    /// Writes a picture of what is seen, and says where.
+    /// Saves a screenshot, and returns its path.
     pub async fn screenshot(&self, name: &str) -> PathBuf {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -417,7 +415,7 @@ impl Browser {
     }
 }
 
-/// What people call an element: its label, or what is written on it.
+/// The name of an element: its label, or its text.
 const NAME_OF: &str = "\
     const nameOf = (it) => { \
       const label = it.getAttribute('aria-label') ?? \
@@ -443,7 +441,7 @@ impl Driver {
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            // Interrupting the tests must not end it before they could end the browser.
+            // In a process group of its own: Ctrl+C must not end it before the browser is closed.
             .process_group(0)
             .spawn()
             .expect("chromedriver starts");

@@ -1,7 +1,7 @@
-//! Whether an answer is one that the OpenAPI document declares.
+//! Checks responses against the OpenAPI document.
 //!
-//! Every answer that any test receives is held against it: see [`Answer`]. What the document does
-//! not say of an answer, no client can rely on.
+//! Every response that a test receives is checked, see [`Answer`], so that clients can rely on the
+//! document.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use super::schema::{complaints, resolve};
 /// The document, as the server under test serves it.
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(polls::app::document);
 
-/// Headers that belong to HTTP rather than to a call. Any answer may have them.
+/// Headers that any response may have.
 const OF_HTTP: [&str; 14] = [
     "cache-control",
     "connection",
@@ -33,7 +33,7 @@ const OF_HTTP: [&str; 14] = [
     "x-request-id",
 ];
 
-/// Fails the test where `answer` is not one that is declared for this call.
+/// Fails the test if `answer` is not declared for this call.
 #[track_caller]
 pub fn hold(method: &Method, path: &str, answer: &Answer) {
     let found = broken(&DOCUMENT, method, path, answer);
@@ -46,7 +46,8 @@ pub fn hold(method: &Method, path: &str, answer: &Answer) {
     );
 }
 
-/// Everything about the answer that `document` does not declare. Nothing outside the API is.
+/// Everything in the response that `document` does not declare. Paths outside the API are not
+/// checked.
 fn broken(document: &Value, method: &Method, path: &str, answer: &Answer) -> Vec<String> {
     let base = document["servers"][0]["url"].as_str().expect("a server");
     let Some(path) = path.strip_prefix(base) else {
@@ -72,7 +73,7 @@ fn broken(document: &Value, method: &Method, path: &str, answer: &Answer) -> Vec
     found
 }
 
-/// The path item whose template fits; a fixed segment goes before a parameter.
+/// The path item whose template matches; a fixed segment takes precedence over a parameter.
 fn item<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let fits = |template: &str| {
@@ -93,7 +94,7 @@ fn item<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// A problem that no operation declares: an address or a method that does not exist.
+/// A problem that no operation declares: an unknown path or method.
 fn outside(document: &Value, allow: bool) -> Value {
     let mut response = document["components"]["responses"]["NotFound"].clone();
     response["content"]["application/problem+json"]["schema"] =
@@ -154,7 +155,7 @@ fn body(document: &Value, method: &Method, response: &Value, answer: &Answer) ->
         };
     }
     if media == "text/event-stream" {
-        // Its schema is that of an event.
+        // The schema describes an event, not the whole stream.
         return Vec::new();
     }
     if !media.ends_with("json") {
@@ -167,7 +168,7 @@ fn body(document: &Value, method: &Method, response: &Value, answer: &Answer) ->
 mod tests {
     use super::*;
 
-    /// What is wrong with an answer to `GET /api/things/7`, as `document` has it.
+    /// The violations of a response to `GET /api/things/7`.
     fn wrong(method: &str, path: &str, raw: &str) -> Vec<String> {
         let problem = json!({
             "headers": {"X-Request-Id": {"required": true, "schema": {"type": "string"}}},

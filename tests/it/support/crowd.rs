@@ -1,4 +1,4 @@
-//! Many voters, and what they do at the same time.
+//! Many users, and their concurrent requests.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::app::{Question, client};
 use super::{Server, User, polls};
 
-/// How many requests are under way at once.
+/// How many requests are sent concurrently.
 pub const AT_ONCE: usize = 64;
 
 /// Two servers on one database.
@@ -32,12 +32,12 @@ impl Pair {
         self.folder.path()
     }
 
-    /// Users who call the first server.
+    /// Creates users of the first server.
     pub fn crowd(&self, users: usize) -> Vec<User> {
         crowd(self.folder(), &self.one, users)
     }
 
-    /// One of the servers in turn.
+    /// The address of one of the servers, alternately.
     pub fn address(&self, turn: usize) -> &str {
         match turn % 2 {
             0 => &self.one.address,
@@ -45,7 +45,7 @@ impl Pair {
         }
     }
 
-    /// The numbers that both servers show, which must be the same.
+    /// The tally at both servers; fails if they differ.
     pub async fn tally(&self, reader: &User, question: &Question) -> Tally {
         let path = format!("{}/results", question.path);
         let one = reader.at(&self.one.address).get(&path).await.expect(200);
@@ -62,7 +62,7 @@ impl Pair {
     }
 }
 
-/// Settings for tests whose subject is not what a password costs.
+/// Settings with cheap password hashes.
 pub const CHEAP_PASSWORDS: [&str; 4] = [
     "--set",
     "accounts.password_memory=64KiB",
@@ -70,7 +70,7 @@ pub const CHEAP_PASSWORDS: [&str; 4] = [
     "accounts.password_iterations=1",
 ];
 
-/// Makes users in the database of `folder`; they call the server.
+/// Creates users in the database of `folder`, with tokens for the server.
 pub fn crowd(folder: &Path, server: &Server, users: usize) -> Vec<User> {
     polls(folder, &["seed", "--users", &users.to_string()]).done();
     let tokens = polls(folder, &["token", "--all"]).done();
@@ -84,7 +84,7 @@ pub fn crowd(folder: &Path, server: &Server, users: usize) -> Vec<User> {
     voters
 }
 
-/// Does `work` for all items, [`AT_ONCE`] at a time; the outcomes come as they are ready.
+/// Runs `work` for all items, [`AT_ONCE`] concurrently. Results are in the order of completion.
 pub async fn all_at_once<I, F: Future>(
     items: impl IntoIterator<Item = I>,
     work: impl FnMut(I) -> F,
@@ -96,7 +96,7 @@ pub async fn all_at_once<I, F: Future>(
         .await
 }
 
-/// The numbers of a question's results: votes in the order of the choices, and ballots.
+/// The votes of each choice, and the number of ballots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
     pub votes: Vec<i64>,
@@ -104,7 +104,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Reads a question or its results.
+    /// The tally in the JSON of a question or of its results.
     #[track_caller]
     pub fn of(json: &Value) -> Tally {
         let number = |value: &Value| {

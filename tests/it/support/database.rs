@@ -1,5 +1,5 @@
-//! Database servers that are thrown away: started on free ports in temporary folders, killed,
-//! stopped in the middle, and started again.
+//! Temporary database servers, on free ports and in temporary folders, that tests can kill, stop
+//! and restart.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,28 +13,29 @@ use tempfile::TempDir;
 use super::engine;
 use super::require::{installed, program};
 
-/// Whole suites and outages take turns: nodes of a cluster that get no time leave each other.
+/// Held by tests that start several servers: nodes of a cluster that get too little CPU time lose
+/// each other.
 pub static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// How long a server may take to start. Others may keep the machine busy.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a server may take to start on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// What a server is to these tests.
+/// An engine: how its servers are set up and started.
 pub struct Kind {
-    /// As `POLLS_TEST_REQUIRE` names it.
+    /// Its name in `POLLS_TEST_REQUIRE`.
     pub name: &'static str,
     package: &'static str,
     find: fn() -> Option<PathBuf>,
-    /// Fills the empty folder.
+    /// Initialises the data folder.
     prepare: fn(&Path, &Path) -> Command,
-    /// What to start to serve the folder on a port.
+    /// The command that serves the folder on a port.
     arguments: fn(&Path, u16) -> Vec<String>,
-    /// Its address but for the port.
+    /// Its URL up to the port.
     address: &'static str,
 }
 
 impl Kind {
-    /// The program that serves, unless the test is to be skipped without.
+    /// The server program; None if it is not installed and the test is skipped.
     #[track_caller]
     pub fn installed(&self) -> Option<PathBuf> {
         installed(self.name, self.package, (self.find)())
@@ -64,7 +65,7 @@ pub const POSTGRES: Kind = Kind {
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "max_connections=600",
-            // What survives a power cut is not what these tests are about.
+            // These tests kill processes, but do not simulate power failures.
             "fsync=off",
             "full_page_writes=off",
         ] {
@@ -97,7 +98,8 @@ pub const MARIADB: Kind = Kind {
             "--bind-address=127.0.0.1",
             "--max-connections=600",
             "--skip-log-bin",
-            // See above. A commit is with the operating system, and so survives the server.
+            // Commits are written to the operating system, which is enough to survive a killed
+            // server.
             "--innodb-flush-log-at-trx-commit=2",
             "--debug-no-sync",
         ];
@@ -107,8 +109,8 @@ pub const MARIADB: Kind = Kind {
     address: "mariadb://root@127.0.0.1",
 };
 
-/// A folder of its own for temporary tables: a MariaDB server that starts deletes what others
-/// have in the same one, and they crash.
+/// A separate folder for temporary tables: a starting MariaDB server deletes those of other servers
+/// in the same folder, which crashes them.
 fn tmpdir(data: &Path) -> String {
     format!("--tmpdir={}", data.display())
 }
@@ -126,7 +128,8 @@ pub const GALERA: Kind = Kind {
 
 const GALERA_LIBRARY: &str = "/usr/lib/galera/libgalera_smm.so";
 
-/// The program, run by somebody whom these servers take, and ended with this test.
+/// Runs the program as an unprivileged user, because these servers refuse root, and kills it when
+/// this process ends.
 pub fn as_nobody(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
@@ -156,7 +159,7 @@ pub fn free_port() -> u16 {
     taken.expect("a free port").port()
 }
 
-/// A server that is thrown away.
+/// A temporary server.
 pub struct Database {
     program: PathBuf,
     arguments: Vec<String>,
@@ -168,7 +171,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts a server, and waits until it takes statements.
+    /// Starts a server, and waits until it executes statements.
     pub fn start(kind: &Kind, server: &Path) -> Database {
         Database::start_with(kind, server, &[])
     }
@@ -201,28 +204,28 @@ impl Database {
         database
     }
 
-    /// Where it keeps everything.
+    /// Its data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// What it has logged.
+    /// Its log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Forgets everything.
+    /// Deletes all data.
     pub fn clear(&self) {
         assert!(self.child.is_none(), "it is running");
         let data = self.data();
-        // There is none at first.
+        // The folder does not exist at first.
         let _ = fs::remove_dir_all(&data);
         fs::create_dir(&data).expect("its data");
         fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).expect("its mode");
         give_to_nobody(&data);
     }
 
-    /// Starts it again, and waits until it takes statements.
+    /// Restarts it, and waits until it executes statements.
     pub fn restart(&mut self) {
         let begun = Instant::now();
         self.spawn();
@@ -230,10 +233,10 @@ impl Database {
             let Err(error) = self.try_run("SELECT 1") else {
                 return;
             };
-            assert!(begun.elapsed() < PATIENCE, "{error}\n{}", self.log());
+            assert!(begun.elapsed() < START_TIMEOUT, "{error}\n{}", self.log());
             let ended = self.child.as_mut().map(Child::try_wait);
             if !matches!(ended, Some(Ok(None))) {
-                // What a killed one has left may be in its way for a moment.
+                // Children of the killed server may still hold the port or files for a moment.
                 self.spawn();
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -250,7 +253,7 @@ impl Database {
         self.child = Some(child.expect("it starts"));
     }
 
-    /// Runs a statement there; gives the first column of what it answers.
+    /// Runs a statement; returns the first column of its rows.
     #[track_caller]
     pub fn run(&self, statement: &str) -> Vec<String> {
         self.try_run(statement).expect("the server does it")
@@ -265,7 +268,7 @@ impl Database {
         format!("{}/{database}", self.address)
     }
 
-    /// Kills it and its children as `kill -9` does, and waits for the end.
+    /// Kills it and its children with SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         self.signal("KILL");
         if let Some(mut child) = self.child.take() {
@@ -273,12 +276,12 @@ impl Database {
         }
     }
 
-    /// Stops it in the middle of whatever it does.
+    /// Pauses it (SIGSTOP).
     pub fn stall(&self) {
         self.signal("STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes it (SIGCONT).
     pub fn go_on(&self) {
         self.signal("CONT");
     }
@@ -305,12 +308,11 @@ pub fn signal_with_children(id: u32, signal: &str) {
     let mut kill = Command::new("kill");
     kill.arg(format!("-{signal}")).arg(id.to_string());
     kill.args(children.split_whitespace());
-    // A child may have ended by itself meanwhile.
+    // Fails if a child has ended meanwhile.
     let _ = kill.stderr(Stdio::null()).status().expect("kill is there");
 }
 
-/// A PostgreSQL server that follows `primary`, which from now on acknowledges no commit before
-/// its standby has it.
+/// A synchronous standby of the PostgreSQL server `primary`.
 pub fn standby_of(primary: &Database, mut standby: Database) -> Database {
     standby.clear();
     primary.run("ALTER SYSTEM RESET synchronous_standby_names");
@@ -364,7 +366,7 @@ impl Cluster {
                 format!("gmcast.listen_addr=tcp://127.0.0.1:{port}"),
                 format!("base_host=127.0.0.1;base_port={port}"),
                 format!("ist.recv_addr=127.0.0.1:{}", free_port()),
-                // A node that says nothing is given up after a second, not after five.
+                // A silent node is suspected after one second instead of five.
                 "evs.keepalive_period=PT0.3S;evs.inactive_check_period=PT0.2S".to_owned(),
                 "evs.suspect_timeout=PT1S;evs.inactive_timeout=PT3S".to_owned(),
                 "gcache.size=32M".to_owned(),
@@ -382,7 +384,7 @@ impl Cluster {
                 "--innodb-autoinc-lock-mode=2".to_owned(),
             ]);
             let address = |list: String| format!("--wsrep-cluster-address=gcomm://{list}");
-            // The first one finds nobody; later it finds the others, as they do.
+            // The first node starts the cluster; after a restart it joins the others.
             node.arguments.push(address(match index {
                 0 => String::new(),
                 _ => peers.join(","),
@@ -397,7 +399,7 @@ impl Cluster {
         cluster
     }
 
-    /// Waits until every node takes part.
+    /// Waits until every node is part of the cluster.
     pub fn wait(&self) {
         let size = self.nodes.len();
         let complete = format!(
@@ -413,11 +415,11 @@ impl Cluster {
     }
 }
 
-/// Waits until it is so, and fails when it does not come about.
+/// Waits for a condition; fails after the time limit.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "{what}: waited in vain");
+        assert!(begun.elapsed() < START_TIMEOUT, "{what}: waited in vain");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -1,4 +1,4 @@
-//! Which database the tests are on, and a fresh one for each of them.
+//! The database engine of the tests, and a fresh database for each test.
 //!
 //! Everyday runs are on SQLite; `engines` runs the same tests again on the servers it can start.
 
@@ -12,8 +12,8 @@ use polls::db::Db;
 use sqlx::{Connection as _, MySqlConnection, PgConnection, Row as _};
 use tokio::time::timeout;
 
-/// The address of the server to test on, such as `postgres://polls@127.0.0.1:4711`, or those of
-/// the nodes of a cluster, with commas between them; SQLite where there is none.
+/// The URL of the database server, such as `postgres://polls@127.0.0.1:4711`, or those of the nodes
+/// of a cluster, separated by commas. Without it the tests use SQLite.
 pub const SERVER: &str = "POLLS_TEST_SERVER";
 
 static ADDRESSES: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -22,21 +22,21 @@ static ADDRESSES: LazyLock<Vec<String>> = LazyLock::new(|| {
     addresses.map(str::to_owned).collect()
 });
 
-/// The node whose turn it is.
+/// The node for the next connection.
 static TURN: AtomicUsize = AtomicUsize::new(0);
 
 /// How long a statement of the tests may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The databases that were made on the server, each for the folder of a test.
+/// The folders of tests whose databases were created on the server.
 static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Whether the tests are on SQLite.
+/// Whether the tests use SQLite.
 pub fn is_sqlite() -> bool {
     ADDRESSES.is_empty()
 }
 
-/// The database that belongs to a test's folder; of a cluster, on each node in turn.
+/// The URL of the database of a test's folder; in a cluster, at each node in turn.
 pub fn database_url(folder: &Path) -> String {
     if ADDRESSES.is_empty() {
         return format!("sqlite:{}", folder.join("polls.db").display());
@@ -70,7 +70,7 @@ pub fn name(folder: &Path) -> String {
     name.replace(|c: char| !c.is_ascii_alphanumeric(), "")
 }
 
-/// Makes the folder's database, once, and drops those whose tests have ended.
+/// Creates the folder's database if there is none, and drops those of tests that have ended.
 fn make(folder: &Path) {
     let mut made = MADE.lock().expect("no panic");
     if made.iter().any(|known| known == folder) {
@@ -81,7 +81,7 @@ fn make(folder: &Path) {
     made.push(folder.to_owned());
     let server = &ADDRESSES[0];
     for folder in over {
-        // What still uses it may be waiting for this very thread. It goes with the server then.
+        // Fails if the database is still in use; then it is deleted together with the server.
         let _ = run(server, &drop_database(server, &name(&folder)));
     }
     let create = match server.starts_with("postgres") {
@@ -90,7 +90,7 @@ fn make(folder: &Path) {
     };
     run(server, &create).expect("a database");
     for node in &ADDRESSES[1..] {
-        // A read that waits for what the other node has done.
+        // Waits until the node has applied what the first one has committed.
         let known = format!(
             "SET wsrep_sync_wait = 15; SHOW CREATE DATABASE `{}`",
             name(folder)
@@ -106,8 +106,8 @@ fn drop_database(server: &str, name: &str) -> String {
     }
 }
 
-/// Runs a statement on the server; gives the first column of its rows. In a thread of its own: the
-/// caller may be within a runtime.
+/// Runs a statement on the server; returns the first column of its rows. It runs in a thread of its
+/// own, because the caller may be in an async runtime.
 pub fn run(server: &str, statement: &str) -> sqlx::Result<Vec<String>> {
     let (server, statement) = (server.to_owned(), statement.to_owned());
     let thread = std::thread::spawn(move || {
@@ -115,7 +115,7 @@ pub fn run(server: &str, statement: &str) -> sqlx::Result<Vec<String>> {
             .enable_all()
             .build();
         runtime.expect("a runtime").block_on(async {
-            let run = timeout(PATIENCE, try_run(&server, &statement));
+            let run = timeout(TIMEOUT, try_run(&server, &statement));
             run.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
         })
     });

@@ -15,10 +15,10 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use super::app::Question;
 use super::{Answer, User};
 
-/// How long anything may take that has to come.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an expected event may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An event, however it came.
+/// An event of either encoding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     pub kind: String,
@@ -51,14 +51,14 @@ pub enum Way {
 
 pub const WAYS: [Way; 2] = [Way::Events, Way::Socket];
 
-/// Somebody who watches a question, in whatever way.
+/// A client that watches a question.
 pub enum Stream {
     Events(Events),
     Socket(Socket),
 }
 
 impl Stream {
-    /// Begins to watch, as somebody or nobody; `seen` is the last event's id.
+    /// Opens a stream, anonymously if `who` is None; `seen` is the id of the last event.
     pub async fn open(
         way: Way,
         address: &str,
@@ -91,7 +91,7 @@ impl Stream {
         }
     }
 
-    /// The next event; nothing when the stream is over. Heartbeats are no reason to wait longer.
+    /// The next event; None after the end. Heartbeats do not extend the time limit.
     pub async fn next(&mut self) -> Option<Event> {
         let next = async {
             match self {
@@ -99,17 +99,17 @@ impl Stream {
                 Stream::Socket(socket) => socket.next().await,
             }
         };
-        let next = tokio::time::timeout(PATIENCE, next).await;
+        let next = tokio::time::timeout(TIMEOUT, next).await;
         next.expect("an event comes")
     }
 
-    /// The next event, which has to come.
+    /// The next event; fails at the end.
     pub async fn event(&mut self) -> Event {
         self.next().await.expect("another event")
     }
 
-    /// Skips results until the end, which has to be the last; gives the last results' number of
-    /// ballots and why it ended.
+    /// Reads up to the end, after which nothing may follow. Returns the number of ballots in the
+    /// last results, and the reason of the end.
     pub async fn rest(mut self) -> (Option<i64>, String) {
         let mut ballots = None;
         loop {
@@ -122,7 +122,7 @@ impl Stream {
         }
     }
 
-    /// Skips results until there are so many ballots; gives how many results came.
+    /// Reads until the results have this number of ballots. Returns how many events it took.
     pub async fn until(&mut self, ballots: i64) -> usize {
         for count in 1.. {
             if self.event().await.ballots() == ballots {
@@ -136,7 +136,7 @@ impl Stream {
 /// The request for a stream of Server-Sent Events.
 pub fn watch(address: &str, question: &Question, who: Option<&User>) -> RequestBuilder {
     let path = question.under("results/live");
-    // Without a time limit for the whole answer.
+    // Without a time limit for the whole response.
     let client = Client::builder().no_proxy().build().expect("a client");
     let request = client.get(format!("{address}/api/v1{path}"));
     match who {
@@ -145,9 +145,9 @@ pub fn watch(address: &str, question: &Question, who: Option<&User>) -> RequestB
     }
 }
 
-/// The same where a refusal is expected: a stream that is opened all the same would not end.
+/// The same if a refusal is expected, with a time limit in case the stream is opened.
 pub fn no_watch(address: &str, question: &Question, who: Option<&User>) -> RequestBuilder {
-    watch(address, question, who).timeout(PATIENCE)
+    watch(address, question, who).timeout(TIMEOUT)
 }
 
 /// A stream of Server-Sent Events.
@@ -182,7 +182,7 @@ impl Events {
                 let block = String::from_utf8(block).expect("UTF-8");
                 return Some(block.trim_end().to_owned());
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await;
+            let chunk = tokio::time::timeout(TIMEOUT, self.response.chunk()).await;
             let chunk = chunk.expect("something comes").expect("no broken stream")?;
             self.buffer.extend_from_slice(&chunk);
         }
@@ -211,7 +211,7 @@ impl Events {
 /// A WebSocket.
 pub struct Socket {
     stream: WebSocketStream<TcpStream>,
-    /// The code and reason with which the server has closed it.
+    /// Code and reason of the server's close frame.
     pub closed: Option<(u16, String)>,
 }
 
@@ -223,7 +223,7 @@ impl Socket {
         }
     }
 
-    /// Opens a socket with further headers, or gives the answer that refuses it.
+    /// Opens a WebSocket with further headers, or returns the response that refuses it.
     pub async fn try_open(
         address: &str,
         question: &Question,
@@ -268,9 +268,9 @@ impl Socket {
         self.stream.send(message).await.expect("it takes messages");
     }
 
-    /// The next message that is no event; pings are answered meanwhile.
+    /// The next message of any kind. Pings are answered automatically.
     pub async fn message(&mut self) -> Option<Message> {
-        let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+        let next = tokio::time::timeout(TIMEOUT, self.stream.next()).await;
         let message = next.expect("something comes")?.ok()?;
         if let Message::Close(Some(frame)) = &message {
             self.closed = Some((frame.code.into(), frame.reason.to_string()));
@@ -296,10 +296,10 @@ impl Socket {
         }
     }
 
-    /// Waits for the end; the code and reason with which the server closes.
+    /// Waits until the server closes the socket; returns code and reason.
     pub async fn close(mut self) -> (u16, String) {
         let closing = async { while self.message().await.is_some() {} };
-        let closed = tokio::time::timeout(PATIENCE, closing).await;
+        let closed = tokio::time::timeout(TIMEOUT, closing).await;
         closed.expect("it is closed");
         self.closed.expect("it is closed properly")
     }

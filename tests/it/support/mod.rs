@@ -1,4 +1,4 @@
-//! A server for each test, and people to call it.
+//! What tests share: servers, users, databases, browsers, proxies.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub use app::{PASSWORD, Question, TestApp, User};
 pub use browser::Browser;
 pub use process::{Server, polls};
 
-/// Waits until it is so.
+/// Waits until the condition is true.
 pub async fn eventually(is_so: impl AsyncFn() -> bool) {
     let waiting = async {
         while !is_so().await {
@@ -35,7 +35,7 @@ pub async fn eventually(is_so: impl AsyncFn() -> bool) {
     waited.await.expect("it comes about");
 }
 
-/// How much a test does: briefly in everyday runs, at full length with `POLLS_TEST_FULL=1`.
+/// The amount of work of a test: `brief`, or `full` with `POLLS_TEST_FULL=1`.
 pub fn amount(brief: usize, full: usize) -> usize {
     match std::env::var("POLLS_TEST_FULL").as_deref() {
         Ok("1") => full,

@@ -1,4 +1,4 @@
-//! nginx as `config/deploy/` has it, on a free port.
+//! nginx with the configuration of `config/deploy/`, on a free port.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -28,11 +28,11 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts the shipped configuration, with `replacements` in `nginx.conf`; none where nginx is
-    /// not installed.
+    /// Starts nginx with the shipped configuration and `replacements` in `nginx.conf`. None if nginx
+    /// is not installed.
     pub fn start(folder: &Path, replacements: &[(&str, &str)]) -> Option<Nginx> {
         let program = require::installed("nginx", "nginx", require::program("nginx"))?;
-        // Somebody else may take the port before nginx does.
+        // Another process may take the port before nginx does.
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr());
             let port = port.expect("a free port").port();
@@ -57,7 +57,7 @@ impl Nginx {
         panic!("nginx found no free port");
     }
 
-    /// What went wrong so far, line by line.
+    /// The lines of the error log.
     pub fn errors(&self) -> Vec<String> {
         let log = fs::read_to_string(&self.log).expect("its log");
         log.lines().map(str::to_owned).collect()
@@ -82,7 +82,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Not killed, since its workers would live on.
+        // Not SIGKILL, which its workers would survive.
         let id = self.child.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &id]).status();
         let _ = self.child.wait();
@@ -92,11 +92,11 @@ impl Drop for Nginx {
     }
 }
 
-/// Puts the shipped files below a main file such as distributions have.
+/// Writes the shipped files, included by a main file like that of a distribution.
 fn write_configuration(folder: &Path, port: u16, replacements: &[(&str, &str)]) {
     let sockets = format!("{}/", folder.display());
     let listen = format!("listen 127.0.0.1:{port};");
-    // Where the machine has no IPv6, its line is removed, as operators are told to.
+    // On machines without IPv6 its line is removed, as the operator's guide says.
     let listen_v6 = match TcpListener::bind("[::1]:0") {
         Ok(_) => format!("listen [::1]:{port};"),
         Err(_) => String::new(),
@@ -117,7 +117,7 @@ fn write_configuration(folder: &Path, port: u16, replacements: &[(&str, &str)]) 
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {sockets}{kind}_temp;"))
         .join("\n");
-    // The workers must reach sockets in a folder that is the test's only.
+    // The workers run as root, so that they can access the sockets in the test's folder.
     let user = match fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own))
     {
         Ok(0) => "user root;",

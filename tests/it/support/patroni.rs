@@ -1,4 +1,4 @@
-//! PostgreSQL under Patroni: two nodes and the etcd in which they agree, thrown away afterwards.
+//! PostgreSQL under Patroni: two temporary nodes and their etcd.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -15,7 +15,7 @@ use super::database::{
 };
 use super::require;
 
-/// Two nodes, of which one is the primary and the other its synchronous standby.
+/// Two nodes: a primary and its synchronous standby.
 pub struct Patroni {
     pub nodes: Vec<Node>,
     etcd: Child,
@@ -23,12 +23,12 @@ pub struct Patroni {
     _folder: TempDir,
 }
 
-/// A PostgreSQL server with the Patroni that looks after it.
+/// A PostgreSQL server and the Patroni that manages it.
 pub struct Node {
     /// Its address without a database.
     pub address: String,
     name: String,
-    /// The port at which Patroni tells about it.
+    /// The port of Patroni's REST API.
     api: u16,
     program: PathBuf,
     folder: PathBuf,
@@ -36,7 +36,7 @@ pub struct Node {
 }
 
 impl Patroni {
-    /// Starts everything; nothing where something is not installed and the test is to be skipped.
+    /// Starts everything; None if something is not installed and the test is skipped.
     pub fn start() -> Option<Patroni> {
         let postgres = POSTGRES.installed()?;
         let etcd = require::program("etcd");
@@ -53,7 +53,7 @@ impl Patroni {
             let home = own(folder.path(), &name);
             let programs = postgres.parent().expect("its folder");
             let config = configuration(&name, &home, programs, port, api, etcd_port);
-            // JSON is YAML.
+            // Patroni reads YAML, of which JSON is a subset.
             fs::write(home.join("patroni.yml"), config.to_string()).expect("its configuration");
             Node {
                 address: format!("postgres://polls@127.0.0.1:{port}"),
@@ -76,8 +76,8 @@ impl Patroni {
         Some(cluster)
     }
 
-    /// Waits until there is a primary, and a standby that Patroni would promote; gives the number
-    /// of the former.
+    /// Waits until there is a primary, and a standby that can be promoted. Returns the index of the
+    /// primary.
     pub fn wait(&self) -> usize {
         let mut primary = None;
         wait_until("a primary and its standby", || {
@@ -87,7 +87,7 @@ impl Patroni {
         primary.expect("it was found")
     }
 
-    /// Hands over to the standby, as for maintenance.
+    /// Switches over to the standby, as for maintenance.
     pub fn switch_over(&self) {
         let node = &self.nodes[self.wait()];
         let mut command = as_nobody(&node.program.with_file_name("patronictl"));
@@ -120,7 +120,7 @@ impl Node {
         self.patroni = Some(child.expect("it starts"));
     }
 
-    /// Whether Patroni says so: each of its pages is there for nodes that play that part.
+    /// Whether the node has a role: Patroni answers 200 at the path of its role.
     fn is(&self, page: &str) -> bool {
         let ask = || {
             let mut stream = TcpStream::connect(("127.0.0.1", self.api))?;
@@ -131,7 +131,7 @@ impl Node {
         answer.is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
     }
 
-    /// Ends all of it at once, as when the machine is gone.
+    /// Kills everything at once, as when the machine fails.
     pub fn kill(&mut self) {
         if let Some(mut patroni) = self.patroni.take() {
             let _ = patroni.kill();
@@ -139,7 +139,7 @@ impl Node {
         }
         let file = fs::read_to_string(self.folder.join("data/postmaster.pid"));
         let id = file.ok().and_then(|file| file.lines().next()?.parse().ok());
-        // None while it is down.
+        // There is no process while the node is down.
         let running = |id: &u32| {
             let program = fs::read_link(format!("/proc/{id}/cwd"));
             program.is_ok_and(|folder| folder.starts_with(&self.folder))
@@ -150,7 +150,7 @@ impl Node {
     }
 }
 
-/// Makes a folder for a server.
+/// Creates a folder for a server.
 fn own(parent: &Path, name: &str) -> PathBuf {
     let folder = parent.join(name);
     fs::create_dir(&folder).expect("a folder");
@@ -158,7 +158,7 @@ fn own(parent: &Path, name: &str) -> PathBuf {
     folder
 }
 
-/// Starts it with a port for clients and another for its peers, of which it has none.
+/// Starts etcd, a single member, with a port for clients and one for peers.
 fn start_etcd(program: &Path, folder: &Path, port: u16, peer: u16) -> Child {
     let log = fs::File::create(folder.join("log")).expect("its log");
     let (clients, peers) = (
@@ -195,9 +195,9 @@ fn configuration(
         "etcd3": {"host": format!("127.0.0.1:{etcd}")},
         "bootstrap": {
             "dcs": {
-                // The shortest that Patroni allows.
+                // The minimum of Patroni.
                 "ttl": 20, "loop_wait": 1, "retry_timeout": 3,
-                // No commit is acknowledged that the standby does not have.
+                // A commit is acknowledged only once the standby has it.
                 "synchronous_mode": true,
                 "postgresql": {
                     "use_pg_rewind": true,
@@ -223,7 +223,7 @@ fn configuration(
             },
             "parameters": {
                 "unix_socket_directories": "",
-                // What survives a power cut is not what these tests are about.
+                // These tests kill processes, but do not simulate power failures.
                 "fsync": "off",
             },
         },

@@ -1,4 +1,4 @@
-//! The real program, as an operator runs it.
+//! The compiled program, as an operator runs it.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -11,13 +11,13 @@ use super::engine;
 /// A running `polls serve`.
 pub struct Server {
     child: Child,
-    /// What it logs, until its end.
+    /// Collects its log until it ends.
     log: Option<JoinHandle<io::Result<String>>>,
     /// Such as `http://127.0.0.1:4711`.
     pub address: String,
-    /// Where it tells about itself.
+    /// The address of its metrics.
     pub figures: String,
-    /// What it printed when it was ready.
+    /// Its output on standard output when it became ready.
     pub greeting: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ impl Server {
         Server::run(command.arg("serve").args(arguments))
     }
 
-    /// Like [`Server::start`], from a shell that does something first.
+    /// Like [`Server::start`], from a shell that runs other commands first.
     pub fn start_in_shell(folder: &Path, first: &str, arguments: &[&str]) -> Server {
         let mut shell = Command::new("sh");
         let script = format!("{first}; exec \"$0\" serve --port 0 \"$@\"");
@@ -50,13 +50,13 @@ impl Server {
         Server::run(shell.args(arguments).current_dir(folder))
     }
 
-    /// Like [`Server::start`], but a file that may not grow any more gives it an error, as a full
-    /// disk does, instead of a signal.
+    /// Like [`Server::start`], but a write beyond the file size limit fails, as on a full disk,
+    /// instead of raising a signal.
     pub fn start_on_small_disk(folder: &Path, arguments: &[&str]) -> Server {
         Server::start_in_shell(folder, "trap '' XFSZ", arguments)
     }
 
-    /// How large a file of the server may grow, in bytes; nothing lifts the limit.
+    /// Sets the file size limit of the server in bytes; None removes it.
     pub fn limit_files(&self, bytes: Option<u64>) {
         let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
         let arguments = [format!("--pid={}", self.id()), format!("--fsize={limit}:")];
@@ -72,7 +72,7 @@ impl Server {
             .expect("the program starts");
         let stdout = child.stdout.take().expect("its output");
         let stderr = child.stderr.take().expect("its log");
-        // Somebody must read the log, or the server would wait when the pipe is full.
+        // The log is read continuously, because the server would block on a full pipe.
         let log = std::thread::spawn(move || io::read_to_string(stderr));
         let mut greeting = Vec::new();
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -108,7 +108,7 @@ impl Server {
         self.child.id()
     }
 
-    /// The value of a metric, named with its labels; 0 while it is not there.
+    /// The value of a metric, named with its labels; 0 if it does not exist yet.
     pub async fn metric(&self, name: &str) -> f64 {
         let metrics = client().get(format!("{}/metrics", self.figures));
         let text = send(metrics).await.expect(200).bytes;
@@ -118,32 +118,32 @@ impl Server {
         value.unwrap_or(0.0)
     }
 
-    /// Kills it as `kill -9` does, and waits for its end.
+    /// Kills it with SIGKILL, and waits for its end.
     pub fn kill(&mut self) {
         self.child.kill().expect("it was running");
         self.child.wait().expect("it ends");
     }
 
-    /// Asks it to stop as an operator does; [`Server::ended`] waits for the end.
+    /// Sends SIGTERM; [`Server::ended`] waits for the end.
     pub fn ask_to_stop(&self) {
         let id = self.id().to_string();
         let status = Command::new("kill").args(["-TERM", &id]).status();
         assert!(status.expect("kill is there").success());
     }
 
-    /// Waits for its end, and gives its exit code.
+    /// Waits for its end, and returns its exit code.
     pub fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
 
-    /// Kills it, and gives what it has logged.
+    /// Kills it, and returns its log.
     pub fn log(mut self) -> String {
         self.kill();
         let log = self.log.take().expect("nobody else asked for it").join();
         log.expect("no panic").expect("its log")
     }
 
-    /// Stops it as an operator does, and gives its exit code.
+    /// Stops it with SIGTERM, and returns its exit code.
     pub fn terminate(self) -> Option<i32> {
         self.ask_to_stop();
         self.ended()
@@ -152,7 +152,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Those that were killed or terminated have ended already.
+        // Fails if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let log = self.log.take().map(JoinHandle::join);
@@ -175,12 +175,12 @@ pub fn polls_reading(folder: &Path, arguments: &[&str], input: &str) -> Run {
     Run::of(command(folder).args(arguments), input)
 }
 
-/// The program, or another build of it.
+/// The path of the program, or of another build of it.
 fn program() -> String {
     std::env::var("POLLS_TEST_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_polls").to_owned())
 }
 
-/// The program with nothing from the tests' own environment.
+/// A command of the program, without the environment variables of the tests.
 pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(program());
     command.current_dir(folder).env_clear();
@@ -208,7 +208,7 @@ impl Run {
             .spawn()
             .expect("the program starts");
         let mut stdin = child.stdin.take().expect("its input");
-        // A program that needs no input may have ended already.
+        // Fails if the program has ended without reading its input.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         let Output {
@@ -224,14 +224,14 @@ impl Run {
         }
     }
 
-    /// Expects exit code 0; gives what was printed.
+    /// Expects exit code 0; returns standard output.
     #[track_caller]
     pub fn done(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.stdout
     }
 
-    /// Expects another exit code; gives what was printed on standard error.
+    /// Expects another exit code; returns standard error.
     #[track_caller]
     pub fn fails(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{self:?}");

@@ -1,4 +1,4 @@
-//! A throw-away Redis.
+//! A temporary Redis.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::require;
 
 /// How long it may take to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running Redis, which keeps nothing on disk.
 pub struct Redis {
@@ -22,7 +22,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one; nothing where none is installed and the test is to be skipped.
+    /// Starts one; None if Redis is not installed and the test is skipped.
     #[track_caller]
     pub fn start() -> Option<Redis> {
         Redis::with(&[])
@@ -48,29 +48,29 @@ impl Redis {
         Some(redis)
     }
 
-    /// The address to configure.
+    /// The URL for `share.redis_url`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("it was running");
         self.child.wait().expect("it ends");
     }
 
-    /// Starts it again after [`Redis::kill`], with nothing in it.
+    /// Starts it again after [`Redis::kill`], empty.
     pub fn restart(&mut self) {
         self.child = run(self.port, &self.folder, &self.arguments);
         self.wait();
     }
 
-    /// Lets it hang: it takes connections and requests, and does not answer.
+    /// Pauses it (SIGSTOP): it accepts connections, but does not answer.
     pub fn hang(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes it (SIGCONT).
     pub fn go_on(&self) {
         self.signal("-CONT");
     }
@@ -87,7 +87,7 @@ impl Redis {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("redis-server ended: {status}");
             }
-            assert!(begun.elapsed() < PATIENCE, "redis-server does not answer");
+            assert!(begun.elapsed() < TIMEOUT, "redis-server does not answer");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -95,7 +95,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        // It may have been killed.
+        // Fails if it was killed before.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -113,7 +113,7 @@ fn run(port: u16, folder: &TempDir, arguments: &[String]) -> Child {
         .expect("redis-server starts")
 }
 
-/// Whether it answers, be it that it wants a password.
+/// Whether it answers; an error that asks for a password is an answer, too.
 fn answers(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
         return false;

@@ -1,18 +1,18 @@
-//! Programs that tests start and a machine may lack.
+//! Programs that tests need and that may not be installed.
 //!
-//! A test without its program is skipped, which is said on standard error. A program that
-//! `POLLS_TEST_REQUIRE` names, as in `POLLS_TEST_REQUIRE=postgres,nginx`, must be there: without it
-//! the test fails.
+//! A test whose program is missing is skipped, with a note on standard error. If the program is
+//! listed in `POLLS_TEST_REQUIRE`, as in `POLLS_TEST_REQUIRE=postgres,nginx`, the test fails
+//! instead.
 
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The names of what must be installed, with commas between them.
+/// The environment variable with the names of required programs, separated by commas.
 pub const REQUIRE: &str = "POLLS_TEST_REQUIRE";
 
-/// Gives back what was found. Otherwise the test that asks is to be skipped; or it fails here,
-/// where `name` is required. `package` is Debian's.
+/// Returns what was found. If nothing was found, the test must be skipped; if `name` is required,
+/// it fails here. `package` is the name of the Debian package.
 #[track_caller]
 pub fn installed(name: &str, package: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     if found.is_none() {
@@ -20,20 +20,20 @@ pub fn installed(name: &str, package: &str, found: Option<PathBuf>) -> Option<Pa
         assert!(!is_required(name), "{missing}");
         let thread = std::thread::current();
         let test = thread.name().unwrap_or("a test");
-        // Not captured, as what is printed would be: whoever runs the tests must see it.
+        // Written directly, because the test harness captures what is printed with macros.
         let line = format!("skipped: {test}: {missing}\n");
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
     found
 }
 
-/// Whether the tests must not be run without what has this name.
+/// Whether the program with this name is required.
 pub fn is_required(name: &str) -> bool {
     let required = env::var(REQUIRE).unwrap_or_default();
     required.split(',').any(|required| required.trim() == name)
 }
 
-/// Where a program is. Those of servers may be beside the path of plain users.
+/// The path of a program. Programs of servers may be in folders that are not in `PATH`.
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path);

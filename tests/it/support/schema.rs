@@ -1,15 +1,15 @@
-//! Whether a value is what a schema of the OpenAPI document says: the keywords that the document
-//! uses, and a panic at any other.
+//! Validates values against schemas of the OpenAPI document. It knows the keywords that the
+//! document uses, and panics at others.
 //!
-//! Objects have no fields but those that their schema names. The document leaves answers open, so
-//! that clients bear with new fields; a field that a test sees must be written down all the same.
+//! Fields that a schema does not name are errors here, although the document allows additional
+//! fields in responses, so that every field is documented.
 
 use std::collections::BTreeSet;
 
 use regex::Regex;
 use serde_json::{Map, Value};
 
-/// Everything about `value` that `schema` does not allow, each with a JSON pointer to it.
+/// The errors of `value`, each with a JSON pointer.
 pub fn complaints(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
     let mut check = Check {
         document,
@@ -19,7 +19,7 @@ pub fn complaints(document: &Value, schema: &Value, value: &Value) -> Vec<String
     check.complaints
 }
 
-/// What a `$ref` leads to; anything else is itself.
+/// The target of a `$ref`; other schemas are returned unchanged.
 pub fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value.get("$ref").and_then(Value::as_str) {
         Some(target) => {
@@ -116,7 +116,7 @@ impl Check<'_> {
             }
             "allOf" => {
                 for part in rule.as_array().into_iter().flatten() {
-                    // Which fields there may be, all parts say together.
+                    // Unknown fields are checked elsewhere, for all parts together.
                     if let Value::Object(rules) = resolve(self.document, part) {
                         self.rules(rules, value, at);
                     }
@@ -144,7 +144,7 @@ impl Check<'_> {
     }
 }
 
-/// The fields that an object may have, `None` where the schema says nothing about fields.
+/// The fields that an object may have; `None` if the schema does not restrict them.
 fn fields_of<'a>(document: &'a Value, schema: &'a Value) -> Option<BTreeSet<&'a str>> {
     let schema = resolve(document, schema);
     let own = schema["properties"].as_object();
@@ -179,7 +179,7 @@ fn has_format(text: &str, format: &Value) -> bool {
     }
 }
 
-/// Whether it is an RFC 3339 time in UTC of a year that every client knows.
+/// Whether it is an RFC 3339 time in UTC, with a four-digit year.
 fn is_time(text: &str) -> bool {
     let civil = text
         .strip_suffix('Z')

@@ -1,4 +1,4 @@
-//! Servers of the test's own behind a proxy: they remember what reaches them, and misbehave.
+//! Stub servers behind a proxy: they record requests, and misbehave on purpose.
 
 use std::fs;
 use std::io;
@@ -10,18 +10,18 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// A request that reached one of them.
+/// A request that reached a stub.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// Which of them it reached, from 1.
+    /// The number of the stub, from 1.
     pub by: usize,
     /// Such as `PUT /slow`.
     pub call: String,
-    /// All of the header.
+    /// The whole header.
     pub head: String,
 }
 
-/// What they have seen, and what they wait for.
+/// The state that all stubs share.
 #[derive(Default)]
 struct Shared {
     seen: Mutex<Vec<Seen>>,
@@ -31,8 +31,8 @@ struct Shared {
 /// Four servers on `1.sock` to `4.sock` in a folder.
 ///
 /// `/slow` is never answered. `/dies` closes the connection instead of answering. Live results are
-/// one event, and another when the test [releases](Stubs::release) it; by WebSocket, an echo.
-/// Everything else is answered with the header that arrived.
+/// one event, and a second one after [`Stubs::release`]; the WebSocket is an echo. All other
+/// requests are answered with their own header.
 pub struct Stubs {
     shared: Arc<Shared>,
     listening: Vec<(PathBuf, JoinHandle<()>)>,
@@ -60,17 +60,17 @@ impl Stubs {
         self.shared.seen.lock().expect("no panic").clone()
     }
 
-    /// How often this call has reached any of them.
+    /// How often this call has reached any stub.
     pub fn count(&self, call: &str) -> usize {
         self.seen().iter().filter(|seen| seen.call == call).count()
     }
 
-    /// Lets the second live event go.
+    /// Sends the second live event.
     pub fn release(&self) {
         self.shared.released.notify_one();
     }
 
-    /// The first of them takes no connections any more.
+    /// Stops the first stub from accepting connections.
     pub async fn stop_one(&mut self) {
         let (path, listening) = self.listening.remove(0);
         listening.abort();
@@ -101,7 +101,7 @@ async fn converse(by: usize, stream: UnixStream, shared: Arc<Shared>) -> io::Res
         shared.seen.lock().expect("no panic").push(seen);
         match path.rsplit('/').next() {
             Some("slow") => {
-                // Until the proxy has lost patience.
+                // Until the proxy gives up.
                 stream.read_to_end(&mut Vec::new()).await?;
                 return Ok(());
             }
