@@ -1,6 +1,6 @@
-//! The schema's history: one file per change, applied in order, each of which can be taken back.
+//! The migrations of the schema: one file for each, applied in order and revertible.
 //!
-//! Nothing here imports an entity: a migration must mean the same for ever.
+//! No migration imports an entity, because a migration must never change its meaning.
 
 use sea_orm_migration::prelude::*;
 pub use sea_orm_migration::{MigratorTrait, SchemaManager};
@@ -23,7 +23,7 @@ mod m0015_email_keys;
 mod m0016_usage;
 mod table;
 
-/// Brings a database's schema up, down, or tells where it stands.
+/// Applies and reverts migrations, and lists those that are applied.
 pub struct Migrator;
 
 #[async_trait::async_trait]
@@ -50,19 +50,19 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// The tables that exist as long as a migration is applied. What is in them is lost with it; what
-/// a migration adds to other tables is not listed.
+/// The tables that a migration creates, and that are dropped when it is reverted. Columns that it
+/// adds to other tables are not listed.
 pub fn tables_of(migration: &str) -> &'static [&'static str] {
     match migration {
         "m0001_users" => &["users"],
         "m0002_sessions" => &["sessions", "refresh_tokens", "revocations", "signing_keys"],
-        // Its table of terms was replaced by that of `m0008_search`.
+        // `m0008_search` has replaced its table of terms.
         "m0003_questions" => &["questions", "choices"],
         "m0004_ballots" => &["ballots", "ballot_marks"],
         "m0005_tallies" => &["question_shards", "choice_shards"],
         "m0006_limits" => &["limit_cells"],
         "m0007_locks" => &["locks"],
-        // Made from the texts of the questions, and made so again.
+        // Derived from the texts of the questions, and rebuilt from them.
         "m0008_search" => &[],
         "m0013_revocation_numbers" => &["revocation_slots"],
         "m0014_secrets" => &["secrets", "known_networks"],

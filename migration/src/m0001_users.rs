@@ -12,7 +12,7 @@ impl MigrationTrait for Migration {
             .col(id("id").primary_key())
             .col(optional_text("name", 40))
             .col(optional_text("email", 254))
-            // Case folding can make three characters of one.
+            // Case folding can turn one character into three.
             .col(optional_text("email_key", 762).unique_key())
             .col(optional_text("phone", 16).unique_key())
             .col(optional_text("password_hash", 255))

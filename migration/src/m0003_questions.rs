@@ -19,7 +19,7 @@ impl MigrationTrait for Migration {
             .col(text("results_visibility", 16))
             .col(optional_time("opens_at"))
             .col(optional_time("closes_at"))
-            // `closes_at`, or the end of time: sorts the questions without one last.
+            // `closes_at`, or the greatest time: sorts questions without one last.
             .col(time("closes_order"))
             .col(optional_time("closed_at"))
             .col(optional_time("sealed_at"))
@@ -34,7 +34,7 @@ impl MigrationTrait for Migration {
             ("questions_created", &["created_at", "id"][..]),
             ("questions_closes", &["closes_order", "id"]),
             ("questions_author", &["author_id", "created_at", "id"]),
-            // What still waits for its seal.
+            // Closed questions that are not sealed yet.
             ("questions_due", &["sealed_at", "closes_order"]),
             ("questions_closed", &["sealed_at", "closed_at"]),
         ] {
@@ -64,7 +64,7 @@ impl MigrationTrait for Migration {
             .unique()
             .take();
         manager.create_index(texts).await?;
-        // What marks refer to: a mark names a choice of its own question.
+        // The target of the marks' foreign key: a mark must name a choice of its own question.
         let ids = Index::create()
             .name("choices_question")
             .table("choices")

@@ -38,7 +38,7 @@ impl MigrationTrait for Migration {
                     .from("ballot_marks", ("question_id", "user_id"))
                     .to("ballots", ("question_id", "user_id")),
             )
-            // By question and choice, which the primary key serves as an index for.
+            // By question and choice, so that the primary key is the index for both.
             .foreign_key(
                 ForeignKey::create()
                     .name("ballot_marks_choice_fkey")

@@ -1,4 +1,4 @@
-//! Search terms in the order of their questions, so that a search reads no more than its page.
+//! Orders search terms like the lists of questions, so that a search reads only its page.
 
 use sea_orm_migration::prelude::*;
 
@@ -10,8 +10,8 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // MySQL commits each step by itself: one that was interrupted is begun anew. The former
-        // table goes last.
+        // MySQL commits each step by itself, so that an interrupted migration is run again from the
+        // beginning. The old table is therefore dropped last.
         let unfinished = Table::drop().table("search_terms").if_exists().take();
         manager.drop_table(unfinished).await?;
         let terms = clustered(manager, "search_terms")

@@ -1,9 +1,9 @@
-//! Open and closed questions apart, each in the order of the lists: a list of the few that are open
-//! does not pass by all that ever were.
+//! Indexes for lists of open and of closed questions, so that a list of the few open ones does not
+//! read all the others.
 
 use sea_orm_migration::prelude::*;
 
-use crate::table::{add_computed, add_index, drop_computed, drop_index};
+use crate::table::{add_computed, add_index, drop_column, drop_index};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -32,6 +32,6 @@ impl MigrationTrait for Migration {
         for (name, _) in INDEXES {
             drop_index(manager, "questions", name).await?;
         }
-        drop_computed(manager, "questions", COLUMN).await
+        drop_column(manager, "questions", COLUMN).await
     }
 }

@@ -1,4 +1,5 @@
-//! What will open, apart: a list of the few scheduled questions does not pass by all open ones.
+//! An index for lists of scheduled questions, so that a list of these few does not read all open
+//! ones.
 
 use sea_orm_migration::prelude::*;
 

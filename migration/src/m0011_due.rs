@@ -1,12 +1,13 @@
-//! When a question is to be sealed, as one value: where half of all are open, PostgreSQL would take
-//! a quarter for closed but not sealed, and read them all for what is hardly ever there.
+//! One column with the time at which a question must be sealed. With two conditions (closed, not
+//! sealed) PostgreSQL multiplies their selectivities, expects a quarter of all questions and scans
+//! the table, although there is hardly ever one.
 //!
-//! `questions_due` and `questions_closed`, which it takes the place of, stay for processes of the
-//! version before, which may still be running.
+//! The indexes `questions_due` and `questions_closed`, which it replaces, stay for processes of the
+//! previous version that may still be running.
 
 use sea_orm_migration::prelude::*;
 
-use crate::table::{add_computed, add_index, drop_computed, drop_index};
+use crate::table::{add_computed, add_index, drop_column, drop_index};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -17,7 +18,7 @@ const INDEX: &str = "questions_due_at";
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Nothing where it is sealed; at once where it was closed by hand.
+        // NULL if the question is sealed; in the past if it was closed by hand.
         let value = "CASE WHEN sealed_at IS NOT NULL THEN NULL \
              WHEN closed_at IS NOT NULL THEN 0 ELSE closes_order END";
         add_computed(manager, "questions", COLUMN, "bigint", value).await?;
@@ -27,6 +28,6 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         drop_index(manager, "questions", INDEX).await?;
-        drop_computed(manager, "questions", COLUMN).await
+        drop_column(manager, "questions", COLUMN).await
     }
 }

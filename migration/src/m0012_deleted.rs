@@ -1,9 +1,9 @@
-//! What was deleted, apart and in the order of the lists: a list of the few deleted questions does
-//! not pass by all others.
+//! An index for lists of deleted questions, so that a list of these few does not read all the
+//! others.
 
 use sea_orm_migration::prelude::*;
 
-use crate::table::{add_computed, add_index, drop_computed, drop_index};
+use crate::table::{add_computed, add_index, drop_column, drop_index};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -23,6 +23,6 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         drop_index(manager, "questions", INDEX).await?;
-        drop_computed(manager, "questions", COLUMN).await
+        drop_column(manager, "questions", COLUMN).await
     }
 }

@@ -1,11 +1,11 @@
-//! Numbers for revocations, so that processes follow them in the order of the database and not of
-//! their clocks.
+//! Adds numbers to revocations, so that processes read them in the order in which the database has
+//! stored them, not by their own clocks.
 //!
-//! Processes of the version before write revocations without a slot and a number.
+//! Processes of the previous version write revocations without a slot and a number.
 
 use sea_orm_migration::prelude::*;
 
-use crate::table::{add_column, add_index, big_integer, drop_computed, drop_index, integer, table};
+use crate::table::{add_column, add_index, big_integer, drop_column, drop_index, integer, table};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -30,8 +30,8 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         drop_index(manager, "revocations", INDEX).await?;
-        drop_computed(manager, "revocations", "number").await?;
-        drop_computed(manager, "revocations", "slot").await?;
+        drop_column(manager, "revocations", "number").await?;
+        drop_column(manager, "revocations", "slot").await?;
         let slots = Table::drop().table("revocation_slots").if_exists().take();
         manager.drop_table(slots).await
     }

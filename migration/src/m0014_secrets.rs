@@ -1,11 +1,11 @@
-//! Secrets that all processes of a database share, and what is derived from them: the successors
-//! of refresh tokens, and the networks that accounts have signed in from.
+//! Secrets that all processes of a database share, and columns derived from them: the successors of
+//! refresh tokens, and the networks from which accounts have signed in.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::table::{
-    add_column, add_index, clustered, drop_computed, id, reference, table, text, time,
+    add_column, add_index, clustered, drop_column, id, reference, table, text, time,
 };
 
 #[derive(DeriveMigrationName)]
@@ -21,7 +21,7 @@ impl MigrationTrait for Migration {
             .take();
         manager.create_table(secrets).await?;
 
-        // Refresh tokens that are not used yet have none.
+        // NULL for refresh tokens that are not used yet.
         let bytes = match manager.get_database_backend() {
             DbBackend::Postgres => "bytea",
             DbBackend::MySql => "binary(16)",
@@ -49,7 +49,7 @@ impl MigrationTrait for Migration {
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let drop = |table: &'static str| Table::drop().table(table).if_exists().take();
         manager.drop_table(drop("known_networks")).await?;
-        drop_computed(manager, "refresh_tokens", "successor_salt").await?;
+        drop_column(manager, "refresh_tokens", "successor_salt").await?;
         manager.drop_table(drop("secrets")).await
     }
 }

@@ -1,11 +1,11 @@
-//! One key for an email address however its domain is written: `info@xn--dmin-moa0i.com`, as
+//! Gives an email address the same key in both forms of its domain: `info@xn--dmin-moa0i.com`, as
 //! browsers send it, and `info@dömäin.com`, as people type it when they sign in.
 //!
-//! Where two accounts have the same address in two forms, the older one keeps it. The newer one
-//! keeps the address that is shown, but not the key by which it would sign in; the log names it.
+//! If two accounts have the same address in different forms, the older one keeps it. The newer one
+//! keeps the displayed address, but loses the key for signing in; the log names it.
 //!
-//! What is typed in its own script has the same key as before, so that processes of the version
-//! before find it.
+//! An address in Unicode form keeps its key, so that processes of the previous version still find
+//! it.
 
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
@@ -17,7 +17,7 @@ use unicode_normalization::UnicodeNormalization as _;
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// How many accounts are read at once.
+/// How many accounts one query reads.
 const PIECE: u64 = 1000;
 
 #[async_trait::async_trait]
@@ -32,14 +32,14 @@ impl MigrationTrait for Migration {
 }
 
 struct Account {
-    /// When it was made, and its id: the older of two is the smaller one.
+    /// The time of creation and the id; the older of two accounts is the smaller one.
     age: (i64, Uuid),
     email: String,
     key: Option<String>,
 }
 
-/// Gives every account the key of its address, the oldest first. What is done already is not done
-/// again, so that this can be begun anew after an interruption.
+/// Gives every account the key of its address, oldest accounts first. Can be run again after an
+/// interruption.
 async fn rekey(db: &impl ConnectionTrait, key: fn(&str) -> String) -> Result<(), DbErr> {
     let mut last = None;
     loop {
@@ -85,7 +85,7 @@ async fn accounts_after(
     rows.iter().map(account).collect()
 }
 
-/// Gives an account this key, unless an older one has it.
+/// Gives an account this key, unless an older account has it.
 async fn claim(db: &impl ConnectionTrait, account: &Account, key: String) -> Result<(), DbErr> {
     let holder = Query::select()
         .columns(["created_at", "id"])
@@ -148,7 +148,7 @@ fn unicode(domain: &str) -> Option<String> {
     valid.ok().map(|()| domain.into_owned())
 }
 
-/// The key of an address in the version before.
+/// The key of an address in the previous version.
 fn fold(text: &str) -> String {
     let text: String = text.trim().nfc().collect();
     caseless::default_case_fold_str(&text).nfc().collect()

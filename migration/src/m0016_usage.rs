@@ -1,5 +1,5 @@
-//! What an account has asked, for the quotas: a row for each, so that its lock makes the sums exact.
-//! What was asked before counts as nothing.
+//! The usage of each account for the quotas of questions and text. Locking an account's row makes
+//! the sums exact. Questions from before this migration are not counted.
 
 use sea_orm_migration::prelude::*;
 
@@ -14,11 +14,12 @@ impl MigrationTrait for Migration {
         let usage = clustered(manager, "author_usage")
             .if_not_exists()
             .col(id("author_id").primary_key())
-            // Days since 1970 in UTC: the last one on which a question was asked.
+            // The last day on which the account has asked a question, in days since 1970 (UTC).
             .col(integer("day"))
-            // On that day.
+            // The number of questions on that day.
             .col(integer("questions"))
-            // Of all time. Below zero where texts from before the migration have become shorter.
+            // The text of all questions. Negative if texts from before the migration were
+            // shortened.
             .col(big_integer("bytes"))
             .foreign_key(&mut reference(
                 ("author_usage", "author_id"),

@@ -1,16 +1,17 @@
-//! What every table has in common.
+//! Helpers for tables, columns and indexes, alike on all engines.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-/// Starts a table whose text is compared byte by byte on every engine.
+/// Begins a table whose text is compared byte by byte on every engine.
 ///
-/// MySQL's default collation takes `a` for `A` and `é` for `e`.
+/// In MySQL's default collation `a` equals `A`, and `é` equals `e`.
 pub fn table(manager: &SchemaManager<'_>, name: &'static str) -> TableCreateStatement {
     let mut table = Table::create();
     table.table(name);
     if manager.get_database_backend() == DbBackend::MySql {
-        // Each of the two reads only what is meant for it.
+        // MariaDB and MySQL have different names for this collation; each executes only the comment
+        // that is meant for it.
         table
             .character_set("utf8mb4")
             .extra("/*M! COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */");
@@ -18,7 +19,8 @@ pub fn table(manager: &SchemaManager<'_>, name: &'static str) -> TableCreateStat
     table
 }
 
-/// Starts a table that is stored by its primary key, as MySQL does anyway and PostgreSQL cannot.
+/// Begins a table that is stored in the order of its primary key (WITHOUT ROWID on SQLite). MySQL
+/// always does this, PostgreSQL cannot.
 pub fn clustered(manager: &SchemaManager<'_>, name: &'static str) -> TableCreateStatement {
     let mut table = table(manager, name);
     if manager.get_database_backend() == DbBackend::Sqlite {
@@ -37,7 +39,7 @@ pub fn time(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).big_integer().not_null().take()
 }
 
-/// A moment that may not have come.
+/// A moment, or NULL.
 pub fn optional_time(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).big_integer().take()
 }
@@ -47,7 +49,7 @@ pub fn text(name: &'static str, length: u32) -> ColumnDef {
     ColumnDef::new(name).string_len(length).not_null().take()
 }
 
-/// Text that may be absent.
+/// Text, or NULL.
 pub fn optional_text(name: &'static str, length: u32) -> ColumnDef {
     ColumnDef::new(name).string_len(length).take()
 }
@@ -57,12 +59,12 @@ pub fn integer(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).integer().not_null().take()
 }
 
-/// A count that may pass two thousand million.
+/// A 64-bit count.
 pub fn big_integer(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).big_integer().not_null().take()
 }
 
-/// A reference that forbids its target to go away.
+/// A foreign key whose target cannot be deleted while it is referred to.
 pub fn reference(
     from: (&'static str, &'static str),
     to: (&'static str, &'static str),
@@ -74,22 +76,22 @@ pub fn reference(
         .take()
 }
 
-/// Adds a column that may be null, unless it is there already.
+/// Adds a nullable column, unless it exists already.
 pub async fn add_column(
     manager: &SchemaManager<'_>,
     table: &'static str,
     name: &'static str,
     kind: &str,
 ) -> Result<(), DbErr> {
-    if !is_there(manager, table, name).await? {
+    if !has_column_of_any_kind(manager, table, name).await? {
         let add = format!("ALTER TABLE {table} ADD COLUMN {name} {kind}");
         manager.get_connection().execute_unprepared(&add).await?;
     }
     Ok(())
 }
 
-/// Adds a column that is computed from others, unless it is there already: PostgreSQL takes all of
-/// a migration back that is interrupted, the others commit each step.
+/// Adds a generated column, unless it exists already. (It may exist after an interrupted migration:
+/// PostgreSQL rolls that back, but the other engines commit each step.)
 pub async fn add_computed(
     manager: &SchemaManager<'_>,
     table: &'static str,
@@ -97,10 +99,10 @@ pub async fn add_computed(
     kind: &str,
     value: &str,
 ) -> Result<(), DbErr> {
-    if is_there(manager, table, name).await? {
+    if has_column_of_any_kind(manager, table, name).await? {
         return Ok(());
     }
-    // PostgreSQL computes what is stored only, SQLite adds what is not stored only.
+    // PostgreSQL has only stored generated columns; SQLite can add only virtual ones.
     let when = match manager.get_database_backend() {
         DbBackend::Postgres => "STORED",
         _ => "VIRTUAL",
@@ -112,21 +114,21 @@ pub async fn add_computed(
     Ok(())
 }
 
-/// Drops what [`add_computed`] or [`add_column`] has added.
-pub async fn drop_computed(
+/// Drops a column, if it exists.
+pub async fn drop_column(
     manager: &SchemaManager<'_>,
     table: &'static str,
     name: &'static str,
 ) -> Result<(), DbErr> {
-    if is_there(manager, table, name).await? {
+    if has_column_of_any_kind(manager, table, name).await? {
         let drop = format!("ALTER TABLE {table} DROP COLUMN {name}");
         manager.get_connection().execute_unprepared(&drop).await?;
     }
     Ok(())
 }
 
-/// Whether a column is there.
-async fn is_there(
+/// Whether a column exists, generated or not.
+async fn has_column_of_any_kind(
     manager: &SchemaManager<'_>,
     table: &'static str,
     name: &'static str,
@@ -134,13 +136,13 @@ async fn is_there(
     if manager.get_database_backend() != DbBackend::Sqlite {
         return manager.has_column(table, name).await;
     }
-    // SQLite lists no computed columns.
+    // SQLite's table_info does not list generated columns.
     let probe = format!("SELECT {name} FROM {table} WHERE 1 = 0");
     let probed = manager.get_connection().execute_unprepared(&probe).await;
     Ok(probed.is_ok())
 }
 
-/// Adds an index, unless it is there already.
+/// Adds an index, unless it exists already.
 pub async fn add_index(
     manager: &SchemaManager<'_>,
     table: &'static str,
@@ -155,7 +157,7 @@ pub async fn add_index(
         .await
 }
 
-/// Drops what [`add_index`] has added.
+/// Drops an index, if it exists.
 pub async fn drop_index(
     manager: &SchemaManager<'_>,
     table: &'static str,

@@ -18,7 +18,7 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// Starts the server on a file in the folder.
+/// Starts a server on a database file in the folder.
 fn serve(folder: &Path, file: &str) -> Server {
     let url = format!("database.url=sqlite:{file}");
     let own = ["--set", url.as_str()];
@@ -31,7 +31,7 @@ async fn ballots(server: &Server, path: &str) -> u64 {
     count.expect("a count")
 }
 
-/// The files in a folder whose names begin so.
+/// The files in a folder whose names begin with this prefix.
 fn files(folder: &Path, beginning: &str) -> Vec<String> {
     let names = fs::read_dir(folder).expect("a folder").flatten();
     let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -98,7 +98,7 @@ async fn a_backup_is_whole_while_people_vote() {
         let url = format!("database.url=sqlite:copies/{name}");
         polls(folder.path(), &["--set", &url, "recount", "--check"]).done();
     }
-    // One file each, but for those that the recount has made.
+    // One file for each backup, besides those that the recount has created.
     let named = files(&copies, "1.db");
     assert_eq!(named, ["1.db", "1.db-lock", "1.db-migrate"]);
 
@@ -162,7 +162,7 @@ async fn a_restore_over_what_a_crash_left_is_whole_and_nobody_is_signed_in() {
     );
     let kept = files(folder.path(), "polls.db.before-restore-");
     assert!(printed.contains(&kept[0]), "{printed} {kept:?}");
-    // With what the crash had left in the WAL.
+    // Including the changes that the crash had left in the WAL.
     assert_eq!(kept.len(), 1, "{kept:?}");
     let rest = ["polls.db", "polls.db-lock", "polls.db-migrate"];
     let all = files(folder.path(), "polls.db");
@@ -186,7 +186,7 @@ async fn a_restore_over_what_a_crash_left_is_whole_and_nobody_is_signed_in() {
     user.vote(&question, &[0]).await.expect(201);
     drop(server);
 
-    // What was there before is whole, too.
+    // The replaced database is complete, too.
     let server = serve(folder.path(), &kept[0]);
     assert_eq!(ballots(&server, &question.path).await, 6);
 }
@@ -208,7 +208,7 @@ async fn a_restore_refuses_what_is_in_use_and_what_is_no_backup() {
     };
     let in_use = "a server or another command uses the database sqlite:polls.db";
     refuses("copy.db", in_use);
-    // Under a server that has given up its connections for a moment, too.
+    // The database counts as in use even while the server has no open connections.
     assert_eq!(server.terminate(), Some(0));
 
     refuses("missing.db", "missing.db");
@@ -241,7 +241,7 @@ async fn a_restore_refuses_what_is_in_use_and_what_is_no_backup() {
         assert!(said.contains("pg_dump"), "{said}");
     }
 
-    // A backup of an older version is brought up to date.
+    // A backup of an older version is migrated.
     let older = folder.path().join("older.db");
     fs::write(&older, &copy).expect("a file");
     let down = ["--set", "database.url=sqlite:older.db", "migrate", "down"];

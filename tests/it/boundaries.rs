@@ -1,7 +1,7 @@
-//! The limits of every request: the specification says them, and the server means them.
+//! The limits of all requests: the OpenAPI document states them, and the server enforces them.
 //!
-//! Each limit that the document states is tried on both sides. Who adds a request or a limit that
-//! is not known here is told by a failing test.
+//! Each limit in the document is tested on both sides. A request or a limit that is missing here
+//! makes a test fail.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ struct Limit {
     value: Value,
 }
 
-/// The limits below a schema. Items of arrays are found at their first.
+/// The limits in a schema. The items of an array are represented by the first one.
 fn limits(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<Limit>) {
     let schema = resolve(document, schema);
     for part in schema["allOf"].as_array().into_iter().flatten() {
@@ -86,7 +86,7 @@ fn operations(document: &Value) -> Vec<Operation> {
     operations
 }
 
-/// What the contract limits. The specification must say exactly this.
+/// The limits of the contract. The OpenAPI document must have exactly these.
 #[rustfmt::skip]
 const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("addChoice",      "/choice_text",           "minLength", 1),
@@ -166,12 +166,12 @@ fn the_specification_says_the_contracts_limits_and_no_others() {
     assert_eq!(with_body, known);
 }
 
-/// A text of so many characters that is fit for the field. Characters take several bytes where
-/// they may, since it is characters that are counted.
+/// A valid text for the field with so many characters. It uses characters of several bytes where
+/// the field allows them, because characters are counted, not bytes.
 fn text(pointer: &str, length: usize) -> String {
     match pointer {
         "/email" => {
-            // The local part and each label have limits of their own.
+            // The local part and each label of the domain have their own limits.
             let mut domain = String::new();
             while domain.len() + 65 < length {
                 let label = (length - 65 - domain.len()).min(63);
@@ -187,7 +187,7 @@ fn text(pointer: &str, length: usize) -> String {
     }
 }
 
-/// A value so large for the field.
+/// A value of this size for the field.
 fn sized(limit: &Limit, size: i64, question: &Question) -> Value {
     let count = usize::try_from(size).unwrap_or(0);
     match (limit.keyword, limit.pointer.as_str()) {
@@ -197,7 +197,7 @@ fn sized(limit: &Limit, size: i64, question: &Question) -> Value {
             .map(|number| json!({"choice_text": number.to_string()}))
             .collect(),
         (_, "/choice_ids") => {
-            // Beyond the question's own, the number alone is to blame.
+            // More than the question has: only the number is wrong.
             let more = std::iter::repeat_with(|| polls::clock::Time::MAX.new_id().to_string());
             question
                 .choices
@@ -212,8 +212,8 @@ fn sized(limit: &Limit, size: i64, question: &Question) -> Value {
     }
 }
 
-/// A body that the operation takes. New questions have a hundred choices, of which a ballot may
-/// name all, so that no rule but the limit refuses a value.
+/// A valid body for the operation. New questions have a hundred choices, all of which a ballot may
+/// name, so that only the tested limit can refuse a value.
 fn template(operation: &str, limit: &Limit) -> Value {
     let choices: Value = (0..100)
         .map(|number| json!({"choice_text": number.to_string()}))
@@ -228,8 +228,8 @@ fn template(operation: &str, limit: &Limit) -> Value {
     }
 }
 
-/// A request of a new user about a new question, with a value of this size. Without a size, with
-/// the same value twice.
+/// A request by a new user for a new question, with a value of this size; without a size, with the
+/// same value twice.
 async fn request(
     app: &TestApp,
     operation: &Operation,
@@ -257,14 +257,14 @@ async fn request(
 }
 
 async fn large_question(author: &User, operation: &str) -> Question {
-    // A hundredth choice must still find room.
+    // There must be room for a hundredth choice.
     let count = if operation == "addChoice" { 99 } else { 100 };
     let texts: Vec<String> = (0..count).map(|number| number.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     author.ask(&texts, json!({"max_choices": count})).await
 }
 
-/// Sets the value at a pointer, of which all but the last step is there.
+/// Sets the value at a pointer whose parent exists.
 fn put(body: &mut Value, pointer: &str, value: Value) {
     let (parent, name) = pointer.rsplit_once('/').expect("a field");
     let parent = body.pointer_mut(parent).expect("what the field belongs to");
@@ -272,11 +272,11 @@ fn put(body: &mut Value, pointer: &str, value: Value) {
     fields.insert(name.to_owned(), value);
 }
 
-/// How the answer names the limit, if it does.
+/// The name of the limit in the answer, if it has one.
 fn refusal(limit: &Limit) -> (String, &'static str) {
     match (limit.keyword, limit.pointer.as_str()) {
         ("uniqueItems", pointer) => (format!("{pointer}/1"), "unique"),
-        // One rule says what a phone number is, its length included.
+        // For a phone number one rule checks everything, including the length.
         ("maxLength", "/phone") => (limit.pointer.clone(), "phone"),
         ("minimum" | "maximum", _) => (limit.pointer.clone(), "range"),
         _ => (limit.pointer.clone(), "length"),

@@ -1,4 +1,4 @@
-//! Several processes, as the files in `config/deploy/` run them.
+//! Several processes, run with the files in `config/deploy/`.
 
 use std::fmt::Display;
 use std::fs;
@@ -42,8 +42,8 @@ fn start(folder: &Path, number: usize) -> Server {
     Server::serve(folder, &[&own, CHEAP_PASSWORDS.as_slice()].concat())
 }
 
-/// Reads, votes and asks without pause until `over`, or with pauses, so that connections lie idle.
-/// Every request must succeed. Gives the texts of the questions that were asked.
+/// Reads, votes and asks until `over`, without pause or with pauses in which connections are idle.
+/// All requests must succeed. Returns the texts of the questions that were asked.
 async fn be_busy(user: &User, question: &Question, over: &AtomicBool, pause: u64) -> Vec<String> {
     let mut asked = Vec::new();
     while !over.load(Ordering::Relaxed) {
@@ -60,7 +60,7 @@ async fn be_busy(user: &User, question: &Question, over: &AtomicBool, pause: u64
     asked
 }
 
-/// The texts of the questions that somebody has asked, as often as they are there.
+/// The texts of an author's questions, including duplicates.
 async fn asked_by(user: &User) -> Vec<String> {
     let mut texts = Vec::new();
     let mut cursor = String::new();
@@ -110,8 +110,8 @@ async fn a_rolling_restart_fails_no_request_and_repeats_none() {
     });
     let (asked, _servers) = join(join_all(busy), restarts).await;
 
-    // Nothing was ever sent and not answered, not even what nginx may send again: at most it found
-    // nobody to send it to.
+    // No request was sent to a process and not answered, not even one that nginx may send again: at
+    // most nginx could not connect.
     let of_upstream = |error: &String| error.contains(", upstream: ");
     for error in nginx.errors().into_iter().filter(of_upstream) {
         assert!(error.contains("while connecting to upstream"), "{error}");
@@ -121,7 +121,7 @@ async fn a_rolling_restart_fails_no_request_and_repeats_none() {
     for (user, mut asked) in users.iter().zip(asked) {
         assert!(!asked.is_empty());
         let mut found = asked_by(user).await;
-        // The first user's own question, which all vote on, is not part of the load.
+        // The question that all vote on is not part of the load.
         found.retain(|text| text != "Which one?");
         found.sort();
         asked.sort();
@@ -132,7 +132,7 @@ async fn a_rolling_restart_fails_no_request_and_repeats_none() {
     polls(folder.path(), &["recount", "--check"]).done();
 }
 
-/// nginx with stubs behind it; it waits for them seconds instead of a minute.
+/// nginx in front of stub servers, with timeouts of seconds instead of a minute.
 async fn with_stubs(folder: &Path) -> Option<(Nginx, Stubs)> {
     let stubs = Stubs::start(folder);
     let impatient = [("proxy_read_timeout    60s;", "proxy_read_timeout 3s;")];
@@ -171,7 +171,7 @@ async fn nginx_repeats_nothing_that_may_be_at_work_and_ejects_nobody() {
     for method in ["POST", "PATCH", "DELETE", "GET"] {
         assert_eq!(stubs.count(&format!("{method} /slow")), 1, "{method}");
     }
-    // All four go on to get requests.
+    // All four keep getting requests.
     for _ in 0..16 {
         send(&Method::GET, "/fine").await.expect(200);
     }
@@ -182,14 +182,14 @@ async fn nginx_repeats_nothing_that_may_be_at_work_and_ejects_nobody() {
     used.dedup();
     assert_eq!(used, [1, 2, 3, 4]);
 
-    // A process that dies over a request may have done it.
+    // A process that dies during a request may have executed it.
     for method in [Method::POST, Method::PATCH] {
         let answer = send(&method, "/dies").await;
         answer.expect(503).problem("outcome_unknown");
         assert_eq!(stubs.count(&format!("{method} /dies")), 1);
     }
 
-    // A process that is not there has done nothing: the next one gets the request.
+    // A process that is down has executed nothing: the next one gets the request.
     stubs.stop_one().await;
     for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH] {
         for _ in 0..8 {
@@ -260,7 +260,7 @@ async fn nginx_tells_the_server_who_asks_and_under_which_id() {
     has("X-Forwarded-For: 203.0.113.5, 127.0.0.1");
     has("X-Forwarded-Proto: http");
     has(&format!("Host: {}", &nginx.address["http://".len()..]));
-    // The connection is kept.
+    // The connection stays open.
     assert!(!head.contains("\r\nConnection:"), "{head}");
     assert!(!ask("not \"one\"").await.contains("not \"one\""));
 
@@ -271,7 +271,7 @@ async fn nginx_tells_the_server_who_asks_and_under_which_id() {
     send(largest.body(vec![b'x'; 320 * 1024])).await.expect(200);
 }
 
-/// A process whose log goes to a file.
+/// A process that logs to a file.
 struct Logged {
     child: Child,
     log: PathBuf,
@@ -290,7 +290,7 @@ impl Logged {
         Logged { child, log }
     }
 
-    /// The clients in the access log, of requests to this path.
+    /// The client addresses in the access log of requests to this path.
     fn clients(&self, path: &str) -> Vec<Value> {
         let log = fs::read_to_string(&self.log).expect("its log");
         let lines = log
@@ -314,7 +314,7 @@ async fn who_asks_is_what_nginx_says_and_not_what_the_client_says() {
     let Some(nginx) = Nginx::start(folder.path(), &[]) else {
         return;
     };
-    // nginx has to find the one of four that is there.
+    // nginx must find the one of the four that is running.
     let path = socket(folder.path(), 3);
     let limit = "limits.registrations_per_address=2";
     let metrics = format!("server.metrics={}", socket(folder.path(), "3-metrics"));
@@ -338,7 +338,7 @@ async fn who_asks_is_what_nginx_says_and_not_what_the_client_says() {
     register(3).await.expect(429).problem("rate_limited");
     assert_eq!(server.clients("/api/v1/users"), ["127.0.0.1"; 3]);
 
-    // Figures are for the operator only, and of the process that was asked.
+    // Metrics are for operators only, and those of the requested process.
     let figures = |client: &Client, address: &str, path: &str| {
         let request = client.get(format!("{address}{path}"));
         async { send(request).await }
@@ -351,7 +351,7 @@ async fn who_asks_is_what_nginx_says_and_not_what_the_client_says() {
     let answer = figures(&metrics, "http://polls", "/metrics/3").await;
     let text = String::from_utf8_lossy(&answer.expect(200).bytes).into_owned();
     assert!(text.contains("http_requests"), "{text}");
-    // Prometheus asks for those of all four, of which one is there.
+    // Prometheus requests those of all four, of which one is running.
     let prometheus = shipped("prometheus.yml", &[]);
     let paths = prometheus.split("__metrics_path__: ").skip(1);
     let paths: Vec<&str> = paths.filter_map(|rest| rest.split(',').next()).collect();
@@ -386,7 +386,7 @@ impl Supervisor {
             // Tests have no user of that name.
             ("user=polls\n", ""),
         ];
-        // Not what it says is anything to the shell.
+        // Nothing in it has a meaning for the shell.
         let line = "POLLS__SERVER__PUBLIC_URL='http://from-the-file.example'\n# $( a comment\n";
         fs::write(&environment, line).expect("a file");
         let configuration = shipped("supervisord.conf", &replacements);
@@ -402,7 +402,7 @@ impl Supervisor {
         })
     }
 
-    /// With the database that the tests are on, and nothing else of the environment but the path.
+    /// With the database of the tests, and nothing else of the environment but PATH.
     fn command(program: &Path, folder: &Path) -> Command {
         let mut command = Command::new(program);
         let configuration = folder.join("supervisord.conf");
@@ -443,7 +443,7 @@ impl Drop for Supervisor {
     }
 }
 
-/// What [`command`] puts into the environment.
+/// The environment that [`command`] sets.
 fn own_environment(folder: &Path) -> Vec<(String, String)> {
     let command = command(folder);
     let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
@@ -467,7 +467,7 @@ fn supervisor_keeps_four_processes_running() {
         .done();
     };
     (1..=4).for_each(ready);
-    // With what is in the file for secrets.
+    // With the contents of the file for secrets.
     let id = supervisor.process_id(1);
     let environment = fs::read(format!("/proc/{id}/environ")).expect("its environment");
     let environment = String::from_utf8_lossy(&environment);
@@ -488,7 +488,7 @@ fn supervisor_keeps_four_processes_running() {
     });
     ready(1);
 
-    // As an operator restarts one after the other.
+    // As operators restart one after the other.
     let before = supervisor.process_id(2);
     supervisor.control(&["restart", "polls:2"]).done();
     ready(2);
@@ -530,14 +530,14 @@ fn systemd_finds_no_fault() {
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
 }
 
-/// A server as systemd starts it, and what it tells systemd.
+/// A server as systemd starts it, and its messages to systemd.
 struct Notifying {
     child: Child,
     systemd: UnixDatagram,
 }
 
 impl Notifying {
-    /// Starts it with so many microseconds of `WatchdogSec=`.
+    /// Starts it with a `WatchdogSec=` of so many microseconds.
     fn start(folder: &Path, watchdog: &str, arguments: &[&str], log: Stdio) -> Notifying {
         let path = folder.join("notify.sock");
         let systemd = UnixDatagram::bind(&path).expect("a socket");
@@ -561,7 +561,7 @@ impl Notifying {
         String::from_utf8_lossy(&message[..length]).into_owned()
     }
 
-    /// Waits for messages in any order; those of the watchdog may come before.
+    /// Waits for messages in any order, skipping those of the watchdog.
     fn expect(&self, message: &str) {
         let mut seen = (0..1000).map(|_| self.next());
         assert!(seen.any(|next| next == message), "no {message}");
@@ -588,7 +588,7 @@ fn systemd_is_told_that_the_server_is_ready_and_then_that_it_lives() {
 #[test]
 fn a_server_that_hangs_ends_itself() {
     let folder = folder();
-    // Nobody reads its log: when the pipe is full, every thread that logs waits for ever.
+    // The log is not read: once the pipe is full, every thread that logs blocks.
     let port = free_port();
     let at = port.to_string();
     let arguments = ["--port", &at, "--set", "log.filter=info"];
@@ -596,7 +596,7 @@ fn a_server_that_hangs_ends_itself() {
     let log = server.child.stderr.take().expect("its log");
     let mut connections = Vec::new();
     let mut ended = None;
-    // As many requests as fill the pipe, and about a minute's time to notice.
+    // Enough requests to fill the pipe, and about a minute for the watchdog to notice.
     for _ in 0..1_200 {
         ended = server.child.try_wait().expect("its status");
         if ended.is_some() {
@@ -604,7 +604,7 @@ fn a_server_that_hangs_ends_itself() {
         }
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let patience = Duration::from_millis(50);
-        // A server that hangs takes no connection.
+        // A server that hangs accepts no connections.
         if let Ok(mut connection) = std::net::TcpStream::connect_timeout(&address, patience) {
             let requests = "GET /healthz HTTP/1.1\r\nHost: polls\r\n\r\n".repeat(40);
             let _ = connection.write_all(requests.as_bytes());
@@ -631,7 +631,7 @@ async fn a_database_that_is_away_ends_no_server() {
     let mut server = Notifying::start(folder.path(), "500000", &arguments, Stdio::null());
     server.expect("READY=1\n");
     database.stall();
-    // Three times as long as the watchdog's patience.
+    // Three times the timeout of the watchdog.
     for _ in 0..30 {
         server.expect("WATCHDOG=1\n");
     }

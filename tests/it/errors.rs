@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use crate::support::app::send;
 use crate::support::{Answer, TestApp};
 
-/// An answer with this code. Exhaustive, so that a new code does not compile without one.
+/// Provokes an answer with this code. The match is exhaustive, so that a new code needs a case
+/// here.
 async fn provoke(code: Code) -> Option<Answer> {
     let (app, author) = TestApp::with_user("lucy").await;
     let voter = app.user("nancy").await;
@@ -111,8 +112,8 @@ async fn provoke(code: Code) -> Option<Answer> {
         }
         Code::Overloaded => a_full_ballot_box().await,
         Code::ShuttingDown => readiness_while_stopping().await,
-        // It takes a connection that dies between sending COMMIT and its answer. An embedded
-        // SQLite has no such connection; `db::error` tests what becomes of it on the others.
+        // This needs a connection that is lost between COMMIT and its answer. SQLite has no such
+        // connection; for the other engines `db::error` tests how the error is classified.
         Code::OutcomeUnknown => return None,
     })
 }
@@ -137,7 +138,7 @@ async fn every_code_is_provoked() {
         );
         assert_eq!(
             !answer.header("ratelimit").is_empty(),
-            // For a quota, too, the limits have to be on.
+            // A quota applies only if limits are enabled.
             code.status() == 429 || code == Code::QuotaExceeded,
             "{code:?}"
         );
@@ -199,7 +200,7 @@ async fn the_right_password_does_not_help_who_is_over_the_limit() {
     app.token(&user.email, crate::support::PASSWORD)
         .await
         .problem("rate_limited");
-    // Nor does another way of writing it, while others are not concerned.
+    // Nor does the same address in another form; other addresses are not affected.
     app.token(&user.email.to_uppercase(), "wrong password")
         .await
         .problem("rate_limited");
@@ -233,7 +234,7 @@ async fn drop_marks(transaction: &polls::db::Transaction) -> Result<(), polls::f
     Ok(())
 }
 
-/// A body of which nothing comes after its header.
+/// A request whose body never arrives.
 async fn a_stalled_body() -> Answer {
     let app = TestApp::with(&[("http.body_timeout", "100ms")]).await;
     let mut stream = TcpStream::connect(app.socket_address())
@@ -248,14 +249,14 @@ async fn a_stalled_body() -> Answer {
     read_to_end(stream, Method::POST, "/api/v1/users").await
 }
 
-/// The answer on a connection that the server closes after it.
+/// The answer on a connection that the server then closes.
 async fn read_to_end(mut stream: TcpStream, method: Method, path: &str) -> Answer {
     let mut raw = Vec::new();
     stream.read_to_end(&mut raw).await.expect("it is read");
     Answer::parse(method, path, &raw)
 }
 
-/// One ballot is being counted, which the lock prevents; one waits; there is no room for a third.
+/// One ballot is held up by a lock, one waits in the queue, and there is no room for a third.
 async fn a_full_ballot_box() -> Answer {
     let app = TestApp::with(&[("ballots.queue", "1"), ("ballots.batch", "1")]).await;
     let author = app.user("lucy").await;
@@ -296,7 +297,7 @@ async fn a_full_ballot_box() -> Answer {
     refused
 }
 
-/// A request that had begun when the server was told to stop.
+/// A request that is in progress when the server is told to stop.
 async fn readiness_while_stopping() -> Answer {
     let mut app = TestApp::start().await;
     let mut stream = TcpStream::connect(app.socket_address())
@@ -306,7 +307,7 @@ async fn readiness_while_stopping() -> Answer {
         .write_all(b"GET /readyz HTTP/1.1\r\nHost: polls\r\n")
         .await
         .expect("it is sent");
-    // By the time that this is answered, the server has read the above.
+    // Once this is answered, the server has read the bytes above.
     send(app.outside(Method::GET, "/readyz")).await.expect(200);
     let asking = async {
         stream.write_all(b"\r\n").await.expect("it is sent");

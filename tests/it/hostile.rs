@@ -1,7 +1,7 @@
-//! Clients that want to stop the service for others, each from one address of its own.
+//! Clients that try to deny the service to others, each from its own address.
 //!
-//! What the server did meanwhile for everybody else is what is tested; how fast it was, and how
-//! much memory it took, is printed: `cargo test hostile:: -- --nocapture --test-threads 1`.
+//! The tests check that the server keeps serving everybody else meanwhile. They print its speed and
+//! its memory: `cargo test hostile:: -- --nocapture --test-threads 1`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// A server with one ordinary user, who comes from 127.0.0.1.
+/// A server with one ordinary user, at the address 127.0.0.1.
 struct House {
     server: Server,
     user: User,
@@ -62,7 +62,7 @@ impl House {
         address.expect("a TCP address").parse().expect("an address")
     }
 
-    /// A connection of somebody hostile, who comes from 127.0.0.2.
+    /// A connection of an attacker, from the address 127.0.0.2.
     async fn connect(&self) -> TcpStream {
         let socket = TcpSocket::new_v4().expect("a socket");
         let from = SocketAddr::from(([127, 0, 0, 2], 0));
@@ -79,7 +79,7 @@ impl House {
         sender
     }
 
-    /// Bytes of memory that the server has now.
+    /// The server's current memory, in bytes.
     fn memory(&self) -> f64 {
         let status = format!("/proc/{}/status", self.server.id());
         let status = std::fs::read_to_string(status).expect("its status");
@@ -88,7 +88,7 @@ impl House {
         kib.expect("its memory").parse::<f64>().expect("a number") * 1024.0
     }
 
-    /// 100 questions of the largest size.
+    /// Asks 100 questions of the largest size.
     async fn ask_much(&self) {
         let text = "字".repeat(197);
         let choices: Vec<_> = (0..100)
@@ -101,8 +101,8 @@ impl House {
         }
     }
 
-    /// Somebody else who reads a question again and again until it is told to stop. Every request
-    /// has to succeed.
+    /// Another client that keeps reading a question until it is told to stop. All requests must
+    /// succeed.
     fn bystander(&self) -> Bystander {
         let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
         let client = client();
@@ -124,7 +124,7 @@ impl House {
         Bystander { stop, reading }
     }
 
-    /// What a read takes while nothing else happens.
+    /// How long a read takes while nothing else happens.
     async fn calm(&self) -> Latency {
         let bystander = self.bystander();
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -150,7 +150,7 @@ impl Bystander {
     }
 }
 
-/// Of reads of one question.
+/// The latencies of reads of one question.
 #[derive(Debug)]
 #[expect(dead_code, reason = "printed")]
 struct Latency {
@@ -159,7 +159,7 @@ struct Latency {
     p99: Duration,
 }
 
-/// An ordinary client at the address of the hostile ones.
+/// An ordinary client at the address of the attackers.
 fn neighbour() -> Client {
     Client::builder()
         .no_proxy()
@@ -187,14 +187,14 @@ async fn pings_that_are_never_read() {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.expect("a head");
-        // A ping of 125 bytes whose mask is zero, often.
+        // Many pings of 125 bytes with a mask of zero.
         let ping = [&[0x89, 0xfd, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
         let pings = ping.repeat(500);
         let mut sent = 0;
         for _ in 0..2_000 {
             match timeout(Duration::from_secs(5), stream.write_all(&pings)).await {
                 Ok(Ok(())) => sent += 500,
-                // The server has closed it, or reads no more.
+                // The server has closed the connection, or stopped reading.
                 Ok(Err(_)) | Err(_) => break,
             }
         }
@@ -207,13 +207,13 @@ async fn pings_that_are_never_read() {
         grown / MIB
     );
     assert!(grown < 32.0 * MIB);
-    // The server is the one that ends it.
+    // The server closes the connection.
     assert!(sent.iter().all(|sent| *sent < 1_000_000), "{sent:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_never_read() {
-    // HTTP/1 connections are closed sooner than by default, so that the test need not wait.
+    // HTTP/1 connections are closed sooner than by default, to shorten the test.
     let house = House::with(&["http.send_timeout=2s"]).await;
     house.ask_much().await;
     let (calm, before) = (house.calm().await, house.memory());
@@ -225,14 +225,14 @@ async fn answers_that_are_never_read() {
         let mut sender = house.connect_http2().await;
         for number in 0..64 {
             sender.ready().await.expect("an open connection");
-            // Each a list of its own.
+            // A different list for each.
             let limit = 37 + number;
             let sort = ["created_at", "-created_at", "closes_at"][connection];
             let path = format!("/api/v1/questions?limit={limit}&sort={sort}");
             let answer = timeout(PATIENCE, sender.send_request(get(&path))).await;
             let answer: hyper::Response<Incoming> = match answer.expect("a head") {
                 Ok(answer) => answer,
-                // Nothing is taken, so the connection has been closed.
+                // The client reads nothing, so the connection was closed.
                 Err(_) => break,
             };
             match answer.status().as_u16() {
@@ -263,13 +263,13 @@ async fn answers_that_are_never_read() {
     );
     assert!(most - before < 160.0 * MIB);
     assert!(refused > 0);
-    // The others are not refused.
+    // Other clients are not refused.
     let list = house.user.get("/questions?limit=100").await.expect(200);
-    // The page ended early, with a cursor.
+    // The page is shorter, with a cursor to the next.
     let bytes = list.bytes.len() as f64;
     assert!(bytes < 1.3 * MIB, "{bytes}");
     assert!(list.json["meta"]["next_cursor"].is_string());
-    // Whoever takes nothing is left.
+    // Only the connections that read nothing remain.
     for mut stream in unread {
         let gone = async {
             while stream.write_all(b"\r\n").await.is_ok() {
@@ -311,7 +311,7 @@ async fn bodies_that_never_end() {
         }
     }
     let grown = house.memory() - before;
-    // Everybody else can do everything.
+    // All other clients can make all calls.
     let account = json!({"name": "Ada", "email": "ada@example.org", "password": PASSWORD});
     let url = format!("{}/api/v1", house.server.address);
     let register = client().post(format!("{url}/users")).json(&account);
@@ -327,7 +327,7 @@ async fn bodies_that_never_end() {
     house.user.ask(&["a", "b"], json!({})).await;
     house.user.vote(&house.question, &[0]).await.expect(201);
     let took = begun.elapsed();
-    // Even at the same address: only bodies that come bit by bit are refused there.
+    // Even at the same address: only bodies that arrive slowly are refused there.
     let account = json!({"name": "Bob", "email": "bob@example.org", "password": PASSWORD});
     let neighbour = neighbour().post(format!("{url}/users")).json(&account);
     send(neighbour).await.expect(201);
@@ -354,7 +354,7 @@ async fn large_lists_by_eight_clients() {
     let rounds = amount(10, 100);
     let greedy = async |number: usize| {
         for _ in 0..rounds {
-            // Each asks for a list of its own.
+            // Each requests a different list.
             let limit = 100 - number;
             let list = format!("{}/api/v1/questions?limit={limit}", house.server.address);
             let request = client.get(list).header("accept-encoding", "br");
@@ -382,7 +382,7 @@ async fn lists_that_nobody_waits_for() {
             sender = house.connect_http2().await;
             continue;
         }
-        // The stream is reset at once; its query would wait for the database all the same.
+        // The stream is reset at once, but its query still waits for the database.
         drop(sender.send_request(get(&path)));
         given_up += 1;
         tokio::task::yield_now().await;
@@ -405,7 +405,7 @@ async fn all_connections_to_one_address() {
     for _ in 0..400 {
         open.push(house.connect().await);
     }
-    // Somebody new comes in all the same.
+    // A new client can still connect.
     let bystander = house.bystander();
     let question = client().get(format!(
         "{}/api/v1{}",
@@ -449,7 +449,7 @@ async fn sign_ins_without_end() {
     let attempts: Vec<_> = (0..700)
         .map(|_| tokio::spawn(try_send(sign_in(&greedy, "greedy@example.org"))))
         .collect();
-    // Among them.
+    // Including these.
     let mut taken = Vec::new();
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,4 @@
-//! What holds for every route: methods, origins, media types, sizes and names.
+//! Rules for all routes: methods, origins, media types, sizes and names.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use tokio::time::timeout;
 use crate::support::app::send;
 use crate::support::{Answer, TestApp, User};
 
-/// The paths of every GET route, inside the API and outside, with ids that lead somewhere.
+/// The paths of all GET routes, inside the API and outside, with ids that exist.
 async fn get_routes(user: &User) -> Vec<String> {
     let question = user.ask(&["a", "b"], json!({})).await;
     user.vote(&question, &[0]).await.expect(201);
-    // The live results of a closed question come to an end.
+    // The live results of a closed question end.
     let close = user.post(&question.under("close"), json!(null)).await;
     close.expect(200);
     let document = polls::app::document();
     let paths = document["paths"].as_object().expect("paths");
-    // Those that switch to another protocol have no answer to read.
+    // Routes that switch to another protocol have no answer to read.
     let gets = paths.iter().filter(|(_, methods)| {
         let responses = methods.get("get").map(|get| &get["responses"]);
         responses.is_some_and(|responses| responses.get("101").is_none())
@@ -65,7 +65,8 @@ async fn head_is_get_without_the_body_on_every_route() {
             ask(Method::HEAD).await.expect(200),
         );
         assert!(!get.bytes.is_empty() && head.bytes.is_empty(), "{path}");
-        // The moment in results may be written shorter: 0.12 s, 0.123 s. Streams have no length.
+        // The length may differ, because fractions of a second in results vary in length. Streams
+        // have no length.
         let varies = ["/results", "/ballot", "/live"];
         if !varies.iter().any(|end| path.ends_with(end)) {
             assert_eq!(get.lasting_headers(), head.lasting_headers(), "{path}");
@@ -280,7 +281,7 @@ async fn answers_are_json_or_refused() {
     for other in ["text/html", "application/xml, application/json;q=0"] {
         accept(other).await.problem("not_acceptable").expect(406);
     }
-    // Where there is nothing to say there is nothing to refuse.
+    // A media type does not matter if there is no body.
     let path = user.ask(&["a", "b"], json!({})).await.path;
     send(
         user.request(Method::DELETE, &path)
@@ -529,7 +530,7 @@ async fn a_preflight_allows_the_headers_that_are_configured() {
     assert_eq!(allowed(&app).await, own.collect::<Vec<_>>());
 }
 
-/// Which of some calls a page of `origin` may read.
+/// Which of these calls a page of `origin` may read.
 async fn readable(app: &TestApp, origin: &str) -> Vec<&'static str> {
     let mut readable = Vec::new();
     for (method, path) in [
@@ -553,7 +554,7 @@ async fn only_named_origins_may_sign_in_unless_any_may() {
     let elsewhere = "https://elsewhere.example";
     let app = TestApp::start().await;
     assert_eq!(readable(&app, elsewhere).await, ["/questions"]);
-    // What is no call under /auth anybody may read, so that clients can find their way.
+    // Anybody may read the discovery documents, which are not calls under /auth.
     let metadata = "/.well-known/oauth-authorization-server";
     let request = app
         .outside(Method::GET, metadata)
@@ -568,7 +569,7 @@ async fn only_named_origins_may_sign_in_unless_any_may() {
     assert!(readable(&app, "https://evil.example").await.is_empty());
 }
 
-/// Sends a head as it is written here, and gives the status of the answer.
+/// Sends this raw request head, and returns the status of the answer.
 async fn status_of(app: &TestApp, head: &str) -> String {
     let socket = TcpStream::connect(app.socket_address()).await;
     let mut socket = socket.expect("a connection");

@@ -1,4 +1,4 @@
-//! How often one may call: by account where somebody is signed in, else by address.
+//! Rate limits: by account if the client is signed in, else by address.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::{Answer, PASSWORD, Server, TestApp};
 
 const LIMITED: (&str, &str) = ("limits.enabled", "true");
 
-/// The two numbers of a `RateLimit` header, whose policy must be the given one.
+/// The two numbers of a `RateLimit` header, which must have the given policy.
 #[track_caller]
 fn left(answer: &Answer, policy: &str) -> (u32, u32) {
     let header = answer.header("ratelimit");
@@ -47,7 +47,7 @@ async fn reads_count_for_the_account_and_without_one_for_the_address() {
     let refused = refused.expect(429);
     assert_eq!(left(&refused, "reads"), (0, 12));
     assert_eq!(refused.header("retry-after"), "12");
-    // A page, a document and a bad token count for the address, too.
+    // Pages, documents and calls with bad tokens count for the address, too.
     for path in ["/openapi.json", "/"] {
         send(app.outside(Method::GET, path)).await.expect(429);
     }
@@ -55,7 +55,7 @@ async fn reads_count_for_the_account_and_without_one_for_the_address() {
         .request(Method::GET, "/questions")
         .bearer_auth("nonsense");
     send(bad).await.problem("rate_limited");
-    // Whoever is signed in reads on, each for themselves; so does whoever asks for health.
+    // Signed-in accounts have limits of their own, and health checks have none.
     for expected in (0..10).rev() {
         let me = ada.get("/users/me").await.expect(200);
         assert_eq!(left(&me, "reads").0, expected);
@@ -63,7 +63,7 @@ async fn reads_count_for_the_account_and_without_one_for_the_address() {
     ada.get("/users/me").await.problem("rate_limited");
     bob.get("/questions").await.expect(200);
     send(app.outside(Method::GET, "/healthz")).await.expect(200);
-    // It comes back evenly.
+    // The quota comes back evenly.
     app.clock.advance(Duration::from_secs(13));
     app.get("/questions").await.expect(200);
     app.get("/questions").await.problem("rate_limited");
@@ -85,7 +85,7 @@ async fn each_kind_of_call_has_a_limit_of_its_own() {
     }
     let refused = ada.vote(&question, &[1]).await.problem("rate_limited");
     assert_eq!(left(&refused, "ballots").0, 0);
-    // The ballot is the last one that was taken.
+    // The last ballot was counted.
     let ballot = ada.get(&question.under("ballot")).await.expect(200);
     assert_eq!(ballot.json["choice_ids"], json!([question.choices[0]]));
 
@@ -169,7 +169,8 @@ async fn processes_count_together_through_redis() {
     for _ in 0..80 {
         read(&servers[0]).await.expect(200);
     }
-    // The other one learns of it a moment after a call of its own. Ten of those alone would leave 90.
+    // The other process learns of them a moment after a call of its own. Its own ten calls alone
+    // would leave 90.
     let mut least = 100;
     for _ in 0..10 {
         let list = read(&servers[1]).await.expect(200);

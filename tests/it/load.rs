@@ -1,4 +1,4 @@
-//! `polls load`: each scenario on the real server, and what it must notice on a bad one.
+//! `polls load`: each scenario on the real server, and faults of stub servers that it must notice.
 
 use std::convert::Infallible;
 use std::fs;
@@ -31,13 +31,13 @@ async fn load(arguments: &[&str]) -> Run {
     run.await.expect("it runs")
 }
 
-/// Runs it to a good end; gives the report.
+/// Runs it successfully and returns the report.
 async fn report(arguments: &[&str]) -> Value {
     let printed = load(&[arguments, &["--json"]].concat()).await.done();
     serde_json::from_str(&printed).expect("JSON")
 }
 
-/// Runs it with so many file descriptors only.
+/// Runs it with a limited number of file descriptors.
 async fn load_with_descriptors(most: u32, arguments: &[&str]) -> Run {
     let mut command = Command::new("sh");
     let script = format!("ulimit -n {most}; exec \"$0\" load \"$@\"");
@@ -47,13 +47,13 @@ async fn load_with_descriptors(most: u32, arguments: &[&str]) -> Run {
     run.await.expect("it runs")
 }
 
-/// A server that answers as the test says, and counts its connections. What is live never ends.
+/// A server that answers as the test says, and counts its connections. Live streams never end.
 struct Stub {
     address: String,
     connections: Arc<AtomicUsize>,
 }
 
-/// What a stub is asked: the head, and the body's text.
+/// A request to a stub: the head, and the text of the body.
 type Asked = (http::request::Parts, String);
 
 impl Stub {
@@ -86,7 +86,7 @@ impl Stub {
                 });
                 tokio::spawn(async move {
                     let protocol = auto::Builder::new(TokioExecutor::new());
-                    // A client may end its connection at any time.
+                    // A client may close its connection at any time.
                     let _ = protocol
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
@@ -110,7 +110,7 @@ impl Stub {
     }
 }
 
-/// A body that begins with this, and goes on for ever.
+/// A body that begins with this and never ends.
 fn unending(text: &str) -> impl hyper::body::Body<Data = Bytes, Error = Infallible> + use<> {
     let begin = Frame::data(Bytes::copy_from_slice(text.as_bytes()));
     StreamBody::new(stream::iter([Ok(begin)]).chain(stream::pending()))
@@ -166,13 +166,13 @@ async fn reading_scenarios_read() {
         assert_eq!(report["scenario"], scenario);
         assert_eq!(count(&report, "/requests"), 20, "{report}");
         assert_eq!(count(&report, "/failed"), 0, "{report}");
-        // It has read what everybody else reads.
+        // It has read what other clients read.
         let page = crate::support::app::send(app.outside(reqwest::Method::GET, &path)).await;
         let expected = 20.0 * page.bytes.len() as f64 / 1e6;
         let received = number(&report, "/received_mb");
         assert!((received - expected).abs() < 1e-9, "{scenario}: {report}");
     }
-    // The moment in results may be written shorter.
+    // Fractions of a second in results vary in length.
     let report = report(&[&app.address, "results", "-c", "2", "-n", "9"]).await;
     assert_eq!(count(&report, "/requests"), 9, "{report}");
     assert!(number(&report, "/received_mb") > 0.001, "{report}");
@@ -217,7 +217,7 @@ async fn the_report_has_every_figure() {
     let in_steps: u64 = steps.iter().map(|step| count(step, "/requests")).sum();
     assert_eq!(in_steps, 120);
 
-    // And for people.
+    // The report for people.
     let printed = load(&[&stub.address, "-n", "10"]).await.done();
     for word in [
         "Requests",
@@ -329,13 +329,13 @@ async fn mixed_keeps_its_shares_and_signs_in() {
     wrong.fails(1);
 }
 
-/// A server with one question that takes ballots, and says of the third what `counted` makes of
-/// the numbers: ballots, and votes of the first choice.
+/// A server with one question that accepts ballots. From the third on it reports the numbers that
+/// `counted` returns: ballots, and votes of the first choice.
 async fn counts(counted: fn(i64) -> (i64, i64)) -> Stub {
     counts_and_tells(counted, &[]).await
 }
 
-/// The same, with what it tells those who watch, one after the other.
+/// The same, with the events that it sends to each watcher in turn.
 async fn counts_and_tells(counted: fn(i64) -> (i64, i64), told: &'static [&str]) -> Stub {
     let (cast, watchers) = (AtomicUsize::new(0), AtomicUsize::new(0));
     Stub::start(move |(parts, _)| {
@@ -430,12 +430,12 @@ async fn every_watcher_sees_every_ballot() {
     assert_eq!(count(&report, "/watched/voters"), 3, "{report}");
     assert_eq!(report["watched"]["missed"], json!({}), "{report}");
     let of = |name: &str| number(&report, &format!("/watched/{name}"));
-    // Each has had its first event before, so that the ballots came in at least another.
+    // Each watcher has had its first event before, so the ballots came in at least one more.
     assert!(of("events") >= 20.0, "{report}");
     assert!(of("received_mb") > of("events") * 100.0 / 1e6, "{report}");
     let rate = of("events_per_watcher_and_second") * 20.0;
     assert!((rate / of("events_per_second") - 1.0).abs() < 1e-6);
-    // Nothing lags for longer than it all took; the histogram has three digits.
+    // No lag is longer than the whole run; the histogram is precise to three digits.
     let rising = ["min", "p50", "p95", "p99", "max"].map(|name| of(&format!("lag_ms/{name}")));
     assert!(rising.is_sorted(), "{report}");
     assert!(rising[4] <= of("seconds") * 1e3 * 1.01, "{report}");
@@ -559,7 +559,7 @@ async fn waiting_is_not_hidden_when_requests_are_due_at_a_rate() {
     })
     .await;
     let report = report(&[&stub.address, "-c", "1", "--rate", "100", "-d", "2s"]).await;
-    // One request met the stall, and a hundred were due meanwhile.
+    // One request hit the pause, and a hundred were due meanwhile.
     assert_eq!(count(&report, "/requests"), 200, "{report}");
     assert_eq!(number(&report, "/asked_rate"), 100.0);
     assert!(number(&report, "/latency_ms/p95") > 500.0, "{report}");
@@ -614,7 +614,7 @@ async fn errors_are_told_by_status_and_by_kind() {
     assert_eq!(report["errors_by_kind"], json!({"timeout": 2}), "{report}");
     assert_eq!(count(&report, "/requests"), 8, "{report}");
 
-    // One that takes what it is sent and hangs up.
+    // A server that reads the request and closes the connection.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
@@ -671,10 +671,10 @@ async fn connections_are_kept_or_not() {
     let stub = Stub::of_statuses(|_| 200).await;
     let opened = || stub.connections.swap(0, Ordering::Relaxed);
     report(&[&stub.address, "-c", "2", "-n", "20"]).await;
-    // One more to see whether anybody answers.
+    // One more for checking that the server answers.
     assert_eq!(opened(), 3);
     report(&[&stub.address, "-c", "2", "-n", "20", "--no-keep-alive"]).await;
-    // Each client connects at the beginning, whatever is left for it to send.
+    // Each client connects at the beginning, even if it has nothing to send.
     assert!((21..=23).contains(&opened()));
 }
 
@@ -687,7 +687,7 @@ async fn connections_are_spread_over_processes() {
     let common = ["-c", "4", "-n", "40", "--also", &other.address];
     report(&[&[one.address.as_str()], &common[..]].concat()).await;
     let opened = [one, other].map(|stub| stub.connections.load(Ordering::Relaxed));
-    // With one more each to see whether anybody answers.
+    // One more each for checking that the server answers.
     assert_eq!(opened, [3, 3]);
     let error = load(&["http://localhost", "--also", "http://localhost/page"]);
     let error = error.await.fails(1);

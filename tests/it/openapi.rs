@@ -1,4 +1,4 @@
-//! The OpenAPI document: sound, complete, and the one that is checked in.
+//! The OpenAPI document: valid, complete, and the same as the one that is checked in.
 
 use std::collections::BTreeSet;
 
@@ -106,7 +106,7 @@ fn it_is_openapi_3_0() {
         "identifier",
     ];
     for (at, object) in all_objects() {
-        // Names of fields and statuses are not keywords.
+        // Below these, names are those of fields or statuses, not keywords.
         if ["/properties", "/example", "/value"]
             .iter()
             .any(|end| at.ends_with(end))
@@ -286,7 +286,7 @@ fn statuses_are_those_that_a_call_of_its_kind_has() {
 fn no_type_is_called_like_the_constructor_of_another() {
     let schemas = DOCUMENT["components"]["schemas"].as_object().unwrap();
     for name in schemas.keys() {
-        // Go's `NewQuestion()` makes a `Question`.
+        // Go's generated constructor `NewQuestion()` would conflict with this name.
         let of = name.strip_prefix("New").unwrap_or_default();
         assert!(!schemas.contains_key(of), "{name}");
     }

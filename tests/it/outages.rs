@@ -1,7 +1,7 @@
-//! Databases that are killed, stall, or hand over to another host, under load.
+//! Databases that are killed, hang, or fail over to another host, under load.
 //!
-//! The servers are never restarted. Whoever is refused with 503 sends the ballot again, as the
-//! contract tells clients to; in the end everybody is counted exactly once.
+//! The servers are never restarted. Clients send a ballot again after a 503, as the contract tells
+//! them to. In the end every ballot is counted exactly once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,10 +26,10 @@ use crate::support::{Server, User, amount, engine, eventually, polls};
 
 type Turn = MutexGuard<'static, ()>;
 
-/// After how long a client sends again what was refused.
+/// The pause before a client sends a refused ballot again.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// For how long a client does so.
+/// For how long a client retries.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server with an empty database for polls, unless the test is to be skipped.
@@ -41,7 +41,8 @@ async fn database(kind: &Kind) -> Option<(Turn, Database)> {
     Some((turn, database))
 }
 
-/// The same on three nodes, and for each of them the list of hosts that begins with it.
+/// The same on a cluster of three nodes, with a list of hosts for each process, beginning with a
+/// different node.
 async fn cluster() -> Option<(Turn, Cluster, [Vec<String>; 3])> {
     let program = GALERA.installed()?;
     let turn = TURN.lock().await;
@@ -56,7 +57,7 @@ async fn cluster() -> Option<(Turn, Cluster, [Vec<String>; 3])> {
     Some((turn, cluster, hosts))
 }
 
-/// Server processes of one database, and people who vote there.
+/// Server processes of one database, and users who vote there.
 struct House {
     servers: Vec<Server>,
     voters: Arc<Vec<User>>,
@@ -93,7 +94,7 @@ impl House {
         self.folder.path()
     }
 
-    /// Everybody votes once, at one of the servers, and sends again what is refused.
+    /// All users vote once, at one of the servers each, and send refused ballots again.
     fn storm(&self, question: &Question) -> Storm {
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         let under_way = Arc::new(Notify::new());
@@ -123,7 +124,7 @@ impl House {
         }
     }
 
-    /// Expects everybody to be counted once, for what they chose, by every server.
+    /// Expects each server to count each user once, for the right choice.
     async fn check(&self, question: &Question) {
         let all = self.voters.len();
         for server in &self.servers {
@@ -155,7 +156,7 @@ impl House {
         self.voters[0].ask(&["a", "b", "c"], json!({})).await
     }
 
-    /// Waits until every server says that it is ready, or that it is not.
+    /// Waits until all servers are ready, or until none is.
     async fn all_say(&self, ready: bool) {
         let expected = if ready { 200 } else { 503 };
         for server in &self.servers {
@@ -192,7 +193,7 @@ async fn insist(voter: &User, question: &Question, choice: usize) {
     }
 }
 
-/// Voting that is under way.
+/// Voting in progress.
 struct Storm {
     acknowledged: Arc<Mutex<Vec<Instant>>>,
     under_way: Arc<Notify>,
@@ -200,7 +201,7 @@ struct Storm {
 }
 
 impl Storm {
-    /// Waits for the end. Tells how long nothing was acknowledged at most.
+    /// Waits for the end. Returns the longest time in which nothing was acknowledged.
     async fn over(self) -> Duration {
         self.task.await.expect("nobody is refused for ever");
         let times = self.acknowledged.lock().expect("no panic");
@@ -215,13 +216,13 @@ fn report(what: &str, mut gaps: Vec<Duration>) {
     println!("{what}: longest gap in service {longest:?}, median of the rounds {median:?}");
 }
 
-/// The status of a path beside the API.
+/// The status of a path outside the API.
 async fn probe(server: &Server, path: &str) -> u16 {
     let answer = send(client().get(format!("{}{path}", server.address))).await;
     answer.status.as_u16()
 }
 
-/// Kills the database under load, again and again.
+/// Kills the database under load, several times.
 async fn killed_under_load(kind: &Kind) {
     let Some((_turn, mut database)) = database(kind).await else {
         return;
@@ -266,7 +267,7 @@ async fn nothing_is_lost_when_a_standby_is_promoted() {
         let storm = house.storm(&question);
         storm.under_way.notified().await;
         primary.kill();
-        // Its own standby comes later: until then no commit is to wait for one.
+        // It gets a standby only later: until then no commit must wait for one.
         standby.run("ALTER SYSTEM RESET synchronous_standby_names");
         standby.run("SELECT pg_reload_conf()::text");
         promote(&standby);
@@ -278,7 +279,7 @@ async fn nothing_is_lost_when_a_standby_is_promoted() {
     report("promotion of the standby", gaps);
 }
 
-/// Patroni hands over, and then the primary's machine is lost.
+/// Patroni does a switchover; then the primary's machine is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_patroni_promotes_another() {
     let _turn = TURN.lock().await;
@@ -341,7 +342,7 @@ async fn nothing_is_lost_when_a_galera_node_is_killed() {
     report("loss of a Galera node", gaps);
 }
 
-/// The database takes no more writes for a while, as after a switch-over by hand.
+/// The database accepts no writes for a while, as after a manual switchover.
 async fn demoted(kind: &Kind, read_only: &[&str], writable: &[&str]) {
     let Some((_turn, database)) = database(kind).await else {
         return;
@@ -377,7 +378,7 @@ async fn nothing_is_lost_while_mariadb_is_read_only() {
     demoted(&MARIADB, &[read_only], &[writable]).await;
 }
 
-/// Two of three nodes stall: the third has no majority, and must not go on alone.
+/// Two of three nodes hang: the third has no majority, and must not go on alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_a_galera_node_is_left_alone() {
     let Some((_turn, cluster, hosts)) = cluster().await else {
@@ -411,7 +412,7 @@ async fn a_postgresql_that_turns_read_only_is_503_and_comes_back() {
         database.run("SELECT pg_reload_conf()::text");
         house.all_say(ready).await;
     }
-    // A table that cannot be written to is found by writing.
+    // Only a write can show that the table cannot be written to.
     for (change, ready) in [
         (
             "ALTER TABLE locks ADD CONSTRAINT never CHECK (taken < 0) NOT VALID",
@@ -427,7 +428,7 @@ async fn a_postgresql_that_turns_read_only_is_503_and_comes_back() {
     }
 }
 
-/// A database that cannot hold text of every language is refused before anything is made in it.
+/// A database that cannot store text of every language is refused before anything is created in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgresql_database_of_another_encoding_is_refused() {
     let Some((_turn, database)) = database(&POSTGRES).await else {
@@ -449,12 +450,12 @@ async fn a_postgresql_database_of_another_encoding_is_refused() {
             assert!(refused.contains(words), "no {words} in {refused}");
         }
     }
-    // What it tells to do does.
+    // The advice in the message works.
     database.run("CREATE DATABASE good TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'");
     speaks_chinese(&database.url("good")).await;
 }
 
-/// MariaDB's tables name their encoding themselves, whatever that of the database is.
+/// MariaDB's tables set their own encoding, whatever that of the database is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mariadb_database_of_another_encoding_does() {
     let Some((_turn, database)) = database(&MARIADB).await else {
@@ -470,7 +471,7 @@ async fn a_mariadb_database_of_another_encoding_does() {
     }
 }
 
-/// Expects a database to keep what is written in any language.
+/// Expects a database to store text of any language.
 async fn speaks_chinese(url: &str) {
     let house = House::start(&[vec![url.to_owned()]], 1);
     let voter = &house.voters[0];
@@ -486,7 +487,7 @@ async fn speaks_chinese(url: &str) {
     assert_eq!(found["data"][0]["id"], question.id);
 }
 
-/// The database says nothing any more, without closing its connections.
+/// The database stops answering, without closing its connections.
 async fn stalled(kind: &Kind) {
     let Some((_turn, database)) = database(kind).await else {
         return;
@@ -496,7 +497,7 @@ async fn stalled(kind: &Kind) {
     house.all_say(true).await;
 
     database.stall();
-    // Some meet a connection that was open, some ask for a new one, some hand in ballots.
+    // Some requests use an open connection, some wait for a new one, some hand in ballots.
     let waiting: Vec<_> = (0..house.voters.len())
         .map(|turn| ask(&house.voters[turn], &question, turn))
         .collect();
@@ -514,7 +515,7 @@ async fn stalled(kind: &Kind) {
     }
     assert_eq!(probe(server, "/healthz").await, 200);
     assert_eq!(probe(server, "/readyz").await, 503);
-    // Who comes now is refused without waiting for the database.
+    // New requests are refused without waiting for the database.
     for turn in 0..3 {
         let again = ask(&house.voters[turn], &question, turn).await;
         let (status, code, waited) = again.expect("no panic");
@@ -533,8 +534,8 @@ async fn stalled(kind: &Kind) {
     house.check(&question).await;
 }
 
-/// A request that reads, registers or votes, in turn: its status and problem, and how long it
-/// took.
+/// Sends a request that reads, registers or votes, in turn. Returns its status, its problem code,
+/// and how long it took.
 fn ask(voter: &User, question: &Question, turn: usize) -> JoinHandle<(u16, String, Duration)> {
     let request = match turn % 3 {
         0 => voter.request(reqwest::Method::GET, &question.path),

@@ -1,4 +1,4 @@
-//! Starting, stopping, and several servers of one database.
+//! Starting and stopping processes, and several processes of one database.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -27,7 +27,7 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// Registers somebody and signs them in.
+/// Registers an account and signs it in.
 async fn sign_up(client: &Client, address: &str, email: &str) -> User {
     let account = json!({"name": "Ada", "email": email, "password": PASSWORD});
     let users = client.post(format!("{address}/api/v1/users"));
@@ -64,7 +64,7 @@ async fn four_servers_start_at_once_on_an_empty_database() {
                 .await
                 .expect(200);
         }
-        // One signing key: the token of one is good at all of them.
+        // They share a signing key: a token from one is valid at all of them.
         let user = sign_up(&client, &servers[0].address, "ada@example.org").await;
         for server in &servers {
             let me = user.at(&server.address).get("/users/me").await.expect(200);
@@ -87,7 +87,7 @@ fn a_key_that_is_not_the_databases_is_refused() {
     let folder = folder();
     let with = |key: &str| format!("auth.key={key}");
     drop(Server::start(folder.path(), &["--set", &with(KEY)]));
-    // Without a key of its own, and with the same one, it starts.
+    // It starts without a configured key, and with the same one.
     drop(Server::start(folder.path(), &[]));
     drop(Server::start(folder.path(), &["--set", &with(KEY)]));
     let refusal = polls(
@@ -118,7 +118,7 @@ async fn migrations_go_up_and_down_and_up_again() {
     let up = run(&["migrate", "up"]);
     assert_eq!(count(&up, "applied "), steps);
     assert_eq!(run(&["migrate", "up"]), up);
-    // Those that were interrupted before they were written down go on from where they were.
+    // Migrations that were interrupted before they were recorded are run again.
     let db = engine::connect(&engine::database_url(folder.path())).await;
     let forget = "DELETE FROM seaql_migrations WHERE version >= 'm0009'";
     let forgotten = db.read().execute_unprepared(forget).await;
@@ -126,7 +126,7 @@ async fn migrations_go_up_and_down_and_up_again() {
     assert_eq!(forgotten, steps as u64 - 8);
     db.close().await;
     drop(db);
-    // Its last session ends when its task does.
+    // Its last session ends together with its task.
     tokio::task::yield_now().await;
     assert_eq!(run(&["migrate", "up"]), up);
     run(&["seed"]);
@@ -155,7 +155,7 @@ async fn migrations_go_up_and_down_and_up_again() {
         steps
     );
     assert_eq!(tables(folder.path()).await, Vec::<String>::new());
-    // A server that may not migrate says what to do.
+    // A server that must not migrate says what to do.
     let by_hand = ["serve", "--port", "0", "--set", "database.migrate=false"];
     let refusal = polls(folder.path(), &by_hand).fails(1);
     assert!(refusal.contains("polls migrate up"), "{refusal}");
@@ -170,7 +170,7 @@ async fn migrations_go_up_and_down_and_up_again() {
     ));
 }
 
-/// The tables that the migrations have made.
+/// The tables that the migrations have created.
 async fn tables(folder: &Path) -> Vec<String> {
     let db = engine::connect(&engine::database_url(folder)).await;
     let sql = if engine::is_sqlite() {
@@ -188,7 +188,7 @@ async fn tables(folder: &Path) -> Vec<String> {
     db.close().await;
     names
         .into_iter()
-        // What remembers and locks the migrations.
+        // The tables that record and lock the migrations.
         .filter(|name| name != "seaql_migrations" && name != "migration_lease")
         .collect()
 }
@@ -198,7 +198,7 @@ async fn stopping_under_load_loses_nothing() {
     for _ in 0..amount(2, 10) {
         let Pair { one, other, folder } = Pair::start();
         let voters = &crowd(folder.path(), &one, amount(300, 2_000));
-        // More than one commit takes.
+        // More than fit into one commit.
         let mut questions = Vec::new();
         for _ in 0..10 {
             questions.push(voters[0].ask(&["a", "b"], json!({})).await);
@@ -249,7 +249,7 @@ async fn stopping_under_load_loses_nothing() {
     }
 }
 
-/// A connection on which the test writes what it likes, when it likes.
+/// A connection on which the test sends raw bytes.
 struct Wire(BufReader<TcpStream>);
 
 impl Wire {
@@ -272,10 +272,10 @@ impl Wire {
             .expect("it is written");
     }
 
-    /// The status of the next answer; 0 where the server has hung up.
+    /// The status of the next answer; 0 if the server has closed the connection.
     fn status(&mut self) -> u16 {
         let mut line = String::new();
-        // A reset connection has no answer either.
+        // A reset connection has no answer, either.
         let _ = self.0.read_line(&mut line);
         let status = line
             .split(' ')
@@ -289,7 +289,7 @@ impl Wire {
     }
 }
 
-/// Waits until `condition`, but not for ever.
+/// Waits until `condition` is true, up to a limit.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
@@ -316,7 +316,7 @@ fn what_was_begun_is_finished_while_nothing_new_is_taken() {
          Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         body.len(),
     ));
-    // The server asks for the body: the request is under way.
+    // The server asks for the body, so the request is in progress.
     assert_eq!(begun.status(), 100);
     server.ask_to_stop();
 
@@ -332,7 +332,7 @@ fn what_was_begun_is_finished_while_nothing_new_is_taken() {
         probe.write("Host: polls\r\n\r\n");
         statuses.push(probe.status());
     }
-    // Each is answered, even those that the server had not begun to read.
+    // All are answered, even those that the server had not begun to read.
     assert_eq!(statuses, [503; 5]);
 
     begun.write(&body);
@@ -384,12 +384,12 @@ async fn a_unix_socket_serves_as_well() {
     assert_eq!(server.address, format!("unix:{name}"));
     assert_eq!(mode(), 0o600);
     healthy().await;
-    // It is not taken from a server that lives.
+    // The socket of a running server is not taken over.
     let refusal = polls(folder.path(), &["serve", "--path", name]).fails(1);
     assert!(refusal.contains(name), "{refusal}");
     healthy().await;
 
-    // What a killed server leaves behind does not keep the next one from starting.
+    // The socket that a killed server has left does not keep the next one from starting.
     server.kill();
     assert!(
         fs::metadata(&path)
@@ -403,7 +403,7 @@ async fn a_unix_socket_serves_as_well() {
     assert_eq!(server.terminate(), Some(0));
     assert!(!path.exists());
 
-    // Anything else at that path stays.
+    // Any other file at that path is kept.
     fs::write(&path, "precious").expect("a file");
     polls(folder.path(), &["serve", "--path", name]).fails(1);
     assert_eq!(fs::read_to_string(&path).expect("the file"), "precious");
@@ -451,7 +451,7 @@ async fn a_sign_out_is_felt_in_the_other_process() {
     there.get("/users/me").await.expect(200);
     user.delete("/auth/sessions").await.expect(204);
     let begun = Instant::now();
-    // At once where it happened.
+    // At once in the process that has revoked it.
     user.get("/users/me").await.problem("unauthenticated");
     loop {
         let answer = there.get("/users/me").await;
@@ -467,7 +467,7 @@ async fn a_sign_out_is_felt_in_the_other_process() {
 
 const APART: Duration = Duration::from_secs(600);
 
-/// Waits until a process refuses the user's token, whether there is the account or not.
+/// Waits until a process refuses the user's token, whether or not the account still exists.
 async fn refused(user: &User) {
     eventually(async || {
         let answer = user.get("/questions").await;
@@ -492,7 +492,7 @@ async fn rights_lost_on_one_process_are_lost_on_another_whatever_their_clocks_sa
                 let new = one.user("ada").await;
                 let user = signed_in_at.user_of(&new).await;
                 let (here, there) = (user.at(&one.address), user.at(&other.address));
-                // Whatever process has signed a token, it is good at all of them.
+                // A token is valid at all processes, whichever has signed it.
                 here.get("/users/me").await.expect(200);
                 there.get("/users/me").await.expect(200);
                 let path = format!("/users/{}", user.id);
@@ -519,7 +519,7 @@ async fn rights_lost_on_one_process_are_lost_on_another_whatever_their_clocks_sa
     }
 }
 
-/// The slots that revocations have taken.
+/// The slots of the stored revocations.
 async fn slots_taken(app: &TestApp) -> Vec<i32> {
     let sql = "SELECT slot FROM revocation_slots";
     let rows = app
@@ -532,7 +532,7 @@ async fn slots_taken(app: &TestApp) -> Vec<i32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_that_is_committed_late_is_not_skipped() {
-    // SQLite has one writer: nothing else is committed meanwhile.
+    // SQLite has one writer, so nothing else can be committed meanwhile.
     if engine::is_sqlite() {
         return;
     }
@@ -540,7 +540,7 @@ async fn a_revocation_that_is_committed_late_is_not_skipped() {
     let other = one.beside().await;
     let user = one.user("ada").await;
     let there = |user: &User| user.at(&other.address);
-    // One revocation, to know the slot.
+    // One revocation, to find out the slot.
     let early = one.another_session(&user).await;
     early.delete("/auth/sessions").await.expect(204);
     refused(&there(&early)).await;
@@ -548,7 +548,7 @@ async fn a_revocation_that_is_committed_late_is_not_skipped() {
     let taken = slots_taken(&one).await;
     let slot = (0..16).find(|slot| !taken.contains(slot)).expect("a slot");
 
-    // Another process takes its number first, and is slow. Its clock is behind.
+    // Another process takes its number first, but commits late. Its clock is behind.
     let (commit, may_commit) = tokio::sync::oneshot::channel::<()>();
     let (wrote, has_written) = tokio::sync::oneshot::channel::<()>();
     let db = one.database_from_outside().await;
@@ -567,7 +567,7 @@ async fn a_revocation_that_is_committed_late_is_not_skipped() {
                 VALUES (?, 2147483647, 0, 9000000000000000, ?, 1)";
             let list = statement(&transaction, sql, [session.into(), slot.into()]);
             transaction.execute_raw(list).await?;
-            // On a cluster it may be tried again.
+            // On a cluster the transaction may be retried.
             let wrote = wrote.lock().expect("no panic").take();
             let may_commit = may_commit.lock().expect("no panic").take();
             if let (Some(wrote), Some(may_commit)) = (wrote, may_commit) {

@@ -1,4 +1,4 @@
-//! What several processes share, through Redis and without one.
+//! What several processes share, with Redis and without.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::support::crowd::{CHEAP_PASSWORDS, all_at_once};
 use crate::support::redis::Redis;
 use crate::support::{Answer, Server, User, engine, eventually};
 
-/// Servers of one database, which share through Redis where there is one.
+/// Servers of one database, which share through Redis if there is one.
 struct House {
     servers: Vec<Server>,
     client: Client,
@@ -68,7 +68,7 @@ impl House {
         assert_eq!(answer.expect(400).json["error"], "invalid_grant");
     }
 
-    /// Waits until all servers say that Redis is there, or away.
+    /// Waits until all servers report that Redis is connected, or that it is not.
     async fn all_see_redis(&self, there: bool) {
         let expected = if there { 1.0 } else { 0.0 };
         for server in &self.servers {
@@ -104,7 +104,7 @@ async fn ten_failures_over_four_processes_are_ten(redis: Option<&Redis>) {
             refused.expect(429).problem("rate_limited");
         }
     }
-    // Nobody else is concerned.
+    // Others are not affected.
     send(house.register(1, "bob@example.org")).await.expect(201);
     house
         .sign_in(2, "bob@example.org", PASSWORD)
@@ -124,7 +124,7 @@ async fn failures_are_counted_together_through_the_database() {
     ten_failures_over_four_processes_are_ten(None).await;
 }
 
-/// Registrations that come at once to four servers: as many succeed as may.
+/// Concurrent registrations at four servers: exactly as many succeed as the limit allows.
 async fn no_registration_is_too_many(redis: Option<&Redis>) {
     let house = House::start(
         4,
@@ -169,8 +169,8 @@ async fn while_redis_is_away_each_process_counts_for_itself() {
         house.fail_to_sign_in(turn, EMAIL).await;
     }
     redis.kill();
-    // Nobody is refused for that, and what each has learnt still counts: the first of the first
-    // six failures, the second of all seven.
+    // Nobody is refused because of that, and what each process has learnt still counts: the first
+    // knows of the first six failures, the second of all seven.
     for turn in [0, 0, 0, 0, 1, 1, 1] {
         house.fail_to_sign_in(turn, EMAIL).await;
     }
@@ -200,7 +200,7 @@ async fn a_redis_that_hangs_holds_nobody_up() {
     let house = House::start(1, Some(&redis), &[]);
     send(house.register(0, EMAIL)).await.expect(201);
     redis.hang();
-    // With a client's patience of half a minute each.
+    // Each with a timeout of half a minute.
     house.fail_to_sign_in(0, EMAIL).await;
     house.sign_in(0, EMAIL, PASSWORD).await.expect(200);
     house.all_see_redis(false).await;
@@ -271,7 +271,7 @@ async fn redis_is_spoken_to_over_tls_by_a_certificate_that_is_trusted() {
     assert!(!trusted && log.contains("certificate"), "{log}");
 }
 
-/// A share of the test's own.
+/// A `Share` that belongs to the test.
 async fn share(folder: &Path, redis: &Redis) -> Share {
     let db = engine::connect(&engine::database_url(folder)).await;
     let config = config::Share {
@@ -318,7 +318,7 @@ async fn news_reaches_the_others_once_and_a_gap_is_told() {
 
     redis.kill();
     eventually(async || !one.hears_others() && !other.hears_others()).await;
-    // Nobody hears this: where it can be missed, that is told.
+    // Nobody receives this; a gap is reported later.
     one.tell_of_revocation();
     redis.restart();
     assert_eq!(there.next().await, News::Gap);
