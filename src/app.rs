@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poem::Route;
 use poem::endpoint::{DynEndpoint, ToDynEndpoint};
 use sd_notify::NotifyState;
 use serde_json::{Value, json};
@@ -22,9 +21,11 @@ use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError, Readiness};
 use crate::failure::Failure;
 use crate::http::cors::Cors;
-use crate::http::rates::{Kind, Rates};
+use crate::http::rates::Rates;
 use crate::http::spec::Description;
-use crate::http::{self, API, Address, Admission, Bound, Listener, Metrics, Operation, spec};
+use crate::http::{
+    self, API, Address, Admission, Bound, Listener, Metrics, Site, Stack, health, pages, spec,
+};
 use crate::live::Hub;
 use crate::live::api::LiveApi;
 use crate::questions::api::{ChoicesApi, QuestionsApi};
@@ -305,30 +306,30 @@ pub async fn run(
         let Some((listener, metrics)) = figures else {
             return;
         };
-        // Counted apart: however much the public asks for, the operator sees it.
-        let house = House::new(&app, &stop);
-        let endpoint = operators_endpoint(&app, readiness.clone(), metrics, &house);
-        house.serve(listener, endpoint).await;
+        // A port of its own: the limits of the public port do not keep the operator out.
+        let port = Port::new(&app, &stop);
+        let stack = operators_endpoint(&app, readiness.clone(), metrics, &port);
+        port.serve(listener, stack).await;
     };
-    let house = House::new(&app, &stop);
-    let endpoint = public_endpoint(&app, (views, hub), readiness.clone(), &house);
-    tokio::join!(house.serve(listener, endpoint), figures);
+    let port = Port::new(&app, &stop);
+    let stack = public_endpoint(&app, (views, hub), readiness.clone(), &port);
+    tokio::join!(port.serve(listener, stack), figures);
     done.cancel();
     background.wait().await;
     app.close().await;
 }
 
-/// What a listener needs beside its endpoint.
-struct House<'a> {
+/// What serves one port: the public one, or the operator's. Each counts its clients by itself.
+struct Port<'a> {
     config: &'a Config,
     admission: Admission,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-impl House<'_> {
-    fn new<'a>(app: &'a App, stop: &CancellationToken) -> House<'a> {
-        House {
+impl Port<'_> {
+    fn new<'a>(app: &'a App, stop: &CancellationToken) -> Port<'a> {
+        Port {
             config: &app.config,
             admission: Admission::new(&app.config),
             stop: stop.clone(),
@@ -336,31 +337,35 @@ impl House<'_> {
         }
     }
 
-    async fn serve(
-        self,
-        listener: Listener,
-        endpoint: impl poem::Endpoint<Output = poem::Response> + 'static,
-    ) {
-        let House {
+    /// The stack around `endpoint`, whose paths are in `routes`.
+    fn stack(
+        &self,
+        endpoint: Arc<dyn DynEndpoint<Output = poem::Response>>,
+        routes: http::Routes,
+        app: &App,
+    ) -> Stack {
+        let (admission, tasks) = (self.admission.clone(), self.tasks.clone());
+        let rates = Rates::new(&self.config.limits, app.share.clone());
+        let clock = app.clock.clone();
+        Stack::new(
+            endpoint,
+            self.config,
+            routes,
+            admission,
+            rates,
+            clock,
+            tasks,
+        )
+    }
+
+    async fn serve(self, listener: Listener, stack: Stack) {
+        let Port {
             config,
             admission,
             stop,
             tasks,
         } = self;
-        http::serve(listener, endpoint, admission, &config.http, stop, tasks).await;
-    }
-
-    /// What is the same for every request, around `site`.
-    fn around(
-        &self,
-        site: Arc<dyn DynEndpoint<Output = poem::Response>>,
-        routes: http::Routes,
-        app: &App,
-    ) -> http::Stack {
-        let (admission, tasks) = (self.admission.clone(), self.tasks.clone());
-        let rates = Rates::new(&self.config.limits, app.share.clone());
-        let clock = app.clock.clone();
-        http::stack(site, self.config, routes, admission, rates, clock, tasks)
+        http::serve(listener, stack, admission, &config.http, stop, tasks).await;
     }
 }
 
@@ -369,56 +374,38 @@ fn public_endpoint(
     app: &App,
     (views, hub): (Views, Hub),
     readiness: Readiness,
-    house: &House<'_>,
-) -> http::Stack {
-    let api = api(app, views.clone(), hub, house.tasks.clone());
+    port: &Port<'_>,
+) -> Stack {
+    let api = api(app, views.clone(), hub, port.tasks.clone());
     let Description {
         document,
         operations,
     } = describe();
-    let front = !app.config.web.enabled;
-    let routes = operations
-        .into_iter()
-        .chain(spec::site_operations(app.config.http.docs).map(counted))
-        .chain(http::operations(front))
-        .chain(web::operations(&app.config).into_iter().map(counted))
-        .chain(auth::api::well_known_operations().map(counted));
-    let router = Route::new().nest(auth::api::WELL_KNOWN, auth::api::well_known());
-    let router = spec::mount(router, &document, &app.config.http);
     let check = move || {
         let readiness = readiness.clone();
         async move { readiness_for_all(&readiness).await }
     };
-    let router = http::mount(router, check, house.stop.clone(), front);
-    let router = web::mount(router, &app.config, views);
+    let site = auth::api::add_well_known(Site::default());
+    let site = spec::add(site, &document, &app.config.http);
+    let site = health::add(site, check, port.stop.clone());
+    let site = pages::add(site, !app.config.web.enabled);
+    let site = web::add(site, &app.config, views);
+    let (router, routes) = site.into_parts(operations);
     // In one piece: it is cloned for every request.
     let tokens = Arc::new(app.tokens.clone());
-    let site = http::Split::new(api, router, tokens);
-    house.around(Arc::new(site), http::Routes::new(routes), app)
+    let endpoint = http::Split::new(api, router, tokens);
+    port.stack(Arc::new(endpoint), routes, app)
 }
 
-/// What the operator alone is served.
-fn operators_endpoint(
-    app: &App,
-    readiness: Readiness,
-    metrics: Metrics,
-    house: &House<'_>,
-) -> http::Stack {
+/// Everything that only the operator is served.
+fn operators_endpoint(app: &App, readiness: Readiness, metrics: Metrics, port: &Port<'_>) -> Stack {
     let check = move || {
         let readiness = readiness.clone();
         async move { readiness_for_operators(&readiness).await }
     };
-    let router = http::mount_for_operators(check, house.stop.clone(), metrics);
-    let routes = http::Routes::new(http::operations_for_operators());
-    house.around(Arc::new(ToDynEndpoint(router)), routes, app)
-}
-
-/// What is outside the API counts as reads.
-fn counted(operation: Operation) -> Operation {
-    Operation {
-        rate: Some(Kind::Reads),
-        ..operation
-    }
+    let site = health::add(Site::default(), check, port.stop.clone());
+    let (router, routes) = http::metrics::add(site, metrics).into_parts([]);
+    port.stack(Arc::new(ToDynEndpoint(router)), routes, app)
 }
 
 /// Whether requests can be answered, and what is told of it. The public port does not tell why

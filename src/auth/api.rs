@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{CACHE_CONTROL, PRAGMA, USER_AGENT};
-use http::{Method, StatusCode};
 use jsonwebtoken::jwk::JwkSet;
 use poem::web::{Data, Json};
-use poem::{IntoResponse, Request, RequestBody, Response, Route, get, handler};
+use poem::{IntoResponse, Request, RequestBody, Response, get, handler};
 use poem_openapi::param::Path;
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{
@@ -27,7 +27,7 @@ use super::{Accounts, SignedIn, Tokens};
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
 use crate::http::API;
-use crate::http::Operation;
+use crate::http::Site;
 use crate::http::body;
 use crate::http::policy::{Links, operations};
 use crate::http::rates::Metered;
@@ -543,21 +543,10 @@ impl Example for Session {
     }
 }
 
-/// Where [`well_known`] stands.
-pub const WELL_KNOWN: &str = "/.well-known";
-
-/// What [`well_known`] has, for the table of routes.
-pub fn well_known_operations() -> [Operation; 2] {
-    ["/oauth-authorization-server", "/jwks.json"]
-        .map(|path| Operation::new(Method::GET, format!("{WELL_KNOWN}{path}")))
-}
-
-/// What stands under `/.well-known`: the server's metadata and its public keys. Needs the
-/// [`Tokens`] in the request's data.
-pub fn well_known() -> Route {
-    Route::new()
-        .at("/oauth-authorization-server", get(metadata))
-        .at("/jwks.json", get(public_keys))
+/// Adds the server's metadata and its public keys. Both need the [`Tokens`] in the request's data.
+pub fn add_well_known(site: Site) -> Site {
+    site.get("/.well-known/oauth-authorization-server", get(metadata))
+        .get("/.well-known/jwks.json", get(public_keys))
 }
 
 /// RFC 8414, but that the addresses are paths where `server.public_url` is not set: what a request
@@ -587,6 +576,7 @@ fn public_keys(tokens: Data<&Arc<Tokens>>) -> Json<JwkSet> {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
     use poem::{Endpoint as _, EndpointExt as _};
     use poem_openapi::OpenApiService;
     use serde_json::Value;
@@ -701,7 +691,8 @@ mod tests {
         ] {
             let settings = [&[("auth.algorithm", "ES256")], settings].concat();
             let (_cluster, process) = Cluster::with(&settings).await;
-            let routes = well_known().data(Arc::new(process.tokens));
+            let (routes, _) = add_well_known(Site::default()).into_parts([]);
+            let routes = routes.data(Arc::new(process.tokens));
             let get = async |path: &str| {
                 let request = Request::builder()
                     .uri_str(path)
@@ -711,9 +702,9 @@ mod tests {
                 assert!(!body.contains("forged"), "{body}");
                 serde_json::from_str::<Value>(&body).unwrap()
             };
-            let server = get("/oauth-authorization-server").await;
+            let server = get("/.well-known/oauth-authorization-server").await;
             assert_eq!(server["token_endpoint"], endpoint);
-            assert_eq!(get("/jwks.json").await["keys"][0]["kty"], "EC");
+            assert_eq!(get("/.well-known/jwks.json").await["keys"][0]["kty"], "EC");
         }
     }
 }

@@ -1,9 +1,12 @@
-//! What stays as it is while the program runs: sent once to each client, compressed once for all.
+//! Files that do not change while the program runs: compressed once, and revalidated by clients.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use poem::Response;
+use poem::endpoint::make;
+use poem::{Endpoint, Request, Response};
 
 use super::compress::{self, Forms};
 use super::conditional::{entity_tag, names};
@@ -22,7 +25,7 @@ impl Asset {
     pub fn new(media: &'static str, text: impl Into<Bytes>) -> Asset {
         let plain = text.into();
         Asset {
-            // Whoever runs another version has another body, whatever its revision.
+            // There is no revision: another version of the program has another body.
             etag: entity_tag(0, &plain),
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media))]),
             plain,
@@ -58,7 +61,7 @@ impl Asset {
             *headers = self.headers.clone();
             if let Some(coding) = coding {
                 headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-                // Of what leaves here plain, the stack around it says so.
+                // For uncompressed answers the stack adds this header.
                 headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
             }
             response
@@ -68,12 +71,21 @@ impl Asset {
         Ok(response)
     }
 
+    /// An endpoint that answers with this.
+    pub fn endpoint(self, compression: bool) -> impl Endpoint {
+        let asset = Arc::new(self);
+        make(move |request: Request| {
+            let asset = asset.clone();
+            async move { asset.answer(request.headers(), compression).await }
+        })
+    }
+
     async fn body(&self, coding: Option<Coding>) -> Result<Bytes, Failure> {
         let Some(coding) = coding else {
             return Ok(self.plain.clone());
         };
         let plain = self.plain.clone();
-        // Some are large enough to keep others waiting.
+        // Compressing a large file takes long enough to delay other requests.
         let small = async move {
             let small = compress::in_background(coding, plain).await;
             small.map_err(Failure::internal)

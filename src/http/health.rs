@@ -1,33 +1,28 @@
-//! `/healthz`: the process lives. `/readyz`: it may be given requests.
+//! `/healthz`: the process is alive. `/readyz`: it can take requests.
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method};
 use poem::endpoint::{make, make_sync};
-use poem::{Response, Result, Route};
+use poem::{Response, Result};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::routes::Operation;
+use super::site::Site;
 use crate::failure::{Code, Failure};
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-pub(super) fn operations() -> [Operation; 2] {
-    ["/healthz", "/readyz"].map(|path| Operation::new(Method::GET, path))
-}
-
-/// Adds both to a router. `check` tells whether requests can be answered, and what is said of it.
-pub(super) fn mount<C, F>(route: Route, check: C, shutdown: CancellationToken) -> Route
+/// Adds both. `check` tells whether requests can be answered, and what is reported of it.
+pub fn add<C, F>(site: Site, check: C, shutdown: CancellationToken) -> Site
 where
     C: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Result<Value, Failure>> + Send + 'static,
 {
-    route
-        .at("/healthz", make_sync(|_| told(&json!({"status": "ok"}))))
-        .at(
+    site.get_without_limit("/healthz", make_sync(|_| told(&json!({"status": "ok"}))))
+        .get_without_limit(
             "/readyz",
             make(move |_| {
                 let stopping = shutdown.is_cancelled();
@@ -75,7 +70,8 @@ mod tests {
         F: Future<Output = Result<Value, Failure>> + Send + 'static,
     {
         let request = Request::builder().uri("/readyz".parse().unwrap()).finish();
-        let answer = mount(Route::new(), check, shutdown).call(request).await;
+        let (router, _) = add(Site::default(), check, shutdown).into_parts([]);
+        let answer = router.call(request).await;
         answer.map_err(|error| super::super::problem::from_error(error).code)
     }
 

@@ -13,10 +13,11 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 use metrics::{Gauge, Histogram, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use poem::Response;
 use poem::endpoint::make_sync;
-use poem::{Response, Route as Router};
 
-use super::routes::{Operation, Route};
+use super::routes::Route;
+use super::site::Site;
 
 const REQUEST_DURATION: &str = "http_request_duration_seconds";
 const REQUESTS_IN_FLIGHT: &str = "http_requests_in_flight";
@@ -80,19 +81,15 @@ impl Metrics {
     }
 }
 
-pub(super) fn operation() -> Operation {
-    Operation::new(Method::GET, "/metrics")
-}
-
-/// Adds `/metrics` to a router.
-pub(super) fn mount(router: Router, metrics: Metrics) -> Router {
+/// Adds `/metrics`.
+pub fn add(site: Site, metrics: Metrics) -> Site {
     let endpoint = make_sync(move |_| {
         let mut response = Response::from(metrics.render());
         let form = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, form);
         response
     });
-    router.at("/metrics", endpoint)
+    site.get_without_limit("/metrics", endpoint)
 }
 
 /// Counts one connection for as long as it lives.
@@ -250,6 +247,7 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Operation;
     use crate::http::routes::Routes;
 
     #[test]

@@ -1,13 +1,13 @@
-//! The plain pages: those that a problem's `type` leads to, and a front page for servers without
-//! the web page.
+//! Plain pages: those that the `type` of a problem names, and a front page for servers without the
+//! web page.
 
 use std::fmt::Write;
 
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, header};
 use poem::endpoint::make_sync;
-use poem::{Error, Response, Route};
+use poem::{Error, Response};
 
-use super::routes::Operation;
+use super::site::Site;
 use crate::failure::{Code, Failure};
 
 const FRONT: &str = "<p>A polls and voting API server.</p>\n<ul>\n\
@@ -16,23 +16,16 @@ const FRONT: &str = "<p>A polls and voting API server.</p>\n<ul>\n\
     <a href=\"/openapi.yaml\">YAML</a></li>\n\
     <li><a href=\"/problems\">What its problems mean</a></li>\n</ul>";
 
-pub(super) fn operations(front: bool) -> impl Iterator<Item = Operation> {
-    let paths = ["/", "/problems", "/problems/{code}"];
-    let paths = paths.into_iter().skip(usize::from(!front));
-    paths.map(|path| Operation::new(Method::GET, path))
-}
-
-/// Adds the pages to a router.
-pub(super) fn mount(route: Route, front: bool) -> Route {
+/// Adds the pages; the front page only if `front`.
+pub fn add(site: Site, front: bool) -> Site {
     let list = list();
-    let route = match front {
-        true => route.at("/", make_sync(|_| page(document("polls", FRONT)))),
-        false => route,
+    let site = match front {
+        true => site.get_without_limit("/", make_sync(|_| page(document("polls", FRONT)))),
+        false => site,
     };
-    route
-        .at("/problems", make_sync(move |_| page(list.clone())))
-        .at(
-            "/problems/:code",
+    site.get_without_limit("/problems", make_sync(move |_| page(list.clone())))
+        .get_without_limit(
+            "/problems/{code}",
             make_sync(|request| {
                 let name = request.raw_path_param("code").unwrap_or_default();
                 Code::ALL
@@ -114,7 +107,11 @@ mod tests {
 
     async fn get(path: &'static str) -> poem::Result<String> {
         let request = Request::builder().uri(path.parse().unwrap()).finish();
-        let response = mount(Route::new(), true).call(request).await?;
+        let response = add(Site::default(), true)
+            .into_parts([])
+            .0
+            .call(request)
+            .await?;
         Ok(response.into_body().into_string().await.unwrap())
     }
 

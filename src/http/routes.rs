@@ -265,9 +265,13 @@ fn allow(operations: &[Operation]) -> HeaderValue {
     HeaderValue::try_from(methods.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"))
 }
 
-/// Makes `/x/` the same as `/x`, since a redirect would lose the body of a POST in many clients.
-pub(super) fn trim_trailing_slash(request: &mut Request) {
+/// Within the API, `/x/` is the same as `/x`. A redirect would lose the body of a POST in many
+/// clients.
+pub(super) fn normalise(request: &mut Request) {
     let uri = request.uri();
+    if !is_in_api(uri.path()) {
+        return;
+    }
     let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else {
         return;
     };

@@ -1,8 +1,8 @@
 //! The web page: its files, its addresses, and frames for other people's pages.
 //!
-//! The page itself, in `page/`, uses nothing but the public API. What is done here is to serve it:
-//! one shell for all addresses, in which the scripts show what belongs there. Instead of it, a
-//! folder of the operator's may be served.
+//! The page itself, in `page/`, uses nothing but the public API. This module serves it: one HTML
+//! shell for all addresses, in which the scripts show the content. The operator may serve a folder
+//! instead.
 
 mod assets;
 mod beneath;
@@ -16,7 +16,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use poem::endpoint::make;
-use poem::{Request, Response, Route};
+use poem::{Request, Response};
 use uuid::Uuid;
 
 use self::assets::{EMBED, FILES, FOLDER};
@@ -25,7 +25,7 @@ use self::shell::{About, Shell};
 use crate::config::{Config, Origin, Origins};
 use crate::failure::{Code, Failure};
 use crate::http::asset::Asset;
-use crate::http::{API, Operation};
+use crate::http::{API, Site};
 use crate::results::Views;
 
 /// The addresses of the page. `main.js` knows the same ones.
@@ -53,39 +53,20 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; base-uri 'none'; form-action 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors";
 
-/// What [`mount`] adds, for the table of routes.
-pub fn operations(config: &Config) -> Vec<Operation> {
+/// Adds the page, or the folder of the operator that replaces it.
+pub fn add(mut site: Site, config: &Config, views: Views) -> Site {
     if !config.web.enabled {
-        return Vec::new();
-    }
-    let pages = PAGES.into_iter().filter(|_| config.web.root.is_none());
-    let files = FILES
-        .iter()
-        .map(|file| format!("{}/{}", *FOLDER, file.name));
-    let paths = pages.chain([FRAME]).map(str::to_owned).chain(files);
-    paths
-        .map(|path| Operation::new(Method::GET, path))
-        .collect()
-}
-
-/// Adds the page, or the folder that stands for it, to a router.
-pub fn mount(mut router: Route, config: &Config, views: Views) -> Route {
-    if !config.web.enabled {
-        return router;
+        return site;
     }
     let compression = config.http.compression;
     for file in FILES {
         let asset = Asset::new(file.media(), file.text).with(CACHE_CONTROL, FOR_EVER);
-        router = serve(
-            router,
-            &format!("{}/{}", *FOLDER, file.name),
-            asset,
-            compression,
-        );
+        let path = format!("{}/{}", *FOLDER, file.name);
+        site = site.get(&path, asset.endpoint(compression));
     }
     let origins = origins(&config.web.embed_origins);
     let frame = fixed(shell::with_assets(EMBED, "embed.js"), policy(&origins));
-    router = serve(router, FRAME, frame, compression);
+    site = site.get(FRAME, frame.endpoint(compression));
 
     if let Some(root) = &config.web.root {
         let folder = Folder::new(root.clone(), &config.web);
@@ -93,13 +74,13 @@ pub fn mount(mut router: Route, config: &Config, views: Views) -> Route {
             let folder = folder.clone();
             async move { folder.answer(&request).await }
         });
-        // A folder has no say over what else is served.
-        return router.at("/*path", answer);
+        // The folder answers only what has no other route.
+        return site.fallback([], answer);
     }
     let shell = Arc::new(Shell::new(config));
     let fixed = |path: &&str| !matches!(*path, START | QUESTION);
     for path in PAGES.into_iter().filter(fixed) {
-        router = serve(router, path, own(shell.page(About::Polls)), compression);
+        site = site.get(path, own(shell.page(About::Polls)).endpoint(compression));
     }
     let of_question = {
         let shell = shell.clone();
@@ -109,7 +90,7 @@ pub fn mount(mut router: Route, config: &Config, views: Views) -> Route {
         })
     };
     let start = own(shell.page(About::Polls));
-    // poem's router takes the start for one of those, too.
+    // poem's router passes the start page to the fallback, too.
     let others = Arc::new((start, shell));
     let others = make(move |request: Request| {
         let others = others.clone();
@@ -123,26 +104,10 @@ pub fn mount(mut router: Route, config: &Config, views: Views) -> Route {
             }
         }
     });
-    router
-        .at(poem_path(QUESTION), of_question)
-        .at("/*path", others)
+    site.get(QUESTION, of_question).fallback([START], others)
 }
 
-fn serve(router: Route, path: &str, asset: Asset, compression: bool) -> Route {
-    let asset = Arc::new(asset);
-    let answer = move |request: Request| {
-        let asset = asset.clone();
-        async move { asset.answer(request.headers(), compression).await }
-    };
-    router.at(poem_path(path), make(answer))
-}
-
-/// A path as poem writes it.
-fn poem_path(path: &str) -> String {
-    path.replace('{', ":").replace('}', "")
-}
-
-/// A page of HTML, which is asked for again each time and sent again when it has changed.
+/// A page of HTML. Clients revalidate it each time.
 fn fixed(html: String, policy: HeaderValue) -> Asset {
     Asset::new(HTML, html)
         .with(CACHE_CONTROL, ASK_AGAIN)

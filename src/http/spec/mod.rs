@@ -25,7 +25,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 pub use self::file::{CHECKED_IN, FileError, run};
-pub use self::site::{mount, operations as site_operations};
+pub use self::site::add;
 pub use self::tag::Tag;
 
 use self::responses::Shared;

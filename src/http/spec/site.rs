@@ -3,61 +3,46 @@
 //! Nothing here asks any other host for anything: the assets are in the program, and the page's
 //! content security policy holds it to that.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
+use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
-use http::{HeaderValue, Method};
-use poem::Route;
-use poem::endpoint::make;
 use poem_openapi::OpenApiService;
 use serde_json::Value;
 
 use super::file;
 use crate::config;
 use crate::http::asset::Asset;
-use crate::http::routes::Operation;
+use crate::http::site::Site;
 
-const DOCUMENT: [&str; 2] = ["/openapi.json", "/openapi.yaml"];
-const DOCS: [&str; 3] = ["/docs", "/docs/swagger-ui.css", "/docs/swagger-ui.js"];
-
-/// What [`mount`] adds, for the table of routes.
-pub fn operations(docs: bool) -> impl Iterator<Item = Operation> {
-    let docs = DOCS.into_iter().filter(move |_| docs);
-    DOCUMENT
-        .into_iter()
-        .chain(docs)
-        .map(|path| Operation::new(Method::GET, path))
-}
-
-/// Adds the document and, where it is configured, Swagger UI to a router.
-pub fn mount(route: Route, document: &Value, config: &config::Http) -> Route {
+/// Adds the document and, where it is configured, Swagger UI.
+pub fn add(site: Site, document: &Value, config: &config::Http) -> Site {
     // A document that came from JSON has a form in YAML.
     let yaml = serde_yaml::to_string(document).unwrap_or_default();
     let mut pages = vec![
-        (DOCUMENT[0], page("application/json", file::text(document))),
-        (DOCUMENT[1], page("application/yaml", yaml)),
+        (
+            "/openapi.json",
+            page("application/json", file::text(document)),
+        ),
+        ("/openapi.yaml", page("application/yaml", yaml)),
     ];
     if config.docs {
         let assets = Assets::of_poem();
+        let (style, script) = (assets.style, assets.script + START);
         pages.extend([
-            (DOCS[0], page("text/html; charset=utf-8", PAGE)),
-            (DOCS[1], page("text/css; charset=utf-8", assets.style)),
+            ("/docs", page("text/html; charset=utf-8", PAGE)),
             (
-                DOCS[2],
-                page("text/javascript; charset=utf-8", assets.script + START),
+                "/docs/swagger-ui.css",
+                page("text/css; charset=utf-8", style),
+            ),
+            (
+                "/docs/swagger-ui.js",
+                page("text/javascript; charset=utf-8", script),
             ),
         ]);
     }
     let compression = config.compression;
-    pages.into_iter().fold(route, |route, (path, page)| {
-        let page = Arc::new(page);
-        let answer = move |request: poem::Request| {
-            let page = page.clone();
-            async move { page.answer(request.headers(), compression).await }
-        };
-        route.at(path, make(answer))
-    })
+    let add = |site: Site, (path, page): (&str, Asset)| site.get(path, page.endpoint(compression));
+    pages.into_iter().fold(site, add)
 }
 
 fn page(media: &'static str, text: impl Into<Bytes>) -> Asset {
@@ -118,7 +103,7 @@ impl Assets {
 mod tests {
     use http::StatusCode;
     use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
-    use poem::{Endpoint, Request, Response};
+    use poem::{Endpoint, Request, Response, Route};
     use serde_json::json;
 
     use super::*;
@@ -129,11 +114,9 @@ mod tests {
             docs,
             ..loaded.config.http
         };
-        mount(
-            Route::new(),
-            &json!({"openapi": "3.0.3", "paths": {"/x": {}}}),
-            &config,
-        )
+        let document = json!({"openapi": "3.0.3", "paths": {"/x": {}}});
+        let site = add(Site::default(), &document, &config);
+        site.into_parts([]).0
     }
 
     async fn get(site: &Route, path: &str, headers: &[(http::HeaderName, &str)]) -> Response {
@@ -170,11 +153,16 @@ mod tests {
         let page = page.into_body().into_string().await.unwrap();
         assert!(!page.contains("//"));
         let mut linked = 0;
-        for operation in operations(true).filter(|operation| operation.path != "/docs") {
-            let asset = get(&site, &operation.path, &[]).await;
+        for path in [
+            "/openapi.json",
+            "/openapi.yaml",
+            "/docs/swagger-ui.css",
+            "/docs/swagger-ui.js",
+        ] {
+            let asset = get(&site, path, &[]).await;
             let asset = asset.into_body().into_string().await.unwrap();
-            assert!(!asset.trim().is_empty(), "{}", operation.path);
-            linked += usize::from(page.contains(&operation.path));
+            assert!(!asset.trim().is_empty(), "{path}");
+            linked += usize::from(page.contains(path));
         }
         assert_eq!(linked, 2);
     }
