@@ -1,153 +1,184 @@
 //! A polls and voting API server.
 //!
-//! This is the tour of the code, in the order in which it is best read. How to *use* the server is
-//! told by the README; what clients may rely on, by the OpenAPI document in `openapi/`.
+//! This is the tour of the code: the modules in reading order, the way of a request, the rules that
+//! hold everywhere, and recipes for the three most common changes. How to use the server is in
+//! `README.md`; what clients may rely on is in the OpenAPI document, `openapi/polls.json`; how the
+//! tests work is in `tests/README.md`; why it is fast is in `tests/bench/README.md`.
 //!
-//! # A ballot's way through the house
+//! # What is where
 //!
-//! 1. [`http::serve()`] accepts the connection, and [`http::Stack`] does for the request what is the
-//!    same for every call: request id, limits, CORS, compression, problems.
-//! 2. poem-openapi finds the handler, [`ballots::api`]. Its arguments are its policy:
-//!    [`SignedIn`](auth::SignedIn) is a checked access token, [`Body`](http::body::Body) a checked
-//!    body.
-//! 3. The handler calls a verb, [`Ballots::cast`](ballots::Ballots::cast), which puts the ballot into
-//!    the queue of the ballot box and waits.
-//! 4. The task of the box commits all queued ballots in one transaction. The batch first takes a
-//!    [slot](questions::slot) of the question and only then reads whether it is open, so that a
-//!    close, on whatever process, either sees the ballot or forbids it.
-//! 5. After the commit the handler reads the poll through [`results::Views`], where all who
-//!    ask at the same time share one query, and answers.
+//! A feature is a folder. Its verbs ("cast a ballot", "close a question") are methods of a struct,
+//! which owns what they need: [`Questions`](questions::Questions), [`Ballots`](ballots::Ballots),
+//! [`Accounts`](auth::Accounts), [`Tokens`](auth::Tokens), and [`Views`](results::Views) for reads.
+//! In each folder,
 //!
-//! # The modules, in reading order
+//! - `mod.rs` has the verbs and says why they can fail;
+//! - `entity.rs` and the files named after tables have the tables (SeaORM entities);
+//! - `api.rs` or `api/` has the HTTP handlers and the objects that they receive and send.
 //!
-//! What everything stands on:
-//! - [`clock`]: the only source of "now". Times are microseconds in UTC.
-//! - [`failure`]: every way in which a call can fail, with its code, status and explanation.
-//! - [`text`]: text is normalised here, so that every database compares alike.
-//! - [`input`]: texts and numbers of requests whose types carry their limits.
-//! - [`config`]: the layers, the checks, and every mistake at once.
-//! - [`background`]: threads for work that takes long.
-//! - [`db`]: connections, transactions with bounded retry, and whatever differs between engines.
-//! - [`http`]: everything about HTTP that is the same for every call.
-//! - [`share`]: what processes tell each other, and rate limits that they count together.
+//! A call takes three steps: handler, verb, SeaORM. There is no service layer and no repository
+//! trait. Where an object is the same in the table, in the verb and in JSON, it is one Rust type.
 //!
 //! The features, each of which may use only those above it:
-//! - [`users`]: the accounts.
-//! - [`auth`]: passwords, sessions, tokens, keys, revocation, limits on sign-in.
-//! - [`questions`]: questions and choices, their opening, closing, deletion, search.
-//! - [`results`]: what the ballots add up to, who may see it, shared reads.
-//! - [`ballots`]: the ballot box, and the recount that proves it.
-//! - [`live`]: results that move while one watches.
 //!
-//! In a feature, `mod.rs` has the verbs and why they can fail, `entity.rs` and its like the
-//! tables, `api.rs` the typed handlers with what they send and receive. It is three hops: handler,
-//! verb, SeaORM. There is no service layer and no repository trait; SeaORM is the abstraction.
+//! - [`users`]: the table of accounts, roles, and the rules for names, email addresses, phone
+//!   numbers and passwords.
+//! - [`auth`]: accounts that register and sign in; sessions, tokens, signing keys, revocation.
+//! - [`questions`]: questions and choices: how they are asked, changed, opened, closed, deleted and
+//!   searched.
+//! - [`ballots`]: casting and withdrawing ballots; the recount.
+//! - [`results`]: the read model: questions with their numbers, lists, pictures, and who may see
+//!   the numbers.
+//! - [`live`]: results that are sent to clients after each change.
 //!
-//! Around it:
-//! - [`web`]: the page for people, which uses nothing but the API.
-//! - [`app`]: the whole wiring, once.
-//! - [`cli`]: the commands. [`seed`]: sample data. [`telemetry`]: logs. [`watchdog`]: the end of a
-//!   process that hangs.
-//! - [`load`]: the load tester, which stands on HTTP alone.
+//! This order holds for verbs, tables and the read model. Handlers stand above all of them: an
+//! `api` may use the verbs and types of every feature, but nothing except [`app`] may use an `api`.
 //!
-//! # What holds it together
+//! What the features stand on, without knowing them:
 //!
-//! - **One ballot per account and question** is the primary key of the ballots' table. Nothing
-//!   looks first and then inserts.
-//! - **Votes and ballot count fit together** in every answer, because one statement reads both;
-//!   see [`results::poll`].
-//! - **Nothing is stale**: a shared read always begins after the request that it answers. What the
-//!   read before it has found is used again only where the database says that it is the same
-//!   ([`results::shared`]). The one thing held in memory is the [revocation list](auth), polled twice a
-//!   second.
-//! - **Writes outlive their client**: a request that changes something runs in a task of its own,
-//!   but for ballots, which are counted once they are in the box.
-//! - **No client takes what others need.** What can be used up is counted for each network and in
-//!   sum ([`http::usage`]): connections, requests, bodies that have not arrived, answers that are
-//!   not taken. A body is read before anything is reserved for its request. What keeps a core busy
-//!   (passwords, large pages, large compressed answers) is done on threads of low priority, a few
-//!   at once, for all networks in turn ([`background`], [`fair::FairSemaphore`]). Every call that
-//!   costs more than a look into a table counts for a rate ([`http::rates`]). The tests in `tests/it/hostile.rs` are such clients.
-//! - **Nothing depends on two machines' clocks**: revocations are numbered by the database, and
-//!   limits in Redis go by the clock of Redis.
-//! - **Every failure is a [`Failure`](failure::Failure)**, turned into problem+json in one place.
-//! - **The spec is made from the types**, finished in [`http::spec`], checked in, and held current
-//!   by a test. The router's knowledge of methods and query parameters comes from it too.
-//! - **Who may import whom** is held by the `tidy` test.
+//! - [`clock`]: the only module that asks for the time. Times are microseconds in UTC.
+//! - [`failure`]: every way in which a call can fail, with its code, status and explanation.
+//! - [`text`]: text is normalised here, so that every database compares and finds the same.
+//! - [`input`]: types of request fields that carry their own limits.
+//! - [`patch`], [`precondition`], [`page`]: merge patches, `If-Match`, keyset pagination.
+//! - [`network`], [`fair`]: the network that a request comes from, and a semaphore that is fair
+//!   between networks.
+//! - [`background`]: threads of low priority for work that keeps a core busy.
+//! - [`config`]: the settings, their layers and checks.
+//! - [`db`]: connections, transactions with bounded retry, and everything that differs between
+//!   database engines.
+//! - [`share`]: news between processes, and rate limits that they count together.
+//! - [`http`]: everything about HTTP that is the same for every call.
 //!
-//! # What makes it fast
+//! Around the features:
 //!
-//! - **One commit for everyone who waits**, and one query for all who ask: [`ballots`],
-//!   [`results::Views`].
-//! - **A batch is one parameter.** Its statements have the same text whatever its size, so they
-//!   are planned once; see [`db::rows`]. Where a slot is taken, first ballots are counted along.
-//! - **Who has arrived is taken along.** Before a query or a commit begins, the runtime gets to
-//!   read the requests that are there: on SQLite hot reads × 1.2 with 64 clients and × 1.4 with
-//!   256, ballots × 1.15 and × 1.08.
-//! - **No scan, whatever the planner thinks.** Parameters with many ids made PostgreSQL and MariaDB
-//!   read tables of some thousand rows from end to end; with [`db::among`] a question is read in
-//!   half of the time among a thousand. A list follows the index of the rarest thing that it asks
-//!   for, be it a word, an author or a status: where one of them is rare it passes by few others,
-//!   and where all are common its page of 21 is soon full ([`results::list`]). What else
-//!   it asks for has a form that no index is for ([`db::unindexed`]): after five times PostgreSQL
-//!   plans a statement for any word or author, which it takes for a rare one, and took half a second
-//!   for a page of 150,000 questions with a word by a busy author, which now takes four
-//!   milliseconds. It is also forbidden to read a table from end to end, as it would
-//!   with tables that grow faster than it learns: ballots over 1,000 questions × 1.02 to 1.1.
-//! - **SQLite's thread is asked rarely**: each statement, and each row of an answer, costs two
-//!   switches of threads. So several statements go together ([`db::Script`]), and many rows come
-//!   back as one ([`db::documents`]). On the servers they come one by one: MariaDB would first
-//!   write them into a table, and reads a question in half of the time without.
-//! - **SQLite has a reader for each core**, and four at least: with ten on two cores it was no
-//!   faster, and took 15 MiB more.
-//! - **A request that waits takes little room.** Hundreds wait for a shared query or commit, and
-//!   what each holds has to be in the processor's cache again when it goes on. So a request is with
-//!   its handler before anything waits, with as little around it as can be (`Stack::answer`,
-//!   [`http::Split`]), and what is rarely awaited is in a box: hot reads × 1.1 on SQLite with 64
-//!   clients.
-//! - **A connection looks for its end only when it is told of one**, not whenever there is
-//!   something to read or to write. With what a request no longer moves along, `/healthz` takes
-//!   19,000 instructions instead of 21,300 (a bare poem: 14,200): `/healthz` and hot reads × 1.06.
-//! - **What has not changed is not read again.** Where a question is asked for all the time, the
-//!   database tells first whether it is as it was; only what has changed is read and rendered
-//!   anew: hot reads with 64 clients × 1.15 on MariaDB and × 1.1 on PostgreSQL; lists, which are
-//!   put together once for all who share them, × 1.6, × 1.35, and × 1.27 on SQLite.
-//! - **Answers are rendered once** for all who share a read, compressed ones too: that browsers
-//!   take them compressed cost half of the reads and lists before.
-//! - **A token's header is not decoded** where it is the text that our own tokens begin with, and
-//!   a ballot needs no task of its own: ballots × 1.1 together.
-//! - **One timer a connection**, not one a request: `/healthz` × 1.06 with 64 clients.
+//! - [`app`]: the wiring: creates the parts and connects them.
+//! - [`web`]: the web page for people, which uses only the public API.
+//! - [`cli`]: the commands. [`seed`]: sample data. [`load`]: the load tester, which uses only HTTP.
+//! - [`telemetry`]: logs. [`watchdog`]: ends a process that hangs.
 //!
-//! What a request takes from the allocator (callgrind, 8 clients, so that some share a query or a
-//! commit): `/healthz` 17 pieces, a read 48, a list 98, a ballot 148.
+//! # The way of a ballot
 //!
-//! # What was tried and dropped
+//! `PUT /api/v1/questions/{question_id}/ballot`:
 //!
-//! So that nobody tries it twice. Ratios are to what is there, medians of three alternating runs
-//! on two cores shared with client and database:
+//! 1. [`http::serve()`] accepts the connection. [`http::Stack`] does for the request what is the
+//!    same for every call: request id, limits, CORS, compression, errors.
+//! 2. poem-openapi finds the handler in [`ballots::api`]. The types of its arguments say who may
+//!    call it and what it accepts: [`SignedIn`](auth::guard::SignedIn) is a checked access token,
+//!    [`Body`](http::body::Body) a checked body.
+//! 3. The handler calls [`Ballots::cast`](ballots::Ballots::cast), which puts the ballot into the
+//!    queue of the ballot box and waits.
+//! 4. The task of the ballot box commits all queued ballots in one transaction. It first takes a
+//!    [slot](questions::slot) of the question and only then reads whether the question is open.
+//!    Closing a question takes all its slots. So on every process a close either sees the ballot or
+//!    prevents it: `src/ballots/batch.rs` refuses ballots on questions that are not open.
+//! 5. After the commit the task announces the question, for live results, and answers each waiting
+//!    request. The handler reads the results through [`Views`](results::Views), where all requests
+//!    that wait share one query, and answers.
 //!
-//! - Two batches in flight, on slots of their own: ballots/s on MariaDB × 1.05 with 64 clients and
-//!   × 0.96 with 256, on PostgreSQL × 1.00 and × 0.99. Smaller batches cost more than is won. Two
-//!   and three boxes, each with its share of the voters, when the server had become cheaper: with
-//!   256 clients × 0.93 and × 0.78 on MariaDB, × 0.95 and × 0.93 on PostgreSQL.
-//! - Fewer foreign keys. A ballot and its mark have four; without one of them ballots on PostgreSQL
-//!   × 1.08, without three × 1.3. They stay.
-//! - Forbidding PostgreSQL to collect pages of an index first (`enable_bitmapscan`), and nothing else:
-//!   ballots over 1,000 questions × 0.4 with 256 clients, since it read tables from end to end.
-//! - Telling PostgreSQL about empty tables (`ANALYZE` right after the migration): ballots over
-//!   1,000 questions × 0.54, as it keeps scanning them while they grow.
-//! - An allocator that gives memory back at once (`MIMALLOC_PURGE_DELAY=0`): ballots × 0.7 for
-//!   half of the memory. After 50 ms instead of a second: × 0.95 for 8 MiB.
-//! - The same allocator for SQLite (mimalloc's `override`): 6 MiB more with 256 clients.
-//! - Huge pages for the allocator: 20 MiB more and no ballot more.
-//! - Link-time optimisation of everything at once (`lto = "fat"`): reads × 1.02, ballots × 1.00,
-//!   for a build that takes half as long again.
+//! A read goes from its handler to [`Views`](results::Views): `results/shared.rs` joins it with
+//! others that ask at the same time, `results/list.rs` finds the questions of a page,
+//! `results/poll.rs` reads questions with their numbers in one statement, and a
+//! [`View`](results::View) keeps the answers that were rendered from it.
+//!
+//! # What holds everywhere
+//!
+//! - **One ballot per account and question.** The primary key of the table of ballots ensures this.
+//!   The code inserts and handles the conflict; it never looks first.
+//! - **Votes and ballot count in an answer are of the same moment**, because one statement reads
+//!   both ([`results::poll`]).
+//! - **The tally of a closed question does not change** once the close is acknowledged, unless the
+//!   question is reopened ([`questions::slot`]).
+//! - **Answers are never stale.** A shared query begins after all requests that it answers. The
+//!   result of the query before is used again only if the database says that nothing has changed
+//!   ([`results::shared`]). Of the data in the database only the revocation list is kept in memory;
+//!   each process refreshes it twice a second ([`auth`]).
+//! - **A change is completed even if its client disconnects.** It runs in a task of its own.
+//!   Ballots need none, because the task of the ballot box commits them.
+//! - **Verbs announce their changes** to those who watch, after the commit. Handlers do not have to
+//!   remember it.
+//! - **No client can use up what others need.** Connections, requests, bodies that have not arrived
+//!   and answers that are not read are counted for each network and in total ([`http::usage`]). The
+//!   body of a request is read before anything is reserved for the request. Work that keeps a core
+//!   busy (passwords, large pages, compression of large answers) runs on threads of low priority, a
+//!   few at once, and networks take turns ([`background`], [`fair`]). Every call that costs more
+//!   than a look into a table counts towards a rate limit ([`http::rates`]). `tests/it/hostile.rs`
+//!   has clients that try to break this.
+//! - **Clocks of machines may differ.** Revocations are numbered by the database; shared limits use
+//!   the clock of the Redis or database that keeps them.
+//! - **Redis holds nothing that must be kept.** If it fails, no request fails: each process counts
+//!   limits for itself and polls the database for news, until Redis is back ([`share`]).
+//! - **Every failure is a [`Failure`](failure::Failure)**, which [`http::problem`] turns into
+//!   problem+json.
+//! - **The policy of an operation stands beside its handler** ([`http::policy`]): which problems it
+//!   can answer, how large its body may be, which rate limit it counts towards.
+//! - **Each limit is written once.** Limits of request fields are in their types ([`input`]),
+//!   ranges of settings in `config/default.yaml`; schema, check and message come from there.
+//! - **The OpenAPI document is generated** from the types, completed in [`http::spec`], checked in,
+//!   and compared by a test. The table of routes comes from it too.
+//! - **Which module may use which** is checked by `tests/it/tidy.rs`.
+//!
+//! # Recipe: an endpoint
+//!
+//! For example, one more call about questions.
+//!
+//! 1. **Verb.** Add a method to [`Questions`](questions::Questions) in `src/questions/mod.rs`, or
+//!    in the file of its subject beside it. It changes the database in one
+//!    [`Db::write`](db::Db::write), announces the question afterwards as its neighbours do, and
+//!    returns a [`Failure`](failure::Failure) if it cannot. Reads belong to `src/results/`.
+//! 2. **Handler.** Add a method to `QuestionsApi` in `src/questions/api/mod.rs` with an
+//!    `operation_id`. Its arguments decide who may call it ([`auth::guard`]) and what it accepts
+//!    (`Body`, `IfMatch`, `Paging`); its type of answer decides the status ([`http::reply`]). The
+//!    first line of its comment becomes the summary in the document, the rest the description.
+//! 3. **Policy.** Declare the operation in `operations!` in the same file, with the codes of the
+//!    problems that it can answer and with what differs from the usual: a larger body, a rate limit
+//!    of its own, links in the document ([`http::policy`]).
+//! 4. **Role matrix.** Add a line to `tests/it/matrix.rs`: the status for no token, a bad token,
+//!    another user, the author, an admin. Test the behaviour in `tests/it/questions.rs`.
+//! 5. **Document.** Run `cargo run -- openapi --output openapi/polls.json`, and add the call to the
+//!    table of endpoints in `README.md` and to `CHANGELOG.md`.
+//!
+//! A new struct of handlers is added to `Apis` in `src/app.rs`; a new kind of failure to
+//! `src/failure.rs`, with a test in `tests/it/errors.rs`.
+//!
+//! # Recipe: a field of a question
+//!
+//! 1. **Migration.** Add a file to `migration/src/` that adds the column and can remove it, and
+//!    list it in `migration/src/lib.rs` and in `tests/it/migrations.rs`.
+//! 2. **Table.** Add the field to `Model` in `src/questions/entity.rs`. All statements that read
+//!    questions take their columns from there. A `bool` or a time needs the attribute that its
+//!    neighbours have.
+//! 3. **What authors send.** Add the field to `Draft` in `src/questions/draft.rs`, with a type from
+//!    [`input`] that carries its limits and with a default (a required field would break clients,
+//!    which a test notices), and to `Draft::new` and `Draft::question`. If it can be changed, add
+//!    it to `QuestionPatch` and `QuestionPatch::applied_to`. If it must not change after the first
+//!    ballot, add it to `rules` in `src/questions/mod.rs`.
+//! 4. **What clients see.** Add the field to `Question` and `Question::of` in
+//!    `src/results/objects.rs`.
+//! 5. **Document.** Run `cargo run -- openapi --output openapi/polls.json`.
+//! 6. **Page.** Let authors enter it in `src/web/page/editor.js`, show it in
+//!    `src/web/page/question.js`, and add its texts in both languages to `src/web/page/texts.js`.
+//! 7. **Tests** in `tests/it/questions.rs`. `cargo test` runs them on every installed database
+//!    engine.
+//!
+//! # Recipe: a setting
+//!
+//! 1. **Documentation and default.** Add the key to `config/default.yaml` with a comment and a line
+//!    `Allowed:`. A range there (`1s to 1d`) is the check, too.
+//! 2. **Type.** Add the field to the struct of its section in `src/config/mod.rs`. Durations, sizes
+//!    and lists are read by a function of `src/config/forms.rs`; a secret has the type
+//!    [`Secret`](config::Secret), which is never shown.
+//! 3. **Contradictions** with other settings, if there are any, are checked in
+//!    `src/config/rules.rs`.
+//! 4. **Use.** [`app`] hands each part its section of the [`Config`](config::Config).
+//! 5. **Tests** of what it changes. `src/config/tests.rs` already checks that every key is
+//!    documented, has a field, and that its range is enforced. If operators need to know it, add it
+//!    to `config/deploy/README.md`.
 
 pub mod app;
 pub mod auth;
 pub mod background;
 pub mod ballots;
-
 pub mod cli;
 pub mod clock;
 pub mod config;

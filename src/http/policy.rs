@@ -41,7 +41,7 @@ impl Policy {
     };
 }
 
-/// An operation, declared with [`operations!`].
+/// An operation, declared with `operations!`.
 pub trait Declared: Send + Sync + 'static {
     /// The problems that this operation may answer with. What every operation may answer (a bad
     /// token, a malformed request, an overloaded server) is added where the document is finished.

@@ -10,7 +10,7 @@ use super::entity;
 use crate::clock::Time;
 use crate::db::Column;
 
-/// The columns of a question, as its [entity](super::entity) declares them.
+/// The columns of a question, as its [entity] declares them.
 pub static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
     let column = |column: entity::Column| {
         let name = column.as_str();

@@ -1,5 +1,5 @@
 //! Cells: the rate limits of attempts (failed sign-ins, registrations) that all processes count
-//! together. A cell is what one account or address has used up of one [`Quota`].
+//! together. A cell is what one account or address has used up of one `Quota`.
 //!
 //! A cell is one moment, `whole_at`, when its quota is full again. Shared cells use the clock of
 //! the database or of Redis, because the clocks of the processes may differ.

@@ -14,7 +14,8 @@ use crate::users::{self, Login};
 
 impl Accounts {
     /// Signs in by email address or phone number, and begins a session.
-    /// [`Code::RateLimited`] after too many attempts or failures.
+    /// [`Code::RateLimited`](crate::failure::Code::RateLimited) after too many attempts or
+    /// failures.
     pub async fn sign_in(
         &self,
         login: &str,
