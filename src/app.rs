@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::api::AuthApi;
+use crate::auth::api::{SessionsApi, TokensApi};
 use crate::auth::{Accounts, Tokens};
 use crate::ballots::Ballots;
 use crate::ballots::api::BallotsApi;
@@ -33,7 +33,7 @@ use crate::questions::{Questions, Quotas};
 use crate::results::Views;
 use crate::results::api::ResultsApi;
 use crate::share::{self, Share};
-use crate::users::api::UsersApi;
+use crate::users::api::{MeApi, UsersApi};
 use crate::{auth, telemetry, watchdog, web};
 
 /// How long the last ballots may take to be counted once nobody waits for them any more.
@@ -138,8 +138,10 @@ impl App {
 
 /// The parts of the API.
 pub type Apis = (
-    AuthApi,
+    TokensApi,
+    SessionsApi,
     UsersApi,
+    MeApi,
     QuestionsApi,
     ChoicesApi,
     BallotsApi,
@@ -172,11 +174,17 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         ..
     } = app;
     (
-        AuthApi {
+        TokensApi {
             accounts: accounts.clone(),
             tokens: tokens.clone(),
         },
+        SessionsApi {
+            tokens: tokens.clone(),
+        },
         UsersApi {
+            accounts: accounts.clone(),
+        },
+        MeApi {
             accounts: accounts.clone(),
         },
         QuestionsApi {

@@ -7,13 +7,12 @@ use sea_orm::{EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::auth::accounts::Registration;
 use crate::clock::Clock;
 use crate::failure::{Code, Failure};
 use crate::input::Number;
 use crate::questions::draft::Description;
 use crate::questions::{self, Draft, choices};
-use crate::users::{self, Role};
+use crate::users::{self, Registration, Role};
 
 /// The tutorial's users: name, phone, email.
 const USERS: [(&str, &str, &str); 3] = [

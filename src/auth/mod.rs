@@ -7,7 +7,6 @@
 
 pub mod accounts;
 pub mod api;
-mod form;
 pub mod guard;
 pub mod hmac_key;
 mod hmac_keys;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::accounts::Registration;
-use super::tokens::grant::{GrantFailure, Granted};
+use super::tokens::grant::{GrantFailure, TokenResponse};
 use super::{Accounts, OpenError, SignedIn, Tokens};
 use crate::clock::Clock;
 use crate::config::{self, Config, Flag, Sources};
@@ -13,7 +12,7 @@ use crate::network::Network;
 use crate::precondition::IfMatch;
 use crate::share::Share;
 use crate::users::entity::Model as Account;
-use crate::users::{Role, Standing};
+use crate::users::{Registration, Role, UserPatch};
 
 pub const PASSWORD: &str = "correct-horse";
 
@@ -132,16 +131,16 @@ pub async fn admin(process: &Process, name: &str) -> Account {
 }
 
 /// Promotes, demotes, disables or enables an account.
-pub async fn set_standing(process: &Process, login: &str, change: Standing) {
+pub async fn set_access(process: &Process, login: &str, change: UserPatch) {
     let account = process.accounts.by_login(login).await.unwrap();
     let changed = process
         .accounts
-        .set_standing(account.id, change, &IfMatch::default())
+        .set_access(account.id, change, &IfMatch::default())
         .await;
     changed.unwrap();
 }
 
-pub async fn sign_in(process: &Process, name: &str) -> Granted {
+pub async fn sign_in(process: &Process, name: &str) -> TokenResponse {
     let login = format!("{name}@example.org");
     try_sign_in(process, &login, PASSWORD).await.unwrap()
 }
@@ -150,7 +149,7 @@ pub async fn try_sign_in(
     process: &Process,
     login: &str,
     password: &str,
-) -> Result<Granted, GrantFailure> {
+) -> Result<TokenResponse, GrantFailure> {
     process
         .accounts
         .sign_in(login, password.to_owned(), Some("test"), nowhere())
@@ -158,7 +157,7 @@ pub async fn try_sign_in(
 }
 
 /// Whom the granted access token speaks for.
-pub async fn caller(process: &Process, granted: &Granted) -> SignedIn {
+pub async fn caller(process: &Process, granted: &TokenResponse) -> SignedIn {
     process
         .tokens
         .authenticate(&granted.access_token)
@@ -167,7 +166,7 @@ pub async fn caller(process: &Process, granted: &Granted) -> SignedIn {
 }
 
 /// Why the granted access token is refused, if it is.
-pub async fn refusal(process: &Process, granted: &Granted) -> Option<String> {
+pub async fn refusal(process: &Process, granted: &TokenResponse) -> Option<String> {
     let refused = process
         .tokens
         .authenticate(&granted.access_token)
@@ -183,7 +182,7 @@ pub fn code<T>(outcome: Result<T, Failure>) -> Code {
 }
 
 #[track_caller]
-pub fn denied(outcome: Result<Granted, GrantFailure>) {
+pub fn denied(outcome: Result<TokenResponse, GrantFailure>) {
     assert!(
         matches!(outcome, Err(GrantFailure::InvalidGrant)),
         "{outcome:?}"

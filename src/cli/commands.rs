@@ -10,7 +10,6 @@ use super::arguments::{
 use super::confirm::confirm;
 use super::password::read_password;
 use crate::app::{self, App};
-use crate::auth::accounts::Registration;
 use crate::auth::tokens::keys;
 use crate::auth::tokens::mint::Minted;
 use crate::ballots::recount;
@@ -18,9 +17,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::http::spec;
+use crate::input;
 use crate::precondition::IfMatch;
 use crate::seed;
-use crate::users::{Role, Standing};
+use crate::users::email::Email;
+use crate::users::password::NewPassword;
+use crate::users::phone::PhoneNumber;
+use crate::users::{self, Name, Role, UserPatch};
 
 /// How long the database may take to count everything.
 const FOR_ALL_BALLOTS: Duration = Duration::from_secs(3600);
@@ -132,7 +135,7 @@ async fn change_user(app: &App, command: UserCommand) -> Outcome {
     };
     let account = accounts.by_login(&login).await?;
     let any = IfMatch::default();
-    let changed = accounts.set_standing(account.id, change, &any);
+    let changed = accounts.set_access(account.id, change, &any);
     let account = changed.await?;
     let state = if account.is_active() {
         "active"
@@ -147,33 +150,33 @@ async fn change_user(app: &App, command: UserCommand) -> Outcome {
     Ok(())
 }
 
-fn role(role: Role) -> Standing {
-    Standing {
+fn role(role: Role) -> UserPatch {
+    UserPatch {
         role: Some(role),
-        ..Standing::default()
+        ..UserPatch::default()
     }
 }
 
-fn disabled(disabled: bool) -> Standing {
-    Standing {
+fn disabled(disabled: bool) -> UserPatch {
+    UserPatch {
         disabled: Some(disabled),
-        ..Standing::default()
+        ..UserPatch::default()
     }
 }
 
 async fn create_user(app: &App, new: NewUser) -> Outcome {
     let role = if new.admin { Role::Admin } else { Role::User };
     let password = read_password()?.expose().to_owned();
-    let NewUser {
-        name, email, phone, ..
-    } = new;
-    let registration = Registration {
-        name,
-        email,
-        phone,
-        password,
+    let new = users::NewUser {
+        name: Name::new(&new.name),
+        email: Email::new(&new.email),
+        phone: new.phone.as_deref().map(PhoneNumber::new),
+        password: NewPassword::new(password),
     };
-    let made = app.accounts.create_by_hand(registration, role).await?;
+    let region = app.accounts.region();
+    input::check(&new, |new| new.mistakes(region))?;
+    let new = new.into_registration(region);
+    let made = app.accounts.create_account(new, role).await?;
     println!("{} was made: {}", role_name(role), made.id);
     Ok(())
 }

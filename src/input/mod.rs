@@ -7,13 +7,10 @@
 pub mod exact;
 mod mistakes;
 
-use std::borrow::Cow;
 use std::ops::Deref;
 
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{ParseFromJSON, ParseResult, ToJSON, Type};
+use poem_openapi::registry::MetaSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
 use validator::{Validate, ValidationError, ValidationErrors};
 
 use crate::text;
@@ -24,17 +21,17 @@ pub use mistakes::check;
 /// schema has beside those of the value.
 macro_rules! described {
     ([$($parameters:tt)*] $type:ty, $value:ty, $new:expr, $limits:expr) => {
-        impl<$($parameters)*> Type for $type {
+        impl<$($parameters)*> poem_openapi::types::Type for $type {
             const IS_REQUIRED: bool = true;
             type RawValueType = Self;
             type RawElementValueType = Self;
 
-            fn name() -> Cow<'static, str> {
-                <$value>::name()
+            fn name() -> std::borrow::Cow<'static, str> {
+                <$value as poem_openapi::types::Type>::name()
             }
 
-            fn schema_ref() -> MetaSchemaRef {
-                <$value>::schema_ref().merge($limits)
+            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+                <$value as poem_openapi::types::Type>::schema_ref().merge($limits)
             }
 
             fn as_raw_value(&self) -> Option<&Self> {
@@ -46,22 +43,24 @@ macro_rules! described {
             }
         }
 
-        impl<$($parameters)*> ParseFromJSON for $type {
-            fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-                match <$value>::parse_from_json(value) {
+        impl<$($parameters)*> poem_openapi::types::ParseFromJSON for $type {
+            fn parse_from_json(value: Option<serde_json::Value>) -> poem_openapi::types::ParseResult<Self> {
+                match <$value as poem_openapi::types::ParseFromJSON>::parse_from_json(value) {
                     Ok(value) => Ok($new(value)),
                     Err(error) => Err(error.propagate()),
                 }
             }
         }
 
-        impl<$($parameters)*> ToJSON for $type {
-            fn to_json(&self) -> Option<Value> {
-                self.0.to_json()
+        impl<$($parameters)*> poem_openapi::types::ToJSON for $type {
+            fn to_json(&self) -> Option<serde_json::Value> {
+                poem_openapi::types::ToJSON::to_json(&self.0)
             }
         }
     };
 }
+
+pub(crate) use described;
 
 /// Text in Unicode NFC without white space around it, of `MIN` to `MAX` characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -85,23 +84,12 @@ impl<const MIN: usize, const MAX: usize, const LINE_BREAKS: bool> Validate
     for Text<MIN, MAX, LINE_BREAKS>
 {
     fn validate(&self) -> Result<(), ValidationErrors> {
-        let mut errors = ValidationErrors::new();
-        if !(MIN..=MAX).contains(&self.chars().count()) {
-            let mut error = ValidationError::new("length");
-            if MIN > 0 {
-                error.add_param("min".into(), &MIN);
-            }
-            error.add_param("max".into(), &MAX);
-            errors.add(WHOLE, error);
-        }
         let checked = match LINE_BREAKS {
             true => text::lines(self),
             false => text::line(self),
         };
-        if let Err(error) = checked {
-            errors.add(WHOLE, error);
-        }
-        result(errors)
+        let length = length_mistake(self, MIN, MAX);
+        result(length.into_iter().chain(checked.err()))
     }
 }
 
@@ -144,14 +132,13 @@ pub struct Number<const MIN: i32, const MAX: i32>(pub i32);
 
 impl<const MIN: i32, const MAX: i32> Validate for Number<MIN, MAX> {
     fn validate(&self) -> Result<(), ValidationErrors> {
-        let mut errors = ValidationErrors::new();
-        if !(MIN..=MAX).contains(&self.0) {
+        let mistake = (!(MIN..=MAX).contains(&self.0)).then(|| {
             let mut error = ValidationError::new("range");
             error.add_param("min".into(), &MIN);
             error.add_param("max".into(), &MAX);
-            errors.add(WHOLE, error);
-        }
-        result(errors)
+            error
+        });
+        result(mistake)
     }
 }
 
@@ -164,7 +151,25 @@ described! {
 /// The name under which `validator` keeps mistakes of a value as a whole.
 const WHOLE: &str = "__all__";
 
-fn result(errors: ValidationErrors) -> Result<(), ValidationErrors> {
+/// What is wrong with the length of a text, if it has not `min` to `max` characters.
+pub fn length_mistake(text: &str, min: usize, max: usize) -> Option<ValidationError> {
+    if (min..=max).contains(&text.chars().count()) {
+        return None;
+    }
+    let mut error = ValidationError::new("length");
+    if min > 0 {
+        error.add_param("min".into(), &min);
+    }
+    error.add_param("max".into(), &max);
+    Some(error)
+}
+
+/// The result of checking a value as a whole.
+pub fn result(mistakes: impl IntoIterator<Item = ValidationError>) -> Result<(), ValidationErrors> {
+    let mut errors = ValidationErrors::new();
+    for mistake in mistakes {
+        errors.add(WHOLE, mistake);
+    }
     match errors.is_empty() {
         true => Ok(()),
         false => Err(errors),

@@ -9,13 +9,57 @@ use std::borrow::Cow;
 
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
-use serde::{Deserialize as _, Deserializer};
-use validator::ValidationError;
+use poem_openapi::registry::MetaSchema;
+use serde::{Deserialize, Deserializer};
+use validator::{Validate, ValidationError, ValidationErrors};
 
+use crate::input::{self, described};
 use crate::text;
 
 /// The most characters an address may have.
-pub const MAX_LENGTH: usize = 254;
+const MAX_LENGTH: usize = 254;
+
+/// An email address of a request, as it is [shown].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Email {
+    /// Normalises an address. Whether it is one is checked by [`Validate`].
+    pub fn new(address: &str) -> Email {
+        Email(shown(address))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl Validate for Email {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        let length = input::length_mistake(&self.0, 0, MAX_LENGTH);
+        input::result(length.into_iter().chain(plausible(&self.0).err()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Email {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|address| Email::new(&address))
+    }
+}
+
+described! {
+    [] Email, String,
+    |address: String| Email::new(&address),
+    MetaSchema {
+        max_length: Some(MAX_LENGTH),
+        pattern: Some(r"^[^@\s]+@[^@\s]+$".to_owned()),
+        ..MetaSchema::ANY
+    }
+}
 
 /// An address as it is stored and shown: [normalised](text::normalise), and an internationalised
 /// domain in its Unicode form. The local part and a plain ASCII domain stay as they were typed.
@@ -51,23 +95,11 @@ pub fn key(address: &str) -> String {
     }
 }
 
-/// For `#[serde(deserialize_with)]`: an address as it is shown.
-pub fn normalised<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    String::deserialize(deserializer).map(|address| shown(&address))
-}
-
-/// For `#[serde(deserialize_with)]`: the same that may be absent but not null.
-pub fn normalised_if_present<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<String>, D::Error> {
-    normalised(deserializer).map(Some)
-}
-
-/// For `#[validate(custom)]`: whether it looks like an address, in any script.
+/// Whether a text looks like an address, in any script.
 ///
 /// Only a letter that arrives proves an address, so this catches slips and what would be unsafe
 /// to write into a header, not more.
-pub fn plausible(address: &str) -> Result<(), ValidationError> {
+fn plausible(address: &str) -> Result<(), ValidationError> {
     let plausible = address
         .rsplit_once('@')
         .is_some_and(|(local, domain)| is_local_part(local) && unicode(domain).is_some());

@@ -10,7 +10,9 @@ mod login;
 pub mod password;
 pub mod phone;
 pub mod policy;
+mod requests;
 
+use phonenumber::country;
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DbErr,
     EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
@@ -28,9 +30,7 @@ use entity::{ActiveModel, Column, Entity, Model};
 
 pub use entity::Role;
 pub use login::Login;
-
-/// The most characters of a name.
-pub const NAME_LENGTH: usize = 40;
+pub use requests::{AccountPatch, Name, NewUser, Registration, UserPatch};
 
 /// Who makes a request: an account that has signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,47 +45,22 @@ impl Caller {
     }
 }
 
-/// What an account begins with. Text is normalised, the email address as it is
-/// [shown](email::shown), the phone number in E.164.
-#[derive(Debug, Clone)]
-pub struct NewAccount {
-    pub name: String,
-    pub email: String,
-    pub phone: Option<String>,
-    pub password_hash: String,
-    pub role: Role,
-}
-
-/// A change of one's own account. Text is normalised, the email address as it is
-/// [shown](email::shown), the phone number in E.164.
-#[derive(Debug, Clone, Default)]
-pub struct Profile {
-    pub name: Option<String>,
-    pub email: Option<String>,
-    pub phone: Patch<String>,
-}
-
-/// A change that only admins make.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Standing {
-    pub role: Option<Role>,
-    pub disabled: Option<bool>,
-}
-
 /// Makes an account. [`Code::AccountTaken`] where the email address or phone number has one.
 pub async fn register(
     transaction: &Transaction,
-    new: NewAccount,
+    new: &Registration,
+    password_hash: String,
+    role: Role,
     now: Time,
 ) -> Result<Model, Failure> {
     let account = ActiveModel {
         id: Set(now.new_id()),
-        name: Set(Some(new.name)),
+        name: Set(Some(new.name.clone())),
         email_key: Set(Some(email::key(&new.email))),
-        email: Set(Some(new.email)),
-        phone: Set(new.phone),
-        password_hash: Set(Some(new.password_hash)),
-        role: Set(new.role),
+        email: Set(Some(new.email.clone())),
+        phone: Set(new.phone.clone()),
+        password_hash: Set(Some(password_hash)),
+        role: Set(role),
         disabled_at: Set(None),
         deleted_at: Set(None),
         revision: Set(1),
@@ -132,19 +107,29 @@ pub async fn list(
 pub async fn update(
     transaction: &Transaction,
     id: Uuid,
-    change: Profile,
+    change: AccountPatch,
+    region: country::Id,
     if_match: &IfMatch,
     now: Time,
 ) -> Result<Model, Failure> {
     let account = lock(transaction, id).await?;
     if_match.check(account.revision)?;
     let mut changed = account.clone();
-    changed.name = change.name.or(changed.name);
-    if let Some(email) = change.email {
-        changed.email_key = Some(email::key(&email));
-        changed.email = Some(email);
+    if let Some(name) = change.name {
+        changed.name = Some(name.into());
     }
-    change.phone.apply(&mut changed.phone);
+    if let Some(email) = change.email {
+        changed.email_key = Some(email::key(email.as_str()));
+        changed.email = Some(email.into_string());
+    }
+    match change.phone {
+        Patch::Unchanged => {}
+        Patch::Cleared => changed.phone = None,
+        Patch::Set(phone) => {
+            let invalid = |mistake| Failure::invalid(vec![mistake]);
+            changed.phone = Some(phone.e164(region).map_err(invalid)?);
+        }
+    }
     save(transaction, account, changed, now).await
 }
 
@@ -162,10 +147,10 @@ pub async fn set_password_hash(
 
 /// Changes what is named, and returns the account before and after.
 /// [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`].
-pub async fn set_standing(
+pub async fn set_access(
     transaction: &Transaction,
     id: Uuid,
-    change: Standing,
+    change: UserPatch,
     if_match: &IfMatch,
     now: Time,
 ) -> Result<(Model, Model), Failure> {

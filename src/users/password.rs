@@ -6,14 +6,62 @@ use std::time::Duration;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 
+use poem_openapi::registry::MetaSchema;
+use serde::Deserialize;
+use validator::{Validate, ValidationErrors};
+
 use crate::background;
 use crate::config;
 use crate::failure::Failure;
 use crate::fair::{FairSemaphore, Permit};
+use crate::input::{self, described};
 use crate::network::Network;
 
 /// The fewest and the most characters of a password.
 pub const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+
+/// A password of a request, exactly as it was typed, with at least `MIN` characters.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Password<const MIN: usize>(String);
+
+/// A password that an account is to have.
+pub type NewPassword = Password<{ *LENGTH.start() }>;
+
+/// A password that an account may have already, by whatever rules it was chosen.
+pub type CurrentPassword = Password<0>;
+
+impl<const MIN: usize> Password<MIN> {
+    pub fn new(password: String) -> Self {
+        Password(password)
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MIN: usize> std::fmt::Debug for Password<MIN> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl<const MIN: usize> Validate for Password<MIN> {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        input::result(input::length_mistake(&self.0, MIN, *LENGTH.end()))
+    }
+}
+
+described! {
+    [const MIN: usize] Password<MIN>, String,
+    Password,
+    MetaSchema {
+        min_length: (MIN > 0).then_some(MIN),
+        max_length: Some(*LENGTH.end()),
+        ..MetaSchema::ANY
+    }
+}
 
 /// How long a request waits for its turn before it is told that the server is overloaded.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,13 +1,46 @@
 //! Phone numbers: read in E.164 or in the national form of one region, kept in E.164.
 
 use phonenumber::{Mode, country};
+use poem_openapi::registry::MetaSchema;
+use serde::{Deserialize, Deserializer};
+
+use crate::failure::FieldError;
+use crate::input::described;
+use crate::text;
 
 /// The most characters a number may be written with.
-pub const MAX_LENGTH: usize = 32;
+const MAX_LENGTH: usize = 32;
 
-/// What is said of a number that is not one.
-pub const EXPECTED: &str =
-    "must be a valid phone number, as in +8616666666661 or as it is dialled nationally";
+/// A phone number of a request, as it was typed. Whether it is one depends on the region that it
+/// is dialled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhoneNumber(String);
+
+impl PhoneNumber {
+    pub fn new(text: &str) -> PhoneNumber {
+        PhoneNumber(text::normalise(text))
+    }
+
+    /// The E.164 form, or what is wrong with the number.
+    pub fn e164(&self, region: country::Id) -> Result<String, FieldError> {
+        let message = "must be a valid phone number, as in +8616666666661 or as it is dialled \
+                       nationally";
+        let mistake = || FieldError::new("/phone", "phone", message);
+        normalise(&self.0, region).ok_or_else(mistake)
+    }
+}
+
+impl<'de> Deserialize<'de> for PhoneNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| PhoneNumber::new(&text))
+    }
+}
+
+described! {
+    [] PhoneNumber, String,
+    |text: String| PhoneNumber::new(&text),
+    MetaSchema { max_length: Some(MAX_LENGTH), ..MetaSchema::ANY }
+}
 
 /// The E.164 form of a number, if it is valid.
 ///

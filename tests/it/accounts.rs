@@ -105,6 +105,34 @@ async fn every_mistake_of_a_registration_is_named_at_once() {
 }
 
 #[tokio::test]
+async fn limits_count_characters_and_end_where_they_say() {
+    let app = TestApp::start().await;
+    let register = async |name: usize, local: usize, password: usize| {
+        let label = "d".repeat(63);
+        let domain = format!("{label}.{label}.{}.org", "d".repeat(57));
+        let body = json!({
+            "name": "名".repeat(name),
+            "email": format!("{}@{domain}", "é".repeat(local)),
+            "password": "密".repeat(password),
+        });
+        app.post("/users", body).await
+    };
+    register(40, 64, 128).await.expect(201);
+    register(1, 1, 8).await.expect(201);
+    for (name, local, password) in [(41, 64, 129), (0, 2, 7)] {
+        let refused = register(name, local, password).await;
+        refused.fields(&[("/name", "length"), ("/password", "length")]);
+    }
+    let long = format!("a@{}", "d.".repeat(127));
+    app.post("/users", luxi_but(json!({"email": long})))
+        .await
+        .fields(&[("/email", "length"), ("/email", "email")]);
+    // Every character of a password counts, NUL too.
+    let password = luxi_but(json!({"password": "  \u{0}💥 spaces count  "}));
+    app.post("/users", password).await.expect(201);
+}
+
+#[tokio::test]
 async fn nothing_in_a_body_is_coerced_ignored_or_guessed() {
     let app = TestApp::start().await;
     app.post("/users", luxi_but(json!({"name": 12345})))
@@ -113,6 +141,9 @@ async fn nothing_in_a_body_is_coerced_ignored_or_guessed() {
     app.post("/users", luxi_but(json!({"email": null})))
         .await
         .fields(&[("/email", "type")]);
+    app.post("/users", luxi_but(json!({"phone": null})))
+        .await
+        .fields(&[("/phone", "type")]);
     app.post("/users", luxi_but(json!({"role": "admin"})))
         .await
         .fields(&[("/role", "unknown_field")]);
@@ -172,6 +203,10 @@ async fn my_account_is_patched_field_by_field() {
     user.patch("/users/me", both)
         .await
         .fields(&[("/name", "length"), ("/phone", "phone")]);
+    let both = json!({"email": "x", "phone": "x"});
+    user.patch("/users/me", both)
+        .await
+        .fields(&[("/email", "email"), ("/phone", "phone")]);
     let other = app.user("雪灵").await;
     user.patch("/users/me", json!({"email": other.email}))
         .await

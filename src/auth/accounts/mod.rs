@@ -22,11 +22,10 @@ use crate::network::Network;
 use crate::page::{Page, PageRequest};
 use crate::precondition::IfMatch;
 use crate::share::Share;
-use crate::text;
 use crate::users::entity::Model;
 use crate::users::password::{Hasher, PasswordCheck};
 use crate::users::policy::{self, Owner};
-use crate::users::{self, Login, NewAccount, Profile, Role, Standing, email, phone};
+use crate::users::{self, AccountPatch, Login, Registration, Role, UserPatch};
 
 use limits::Limits;
 
@@ -41,16 +40,6 @@ pub struct Accounts {
     hmac_keys: Arc<HmacKeys>,
     region: country::Id,
     open_for_registration: bool,
-}
-
-/// What somebody registers with. Text is normalised, the phone number is in E.164, the password
-/// is as it was typed.
-#[derive(Debug, Clone)]
-pub struct Registration {
-    pub name: String,
-    pub email: String,
-    pub phone: Option<String>,
-    pub password: String,
 }
 
 impl Accounts {
@@ -112,12 +101,12 @@ impl Accounts {
     pub async fn update(
         &self,
         id: Uuid,
-        change: Profile,
+        change: AccountPatch,
         if_match: &IfMatch,
     ) -> Result<Model, Failure> {
         let (change, now) = (&change, self.clock.now());
         let updated = self.db.write(|transaction| async move {
-            users::update(&transaction, id, change.clone(), if_match, now).await
+            users::update(&transaction, id, change.clone(), self.region, if_match, now).await
         });
         updated.await
     }
@@ -149,11 +138,6 @@ impl Accounts {
         self.make_account(new, role, Network::of(None)).await
     }
 
-    /// Makes an account as the command line names it, under the same rules as registration.
-    pub async fn create_by_hand(&self, new: Registration, role: Role) -> Result<Model, Failure> {
-        self.create_account(self.checked(new)?, role).await
-    }
-
     async fn make_account(
         &self,
         new: Registration,
@@ -161,18 +145,10 @@ impl Accounts {
         network: Network,
     ) -> Result<Model, Failure> {
         let turn = self.hasher.turn(network).await?;
-        let password_hash = turn.hash(new.password).await?;
-        let new = NewAccount {
-            name: new.name,
-            email: new.email,
-            phone: new.phone,
-            password_hash,
-            role,
-        };
-        let now = self.clock.now();
-        let new = &new;
+        let hash = &turn.hash(new.password.clone()).await?;
+        let (new, now) = (&new, self.clock.now());
         let registered = self.db.write(|transaction| async move {
-            users::register(&transaction, new.clone(), now).await
+            users::register(&transaction, new, hash.clone(), role, now).await
         });
         registered.await
     }
@@ -182,14 +158,14 @@ impl Accounts {
     pub async fn change_password(
         &self,
         of: &SignedIn,
-        current: String,
-        new: String,
+        current: &str,
+        new: &str,
         network: Network,
     ) -> Result<(), Failure> {
         self.limits.take_password_change(of.caller.id).await?;
         // Again where the hash was replaced meanwhile: a sign-in may have brought it up to date.
         for _ in 0..2 {
-            let changed = self.try_change_password(of, &current, &new, network);
+            let changed = self.try_change_password(of, current, new, network);
             if changed.await? {
                 return Ok(());
             }
@@ -253,16 +229,16 @@ impl Accounts {
 
     /// Changes role or standing. Sessions of who is disabled end; a new role revokes the access
     /// tokens that say the old one. [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`].
-    pub async fn set_standing(
+    pub async fn set_access(
         &self,
         user: Uuid,
-        change: Standing,
+        change: UserPatch,
         if_match: &IfMatch,
     ) -> Result<Model, Failure> {
         let changed = self.db.write(|transaction| async move {
             let now = self.clock.now();
             let (before, after) =
-                users::set_standing(&transaction, user, change, if_match, now).await?;
+                users::set_access(&transaction, user, change, if_match, now).await?;
             let revoked = if !after.is_active() {
                 self.tokens.end(&transaction, user, Which::All, now).await?
             } else if after.role != before.role {
@@ -292,52 +268,6 @@ impl Accounts {
         });
         self.tokens.announce(&ended.await?);
         Ok(())
-    }
-
-    /// Normalises, and checks what a request's type would have checked.
-    fn checked(&self, new: Registration) -> Result<Registration, Failure> {
-        let mut mistakes = Vec::new();
-        let name = text::normalise(&new.name);
-        if !(1..=users::NAME_LENGTH).contains(&name.chars().count()) {
-            let message = format!("must have 1 to {} characters", users::NAME_LENGTH);
-            mistakes.push(FieldError::new("/name", "length", message));
-        } else if let Err(error) = text::line(&name) {
-            let message = error.message.unwrap_or(error.code);
-            mistakes.push(FieldError::new("/name", "line", message));
-        }
-        let email = email::shown(&new.email);
-        if email.chars().count() > email::MAX_LENGTH || email::plausible(&email).is_err() {
-            mistakes.push(FieldError::new(
-                "/email",
-                "email",
-                "must be an email address",
-            ));
-        }
-        let phone = new.phone.map(|text| {
-            phone::normalise(&text::normalise(&text), self.region).ok_or_else(|| {
-                mistakes.push(FieldError::new("/phone", "phone", phone::EXPECTED));
-            })
-        });
-        let phone = phone.transpose();
-        let owner = Owner {
-            name: &name,
-            email: &email,
-            phone: phone
-                .as_ref()
-                .ok()
-                .and_then(Option::as_deref)
-                .unwrap_or_default(),
-        };
-        mistakes.extend(policy::mistake("/password", &new.password, owner));
-        match phone {
-            Ok(phone) if mistakes.is_empty() => Ok(Registration {
-                name,
-                email,
-                phone,
-                ..new
-            }),
-            _ => Err(Failure::invalid(mistakes)),
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::Accounts;
 use super::limits::Admission;
-use crate::auth::tokens::grant::{GrantFailure, Granted};
+use crate::auth::tokens::grant::{GrantFailure, TokenResponse};
 use crate::auth::tokens::revocation;
 use crate::failure::{Failure, RateLimit};
 use crate::network::Network;
@@ -22,7 +22,7 @@ impl Accounts {
         password: String,
         client: Option<&str>,
         network: Network,
-    ) -> Result<Granted, GrantFailure> {
+    ) -> Result<TokenResponse, GrantFailure> {
         let login = Login::typed(login, self.region);
         self.limits.take_sign_in(&login, network)?;
         // Again where the hash was replaced meanwhile: another sign-in may have brought it up to
@@ -49,7 +49,7 @@ impl Accounts {
         password: &str,
         client: Option<&str>,
         network: Network,
-    ) -> Result<Option<Granted>, GrantFailure> {
+    ) -> Result<Option<TokenResponse>, GrantFailure> {
         let account = users::by_login(self.db.read(), login).await?;
         let id = account.as_ref().map(|account| account.id);
         // First to refuse a flood before it queues, then so that what ran meanwhile counts: at
@@ -102,7 +102,7 @@ impl Accounts {
         new_hash: Option<String>,
         client: Option<&str>,
         network: Network,
-    ) -> Result<Option<Granted>, GrantFailure> {
+    ) -> Result<Option<TokenResponse>, GrantFailure> {
         let new_hash = &new_hash;
         let begun = self.db.write(|transaction| async move {
             let now = self.clock.now();
@@ -136,7 +136,7 @@ impl Accounts {
 }
 
 enum Beginning {
-    Done(Granted, Vec<revocation::Model>),
+    Done(TokenResponse, Vec<revocation::Model>),
     /// The stored hash is not the one that was verified.
     HashReplaced,
     Inactive,
@@ -145,8 +145,8 @@ enum Beginning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::tests::{Cluster, set_standing, user};
-    use crate::users::Standing;
+    use crate::auth::tests::{Cluster, set_access, user};
+    use crate::users::UserPatch;
 
     #[tokio::test]
     async fn what_changed_while_the_password_was_checked_counts() {
@@ -161,19 +161,19 @@ mod tests {
         };
         assert!(matches!(begin().await, Ok(Some(_))));
 
-        let disable = |disabled| Standing {
+        let disable = |disabled| UserPatch {
             disabled: Some(disabled),
-            ..Standing::default()
+            ..UserPatch::default()
         };
         let login = "luxi@example.org";
-        set_standing(&process, login, disable(true)).await;
+        set_access(&process, login, disable(true)).await;
         let refused = begin().await;
         assert!(
             matches!(refused, Err(GrantFailure::InvalidGrant)),
             "{refused:?}"
         );
 
-        set_standing(&process, login, disable(false)).await;
+        set_access(&process, login, disable(false)).await;
         let account = process.accounts.by_login(login).await.unwrap();
         let password = "another password".to_owned();
         let reset = process.accounts.reset_password(&account, password);

@@ -2,10 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _,
 };
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -22,14 +25,36 @@ use crate::users::entity::Model as Account;
 /// The most characters of a client's name that are kept.
 const CLIENT_LENGTH: usize = 200;
 
-/// What a client gets for a grant.
-#[derive(Debug)]
-pub struct Granted {
+/// Tokens for a grant.
+#[derive(Debug, Object, Serialize)]
+#[oai(example)]
+pub struct TokenResponse {
+    /// Send it as `Authorization: Bearer …`. A JWT; treat it as opaque.
     pub access_token: String,
-    /// For the next time; each is good for one use.
-    pub refresh_token: String,
-    /// Seconds.
+    /// How the access token is sent.
+    pub token_type: TokenType,
+    /// For how many seconds the access token is good.
     pub expires_in: u64,
+    /// Gets the next tokens; good for one use.
+    pub refresh_token: String,
+}
+
+impl Example for TokenResponse {
+    fn example() -> Self {
+        TokenResponse {
+            access_token: "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.eyJnZW4iOjB9.c2lnbmF0dXJl"
+                .into(),
+            token_type: TokenType::Bearer,
+            expires_in: 900,
+            refresh_token: "8xLOxBtZp8-0Qn2bM3v5Cw1dE6fG7hJ9kL4mN0pR2sT".into(),
+        }
+    }
+}
+
+/// The type of all access tokens.
+#[derive(Debug, Enum, Serialize)]
+pub enum TokenType {
+    Bearer,
 }
 
 /// Why a grant got no tokens.
@@ -56,7 +81,7 @@ impl Tokens {
         account: &Account,
         client: Option<&str>,
         now: Time,
-    ) -> Result<(Granted, Vec<revocation::Model>), Failure> {
+    ) -> Result<(TokenResponse, Vec<revocation::Model>), Failure> {
         let revoked = self.make_room(transaction, account.id, now).await?;
         let session = Session {
             id: now.new_id(),
@@ -83,7 +108,7 @@ impl Tokens {
     ///
     /// One that was used a moment ago gets the same refresh token again, since the answer may have
     /// been lost; used again later it must have been stolen, and the session ends.
-    pub async fn refresh(&self, refresh_token: &str) -> Result<Granted, GrantFailure> {
+    pub async fn refresh(&self, refresh_token: &str) -> Result<TokenResponse, GrantFailure> {
         let presented = refresh_token;
         let hash = hash(presented);
         let Some(session) = self.session_of(hash.clone()).await? else {
@@ -181,10 +206,11 @@ impl Tokens {
         session: &Session,
         refresh_token: String,
         now: Time,
-    ) -> Result<Granted, Failure> {
+    ) -> Result<TokenResponse, Failure> {
         let expires_at = now.after(self.settings.access_token_ttl);
-        Ok(Granted {
+        Ok(TokenResponse {
             access_token: self.sign(account, session, now, expires_at)?,
+            token_type: TokenType::Bearer,
             refresh_token,
             expires_in: self.settings.access_token_ttl.as_secs(),
         })
@@ -192,7 +218,7 @@ impl Tokens {
 }
 
 enum Refresh {
-    Done(Granted),
+    Done(TokenResponse),
     Stolen(Vec<revocation::Model>),
     Denied,
 }

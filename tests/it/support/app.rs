@@ -146,7 +146,7 @@ impl TestApp {
     }
 
     async fn promote(&self, email: &str) {
-        let change = polls::users::Standing {
+        let change = polls::users::UserPatch {
             role: Some(polls::users::Role::Admin),
             ..Default::default()
         };
@@ -154,7 +154,7 @@ impl TestApp {
         let account = account.expect("the account is there");
         let promoted = self
             .accounts
-            .set_standing(account.id, change, &Default::default())
+            .set_access(account.id, change, &Default::default())
             .await;
         promoted.expect("it is promoted");
     }

@@ -12,7 +12,7 @@ async fn attempt(
     login: &str,
     password: &str,
     from: Network,
-) -> Result<Granted, GrantFailure> {
+) -> Result<TokenResponse, GrantFailure> {
     process
         .accounts
         .sign_in(login, password.to_owned(), None, from)
@@ -255,7 +255,7 @@ async fn password_changes_are_limited_by_themselves() {
     let change = async |current: &str, new: &str| {
         process
             .accounts
-            .change_password(&of, current.into(), new.into(), address(1))
+            .change_password(&of, current, new, address(1))
             .await
     };
     // What strangers do does not count.

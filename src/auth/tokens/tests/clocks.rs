@@ -20,9 +20,9 @@ const LOSSES: [&str; 5] = ["sign-out", "password", "role", "disabled", "deleted"
 async fn lose(on: &Process, loss: &str, of: &SignedIn) {
     let any = IfMatch::default();
     let standing = async |role, disabled| {
-        let change = Standing { role, disabled };
+        let change = UserPatch { role, disabled };
         on.accounts
-            .set_standing(of.caller.id, change, &any)
+            .set_access(of.caller.id, change, &any)
             .await
             .unwrap();
     };

@@ -63,11 +63,11 @@ async fn all_means_every_active_account_but_the_admins() {
     admin(&process, "admin").await;
     let (luxi, nanxi) = (user(&process, "luxi").await, user(&process, "nanxi").await);
     user(&process, "xueling").await;
-    let disabled = Standing {
+    let disabled = UserPatch {
         disabled: Some(true),
-        ..Standing::default()
+        ..UserPatch::default()
     };
-    set_standing(&process, "xueling@example.org", disabled).await;
+    set_access(&process, "xueling@example.org", disabled).await;
 
     let minted = mint_all(&process, MINUTE).await;
     let users: HashSet<Uuid> = minted.iter().map(|(user, _)| *user).collect();
