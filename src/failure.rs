@@ -280,12 +280,12 @@ pub struct RateLimit {
     pub reset: Duration,
 }
 
-/// A failed call: its code, what happened in words, and the cause for the log.
+/// Why a call failed: the code, a description for people, and the cause for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {detail}", code.name())]
 pub struct Failure {
     pub code: Code,
-    /// What happened this time, for people; says no more than the caller may know.
+    /// What happened this time, for people. It says no more than the caller may know.
     pub detail: Cow<'static, str>,
     /// Field by field, with [`Code::InvalidFields`] only.
     pub errors: Vec<FieldError>,
@@ -310,12 +310,12 @@ impl Failure {
         }
     }
 
-    /// Nothing here, or nothing the caller may know of.
+    /// [`Code::NotFound`]: there is no such thing, or the caller must not know of it.
     pub fn not_found(what: &str) -> Self {
         Failure::new(Code::NotFound, format!("There is no such {what}."))
     }
 
-    /// The fields that are not acceptable; `errors` must not be empty.
+    /// [`Code::InvalidFields`]; `errors` must not be empty.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [_] => "One field is not valid.".to_owned(),
@@ -327,7 +327,7 @@ impl Failure {
         }
     }
 
-    /// The server's own fault. The cause goes to the log only.
+    /// [`Code::Internal`]. The cause goes to the log only.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Failure {
             source: Some(cause.into()),
@@ -335,13 +335,13 @@ impl Failure {
         }
     }
 
-    /// Too much to do; nothing was done.
+    /// [`Code::Overloaded`]: nothing was done.
     pub fn overloaded(detail: impl Into<Cow<'static, str>>) -> Self {
         Failure::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
     }
 
-    /// The same after the change was committed: a failure of ours must not say that nothing was
-    /// done.
+    /// A failure of a read after a change was committed: a status of 5xx would tell the client that
+    /// nothing was done, so such a failure becomes [`Code::OutcomeUnknown`].
     pub fn although_done(self) -> Self {
         if self.code.status() < 500 {
             return self;
@@ -352,7 +352,7 @@ impl Failure {
             .caused_by(self)
     }
 
-    /// The same for another waiter, without the cause: that is logged once.
+    /// A copy for another waiter, without the cause, which is logged once.
     pub fn again(&self) -> Self {
         Failure {
             code: self.code,
@@ -364,7 +364,7 @@ impl Failure {
         }
     }
 
-    /// The same with other words for people.
+    /// Replaces the description for people.
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = detail.into();
         self

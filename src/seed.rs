@@ -21,7 +21,7 @@ const USERS: [(&str, &str, &str); 3] = [
     ("雪灵", "16666666663", "xueling@qq.com"),
 ];
 
-/// Further voters, so that there is a real ballot behind every vote.
+/// Further voters: the story has six ballots on each question.
 const VOTERS: [(&str, &str, &str); 3] = [
     ("Ada", "16666666664", "ada@example.org"),
     ("Grace", "16666666665", "grace@example.org"),
@@ -140,17 +140,17 @@ pub struct Amount {
 /// How many rows go into one transaction.
 const BATCH: u32 = 500;
 
-/// How many questions are read at once, and how many ballots are cast: those that are under way
-/// together share commits.
+/// How many questions are read at once, and how many ballots are cast at once. Ballots that are
+/// cast at once share commits.
 const QUESTIONS_AT_ONCE: usize = 16;
 const BALLOTS_AT_ONCE: usize = 2000;
 
-/// Makes users who share one password, questions that they ask in turn, and ballots of theirs on
-/// these questions, evenly spread. Gives the password.
+/// Makes users with one password, questions that they ask in turn, and ballots of theirs, spread
+/// evenly over the questions. Returns the password.
 pub async fn bulk(app: &App, amount: Amount) -> Result<String, Failure> {
     let db = &app.db;
     let password = password();
-    // One hash for all: a hash each would take most of the time.
+    // One hash for all users: hashing is slow on purpose.
     let hash = app.accounts.hash(password.clone()).await?;
     let before = users::entity::Entity::find().count(db.read()).await?;
     let mut authors = Vec::new();
@@ -206,7 +206,7 @@ pub async fn bulk(app: &App, amount: Amount) -> Result<String, Failure> {
     Ok(password)
 }
 
-/// Casts so many ballots, each user's on each question at most once.
+/// Casts this many ballots, at most one for each user and question.
 async fn vote(app: &App, questions: &[Uuid], users: &[Uuid], amount: u64) -> Result<(), Failure> {
     let choices = stream::iter(questions.iter().map(async |question| {
         let choices = choices::of(app.db.read(), *question).await?;
@@ -229,7 +229,7 @@ async fn vote(app: &App, questions: &[Uuid], users: &[Uuid], amount: u64) -> Res
 fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {
     let now = clock.now();
     let id = now.new_id();
-    // The id keeps the address free whatever was made or deleted before.
+    // With a part of the id, so that the address is not taken by an earlier user.
     let email = format!(
         "user{number}.{}@example.org",
         &id.simple().to_string()[20..]
@@ -250,7 +250,7 @@ fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {
     }
 }
 
-/// A password nobody can guess: 120 random bits.
+/// A password of 120 random bits.
 fn password() -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(rand::random::<[u8; 15]>())

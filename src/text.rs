@@ -1,4 +1,4 @@
-//! Text as it is kept: normalised here, so that every database compares and finds the same.
+//! Normalising, comparing and checking text, so that every database stores and finds the same.
 
 use icu_properties::props::{
     DefaultIgnorableCodePoint, EmojiModifier, ExtendedPictographic, GeneralCategory,
@@ -18,7 +18,7 @@ pub fn fold(text: &str) -> String {
     fold_case(&normalise(text))
 }
 
-/// The same for text whose white space counts, such as a password's.
+/// Text as it is compared where case does not matter, but white space does, as in passwords.
 pub fn fold_case(text: &str) -> String {
     let text: String = text.nfc().collect();
     caseless::default_case_fold_str(&text).nfc().collect()
@@ -36,8 +36,8 @@ pub fn normalised_if_present<'de, D: Deserializer<'de>>(
     normalised(deserializer).map(Some)
 }
 
-/// For `#[validate(custom)]`: one line that shows something, without control characters. NUL is
-/// among them, which PostgreSQL cannot store. That it is not empty is for its length to say.
+/// Checks one line of text: no control characters, among them NUL, which PostgreSQL cannot store,
+/// and at least one visible character. An empty text passes: its length is checked apart.
 pub fn line(text: &str) -> Result<(), ValidationError> {
     if text.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
         return Err(ValidationError::new("control_character")
@@ -49,7 +49,7 @@ pub fn line(text: &str) -> Result<(), ValidationError> {
     directions_end(text)
 }
 
-/// For `#[validate(custom)]`: text that may have several lines.
+/// Checks text that may have several lines.
 pub fn lines(text: &str) -> Result<(), ValidationError> {
     if text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
         return Err(ValidationError::new("control_character")
@@ -58,7 +58,7 @@ pub fn lines(text: &str) -> Result<(), ValidationError> {
     directions_end(text)
 }
 
-/// For `#[validate(custom)]`: text with at least one character that can be seen.
+/// Checks that text has at least one visible character.
 pub fn visible(text: &str) -> Result<(), ValidationError> {
     if text.contains(is_visible) {
         return Ok(());
@@ -82,14 +82,15 @@ fn is_visible(c: char) -> bool {
     !(c.is_whitespace() || c.is_control() || is_ignorable(c) || BLANKS.contains(&c) || format())
 }
 
-/// Unicode's Default_Ignorable_Code_Point: what is shown as nothing where it has no effect.
+/// Unicode's Default_Ignorable_Code_Point: characters that are invisible unless they change how
+/// others are shown.
 fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
 /// Refuses controls of the writing direction (UAX #9, section 2) that do not end in their
-/// paragraph, or that end what they have not begun: they would turn around the text of others
-/// beside it.
+/// paragraph, or that end what was not begun: they would reverse the text that a page shows next
+/// to this one.
 fn directions_end(text: &str) -> Result<(), ValidationError> {
     let is_balanced = |paragraph: &str| {
         let mut open = Vec::new();
@@ -115,13 +116,13 @@ fn directions_end(text: &str) -> Result<(), ValidationError> {
     Err(ValidationError::new("open_direction").with_message(message.into()))
 }
 
-/// Text as it is compared where two must look different: without what is shown as nothing
+/// Text as it is compared where two texts must look different: without invisible characters
 /// (Default_Ignorable_Code_Point), such as zero-width spaces, joiners in words and variation
 /// selectors.
 ///
-/// In emoji two kinds of them decide which picture is shown, and stay: the joiner (U+200D) between
-/// two pictures, as in a family, and the tags after a picture, as in the flag of Scotland. A
-/// sequence that a font does not know may look like its parts all the same.
+/// Two kinds of invisible characters decide which emoji is shown, and stay: the joiner (U+200D)
+/// between two pictures, as in a family, and the tags after a picture, as in the flag of Scotland.
+/// With a font that does not know the sequence, two different texts may still look alike.
 pub fn appearance(text: &str) -> String {
     let is_picture = |c| CodePointSetData::new::<ExtendedPictographic>().contains(c);
     let ends_picture = |c| {
@@ -205,7 +206,7 @@ mod tests {
         ] {
             assert_eq!(code(line(seen)), "none", "{seen:?}");
         }
-        // That it is too short is said by its length.
+        // The length is checked apart.
         assert_eq!(code(line("")), "none");
     }
 
@@ -215,7 +216,7 @@ mod tests {
             "a \u{2067}b\u{2069} c",
             "a \u{202e}b\u{202c} c",
             "\u{2066}a\u{202b}b\u{202c}\u{2069}\u{2068}c\u{2069}",
-            // Marks without an end turn nothing around.
+            // Direction marks have no end, and reverse nothing.
             "a\u{200e}\u{200f}\u{61c}",
         ] {
             assert_eq!(code(line(good)), "none", "{good:?}");

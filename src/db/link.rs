@@ -329,7 +329,7 @@ impl Watcher {
                 match find(&self.hosts).await {
                     Ok(found) => break found,
                     Err(error) => {
-                        tracing::debug!(%error, "no host of the database can be used yet")
+                        tracing::debug!(%error, "no host of the database can be used yet");
                     }
                 }
                 sleep(AGAIN).await;

@@ -1,8 +1,9 @@
 //! The end of voting, and its undoing.
 //!
-//! A close first commits its mark, so that new ballots are refused, and then takes all slots, so
-//! that every ballot that saw the question open has been committed. Only then is it acknowledged,
-//! and the question is *sealed*: nothing is counted into it until it is reopened.
+//! A close is two transactions. The first one sets `closed_at`, so that new ballots are refused.
+//! The second one takes all slots of the question, and so waits until every ballot that saw the
+//! question open is committed, and sets `sealed_at`. Only then is the close acknowledged. No ballot
+//! is counted into a sealed question until it is reopened.
 
 use std::time::Duration;
 
@@ -81,7 +82,7 @@ impl Questions {
                 if after == before {
                     return Ok(());
                 }
-                // The results are no longer final: that is another version of them.
+                // Increments the version of the results, which are no longer final.
                 slot::take_all(&transaction, id).await?;
                 save(&transaction, after, now).await
             })

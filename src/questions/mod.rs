@@ -1,7 +1,8 @@
 //! Questions and their choices: what people vote on.
 //!
-//! What ballots forbid (a new text, fewer choices) is checked while all slots of the question are
-//! held, so that no ballot can come in between; see [`slot`].
+//! Some changes are forbidden once somebody has voted: a new text, fewer choices. Whether there are
+//! ballots is checked while all slots of the question are locked, so that no ballot is counted
+//! between the check and the change; see [`slot`].
 
 pub mod api;
 pub mod choice;
@@ -169,7 +170,8 @@ impl New {
 }
 
 async fn insert(transaction: &Transaction, clock: &Clock, new: &[New]) -> Result<(), Failure> {
-    // The time of writing, so that a page of the newest never misses what is on its way.
+    // Created now, not when the request came in: a client that pages through the newest questions
+    // must not miss one that was committed late.
     let new: Vec<(&New, Time)> = new.iter().map(|new| (new, clock.now())).collect();
     let questions = new.iter().map(|&(new, now)| {
         let mut row = new.question.clone();
@@ -189,7 +191,8 @@ async fn insert(transaction: &Transaction, clock: &Clock, new: &[New]) -> Result
     insert_terms(transaction, terms.collect()).await
 }
 
-/// The question, for one who may change it: its author or an admin.
+/// Locks the question for a change by its author or an admin. A deleted question cannot be
+/// changed.
 pub async fn for_change(
     transaction: &Transaction,
     caller: Caller,
@@ -207,7 +210,7 @@ pub async fn for_change(
     Ok(question)
 }
 
-/// The question, deleted or not, for its author or an admin.
+/// Locks the question, deleted or not, for its author or an admin.
 async fn owned(transaction: &Transaction, caller: Caller, id: Uuid) -> Result<Question, Failure> {
     let question = db::lock(transaction, entity::Entity::find_by_id(id));
     let question = question.one(transaction).await?.ok_or_else(not_found)?;
@@ -221,7 +224,7 @@ async fn owned(transaction: &Transaction, caller: Caller, id: Uuid) -> Result<Qu
     }
 }
 
-/// The question for a change that ballots may forbid: none comes in until the commit.
+/// Locks the question for a change that ballots may forbid: no ballot is counted until the commit.
 async fn without_ballots(
     transaction: &Transaction,
     caller: Caller,
@@ -230,12 +233,12 @@ async fn without_ballots(
 ) -> Result<Question, Failure> {
     for_change(transaction, caller, id, if_match).await?;
     slot::take_all(transaction, id).await?;
-    // What was read before the slots were held may have changed while waiting for them.
+    // The question may have changed while this transaction waited for the slots.
     for_change(transaction, caller, id, if_match).await
 }
 
-/// Stores a changed question as its next revision, unless somebody else was faster: then the
-/// transaction begins anew.
+/// Stores a changed question as its next revision. If another transaction has stored a revision
+/// meanwhile, this one is retried.
 pub(crate) async fn save(
     transaction: &Transaction,
     mut question: Question,

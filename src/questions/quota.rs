@@ -1,7 +1,8 @@
 //! How much one account may ask: questions in a day, and text altogether.
 //!
-//! What an account has used is one row, added to in the transaction that uses it. The row's lock
-//! makes others wait that use the same account's quota, so the sums that are compared are exact.
+//! What an account has used is one row, which is updated in the transaction that asks the question
+//! or changes the text. The lock of the row makes other transactions of the same account wait, so
+//! the sums that are compared with the quotas are exact.
 
 use bytesize::ByteSize;
 use sea_orm::entity::prelude::*;
@@ -20,7 +21,7 @@ const DAY: i64 = 24 * 60 * 60;
 /// What an account may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Quotas {
-    /// None where nothing is limited; then nothing is counted, either.
+    /// None if the quotas are switched off. Then nothing is counted either.
     limits: Option<Limits>,
 }
 
@@ -88,8 +89,8 @@ impl Quotas {
         }
     }
 
-    /// Counts what the account of `author` uses in this transaction. [`Code::QuotaExceeded`] where
-    /// that is more than it may use; using less is always allowed.
+    /// Adds to what the account of `author` has used, in this transaction. [`Code::QuotaExceeded`]
+    /// if the sum is above the quota; shortening texts is always allowed.
     pub(super) async fn charge(
         &self,
         transaction: &Transaction,
@@ -110,13 +111,13 @@ impl Quotas {
             questions: used.questions,
             bytes: used.text,
         };
-        // In this order: MariaDB sees what it has assigned before.
+        // The order matters: in MariaDB an assignment sees the values of those before it.
         let column = |column: Column| Expr::col((Entity, column));
         let is_new_day = column(Column::Day).lt(today);
         let questions = CaseStatement::new()
             .case(is_new_day.clone(), Expr::value(used.questions))
             .finally(column(Column::Questions).add(used.questions));
-        // Another process's clock may be a day ahead: its day stays.
+        // If the clock of another process is a day ahead, its day stays.
         let day = CaseStatement::new()
             .case(is_new_day, Expr::value(today))
             .finally(column(Column::Day));

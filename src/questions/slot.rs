@@ -1,4 +1,4 @@
-//! A question's slots: what keeps ballots apart from changes that would contradict them.
+//! A question's slots: locks that keep ballots apart from closes, deletions and edits.
 //!
 //! Row locks do not cross the nodes of a Galera cluster, but conflicting writes do. So every
 //! batch of ballots first increments one of the question's 16 slots and *then* reads whether it
@@ -54,7 +54,7 @@ pub fn take(db: &impl ConnectionTrait, script: &mut Script, questions: &Rows, sl
 
 /// Takes all slots of a question: from here to the commit no ballot is counted into it.
 pub async fn take_all(transaction: &Transaction, question: Uuid) -> Result<(), DbErr> {
-    // The question first, as a ballot's foreign key does on MySQL: nobody waits in a circle.
+    // Locks the question first, as a ballot's foreign key does on MySQL, to avoid a deadlock.
     let question_row = entity::Entity::find_by_id(question);
     db::lock(transaction, question_row).one(transaction).await?;
     let rows = (0..SLOTS).map(|shard| ActiveModel {

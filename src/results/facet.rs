@@ -1,8 +1,8 @@
-//! Facets: what all questions of a list have in common, and an index lists.
+//! Facets: properties that questions of a list have in common, each with an index.
 //!
-//! A list follows the index of one facet and looks at each question for the others. So that it
-//! passes by few, it follows the rarest: the open questions among a million that have a word, or
-//! those that have it among a million open ones.
+//! A list follows the index of one facet, and tests each question that it reads there for the other
+//! facets. It follows the rarest facet, so that few questions fail the test: with few open questions
+//! the index of open questions, with a rare word the index of words.
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt as _};
@@ -13,13 +13,13 @@ use crate::clock::Time;
 use crate::db;
 use crate::questions::{closing, entity, term};
 
-/// How many questions of a facet are looked at, to see which is the rarest.
+/// How many questions of each facet are counted to find the rarest facet.
 const SAMPLE: u64 = 200;
 
-/// With fewer questions than this a facet is few: all may be read, whatever is wanted of them.
+/// A facet with fewer questions than this is "few": all its questions may be read and sorted.
 const MANY: u64 = 1_000;
 
-/// What questions have in common.
+/// A property that questions have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Facet {
     /// A term of their text.
@@ -30,12 +30,12 @@ pub(super) enum Facet {
     Deleted,
     /// They open after this time.
     OpensAfter(Time),
-    /// At this time they wait for their seal. They are always taken for few.
+    /// They have ended at this time, and are not sealed yet. They are always few.
     Due(Time),
 }
 
 impl Facet {
-    /// The questions that have it, as entries of its index, and what that has them in the order of.
+    /// A query for the entries of the facet's index, and the column by which the index is sorted.
     fn entries(&self, db: &impl ConnectionTrait) -> (SelectStatement, Expr) {
         if let Facet::Term(term) = self {
             let entries = Query::select()
@@ -56,7 +56,7 @@ impl Facet {
         (entries, order.into_expr())
     }
 
-    /// Whether a question has it.
+    /// The condition that a question has the facet.
     pub(super) fn condition(&self, db: &impl ConnectionTrait) -> Expr {
         let is = |column, value| Expr::col((entity::Entity, column)).eq(Expr::cust(value));
         match self {
@@ -66,7 +66,8 @@ impl Facet {
                 db::finds(db, id, entry)
             }
             Facet::Author(author) => entity::Column::AuthorId.eq(*author),
-            // No parameters: PostgreSQL knows how many are open, but not how many are `$1`.
+            // Literals, not parameters: PostgreSQL's statistics tell how many questions are open,
+            // but not how many match `$1`.
             Facet::Sealed(true) => is("is_sealed", "1"),
             Facet::Sealed(false) => is("is_sealed", "0"),
             Facet::Deleted => is("is_deleted", "1"),
@@ -75,10 +76,10 @@ impl Facet {
         }
     }
 
-    /// The same, for questions that the index of `lead` leads to.
+    /// The same condition in a query that follows the index of the facet `lead`.
     pub(super) fn beside(&self, lead: Option<&Facet>, db: &impl ConnectionTrait) -> Expr {
         match (self, lead) {
-            // From entry to entry, without the question.
+            // Joins the two entries in the index of terms, without reading the question.
             (Facet::Term(term), Some(Facet::Term(_))) => {
                 let id = term::Column::QuestionId.into_expr();
                 let entry = entry(term, id.clone(), term::Column::CreatedAt.into_expr());
@@ -88,7 +89,7 @@ impl Facet {
         }
     }
 
-    /// Its index among those of the questions.
+    /// The facet's index of the table of questions. Terms have a table of their own.
     pub(super) fn index(&self) -> Option<&'static str> {
         match self {
             Facet::Term(_) => None,
@@ -100,13 +101,13 @@ impl Facet {
         }
     }
 
-    /// Whether its index has its questions in the order of their creation.
+    /// Whether the index is sorted by creation.
     pub(super) fn is_in_order(&self) -> bool {
         !matches!(self, Facet::OpensAfter(_) | Facet::Due(_))
     }
 }
 
-/// A look at the table of terms beside the one that a list follows.
+/// The alias of the table of terms in a subquery, beside the one that a list follows.
 const OTHER: &str = "other";
 
 /// The entry of a term for a question.
@@ -121,7 +122,7 @@ fn entry(term: &str, id: Expr, created_at: Expr) -> SelectStatement {
         .take()
 }
 
-/// Whether a column has this value or comes after it in this order.
+/// The condition that a column has this value or comes after it in this order.
 pub(super) fn from(column: Expr, order: &Order, value: i64) -> Expr {
     match order {
         Order::Asc => column.gte(value),
@@ -129,8 +130,9 @@ pub(super) fn from(column: Expr, order: &Order, value: i64) -> Expr {
     }
 }
 
-/// The place of the facet that fewest questions have from `after` on, in the order of creation; of
-/// those that are common, of the one whose next questions lie the furthest apart.
+/// The index of the rarest of these facets, which are sorted by creation: the one with the fewest
+/// questions after `after`, counted up to [`SAMPLE`]. Among facets with more, the one whose
+/// sample reaches the furthest.
 pub(super) async fn rarest(
     db: &impl ConnectionTrait,
     facets: &[Facet],
@@ -172,10 +174,10 @@ pub(super) async fn rarest(
     Ok(places.into_iter().min().map_or(0, |(.., place)| place))
 }
 
-/// Whether few questions have it.
+/// Whether fewer than [`MANY`] questions have the facet.
 pub(super) async fn is_few(db: &impl ConnectionTrait, facet: &Facet) -> Result<bool, DbErr> {
     let (mut entries, order) = facet.entries(db);
-    // In the index's order, lest PostgreSQL look for a common one without its index.
+    // Sorted as the index is: otherwise PostgreSQL reads the table for a common facet.
     entries
         .expr(Expr::value(1))
         .order_by_expr(order, Order::Desc);

@@ -17,7 +17,7 @@ use crate::questions::{Status, closing, entity, search, term};
 pub struct Filter {
     pub status: Option<Status>,
     pub author: Option<Uuid>,
-    /// All words must match.
+    /// Only questions whose text has all of these words.
     pub words: Option<String>,
     pub sort: Sort,
     /// Deleted questions instead of the others.
@@ -73,7 +73,7 @@ pub async fn keys(
             keys.push(key);
         }
     }
-    // A question may be sealed between two parts, and so be in both.
+    // A question that is sealed between the two queries is found by both.
     keys.sort_unstable();
     keys.dedup();
     if filter.sort == Sort::NewestFirst {
@@ -86,26 +86,27 @@ pub async fn keys(
         .collect())
 }
 
-/// Questions of a list that are looked up together.
+/// Questions of a list that one query looks up.
 struct Part {
     /// Those whose index is in the order of creation come first.
     facets: Vec<Facet>,
-    /// What they must be beside.
+    /// A further condition, which no index is for.
     condition: Condition,
 }
 
-/// How a part is looked up.
+/// Which index the query of a part follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Path {
-    /// By the index of the facet at this place, which has the order of the list.
+    /// The index of the facet at this place, which has the order of the list.
     Facet(usize),
-    /// By the index of the facet at this place, all of them: they are few.
+    /// The index of the facet at this place. All questions of the facet are read, since they are
+    /// few, and sorted afterwards.
     Few(usize),
-    /// By the index that has the order of the list, and the status where that is asked for.
+    /// The index that has the order of the list, and the status if the list asks for one.
     Order,
 }
 
-/// What a list consists of; nothing where it has nothing to look for.
+/// The parts of a list; none if its search text has no words.
 fn parts(filter: &Filter, now: Time) -> Vec<Part> {
     use entity::Column::OpensAt;
     let mut facets = Vec::new();
@@ -134,8 +135,9 @@ fn parts(filter: &Filter, now: Time) -> Vec<Part> {
             let facets = [Facet::Sealed(false), Facet::OpensAfter(now)];
             vec![part(&facets, not_ended())]
         }
-        // Whatever has ended is sealed within a moment. What is not yet comes first, lest it be
-        // sealed in between.
+        // Questions that have ended, but are not sealed yet, are few: they are sealed soon
+        // after. They are looked up first: a question that is sealed between the two queries is
+        // found twice rather than never.
         Some(Status::Closed) => [Facet::Due(now), Facet::Sealed(true)]
             .map(|ended| part(&[ended], Condition::all()))
             .into(),
@@ -143,7 +145,7 @@ fn parts(filter: &Filter, now: Time) -> Vec<Part> {
 }
 
 impl Part {
-    /// Finds the way that passes by the fewest questions that are not of the list.
+    /// Chooses the path that reads the fewest questions that are not in the list.
     async fn path(
         &self,
         db: &impl ConnectionTrait,
@@ -157,7 +159,7 @@ impl Part {
         if sort == Sort::ClosesFirst && matches!(self.facets[..], [Facet::Sealed(_)]) {
             return Ok(Path::Order);
         }
-        // Those whose index has another order than the list.
+        // Facets whose index has another order than the list are of use only if they are few.
         for (place, facet) in self.facets.iter().enumerate() {
             let other = sort == Sort::ClosesFirst || !facet.is_in_order();
             if other && facet::is_few(db, facet).await? {
@@ -193,7 +195,7 @@ impl Part {
             _ => {
                 let mut all = Query::select().from(entity::Entity).take();
                 if let Some(index) = self.index(path, filter.sort) {
-                    // MariaDB alone needs the hint, and reads it.
+                    // Only MariaDB and MySQL read the hint.
                     all.force_index(index, IndexHintScope::All);
                 }
                 if let Some(lead) = lead {
@@ -223,7 +225,7 @@ impl Part {
         }
         let beyond = after.map(|last| beyond(last, filter.sort, &key, &id).into());
         if let Path::Few(_) = path {
-            // Their index has another order.
+            // The index has another order than the list, so it does not help to find the place.
             let beyond = beyond.map(|beyond| db::unindexed(db, beyond));
             return query.and_where_option(beyond).take();
         }
@@ -247,7 +249,7 @@ impl Part {
         }
     }
 
-    /// Which index of the questions the path follows, where it is not for the engine to say.
+    /// The index of the questions that the path follows; none if the engine chooses it.
     fn index(&self, path: Path, sort: Sort) -> Option<&'static str> {
         let lead = self.lead(path);
         match path {
@@ -260,9 +262,9 @@ impl Part {
     }
 }
 
-/// What comes after the last item of the page before.
+/// The condition for questions after the last one of the previous page.
 fn beyond(last: Cursor, sort: Sort, key: &Expr, id: &Expr) -> Condition {
-    // MySQL finds its place in an index by a column, but not by a row.
+    // MySQL can seek in an index by a column, but not by a row value.
     let column = facet::from(key.clone(), &sort.order(), last.key);
     let row = Expr::tuple([key.clone(), id.clone()]);
     let last = Expr::tuple([Expr::value(last.key), Expr::value(last.id)]);
@@ -273,7 +275,7 @@ fn beyond(last: Cursor, sort: Sort, key: &Expr, id: &Expr) -> Condition {
     Condition::all().add(column).add(row)
 }
 
-/// Questions that have a term, which are stored under it in the order of their creation.
+/// Questions that have a term, in the order of the index of terms: by creation.
 fn with_term(db: &impl ConnectionTrait, term: &str) -> SelectStatement {
     let id = term::Column::QuestionId.into_expr();
     let same = id.equals((entity::Entity, entity::Column::Id));

@@ -17,11 +17,11 @@ const TITLE_LINES: usize = 3;
 const TEXT: f64 = 15.0;
 const BAR: f64 = 38.0;
 const STEP: f64 = BAR + 8.0;
-/// What is kept free for a bar's numbers.
+/// The width that is kept free for the numbers of a bar.
 const NUMBERS: f64 = 130.0;
 
-/// How many choices are shown; of more, those with the most votes.
-const MOST: usize = 12;
+/// How many choices are shown. Of more, those with the most votes are.
+const MAX_CHOICES: usize = 12;
 
 const STYLE: &str = "text{font:15px system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',\
     'PingFang SC','Microsoft YaHei','Noto Sans CJK SC',sans-serif;fill:#1d1c1a}\
@@ -68,7 +68,7 @@ pub fn picture(question_text: &str, results: &Results) -> String {
 fn row(svg: &mut String, choice: &ChoiceResult, leads: bool, y: f64) {
     let lead = if leads { "lead" } else { "" };
     let full = INNER;
-    // A share of nothing must not look like a little.
+    // Without a minimum: a choice without votes has no bar.
     let width = (full * choice.share.min(1.0)).round();
     let radius = 8.0_f64.min(width / 2.0);
     // Writing to a string cannot fail.
@@ -93,15 +93,15 @@ fn text(svg: &mut String, class: &str, x: f64, y: f64, content: &str) {
     );
 }
 
-/// Those to be shown, in their order.
+/// The choices that are shown, in their order.
 fn shown(results: &Results) -> Vec<&ChoiceResult> {
     let mut all: Vec<&ChoiceResult> = results.choices.iter().collect();
-    if all.len() > MOST {
+    if all.len() > MAX_CHOICES {
         let mut votes: Vec<i64> = all.iter().map(|choice| choice.votes).collect();
         votes.sort_unstable_by(|one, other| other.cmp(one));
-        let least = votes[MOST - 1];
-        // Of those who have just as many, the first ones.
-        let mut room = MOST - votes.iter().filter(|votes| **votes > least).count();
+        let least = votes[MAX_CHOICES - 1];
+        // Of the choices with just as many votes, the first ones.
+        let mut room = MAX_CHOICES - votes.iter().filter(|votes| **votes > least).count();
         all.retain(|choice| {
             let fits = choice.votes == least && room > 0;
             room -= usize::from(fits);
@@ -111,7 +111,7 @@ fn shown(results: &Results) -> Vec<&ChoiceResult> {
     all
 }
 
-/// The numbers for those who do not see the bars.
+/// The numbers as text, for screen readers.
 fn description(results: &Results) -> String {
     let choices = results.choices.iter().map(|choice| {
         let (text, share) = (&choice.choice_text, percent(choice.share));
@@ -125,7 +125,7 @@ fn percent(share: f64) -> String {
     format!("{tenths}%")
 }
 
-/// The language of the few words that are not the question's own.
+/// The language of the words below the bars.
 enum Words {
     English,
     Chinese,

@@ -28,7 +28,8 @@ pub struct Poll {
     pub version: i64,
 }
 
-/// Changes with everything that is shown of a poll, but for its status, which the clock changes.
+/// Two polls with the same stamp are shown alike, except for the status, which depends on the
+/// time.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Stamp {
     pub id: Uuid,
@@ -39,7 +40,7 @@ pub struct Stamp {
 }
 
 impl Poll {
-    /// Its stamp when it was read.
+    /// The stamp when the poll was read.
     pub fn stamp(&self) -> Stamp {
         Stamp {
             id: self.question.id,
@@ -71,10 +72,10 @@ pub async fn stamps(
     db::read_documents(&rows, 0)
 }
 
-/// Of the question `q`; none where the account was deleted.
+/// The name of the author of the question `q`; null if the account was deleted.
 const AUTHOR_NAME: &str = "(SELECT u.name FROM users u WHERE u.id = q.author_id) AS author_name";
 
-/// Of the question `q`; 0 where nobody has touched it yet.
+/// The version of the results of the question `q`: how often its slots were taken.
 const VERSION: &str = "COALESCE((SELECT SUM(s.seq) FROM question_shards s \
     WHERE s.question_id = q.id), 0) AS version";
 
@@ -121,7 +122,7 @@ pub async fn read(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Poll>, 
     Ok(ids.iter().filter_map(|id| polls.remove(id)).collect())
 }
 
-/// The versions of these polls. One that nobody has touched yet has none.
+/// The versions of these polls. A poll whose slots were never taken is left out.
 pub async fn versions(
     db: &impl ConnectionTrait,
     ids: &[Uuid],

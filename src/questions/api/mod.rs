@@ -26,8 +26,8 @@ use crate::users::Caller;
 
 pub use choices::ChoicesApi;
 
-/// The largest body in bytes of a question to be asked: all its characters may come as two
-/// escapes of six bytes each.
+/// The largest body in bytes of a new question: each of its characters may be written as two
+/// escapes of six bytes.
 const MAX_BODY: u64 = 320 * 1024;
 
 /// The handlers of questions.
@@ -86,7 +86,7 @@ impl QuestionsApi {
         /// The order.
         #[oai(default = "newest_first")]
         sort: Query<Sort>,
-        /// What was deleted, instead of the rest: your own; as an admin, everybody's.
+        /// Deleted questions instead of the others: your own, or everybody's if you are an admin.
         #[oai(default)]
         deleted: Query<bool>,
         paging: Paging,
@@ -284,7 +284,8 @@ fn newest_first() -> Sort {
     Sort::NewestFirst
 }
 
-/// Whose questions are listed. Deleted ones are shown to their authors, and all of them to admins.
+/// The author whose questions are listed. Deleted questions are listed for their own author only,
+/// and for admins.
 fn author_of_list(
     author: Option<Uuid>,
     deleted: bool,
