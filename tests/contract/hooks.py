@@ -25,7 +25,7 @@ URL = os.environ["POLLS_URL"]
 ROLE = os.environ["ROLE"]
 PASSWORD = "correct horse battery"
 
-# --- who calls
+# --- Roles
 
 
 class Account:
@@ -40,7 +40,7 @@ class Account:
         new = {"name": role, "email": self.email, "password": PASSWORD}
         self.id = answered(requests.post(f"{URL}/users", json=new))["id"]
         if role == "admin":
-            # As an operator does it.
+            # As operators do it.
             command = [os.environ["POLLS"], "user", "promote", self.email]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self.sign_in()
@@ -66,7 +66,7 @@ def answered(response):
     return response.json()
 
 
-# These end the account or its sessions. Each call has an account of its own.
+# Operations that end the account or its sessions. Each call gets an account of its own.
 ENDING = {"deleteMe", "endAllSessions", "endSession", "changePassword"}
 
 
@@ -91,7 +91,7 @@ class Bearer:
         case.headers = {**(case.headers or {}), **account.headers}
 
 
-# --- what exists
+# --- Existing objects
 
 
 @functools.cache
@@ -129,7 +129,7 @@ def bearer(case):
     return {"Authorization": authorization} if authorization else {}
 
 
-# Questions are asked in turn with each of these.
+# The kinds of questions, asked in turn.
 KINDS = itertools.cycle([
     {},
     {"results_visibility": "after_vote", "max_choices": 2},
@@ -167,7 +167,7 @@ def ground_token(case):
     if case.body.get("grant_type") == "password":
         case.body.update(username=account.email, password=PASSWORD)
     else:
-        # Each is good for one use.
+        # Each can be used once.
         account.sign_in()
         case.body.update(refresh_token=account.refresh_token)
 
@@ -240,38 +240,38 @@ GROUND = {
     "deleteChoice": ground_choice,
 }
 
-# --- what no schema can say
+# --- Refusals that no schema can express
 
 # Codes of problems, and why a request that fits the schema may get them.
 REFUSALS = {
-    "unauthenticated": "the role is nobody, or asks for what only the signed-in have",
-    "forbidden": "the question is somebody else's, or the call is for admins",
-    "results_hidden": "the author hides them",
-    "not_found": "the id fits its format, but nothing has it",
-    "account_taken": "somebody has this email address or phone number",
+    "unauthenticated": "the role is anonymous, or the call needs an account",
+    "forbidden": "the question belongs to another account, or the call is for admins",
+    "results_hidden": "the author hides the results",
+    "not_found": "the id is well-formed, but does not exist",
+    "account_taken": "another account has this email address or phone number",
     "voting_not_open": "the question opens later",
     "voting_closed": "the question is closed",
     "already_voted": "ballots on it cannot be changed",
     "ballot_final": "ballots on it cannot be withdrawn",
     "has_ballots": "somebody has voted on it",
-    "last_admin": "there would be none left",
+    "last_admin": "no admin would be left",
     "stale": "`If-Match` names another revision",
 }
 
 # Codes of fields in `invalid_fields`, and why a value that fits its schema may get them.
 FIELDS = {
-    "common_password": "no schema lists them all",
+    "common_password": "no schema can list all common passwords",
     "contains_account": "it depends on other fields",
-    "choice": "the id is none of this question's choices",
-    "control_character": "text has no control characters; patterns for that are not portable",
-    "email": "an address needs more than the pattern says",
-    "invisible": "text has a character that can be seen; patterns for that are not portable",
-    "length": "counted after white space around it is gone",
-    "open_direction": "a change of the writing direction ends; no pattern can count that",
-    "order": "it closes before it opens",
+    "choice": "the id does not belong to a choice of this question",
+    "control_character": "control characters are refused; patterns for that are not portable",
+    "email": "the pattern checks only a part of the rules for addresses",
+    "invisible": "text needs a visible character; patterns for that are not portable",
+    "length": "counted after surrounding white space is removed",
+    "open_direction": "a change of the writing direction must be closed; no pattern can count that",
+    "order": "the question would close before it opens",
     "past": "the time is over",
-    "phone": "no pattern knows the world's numbering plans",
-    "range": "there are fewer choices than that, or the year is 0",
+    "phone": "no pattern can express the numbering plans of all countries",
+    "range": "the question has fewer choices, or the year is 0",
     "rule": "it depends on another field",
     "unique": "another choice has the same text",
     "wrong": "the password is not the account's",
@@ -279,13 +279,13 @@ FIELDS = {
 
 
 class Unargued(Failure):
-    """A valid request was refused for a reason that is not among those above."""
+    """A valid request was refused for a reason that is not listed above."""
 
     __slots__ = ()
 
 
 def repeats_a_parameter(case, response):
-    """RFC 6749, section 3.2, forbids it in forms, of parameters that nobody knows too."""
+    """Whether a form repeats a parameter, which RFC 6749, section 3.2, forbids, even if unknown."""
     if case.media_type != "application/x-www-form-urlencoded":
         return False
     body = response.request.body or ""
@@ -296,7 +296,7 @@ def repeats_a_parameter(case, response):
 
 @schemathesis.check
 def valid_requests_are_refused_for_a_reason(context, response, case):
-    """In place of positive_data_acceptance, which knows statuses only."""
+    """Replaces positive_data_acceptance, which checks only statuses."""
     if not is_positive(case) or response.status_code < 400:
         return
     problem = response.json()
@@ -307,7 +307,7 @@ def valid_requests_are_refused_for_a_reason(context, response, case):
     elif problem["code"] == "invalid_fields":
         reason = all(field["code"] in FIELDS for field in problem["errors"])
     elif problem["code"] == "malformed_request":
-        # Cursors are opaque, and what is made up is refused.
+        # Cursors are opaque: generated ones are refused.
         reason = "cursor" in (case.query or {}) and "cursor" in problem["detail"]
     else:
         reason = problem["code"] in REFUSALS
@@ -321,7 +321,7 @@ def valid_requests_are_refused_for_a_reason(context, response, case):
 
 @schemathesis.check
 def what_is_deleted_is_gone(context, response, case):
-    """use_after_free, but for questions: the author and admins still see them, to restore them."""
+    """use_after_free, except for questions: authors and admins can still read deleted ones."""
     try:
         checks.use_after_free(context, response, case)
     except checks.UseAfterFree as failure:
@@ -332,19 +332,19 @@ def what_is_deleted_is_gone(context, response, case):
 
 @schemathesis.check
 def what_is_created_is_there(context, response, case):
-    """ensure_resource_availability, but for ballots: a new question has none of the caller's."""
+    """ensure_resource_availability, except for ballots: a new question has no ballot yet."""
     if operation(case) not in ("getBallot", "withdrawBallot"):
         checks.ensure_resource_availability(context, response, case)
 
 
-# --- what came of it
+# --- Results
 
 statuses = collections.defaultdict(collections.Counter)
 
 
 @schemathesis.hook
 def after_call(context, case, response):
-    # Changed methods and the like are not this operation.
+    # Requests with a changed method and the like do not count for the operation.
     if response.request.method == case.operation.method.upper():
         statuses[operation(case)][response.status_code] += 1
 

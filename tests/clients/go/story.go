@@ -18,7 +18,7 @@ import (
 
 var address = os.Getenv("POLLS_URL")
 
-// A User is somebody's client, which sends the access token; nobody's without one.
+// A User is a client that sends an access token, or none if it is anonymous.
 type User struct {
 	*polls.APIClient
 	ctx context.Context
@@ -52,7 +52,7 @@ func check(holds bool, what any) {
 	}
 }
 
-// problem is what a call failed with.
+// problem returns the problem with which a call failed.
 func problem(err error) polls.Problem {
 	var failure *polls.GenericOpenAPIError
 	check(errors.As(err, &failure), err)

@@ -50,7 +50,7 @@ from polls.types import UNSET, Unset
 
 URL = os.environ.get("POLLS_URL", "http://127.0.0.1:8080/api/v1")
 anyone = Client(base_url=URL)
-# Where a token is optional, the generated types ask for one. This client sends none.
+# The generated types require a token even if it is optional. This client sends none.
 nobody = AuthenticatedClient(base_url=URL, token="").set_httpx_client(httpx.Client(base_url=URL))
 
 
