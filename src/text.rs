@@ -4,7 +4,6 @@ use icu_properties::props::{
     DefaultIgnorableCodePoint, EmojiModifier, ExtendedPictographic, GeneralCategory,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
-use serde::{Deserialize as _, Deserializer};
 use unicode_normalization::UnicodeNormalization as _;
 use validator::ValidationError;
 
@@ -22,18 +21,6 @@ pub fn fold(text: &str) -> String {
 pub fn fold_case(text: &str) -> String {
     let text: String = text.nfc().collect();
     caseless::default_case_fold_str(&text).nfc().collect()
-}
-
-/// For `#[serde(deserialize_with)]`: normalised text.
-pub fn normalised<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    String::deserialize(deserializer).map(|text| normalise(&text))
-}
-
-/// For `#[serde(deserialize_with)]`: normalised text that may be absent but not null.
-pub fn normalised_if_present<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<String>, D::Error> {
-    normalised(deserializer).map(Some)
 }
 
 /// Checks one line of text: no control characters, among them NUL, which PostgreSQL cannot store,

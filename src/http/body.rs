@@ -279,9 +279,8 @@ mod tests {
     #[derive(Debug, Deserialize, Serialize, Validate)]
     #[serde(deny_unknown_fields)]
     struct Outer {
-        #[serde(deserialize_with = "crate::text::normalised")]
-        #[validate(length(min = 1, max = 3))]
-        name: String,
+        #[validate(nested)]
+        name: input::Line<1, 3>,
         #[validate(length(min = 1), nested)]
         items: Vec<Inner>,
     }

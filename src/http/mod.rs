@@ -12,7 +12,6 @@ pub mod client;
 pub mod conditional;
 pub mod connection;
 pub mod cors;
-pub use crate::input::exact;
 pub mod extract;
 pub mod health;
 pub mod listener;
