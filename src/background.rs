@@ -39,7 +39,13 @@ pub async fn run<T: Send + 'static>(
     }
 }
 
-/// None where the system has no resources for it.
+/// How many threads may work at once so that one core stays free for short requests.
+pub fn spare_cores() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.saturating_sub(1).max(1)
+}
+
+/// None if the system cannot start the threads.
 fn runtime() -> Option<&'static Runtime> {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
     let start = || {

@@ -189,6 +189,7 @@ pub mod http;
 pub mod input;
 pub mod live;
 pub mod load;
+pub mod markup;
 pub mod network;
 pub mod page;
 pub mod patch;

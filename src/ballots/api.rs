@@ -6,7 +6,6 @@ use poem_openapi::param::Path;
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
@@ -47,7 +46,7 @@ struct RenderedBallot<'a> {
     #[serde(flatten)]
     ballot: &'a Ballot,
     #[serde(skip_serializing_if = "Option::is_none")]
-    results: Option<&'a RawValue>,
+    results: Option<&'a Rendered>,
 }
 
 /// A ballot to be cast.
@@ -209,18 +208,13 @@ impl BallotsApi {
         };
         let rendered = RenderedBallot {
             ballot: &ballot,
-            results: match &results {
-                Some(results) => {
-                    Some(serde_json::from_slice(&results.body).map_err(Failure::internal)?)
-                }
-                None => None,
-            },
+            results: results.as_ref(),
         };
-        let body = serde_json::to_vec(&rendered).map_err(Failure::internal)?;
+        let rendered = Rendered::plain(&rendered)?;
         // Weak, because the tag of the results is: it does not cover `as_of`.
         let shown = results.and_then(|results| results.etag).unwrap_or_default();
         let shown = shown.trim_start_matches("W/").trim_matches('"');
         let tag = format!("W/\"0.{}.{shown}\"", ballot.updated_at.0);
-        Ok(Rendered::new(body, Some(tag)))
+        Ok(rendered.with_etag(tag))
     }
 }

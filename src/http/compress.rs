@@ -2,7 +2,6 @@
 
 use std::io::{self, Cursor};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use async_compression::Level;
@@ -43,9 +42,7 @@ pub(super) struct Compressor(Arc<FairSemaphore>);
 
 impl Default for Compressor {
     fn default() -> Compressor {
-        // One core is left to those who ask for little.
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Compressor(FairSemaphore::new(cores.saturating_sub(1).max(1), QUEUE))
+        Compressor(FairSemaphore::new(background::spare_cores(), QUEUE))
     }
 }
 

@@ -9,6 +9,7 @@ use poem::{Error, Response};
 
 use super::site::Site;
 use crate::failure::{Code, Failure};
+use crate::markup::escaped;
 
 const FRONT: &str = "<p>A polls and voting API server.</p>\n<ul>\n\
     <li><a href=\"/docs\">Try the API</a> in Swagger UI</li>\n\
@@ -83,10 +84,7 @@ fn document(title: &str, content: &str) -> String {
 
 /// Explanations use no more of Markdown than code spans.
 fn html(markdown: &str) -> String {
-    let escaped = markdown
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
+    let escaped = escaped(markdown);
     let mut html = String::with_capacity(escaped.len());
     for (index, part) in escaped.split('`').enumerate() {
         match index % 2 {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sea_orm::DbErr;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::list::{self, Filter};
@@ -21,7 +22,7 @@ use crate::failure::Failure;
 use crate::fair::FairSemaphore;
 use crate::http::reply::Rendered;
 use crate::network::Network;
-use crate::page::{Cursor, Page, PageRequest};
+use crate::page::{Cursor, Page, PageMeta, PageRequest};
 
 /// Which page of which list is asked for, and from where.
 ///
@@ -109,24 +110,23 @@ impl PageView {
         }
     }
 
-    /// A [`QuestionPage`](super::objects::QuestionPage), put together from its questions, which
-    /// are rendered already.
     fn render(&self, numbers: &[bool]) -> Result<Rendered, Failure> {
-        let mut body = Vec::from(*b"{\"data\":[");
-        for (index, (view, numbers)) in self.views.iter().zip(numbers).enumerate() {
-            if index > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(&view.question(*numbers)?.body);
-        }
-        body.extend_from_slice(b"],\"meta\":{");
-        if let Some(next) = &self.next_cursor {
-            // A cursor is base64url, which needs no escaping.
-            body.extend_from_slice(format!("\"next_cursor\":\"{next}\"").as_bytes());
-        }
-        body.extend_from_slice(b"}}");
-        Ok(Rendered::new(body, None))
+        let questions = self.views.iter().zip(numbers);
+        let data = questions.map(|(view, numbers)| view.question(*numbers));
+        Rendered::plain(&RenderedPage {
+            data: data.collect::<Result<_, _>>()?,
+            meta: PageMeta {
+                next_cursor: self.next_cursor.clone(),
+            },
+        })
     }
+}
+
+/// A [`QuestionPage`](super::objects::QuestionPage) whose questions are rendered already.
+#[derive(Serialize)]
+struct RenderedPage {
+    data: Vec<Rendered>,
+    meta: PageMeta,
 }
 
 /// A page ends with the question that reaches this size in bytes. A client that asks for many

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::{ChoiceResult, Results};
+use crate::markup::escaped;
 
 /// In pixels; pictures may be shown at any size.
 const WIDTH: f64 = 640.0;
@@ -224,23 +225,6 @@ fn wrapped(text: &str, room: f64, most: usize) -> Vec<String> {
     lines
 }
 
-/// Text for between tags. What XML has no place for is replaced.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => {
-                escaped.push(letter);
-            }
-            _ => escaped.push('\u{fffd}'),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -271,7 +255,7 @@ mod tests {
         results.choices[0].choice_text = "</text><script>alert(1)</script>\u{fffe}".to_owned();
         let svg = picture("<b>\"1\" & '2'</b>]]>", &results);
         assert!(!svg.contains("<script") && !svg.contains("<b>") && !svg.contains('\u{fffe}'));
-        assert!(svg.contains("&lt;b&gt;\"1\" &amp; '2'&lt;/b&gt;]]&gt;"));
+        assert!(svg.contains("&lt;b&gt;&quot;1&quot; &amp; &#39;2&#39;&lt;/b&gt;]]&gt;"));
         assert_eq!(svg.matches('<').count(), svg.matches('>').count());
     }
 

@@ -81,7 +81,7 @@ impl View {
             results.as_of = Time(0);
             let timeless = Rendered::plain(&results)?;
             let tag = entity_tag(self.poll.question.revision, &timeless.body);
-            Ok(Rendered::new(rendered.body, Some(format!("W/{tag}"))))
+            Ok(rendered.with_etag(format!("W/{tag}")))
         })
     }
 
@@ -92,7 +92,7 @@ impl View {
             let results = Results::of(&self.poll, self.now);
             let picture = picture::picture(&question.question_text, &results);
             let tag = entity_tag(question.revision, picture.as_bytes());
-            Ok(Rendered::new(picture, Some(tag)))
+            Ok(Rendered::picture(picture, tag))
         })
     }
 

@@ -102,8 +102,7 @@ impl Hasher {
         let decoy = decoy(&params).map_err(|error| BadParameters(error.to_string()))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let workers = match config.password_workers {
-            // One core stays free for everything else.
-            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().max(2) - 1),
+            0 => background::spare_cores(),
             workers => workers as usize,
         };
         Ok(Hasher {

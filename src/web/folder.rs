@@ -22,11 +22,11 @@ use tokio::io::AsyncReadExt as _;
 use tokio::task::spawn_blocking;
 
 use super::beneath::{self, Found, Links};
-use super::shell::escaped;
 use super::{ASK_AGAIN, is_in_api, is_navigation};
 use crate::config;
 use crate::failure::{Code, Failure};
 use crate::http::conditional::names;
+use crate::markup::escaped;
 
 /// Up to this many bytes a file is read at once, so that it can be compressed.
 const AT_ONCE: u64 = 1 << 20;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::assets::{FOLDER, INDEX, with_imports};
 use crate::config::Config;
+use crate::markup::escaped;
 use crate::results::Poll;
 
 /// How much of the choices a preview shows, in characters.
@@ -96,24 +97,6 @@ pub fn with_assets(html: &str, start: &str) -> String {
         .replace("{{assets}}", &FOLDER)
 }
 
-/// Text for between tags and within quotes.
-pub fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            // No text has them; and where one did, it would not be HTML.
-            letter if letter.is_control() => escaped.push(' '),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,14 +111,5 @@ mod tests {
             assert!(!open.contains("{{"), "{open}");
             assert!(html.matches("modulepreload").count() > 5);
         }
-    }
-
-    #[test]
-    fn nothing_breaks_out_of_the_head() {
-        let text = "\"><script>alert('x')</script>&\u{7}";
-        assert_eq!(
-            escaped(text),
-            "&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp; "
-        );
     }
 }
