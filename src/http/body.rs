@@ -1,7 +1,8 @@
-//! Request bodies: read, parsed and checked in one place, with every mistake named.
+//! Request bodies: read, parsed and validated in one place.
 //!
-//! Nothing is coerced. Bad syntax is 400. A wrong type, an unknown or a repeated key is 422 and
-//! names the first; limits and rules are 422 and name all of them at once.
+//! Values are not converted to other types. Invalid JSON is 400. A wrong type, an unknown or a
+//! repeated key is 422, and the first one is named. Broken limits and rules are 422, and all of them
+//! are named at once.
 
 use http::Method;
 use poem::{Request, RequestBody};
@@ -41,82 +42,50 @@ const JSON: &str = "application/json";
 /// The other media type of a `PATCH`, since that merges (RFC 7396).
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
-impl<'a, T: Type + DeserializeOwned + Validate> ApiExtractor<'a> for Body<T> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
-    type ParamType = ();
-    type ParamRawType = ();
+/// Implements an extractor for a body of `T`, which differs in what it does with the request.
+macro_rules! body {
+    ($body:ident<T: $($limit:path),+>, required: $required:literal, $extract:expr) => {
+        impl<'a, T: Type + DeserializeOwned $(+ $limit)+> ApiExtractor<'a> for $body<T> {
+            const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+            type ParamType = ();
+            type ParamRawType = ();
 
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
+            fn register(registry: &mut Registry) {
+                T::register(registry);
+            }
 
-    fn request_meta() -> Option<MetaRequest> {
-        Some(meta::<T>(true))
-    }
+            fn request_meta() -> Option<MetaRequest> {
+                Some(meta::<T>($required))
+            }
 
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        check_content_type(request)?;
-        Ok(Body(parse(&read(body).await?)?))
-    }
-}
-
-impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Unchecked<T> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-
-    fn request_meta() -> Option<MetaRequest> {
-        Some(meta::<T>(true))
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        check_content_type(request)?;
-        Ok(Unchecked(decode(&read(body).await?)?))
-    }
-}
-
-impl<'a, T> ApiExtractor<'a> for OptionalBody<T>
-where
-    T: Type + DeserializeOwned + Validate + Default,
-{
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-
-    fn request_meta() -> Option<MetaRequest> {
-        Some(meta::<T>(false))
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        let bytes = read(body).await?;
-        // Many clients name a content type whether there is a body or not.
-        if bytes.is_empty() {
-            return Ok(OptionalBody(T::default()));
+            async fn from_request(
+                request: &'a Request,
+                body: &mut RequestBody,
+                _: ExtractParamOptions<()>,
+            ) -> poem::Result<Self> {
+                let extract: fn(&Request, &[u8]) -> poem::Result<Self> = $extract;
+                extract(request, &read(body).await?)
+            }
         }
-        check_content_type(request)?;
-        Ok(OptionalBody(parse(&bytes)?))
-    }
+    };
 }
+
+body!(Body<T: Validate>, required: true, |request, bytes| {
+    check_content_type(request)?;
+    Ok(Body(parse(bytes)?))
+});
+body!(Unchecked<T: Validate>, required: true, |request, bytes| {
+    check_content_type(request)?;
+    Ok(Unchecked(decode(bytes)?))
+});
+body!(OptionalBody<T: Validate, Default>, required: false, |request, bytes| {
+    // Many clients send a content type even without a body.
+    if bytes.is_empty() {
+        return Ok(OptionalBody(T::default()));
+    }
+    check_content_type(request)?;
+    Ok(OptionalBody(parse(bytes)?))
+});
 
 fn meta<T: Type>(required: bool) -> MetaRequest {
     MetaRequest {
@@ -129,7 +98,7 @@ fn meta<T: Type>(required: bool) -> MetaRequest {
     }
 }
 
-/// Refuses what is not said to be JSON.
+/// Refuses a body whose content type is not JSON.
 fn check_content_type(request: &Request) -> Result<(), ContentTypeError> {
     let Some(content_type) = request.content_type() else {
         return Err(ContentTypeError::ExpectContentType);
@@ -157,8 +126,7 @@ fn is_utf8_or_nothing(parameter: &str) -> bool {
     quoted.unwrap_or(value).eq_ignore_ascii_case("utf-8")
 }
 
-/// The whole body. How large it may be and how long it may take is bounded where the request
-/// comes in.
+/// The whole body. The [stack](super::Stack) has limited its size, and the time it took to arrive.
 pub async fn read(body: &mut RequestBody) -> Result<bytes::Bytes, poem::Error> {
     Ok(body.take()?.into_bytes().await?)
 }
@@ -189,10 +157,10 @@ fn malformed(error: &serde_json::Error) -> Failure {
     Failure::new(Code::MalformedRequest, detail)
 }
 
-/// Turns a type mismatch into words of our own: serde's would repeat the value.
+/// Describes a type mismatch. serde's own message would repeat the value.
 fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -> Failure {
-    // Not by the error's own category: a number where an enum's name belongs is bad syntax to
-    // serde_json, and what follows a mistake may be none of JSON.
+    // The category of the error does not tell: serde_json calls a number in the place of an enum's
+    // name a syntax error, and it stops at the first error, so that the rest may be invalid JSON.
     let syntax = match std::str::from_utf8(bytes) {
         Ok(text) => serde_json::from_str::<IgnoredAny>(text)
             .err()
