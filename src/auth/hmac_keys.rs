@@ -84,8 +84,8 @@ impl HmacKeys {
             }))
     }
 
-    /// The refresh token that follows `token`, in the form that clients get. Whoever has neither
-    /// the key nor `token` cannot compute it.
+    /// The refresh token that follows `token`, in the form that clients get. It cannot be
+    /// computed without the key and `token`.
     pub fn successor(&self, token: &str, salt: &[u8]) -> String {
         let mut context = hmac::Context::with_key(&self.refresh_tokens);
         context.update(salt);
@@ -93,7 +93,7 @@ impl HmacKeys {
         URL_SAFE_NO_PAD.encode(context.sign())
     }
 
-    /// What is stored of a network that an account has signed in from: without the key it tells
+    /// The stored form of a network that an account has signed in from. Without the key it reveals
     /// neither the network nor whether two accounts share one.
     pub fn network(&self, user: Uuid, network: Network) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.networks);

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::arguments::{Backup, Restore};
-use crate::auth::tokens::restored;
+use crate::auth::tokens::reset;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, Contents, Restoring};
@@ -20,7 +20,7 @@ pub async fn backup(config: &Config, arguments: &Backup) -> Outcome {
 pub async fn restore(config: &Config, arguments: &Restore) -> Outcome {
     let clock = Clock::default();
     let restoring = Restoring::begin(&config.database, &arguments.file).await?;
-    restored::start_over(restoring.db(), &clock, &config.auth).await?;
+    reset::after_restore(restoring.db(), &clock, &config.auth).await?;
     let contents = restoring.contents;
     let kept = restoring.finish(clock.now()).await?;
     println!("{} is restored: {}.", config.database.url, shown(contents));

@@ -1,4 +1,4 @@
-//! What somebody signs in by: an email address or a phone number, in whatever form it was typed.
+//! The login that a user types: an email address or a phone number, in any form.
 
 use phonenumber::country;
 use sha2::{Digest as _, Sha256};
@@ -13,7 +13,7 @@ pub enum Login {
     Email(String),
     /// In E.164 form.
     Phone(String),
-    /// Neither, case-folded: no account has such a name.
+    /// Neither, case-folded: no account has such a login.
     Unfit(String),
 }
 

@@ -1,5 +1,5 @@
-//! Networks that an account has signed in from: the limit on the failures of an account from all
-//! addresses together spares them, so that strangers cannot lock its owner out.
+//! Networks that an account has signed in from. The limit on failed sign-ins of an account from all
+//! addresses together does not apply to them, so that strangers cannot lock the owner out.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const KNOWN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl Accounts {
-    /// Whether the account has signed in from this network within the last 30 days. Asks the
-    /// database where there is no account, too: the time that it takes must not tell.
+    /// Whether the account has signed in from this network within the last 30 days. Queries the
+    /// database even where there is no account, so that the response time does not tell.
     pub(super) async fn knows_network(
         &self,
         user: Option<Uuid>,
@@ -68,7 +68,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Removes what is not known any more.
+    /// Removes networks that have not been used for 30 days.
     pub(super) async fn sweep_networks(&self, now: Time) -> Result<(), Failure> {
         let old = Column::SeenAt.lte(now.before(KNOWN));
         let old = Condition::all().add(old);

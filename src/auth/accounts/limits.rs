@@ -1,12 +1,12 @@
-//! Limits on guessing and flooding.
+//! Limits on guessing passwords and on registering.
 //!
-//! What is spent on failures and registrations is [shared](crate::share::cells) by all processes.
-//! Sign-ins look first and spend only when they fail, which is why this is not `governor`: it
-//! cannot look without spending. All attempts to sign in, those that succeed too, are counted as
-//! [other calls](crate::share::rates) are: that costs nothing, and bounds the work on passwords.
+//! Failed sign-ins and registrations are counted [together](crate::share::cells) by all processes.
+//! A sign-in checks the limit first and counts only when it fails, which the crate `governor` cannot
+//! do. All attempts to sign in, successful ones too, are also counted like
+//! [other calls](crate::share::rates), in memory: that bounds the work on passwords.
 //!
-//! An account is named by [what was typed](Login), never by its id: so a limit says the same of
-//! an account that exists and of one that does not.
+//! The key of a limit is [what was typed](Login), never the id of an account, so that a limit does
+//! not tell whether an account exists.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ impl Limits {
         }
     }
 
-    /// Counts an attempt to sign in, or refuses it. Asks nobody.
+    /// Counts an attempt to sign in, or refuses it. Uses only what is in memory.
     pub fn take_sign_in(&self, login: &Login, network: Network) -> Result<(), Failure> {
         if !self.enabled {
             return Ok(());
@@ -107,7 +107,7 @@ impl Limits {
         least.filter(|_| self.enabled)
     }
 
-    /// What an attempt to sign in spends.
+    /// The limits that an attempt to sign in counts for.
     fn of_sign_in(&self, login: &Login, network: Network) -> [(&Rate, Whose); 2] {
         let pair = Sha256::new()
             .chain_update(login.key())
@@ -123,7 +123,7 @@ impl Limits {
         ]
     }
 
-    /// Whether a sign-in may be tried, as far as this process knows. Asks nobody.
+    /// Whether a sign-in may be tried, as far as this process knows.
     pub fn known_admission(&self, login: &Login, network: Network) -> Admission {
         if !self.enabled {
             return Admission::Free;
@@ -133,7 +133,7 @@ impl Limits {
         admission(limits.map(|(limit, _)| limit), waits)
     }
 
-    /// Whether a sign-in may be tried after the failures on all processes. Spends nothing.
+    /// Whether a sign-in may be tried after the failures on all processes. Counts nothing.
     pub async fn admission(&self, login: &Login, network: Network) -> Admission {
         if !self.enabled {
             return Admission::Free;
@@ -152,7 +152,7 @@ impl Limits {
     }
 
     /// Counts an attempt to change the password of an account by whoever is signed in, or refuses
-    /// it. What strangers do counts elsewhere.
+    /// it. Failed sign-ins are counted separately.
     pub async fn take_password_change(&self, user: Uuid) -> Result<(), Failure> {
         self.take(self.password_changes.of(user.as_bytes())).await
     }
@@ -178,7 +178,7 @@ impl Limits {
         taken.map_err(|wait| limit.refusal(wait))
     }
 
-    /// What a failed sign-in spends; the account's sum comes first.
+    /// The limits that a failed sign-in counts for; the account's sum comes first.
     fn of_failure(&self, login: &Login, network: Network) -> [(&Limit, Cell); 3] {
         [
             self.failures_of_account_in_sum.of(&login.key()),

@@ -1,4 +1,4 @@
-//! Access tokens: what they say, and when that is believed.
+//! The claims of access tokens, and how they are checked.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,10 +20,10 @@ pub struct Claims {
     pub sub: Uuid,
     /// The session.
     pub sid: Uuid,
-    /// When it was signed, by the clock of the process that did. Says nothing here: the clocks of
-    /// processes may differ.
+    /// When it was signed, by the clock of the process that signed it. Not checked, since the clocks
+    /// of processes may differ.
     pub iat: i64,
-    /// Never written, but heeded.
+    /// Never written, but respected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
     pub exp: i64,
@@ -33,7 +33,7 @@ pub struct Claims {
     pub generation: i32,
 }
 
-/// Who signs tokens, and for whom.
+/// The issuer of the tokens and the audience they are for.
 #[derive(Debug, Clone)]
 pub struct Parties {
     pub issuer: String,

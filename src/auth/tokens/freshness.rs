@@ -1,6 +1,6 @@
-//! How old this process's copy is of what tokens are judged by: the revocation list and the keys.
+//! How stale this process's copy of the revocation list and of the keys is.
 //!
-//! A monotonic clock tells, so that setting the system's clock makes nothing look fresh.
+//! Measured with a monotonic clock, so that setting the system's clock does not make it look fresh.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Freshness {
         Duration::from_micros(age.try_into().unwrap_or(0))
     }
 
-    /// Runs `read`, one at a time, which brings the copy up to date.
+    /// Runs `read`, which brings the copy up to date. Only one runs at a time.
     pub async fn renew(
         &self,
         read: impl AsyncFnOnce() -> Result<(), Failure>,

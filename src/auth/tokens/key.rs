@@ -82,7 +82,7 @@ pub fn name(algorithm: Algorithm) -> &'static str {
 }
 
 /// A key that signs and checks access tokens.
-pub struct Key {
+pub struct SigningKey {
     /// Its `kid`.
     pub id: Uuid,
     header: Header,
@@ -95,9 +95,9 @@ pub struct Key {
     pub public: Option<Jwk>,
 }
 
-impl Key {
+impl SigningKey {
     /// Reads a key as the database has it.
-    pub fn read(row: &Model) -> Result<Key, BadKey> {
+    pub fn read(row: &Model) -> Result<SigningKey, BadKey> {
         use jsonwebtoken::Algorithm as Jwa;
         let secret = row.secret.0.as_str();
         let (algorithm, signing) = match row.algorithm.as_str() {
@@ -124,7 +124,7 @@ impl Key {
         header.kid = Some(kid);
         let sample = jsonwebtoken::encode(&header, &(), &signing)?;
         let head = sample.split_inclusive('.').take(1).collect();
-        Ok(Key {
+        Ok(SigningKey {
             id: row.id,
             header,
             head,
@@ -149,7 +149,7 @@ impl Key {
     /// key's, whatever the token says.
     pub fn open<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
         if self.heads(token) {
-            // Its header is known, and what it says. The library would decode it twice.
+            // The header is our own. The library would decode it twice.
             let (message, signature) = token.rsplit_once('.')?;
             let algorithm = self.header.alg;
             if !verify(signature, message.as_bytes(), &self.checking, algorithm).ok()? {
@@ -158,13 +158,13 @@ impl Key {
             return insecure_decode_claims(token).ok();
         }
         let token = jsonwebtoken::decode(token, &self.checking, &self.validation).ok()?;
-        // RFC 7515, section 4.1.11: what `crit` names must be understood, and nothing of it is.
+        // RFC 7515, section 4.1.11: extensions that `crit` names must be understood; none is.
         let heeded = token.header.crit.is_none() && is_access_token(&token.header);
         heeded.then_some(token.claims)
     }
 }
 
-/// RFC 9068 allows the media type's long form, and media types have no case.
+/// RFC 9068 allows the long form of the media type; media types are case-insensitive.
 fn is_access_token(header: &Header) -> bool {
     let kind = header
         .typ

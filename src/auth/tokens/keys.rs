@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::key::{self, BadKey, Key};
+use super::key::{self, BadKey, SigningKey};
 use super::session;
 use super::signing_key::{Column, Entity, KeyMaterial, Model};
 use crate::clock::{Clock, Time};
@@ -22,11 +22,11 @@ use crate::config;
 use crate::db::{Db, MigrateError, Transaction};
 use crate::failure::Failure;
 
-/// How often at most tokens with unknown keys make the process look for new ones. Until then they
-/// wait: they may have been signed with a key that is newer than the last look.
+/// The shortest time between two reads of the keys because of tokens with an unknown key. Such
+/// tokens wait for the next read: their key may be newer than the last one.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long a token waits for a look.
+/// How long a token waits for that read.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long after a rotation other processes may still sign with the old key.
@@ -73,9 +73,9 @@ pub struct Keys {
 struct Ring {
     /// As the database had them.
     ids: Vec<Uuid>,
-    current: Arc<Key>,
+    current: Arc<SigningKey>,
     /// The current one and those whose tokens may not have expired.
-    by_id: HashMap<Uuid, Arc<Key>>,
+    by_id: HashMap<Uuid, Arc<SigningKey>>,
 }
 
 impl Keys {
@@ -107,15 +107,15 @@ impl Keys {
     }
 
     /// The key that signs.
-    pub fn current(&self) -> Arc<Key> {
+    pub fn current(&self) -> Arc<SigningKey> {
         self.ring.load().current.clone()
     }
 
     /// The key that a token claims to be signed with; looks into the database where it is not
     /// known yet.
-    pub async fn find(&self, token: &str) -> Result<Option<Arc<Key>>, Failure> {
+    pub async fn find(&self, token: &str) -> Result<Option<Arc<SigningKey>>, Failure> {
         let ring = self.ring.load();
-        // Nearly always one of a few, of which the token begins with the text: nothing is decoded.
+        // Nearly every token begins with the encoded header of one of a few keys: nothing is decoded.
         if let Some(key) = ring.by_id.values().find(|key| key.heads(token)) {
             return Ok(Some(key.clone()));
         }
@@ -130,13 +130,13 @@ impl Keys {
         Box::pin(self.look_for(id)).await
     }
 
-    async fn look_for(&self, id: Uuid) -> Result<Option<Arc<Key>>, Failure> {
+    async fn look_for(&self, id: Uuid) -> Result<Option<Arc<SigningKey>>, Failure> {
         let asked = Instant::now();
         let unknown =
             || Failure::overloaded("It cannot be told at the moment which keys there are.");
         let last_look = timeout(PATIENCE, self.last_look.lock()).await;
         let mut last_look = last_look.map_err(|elapsed| unknown().caused_by(elapsed))?;
-        // All who have asked before a look share it, one that failed too.
+        // Requests that came before a read share it, even if it failed.
         if *last_look < asked {
             sleep_until(*last_look + LOOK_INTERVAL).await;
             *last_look = Instant::now();
@@ -254,7 +254,7 @@ impl Ring {
     fn read(rows: &[Model]) -> Result<Ring, KeysError> {
         let mut by_id = HashMap::new();
         for row in rows {
-            by_id.insert(row.id, Arc::new(Key::read(row)?));
+            by_id.insert(row.id, Arc::new(SigningKey::read(row)?));
         }
         let current = rows.first().and_then(|row| by_id.get(&row.id)).cloned();
         let missing = || DbErr::RecordNotFound("a signing key that is not retired".to_owned());
@@ -266,7 +266,7 @@ impl Ring {
     }
 }
 
-/// The keys that may still have tokens, the current one first.
+/// The keys whose tokens may still be valid, the current one first.
 async fn load(connection: &impl ConnectionTrait, now: Time) -> Result<Vec<Model>, DbErr> {
     let alive = Condition::any()
         .add(Column::ExpiresAt.is_null())
@@ -295,7 +295,7 @@ async fn insert(
         expires_at: None,
     };
     // A key that cannot sign must not get into the database.
-    Key::read(&row).map_err(Failure::internal)?;
+    SigningKey::read(&row).map_err(Failure::internal)?;
     let row = row.into_active_model();
     Ok(row.insert(connection).await?.id)
 }
@@ -307,7 +307,7 @@ pub(super) fn material(config: &config::Auth) -> Result<KeyMaterial, BadKey> {
     }
 }
 
-/// Whether the configuration means this key.
+/// Fails where the configuration names another key or algorithm.
 fn agrees(current: &Model, config: &config::Auth) -> Result<(), KeysError> {
     let configured = key::name(config.algorithm);
     if current.algorithm != configured {

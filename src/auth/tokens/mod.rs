@@ -10,7 +10,7 @@ mod key;
 pub mod keys;
 pub mod mint;
 pub mod refresh_token;
-pub mod restored;
+pub mod reset;
 pub mod revocation;
 pub mod revocation_slot;
 mod revocations;

@@ -1,14 +1,14 @@
-//! The revocation list: which access tokens are dead before they expire.
+//! The revocation list: which access tokens are invalid before they expire.
 //!
-//! A token is dead when its generation is lower than the one listed for its session. The list is
+//! A token is revoked when its generation is lower than the one listed for its session. The list is
 //! in the database; each process keeps a copy in memory and asks for what is new.
 //!
-//! What is new is told by numbers of the database, not by anybody's clock. There are 16 slots, of
-//! which each process takes one. A transaction that lists tokens first increments its slot's
+//! Processes find new rows by numbers of the database, not by a clock. There are 16 slots, and each
+//! process uses one of them. A transaction that lists tokens first increments its slot's
 //! number, and its rows carry that number. The slot's row is locked until the commit (on a Galera
-//! cluster, of two transactions that take one slot only one is committed), so the numbers of one
-//! slot are committed in their order: whoever has seen a number has all rows up to it. Numbers of
-//! different slots are not compared. Two processes that take the same slot wait for each other.
+//! cluster, only one of two transactions that increment one slot is committed), so the numbers of
+//! one slot are committed in their order: a process that has read a number has all rows up to it. Numbers of
+//! different slots are not compared. Two processes that use the same slot wait for each other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::clock::Time;
 use crate::db::{self, Db, Transaction, statement};
 use crate::failure::Failure;
 
-/// How many slots there are.
+/// The number of slots.
 const SLOTS: i32 = 16;
 
 /// How far back each poll looks for rows of processes of the version before, whose rows have no
@@ -39,7 +39,7 @@ const CHUNK: usize = 500;
 
 /// This process's copy of the list.
 pub struct Revocations {
-    /// The slot that this process takes.
+    /// The slot that this process uses.
     slot: i32,
     listed: RwLock<HashMap<Uuid, Listed>>,
     seen: Mutex<Seen>,
@@ -74,7 +74,7 @@ impl Revocations {
         Ok(revocations)
     }
 
-    /// Whether tokens of this generation of a session are dead.
+    /// Whether tokens of this generation of a session are revoked.
     pub fn is_revoked(&self, session: Uuid, generation: i32) -> bool {
         self.listed
             .read()
@@ -82,7 +82,7 @@ impl Revocations {
             .is_some_and(|listed| generation < listed.generation)
     }
 
-    /// Takes over what was committed in this process, or read.
+    /// Adds rows that were committed by this process, or read from the database.
     pub fn note(&self, rows: &[Model]) {
         add(&mut self.listed.write(), rows);
     }
@@ -92,7 +92,7 @@ impl Revocations {
         let seen = self.seen.lock().clone();
         let numbers = numbers(connection).await?;
         if has_fallen(&seen.numbers, &numbers) {
-            // The database is another one than before, such as a restored backup.
+            // The database is not the one that was read before, such as a restored backup.
             let rows = Entity::find().all(connection).await?;
             {
                 let mut listed = self.listed.write();
@@ -124,8 +124,8 @@ impl Revocations {
     /// Puts rows on the list, each in place of an earlier one of its session. What is returned
     /// must be noted once the transaction has committed.
     ///
-    /// Takes this process's slot. A transaction takes all its other locks before, which excludes
-    /// deadlocks.
+    /// Locks this process's slot. A transaction takes all its other locks first, so that there are
+    /// no deadlocks.
     pub async fn list(
         &self,
         transaction: &Transaction,
@@ -155,7 +155,7 @@ impl Revocations {
         Ok(rows)
     }
 
-    /// Increments the slot's number, and gives it.
+    /// Increments the slot's number and returns it.
     async fn take_slot(&self, transaction: &Transaction) -> Result<i64, DbErr> {
         let adding = db::adding(transaction, "revocation_slots", "slot", &["number"]);
         let sql = format!("INSERT INTO revocation_slots (slot, number) VALUES (?, 1) {adding}");
@@ -166,7 +166,7 @@ impl Revocations {
         Ok(taken.ok_or(DbErr::RecordNotUpdated)?.number)
     }
 
-    /// Forgets what concerns expired tokens only, here and in the database.
+    /// Removes rows whose tokens have all expired, in memory and in the database.
     pub async fn sweep(&self, db: &Db, now: Time) -> Result<(), Failure> {
         let expired = now.before(CLOCK_SKEW);
         let condition = Condition::all().add(Column::ExpiresAt.lte(expired));

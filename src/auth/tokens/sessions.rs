@@ -116,7 +116,7 @@ impl Tokens {
         let sessions = lock(transaction, those.clone()).await?;
         Entity::update_many()
             .col_expr(Column::EndedAt, Expr::value(now))
-            // The sweep looks for this.
+            // The sweep removes sessions by this.
             .col_expr(Column::ExpiresAt, Expr::col(Column::TokensExpireAt))
             .filter(those)
             .exec(transaction)
@@ -194,7 +194,7 @@ fn alive(user: Uuid, which: Which, now: Time) -> sea_orm::Select<Entity> {
     Entity::find().filter(is_alive(user, which, now))
 }
 
-/// Those that are alive by the clock of any process. Ending more does no harm.
+/// Sessions that may be alive by the clock of some process. Ending too many does no harm.
 fn may_be_alive(user: Uuid, which: Which, now: Time) -> Condition {
     is_alive(user, which, now.before(CLOCK_SKEW))
 }

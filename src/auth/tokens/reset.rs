@@ -1,5 +1,5 @@
-//! What must not come back with a backup: whoever has the backup has its keys, and a session that
-//! has ended since would be open again.
+//! Sessions and signing keys after a backup was restored: anybody who has the backup has its keys,
+//! and a session that has ended since the backup would be open again.
 
 use sea_orm::EntityTrait as _;
 
@@ -9,18 +9,18 @@ use crate::clock::Clock;
 use crate::config;
 use crate::db::Db;
 
-/// Ends all sessions and makes a new signing key. A key of the configuration stays the key.
-pub async fn start_over(db: &Db, clock: &Clock, config: &config::Auth) -> Result<(), KeysError> {
+/// Ends all sessions and makes a new signing key. A configured key stays.
+pub async fn after_restore(db: &Db, clock: &Clock, config: &config::Auth) -> Result<(), KeysError> {
     let (key, algorithm) = (&keys::material(config)?, config.algorithm);
-    let started = db.write(|transaction| async move {
+    let reset = db.write(|transaction| async move {
         refresh_token::Entity::delete_many()
             .exec(&transaction)
             .await?;
         session::Entity::delete_many().exec(&transaction).await?;
-        // They name sessions that are gone.
+        // They name sessions that do not exist any more.
         revocation::Entity::delete_many().exec(&transaction).await?;
         let replaced = keys::replace_all(&transaction, key.clone(), algorithm, clock.now());
         replaced.await.map(drop)
     });
-    Ok(started.await?)
+    Ok(reset.await?)
 }
