@@ -116,11 +116,11 @@ operations! {
 impl BallotsApi {
     /// Cast or change your ballot
     ///
-    /// 201 is your first ballot, 200 one that was there. The same ballot again changes nothing and
-    /// succeeds whatever the question's status is by now, so when an answer gets lost, just send
-    /// it again. Another ballot replaces yours where `allow_change` is true, and is 409
-    /// `already_voted` otherwise. Whatever you send at once, and however often, you have one
-    /// ballot. What is acknowledged is on disk and counted.
+    /// 201 for your first ballot, 200 if you had one. Repeating your ballot changes nothing and
+    /// succeeds whatever the question's status is, so if an answer gets lost, send the request
+    /// again. A different ballot replaces yours if `allow_change` is true; otherwise it is 409
+    /// `already_voted`. You have one ballot at most, however many requests you send at once. A
+    /// ballot that is acknowledged is on disk and counted.
     #[oai(
         path = "/questions/:question_id/ballot",
         method = "put",
@@ -148,7 +148,7 @@ impl BallotsApi {
 
     /// Read your ballot
     ///
-    /// 404 where you have none.
+    /// 404 if you have none.
     #[oai(
         path = "/questions/:question_id/ballot",
         method = "get",
@@ -169,7 +169,7 @@ impl BallotsApi {
 
     /// Withdraw your ballot
     ///
-    /// As if you had never voted; you may vote again. 409 `ballot_final` where `allow_change` is
+    /// As if you had never voted; you may vote again. 409 `ballot_final` if `allow_change` is
     /// false.
     #[oai(
         path = "/questions/:question_id/ballot",

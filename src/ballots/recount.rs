@@ -1,4 +1,4 @@
-//! Proving the tallies against the ballots, and mending them where they differ.
+//! Compares the tallies with the ballots, and corrects them.
 
 use std::collections::HashMap;
 
@@ -12,19 +12,19 @@ use crate::db::{self, Db, Transaction};
 use crate::failure::Failure;
 use crate::questions::{choices, slot};
 
-/// A number of a question that differs from what its ballots come to.
+/// A tally that differs from the ballots.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
 pub struct Difference {
     pub question_id: Uuid,
-    /// Absent for the number of ballots.
+    /// None for the number of ballots.
     pub choice_id: Option<Uuid>,
-    /// What the tally says.
+    /// The number in the tally.
     pub tallied: i64,
-    /// What the ballots come to.
+    /// The number by the ballots or marks.
     pub counted: i64,
 }
 
-/// Compares every tally with the ballots, all at one moment.
+/// Compares every tally with the ballots, in one statement.
 pub async fn check(db: &Db) -> Result<Vec<Difference>, DbErr> {
     let integer = |expression| db::integer(db.read(), expression);
     let sql = format!(
@@ -54,7 +54,7 @@ pub async fn check(db: &Db) -> Result<Vec<Difference>, DbErr> {
         .await
 }
 
-/// Sets the tallies of a question to what its ballots come to, while no ballot can come in.
+/// Corrects the tallies of a question. Its slots are taken, so no ballot is counted meanwhile.
 pub async fn mend(db: &Db, question: Uuid) -> Result<(), Failure> {
     db.write(|transaction| async move {
         slot::take_all(&transaction, question).await?;
@@ -89,7 +89,7 @@ async fn counted_votes(
     Ok(votes.into_iter().collect())
 }
 
-/// Puts the whole number into the first slot. All slots are there: they are held.
+/// Writes the whole number into the first slot. All slots have rows, because they were taken.
 async fn set_ballots(transaction: &Transaction, question: Uuid, ballots: u64) -> Result<(), DbErr> {
     for (slots, ballots) in [
         (slot::Column::Shard.ne(0), 0),

@@ -1,4 +1,4 @@
-//! The table of votes: how many a choice has, in as many parts as there are slots.
+//! The table of vote counts: one row for each choice and slot.
 
 use sea_orm::entity::prelude::*;
 

@@ -58,15 +58,15 @@ impl LiveApi {
     /// Watch the results
     ///
     /// A stream of Server-Sent Events: `results` at once, and again after each change, at most
-    /// four times a second; in between, a comment every 15 seconds. Its `data` is what
-    /// `getResults` answers, its `id` the version of the tally. A client that connects again and
-    /// sends the last one as `Last-Event-ID` is sent `results` only if they have changed. The last
+    /// four times a second; in between, a comment every 15 seconds. The `data` of `results` is the
+    /// answer of `getResults`, the `id` the version of the tally. A client that reconnects and
+    /// sends the last `id` as `Last-Event-ID` is sent `results` only if they have changed. The last
     /// event is `end`, whose `data` has the `reason`: after `closed`, `deleted`, `hidden` and
-    /// `token_revoked` there is nothing to come back for.
+    /// `token_revoked` there is no reason to reconnect.
     ///
-    /// Who may watch is who may read the results; when that changes, the stream ends. A browser's
-    /// `EventSource` cannot send a token: read the stream with `fetch`. Tokens in the address are
-    /// refused. A client that does not read is dropped.
+    /// Whoever may read the results may watch them; when that changes, the stream ends. A browser's
+    /// `EventSource` cannot send a token: read the stream with `fetch`. Tokens in the URL are
+    /// refused. A client that does not read is disconnected.
     #[oai(
         path = "/questions/:question_id/results/live",
         method = "get",
@@ -95,23 +95,21 @@ impl LiveApi {
 
     /// Watch the results over a WebSocket
     ///
-    /// The same events as `watchResults` has, each as one text message: a `LiveEvent`. The client
-    /// has 5 seconds to say who it is, as its only message:
+    /// The same events as `watchResults`, each as one text message: a `LiveEvent`. The client has
+    /// 5 seconds to authenticate. That is its only message:
     /// `{"type": "authenticate", "access_token": "…"}` or `{"type": "anonymous"}`, with
-    /// `"last_event_id": "…"` where it has seen some of it before. A token does not belong into
-    /// the address or a header. The server sends a ping every 15 seconds, and drops who does not
-    /// answer.
+    /// `"last_event_id": "…"` if it reconnects. Tokens in the URL or in a header are refused. The
+    /// server sends a ping every 15 seconds, and disconnects clients that do not answer.
     ///
     /// Close codes: 1000 after `closed` and `deleted`, 1001 while shutting down (connect again),
     /// 1003 for a binary message, 1008 for more than 16 pings between two of the server's, 1009
-    /// for a message of more than 16 KiB, 1011 for a failure of the
-    /// server, 1013 when it is overloaded (try again later), 4400 for a message that cannot be
-    /// understood or was not expected, 4401 where the token is not valid, has expired or was
-    /// revoked, 4403 where the results are hidden, 4404 where there is no such question, 4408
-    /// where the first message did not come in time. The close reason has the code of the problem
-    /// or of the end.
+    /// for a message of more than 16 KiB, 1011 for a failure of the server, 1013 when it is
+    /// overloaded (try again later), 4400 for a message that is malformed or not expected, 4401 if
+    /// the token is invalid, has expired or was revoked, 4403 if the results are hidden, 4404 if
+    /// there is no such question, 4408 if the first message did not come in time. The close reason
+    /// is the code of the problem or the reason of the end.
     ///
-    /// Pages of other origins may open a socket where CORS would let them read the answers.
+    /// Pages of other origins may open a WebSocket if CORS allows them to read answers.
     #[oai(
         path = "/questions/:question_id/results/ws",
         method = "get",
@@ -127,11 +125,11 @@ impl LiveApi {
     ) -> Result<Upgraded, Refused<OpenSocket>> {
         let handshake = websocket::Handshake::of(request)?;
         if request.headers().contains_key(AUTHORIZATION) {
-            let detail = "The token of a WebSocket belongs into its first message.";
+            let detail = "Send the access token of a WebSocket in its first message.";
             return Err(Failure::new(Code::MalformedRequest, detail).into());
         }
         if !self.cors.admits(request.headers()) {
-            let detail = "Pages of this origin may not open a socket here.";
+            let detail = "Pages of this origin may not open a WebSocket here.";
             return Err(Failure::new(Code::Forbidden, detail).into());
         }
         let question = question_id.0;
