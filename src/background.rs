@@ -1,4 +1,4 @@
-//! Threads for work that takes long: the operating system lets everything else go first.
+//! Threads of low priority, for work that takes long.
 //!
 //! Hashing a password or compressing a large answer keeps a core busy for milliseconds. Done on
 //! the runtime's threads, or with their priority, it would keep short requests waiting.
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, spawn_blocking};
 
-/// How much less important than other threads, as `nice` counts.
+/// The niceness of these threads.
 const NICENESS: i32 = 10;
 
 /// Runs a future on one thread of low priority, which all such futures share.
@@ -25,7 +25,7 @@ pub async fn spawn<T: Send + 'static>(
     }
 }
 
-/// Runs `work` on a thread of low priority. Whoever calls this bounds how much of it there is.
+/// Runs `work` on a thread of low priority. The caller limits how many run at once.
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ fn runtime() -> Option<&'static Runtime> {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(1).enable_all();
         builder.thread_name("background").on_thread_start(|| {
-            // On Linux this is about the calling thread. Without it the work is done all the same.
+            // On Linux this sets the priority of the calling thread. Failing is harmless.
             let _ = rustix::process::setpriority_process(None, NICENESS);
         });
         builder.build().ok()

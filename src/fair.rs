@@ -1,5 +1,5 @@
-//! A semaphore that is fair between networks: whoever sends much waits behind its own requests,
-//! not in front of everybody else's.
+//! A semaphore that is fair between networks: a network with many requests waits for its own
+//! requests, and does not delay those of other networks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ struct State {
 
 type Waiters = VecDeque<oneshot::Sender<Permit>>;
 
-/// The right to work, given back when it is dropped.
+/// A permit, released on drop.
 #[derive(Debug)]
 pub struct Permit(Option<Arc<FairSemaphore>>);
 
@@ -57,7 +57,7 @@ impl FairSemaphore {
         tokio::time::timeout(patience, turn).await.ok()?.ok()
     }
 
-    /// Hands a permit to whoever is next.
+    /// Gives a permit to the next waiter.
     fn release(self: &Arc<Self>) {
         loop {
             let Some(waiter) = self.state().next() else {
@@ -78,7 +78,7 @@ impl FairSemaphore {
 
 impl State {
     fn wait(&mut self, network: Network, queue: usize) -> Option<oneshot::Receiver<Permit>> {
-        // A client may have all networks of its site, and has one turn all the same.
+        // One client may have all networks of a site, so the site waits as one network.
         let network = network.site();
         let (waiter, turn) = oneshot::channel();
         match self.networks.iter_mut().find(|(of, _)| *of == network) {
@@ -96,7 +96,7 @@ impl State {
         Some(turn)
     }
 
-    /// The next to work; where nobody waits, the permit becomes free.
+    /// The next waiter; without one, the permit becomes free.
     fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
         while let Some((network, mut waiters)) = self.networks.pop_front() {
             let next = waiters.pop_front();

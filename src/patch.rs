@@ -50,14 +50,14 @@ impl<T> Patch<T> {
     }
 }
 
-/// Use with `#[serde(default)]`: a field that is absent never comes here.
+/// Use with `#[serde(default)]`: serde does not call this for an absent field.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Option::deserialize(deserializer).map(|value| value.map_or(Patch::Cleared, Patch::Set))
     }
 }
 
-/// As `validator` wants it of what it checks.
+/// `validator` needs this for its errors.
 impl<T: Serialize> Serialize for Patch<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.value().serialize(serializer)

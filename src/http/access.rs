@@ -8,7 +8,7 @@ use poem::Request;
 
 use super::client::ClientAddr;
 
-/// The status in the line where nobody was there any more to be answered; nginx's number for it.
+/// The logged status if the client hung up before the answer, as nginx logs it.
 const CLIENT_GONE: u16 = 499;
 
 /// What the line says about the request, kept while it is answered. Dropped with the request when

@@ -53,7 +53,7 @@ impl From<BodyFault> for Failure {
     }
 }
 
-/// Refuses a body that says itself that it is far larger than `limit`.
+/// Refuses a body whose `Content-Length` is far larger than `limit`.
 pub(super) fn check_claim(headers: &HeaderMap, limit: usize) -> Result<(), BodyFault> {
     let claimed = headers.get(CONTENT_LENGTH);
     let claimed = claimed.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -63,9 +63,9 @@ pub(super) fn check_claim(headers: &HeaderMap, limit: usize) -> Result<(), BodyF
     }
 }
 
-/// A request's body after a first look.
+/// A request's body, as far as it has arrived.
 pub(super) enum Received {
-    /// All of it was there, as it nearly always is.
+    /// The whole body has arrived, as is nearly always the case.
     Whole(Bytes),
     Begun(Begun),
 }

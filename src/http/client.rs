@@ -1,4 +1,4 @@
-//! Who is asking: the address of the client behind the proxies that we trust.
+//! The address of the client behind trusted proxies.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -12,7 +12,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddr(pub Option<IpAddr>);
 
-/// The networks whose `X-Forwarded-For` is believed.
+/// The networks of proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 
@@ -32,7 +32,7 @@ impl TrustedProxies {
         })
     }
 
-    /// The right-most address that is not a proxy of ours: what stands left of it is hearsay.
+    /// The right-most address that is not a trusted proxy: clients can forge what is left of it.
     fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut nearest = None;
         for line in headers.get_all(X_FORWARDED_FOR).iter().rev() {
@@ -51,7 +51,7 @@ impl TrustedProxies {
         nearest
     }
 
-    /// Whether it is the address of a proxy that is believed.
+    /// Whether it is the address of a trusted proxy.
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))

@@ -1,4 +1,4 @@
-//! Smaller answers for clients that ask for them.
+//! Compression of answers, for clients that accept it.
 
 use std::io::{self, Cursor};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::background;
 use crate::fair::FairSemaphore;
 use crate::network::Network;
 
-/// Below this many bytes the answer fits into a packet anyway.
+/// A smaller answer fits into one packet without compression.
 const WORTHWHILE: u64 = 1024;
 
 /// Above this many bytes compressing takes so long that other requests would notice: it is done by
@@ -96,7 +96,7 @@ pub(super) async fn compress(
         return (body, false);
     }
     match coding {
-        // In a box: what waits for a handler has no room for it.
+        // In a box, so that the future of every request stays small.
         Some(coding) => Box::pin(compressed(head, body, coding, by)).await,
         None => (body, true),
     }
@@ -110,7 +110,7 @@ async fn compressed(
 ) -> (BoxBody, bool) {
     let plain = match body.collect().await {
         Ok(plain) => plain.to_bytes(),
-        // A body that breaks must break for the client, too.
+        // If the body ends with an error, so must the answer.
         Err(error) => {
             let broken = futures_util::stream::iter([Err::<Bytes, _>(error)]);
             return (Body::from_bytes_stream(broken).into(), false);
@@ -147,7 +147,7 @@ pub(super) async fn in_background(coding: Coding, plain: Bytes) -> io::Result<By
 
 fn compressed_form(coding: Coding, plain: Bytes) -> io::Result<Bytes> {
     let mut small = Vec::with_capacity(plain.len() / 2);
-    // What is in memory is never waited for.
+    // Reading from memory is always ready.
     let read = encoder(coding, plain)
         .read_to_end(&mut small)
         .now_or_never();
@@ -169,7 +169,7 @@ fn may_change(headers: &HeaderMap) -> bool {
             .is_some_and(is_text)
 }
 
-/// Whether a media type is text at heart; images, fonts and archives are compressed already.
+/// Whether a media type is a form of text; images, fonts and archives are compressed already.
 fn is_text(media: &str) -> bool {
     let media = media.split(';').next().unwrap_or(media).trim();
     if media == "text/event-stream" {

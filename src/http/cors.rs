@@ -1,7 +1,7 @@
 //! Which web pages of other origins may read the answers.
 //!
-//! Nothing is ever refused here: without the headers the browser keeps the answer from the page,
-//! and pages of our own origin need none.
+//! No request is refused here. Without the headers the browser withholds the answer from the page,
+//! and pages of the server's own origin need no headers.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,

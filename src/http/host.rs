@@ -1,4 +1,4 @@
-//! The `Host` header, without which an HTTP/1.1 request does not say whom it is for.
+//! The `Host` header, which names the server that an HTTP/1.1 request is meant for.
 
 use std::net::Ipv6Addr;
 

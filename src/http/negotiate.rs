@@ -18,7 +18,7 @@ impl Coding {
         }
     }
 
-    /// The coding that the client likes best; none where it prefers the plain form.
+    /// The coding that the client prefers; none if it prefers no compression.
     pub(super) fn preferred(headers: &HeaderMap) -> Option<Coding> {
         if !headers.contains_key(ACCEPT_ENCODING) {
             return None;

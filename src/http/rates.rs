@@ -1,5 +1,5 @@
-//! How often clients may call: each kind of call has a rate of its own for accounts, and one for
-//! networks, by which calls without an account are counted.
+//! Rate limits: each kind of call has one limit for an account and one for a network, which counts
+//! the calls without an account.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::share::rates::{Rate, Whose};
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// A kind of call with rates of its own.
+/// A kind of call with its own rate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     Reads,
@@ -71,7 +71,7 @@ impl Rates {
     }
 }
 
-/// A call that is to be counted, as an extension of its request. Clones are one.
+/// A call to be counted by a rate limit, as an extension of its request. Clones share it.
 #[derive(Clone)]
 pub struct Metered(Arc<Call>);
 
@@ -117,7 +117,7 @@ impl Metered {
         }
     }
 
-    /// Tells of a limit of its own that the call counts for, instead of its kind's.
+    /// Reports another limit, by which the call is counted, instead of the limit of its kind.
     pub fn tell(request: &Request, state: Option<RateLimit>) {
         if let (Some(Metered(call)), Some(state)) = (request.data(), state) {
             *call.state.lock() = Some(state);
@@ -133,7 +133,7 @@ impl Metered {
     }
 }
 
-/// The refusal of a call for which nothing is left of a limit.
+/// The failure of a call that exceeds a limit.
 pub fn exceeded(state: RateLimit) -> Failure {
     let seconds = state.reset.as_millis().div_ceil(1000);
     let detail = format!(
@@ -145,8 +145,8 @@ pub fn exceeded(state: RateLimit) -> Failure {
     failure
 }
 
-/// Tells a limit's quota, window, and what is left of it, as draft-ietf-httpapi-ratelimit-headers
-/// has them.
+/// Adds a limit's quota, window and remainder, in the headers of
+/// draft-ietf-httpapi-ratelimit-headers.
 pub(super) fn tell(headers: &mut HeaderMap, state: &RateLimit) {
     let policy = state.policy;
     let (window, reset) = (seconds(state.window), seconds(state.reset));
@@ -163,7 +163,7 @@ pub(super) fn tell(headers: &mut HeaderMap, state: &RateLimit) {
         ),
     ];
     for (name, parameters, values) in fields {
-        // This is done for every answer, and the formatter would take twice the time.
+        // Every answer has these headers, and `format!` takes twice the time.
         let mut text = Vec::with_capacity(64);
         text.push(b'"');
         text.extend_from_slice(policy.as_bytes());

@@ -1,4 +1,4 @@
-//! The name of one request, in its answer, its problem and every log line about it.
+//! The id of a request, in its answer, its problem and every log line about it.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::fmt::Hyphenated;
@@ -20,7 +20,7 @@ pub struct RequestId(Text);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Text {
-    /// Most ids are ours, and take no memory of their own this way.
+    /// Most ids are made by the server, and need no allocation in this form.
     Made([u8; Hyphenated::LENGTH]),
     Sent(HeaderValue),
 }

@@ -1,4 +1,4 @@
-//! How the program's own types look in the OpenAPI document.
+//! The schemas of the program's own types in the OpenAPI document.
 
 use std::borrow::Cow;
 

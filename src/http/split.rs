@@ -1,7 +1,7 @@
-//! The API beside everything else.
+//! The API and everything else, as one endpoint.
 //!
-//! poem would nest the one in the other, and then match each path twice and take the request's
-//! address apart in between.
+//! Nested in poem's router, the API's paths would be matched twice, and the request's address would
+//! be rewritten in between.
 
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ impl<D> Split<D> {
     }
 }
 
-// An async function would keep the request twice while the handler has it.
+// The future of an async function would hold the request while the handler holds it, too.
 impl<D: Clone + Send + Sync + 'static> DynEndpoint for Split<D> {
     type Output = Response;
 

@@ -1,4 +1,4 @@
-//! Answers on their way: how many bytes clients have not taken yet.
+//! Unsent bytes: how much of the answers clients have not read yet.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use super::usage::{Client, Held, Resource};
 /// for nothing.
 pub(super) const PIECE: usize = 16 * 1024;
 
-/// What a connection has to send. Shared with the task that watches over the connection.
+/// The unsent answers of a connection. Shared with the task that watches the connection.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// Answers of which something is left to send.

@@ -1,4 +1,4 @@
-//! What clients use up, counted for each network and in sum, so that none takes what others need.
+//! Limited resources, counted for each network and in total, so that no client exhausts them.
 //!
 //! A client may have many IPv6 networks: those of one /48 together get twice what one may have.
 
@@ -14,7 +14,7 @@ use crate::network::Network;
 /// How many networks are remembered before those that use nothing are looked for.
 const PRUNE_FROM: usize = 1024;
 
-/// What there is only so much of.
+/// A limited resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     /// Connections, one each.
@@ -23,7 +23,7 @@ pub enum Resource {
     Requests,
     /// Bytes of request bodies that have not arrived completely.
     Received,
-    /// Bytes of answers that clients have not taken yet.
+    /// Bytes of answers that clients have not read yet.
     Unsent,
 }
 
@@ -32,14 +32,14 @@ const RESOURCES: usize = 4;
 /// The bytes that one body counts before any of it has arrived: what waiting for it costs.
 pub const WAITING_BODY: usize = 4 * 1024;
 
-/// The most there is of a resource.
+/// The limits of a resource.
 #[derive(Debug, Clone, Copy)]
 struct Limit {
     in_sum: usize,
     per_network: usize,
 }
 
-/// The use that all networks make of all resources.
+/// The use of all resources by all networks.
 #[derive(Debug)]
 pub struct Usage {
     limits: [Limit; RESOURCES],
@@ -56,7 +56,7 @@ struct Clients {
     prune_at: usize,
 }
 
-/// The use that one network makes of all resources.
+/// The use of all resources by one network.
 #[derive(Debug)]
 pub struct Client {
     usage: Arc<Usage>,
@@ -65,7 +65,7 @@ pub struct Client {
     site: Option<Arc<Client>>,
 }
 
-/// Some of a resource, given back when it is dropped.
+/// A taken amount of a resource, released on drop.
 #[derive(Debug)]
 pub struct Held {
     client: Arc<Client>,
@@ -160,7 +160,7 @@ impl Client {
         held.grow(amount).then_some(held)
     }
 
-    /// What counts: its own use, its site's, and that of all.
+    /// The counters: of the network, of its site, and of all networks.
     fn counters(&self, resource: Resource) -> impl Iterator<Item = (&AtomicUsize, usize)> {
         let index = resource as usize;
         let limit = self.usage.limits[index];
@@ -189,7 +189,7 @@ impl Held {
         true
     }
 
-    /// Takes more of the same, however much that is: for what is there already.
+    /// Takes more of the resource beyond any limit: for what has been received already.
     pub fn grow_anyway(&mut self, amount: usize) {
         for (counter, _) in self.client.counters(self.resource) {
             counter.fetch_add(amount, Ordering::Relaxed);
@@ -197,7 +197,7 @@ impl Held {
         self.amount += amount;
     }
 
-    /// A part of it, to be given back by itself.
+    /// Splits off an amount that is released separately.
     pub fn split(&mut self, amount: usize) -> Held {
         let amount = amount.min(self.amount);
         self.amount -= amount;

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::RequestId;
 use crate::failure::{Code, Failure};
 
-/// Clients have little to say.
+/// Messages of clients are short.
 const READ_BUFFER: usize = 4 * 1024;
 
 /// The most that may wait to be sent, in bytes. The largest results take a quarter of this; what

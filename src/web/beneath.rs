@@ -19,7 +19,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, openat, readlinkat};
 /// How many symbolic links one path may lead over, as in the kernel.
 const MOST_LINKS: usize = 40;
 
-/// Opens without waiting, be it for the other end of a pipe.
+/// Opens without waiting, not even for the other end of a pipe.
 const READ: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)

@@ -33,7 +33,7 @@ const AT_ONCE: u64 = 1 << 20;
 
 const INDEX: &str = "index.html";
 
-/// A folder that is served. Clones are one.
+/// A folder that is served. Clones share it.
 #[derive(Clone)]
 pub struct Folder(Arc<Settings>);
 
@@ -110,7 +110,7 @@ impl Settings {
             }
             None => {}
         }
-        // The application's own address: it knows by itself what to show there.
+        // An address of the single-page application, which renders it in the browser.
         let index = Path::new(INDEX);
         match self.find(index) {
             Some(Found::File(file)) if navigation => open(file, index).map(Target::File),

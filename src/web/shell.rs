@@ -1,4 +1,4 @@
-//! The page's HTML: the same everywhere but for what stands in its head.
+//! The page's HTML: the same for all addresses apart from its head.
 
 use std::fmt::Write;
 

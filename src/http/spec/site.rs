@@ -1,7 +1,7 @@
 //! `/openapi.json`, `/openapi.yaml` and, at `/docs`, Swagger UI.
 //!
-//! Nothing here asks any other host for anything: the assets are in the program, and the page's
-//! content security policy holds it to that.
+//! The page loads nothing from other hosts: the assets are in the program, and the page's content
+//! security policy forbids the rest.
 
 use bytes::Bytes;
 use http::HeaderValue;

@@ -1,4 +1,4 @@
-//! JSON that says everything once.
+//! JSON without repeated keys.
 
 use std::fmt;
 
