@@ -158,8 +158,8 @@
 //! 5. **Document.** Run `cargo run -- openapi --output openapi/polls.json`.
 //! 6. **Page.** Let authors enter it in `src/web/page/editor.js`, show it in
 //!    `src/web/page/question.js`, and add its texts in both languages to `src/web/page/texts.js`.
-//! 7. **Tests** in `tests/it/questions.rs`. `cargo test` runs them on every installed database
-//!    engine.
+//! 7. **Tests** in `tests/it/questions.rs`, where one test names every field and its default.
+//!    `cargo test` runs them on every installed database engine.
 //!
 //! # Recipe: a setting
 //!
