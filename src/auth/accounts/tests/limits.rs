@@ -206,10 +206,12 @@ async fn known_networks_are_hashes_and_are_forgotten() {
     process.accounts.delete_account(&nanxi, &any).await.unwrap();
     assert_eq!(rows().await.len(), 2);
     cluster.clock.advance(29 * 24 * 60 * MINUTE + 60 * MINUTE);
-    process.tokens.sweep().await.unwrap();
+    let now = cluster.clock.now();
+    process.accounts.sweep_networks(now).await.unwrap();
     assert_eq!(rows().await.len(), 1);
     cluster.clock.advance(24 * 60 * MINUTE);
-    process.tokens.sweep().await.unwrap();
+    let now = cluster.clock.now();
+    process.accounts.sweep_networks(now).await.unwrap();
     let left = known_network::Entity::find().count(process.db.read());
     assert_eq!(left.await.unwrap(), 0);
 }
