@@ -105,8 +105,8 @@ impl Share {
         (cell.quota.remaining(used), duration(used))
     }
 
-    /// `whole_at` of each cell, in their order; None if neither Redis nor the database answers in
-    /// time.
+    /// `whole_at` of each cell, in their order; None if the store does not answer in time:
+    /// Redis if it is configured, else the database.
     async fn read(&self, cells: &[Cell], now: Time) -> Option<Vec<Time>> {
         match &self.inner.redis {
             Some(redis) => redis.read(cells, now).await,
@@ -117,8 +117,8 @@ impl Share {
         }
     }
 
-    /// Counts one attempt in each cell. Returns each `whole_at` before that; None if neither Redis
-    /// nor the database answers in time.
+    /// Counts one attempt in each cell. Returns each `whole_at` before that; None if the
+    /// store does not answer in time.
     async fn change(&self, cells: &[Cell], now: Time, spend: Spend) -> Option<Vec<Time>> {
         if let Some(redis) = &self.inner.redis {
             return redis.change(cells, now, spend).await;

@@ -2,7 +2,7 @@
 //!
 //! They share through Redis if one is configured, else through the database:
 //!
-//! | | with Redis | without |
+//! | | Redis configured | none configured |
 //! |---|---|---|
 //! | [news](Share::listen) | published, received at once | only this process's own; changes by others have to be polled from the database |
 //! | [`cells`]: failed sign-ins, registrations | keys that expire | rows of the table `limit_cells` |
@@ -10,7 +10,8 @@
 //!
 //! No request fails because of this module: if Redis or the database does not answer within
 //! `share.timeout`, the process goes on with its own counters, which include what it has learnt of
-//! the others. Redis holds no data that must be kept.
+//! the others. The database does not replace a Redis that is configured and does not answer: each
+//! process then counts by itself. Redis holds no data that must be kept.
 
 pub mod cell;
 pub mod cells;

@@ -197,8 +197,8 @@ impl Redis {
         self.ask(ping).await;
     }
 
-    /// Sends news to the other processes, soon. While Redis is away they are dropped: processes
-    /// that have missed news get a [`News::Gap`] when they are connected again.
+    /// Sends news to the other processes, soon. Without a connection they are dropped:
+    /// the others find such changes when they poll the database.
     pub(super) fn tell(&self, news: News) {
         if !self.is_connected() {
             return;
