@@ -216,7 +216,8 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
 pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     telemetry::init(&config.log)?;
     let server = config.server.clone();
-    // Taken before the database is touched, but let in are clients only when they can be served.
+    // The addresses are taken before the database is touched. Clients are accepted only once they
+    // can be served.
     let bound = bind(&server.address(), server.path_mode).await?;
     let figures = match &server.metrics {
         Some(address) => Some((bind(address, server.path_mode).await?, address)),
@@ -243,41 +244,28 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-/// Serves until `stop`, then finishes what was begun and closes the app. `figures` are served
-/// apart.
+/// Serves until `stop`, then finishes what was begun and closes the app. `metrics` is a second
+/// listener, for the operator.
 pub async fn run(
     app: App,
     listener: Listener,
     figures: Option<(Listener, Metrics)>,
     stop: CancellationToken,
 ) {
-    let background = TaskTracker::new();
-    let interval = app.config.ballots.seal_interval;
-    let sealing = app.questions.clone().keep_sealing(interval);
-    // Until the last request is answered: tokens are revoked and questions close meanwhile.
-    let done = CancellationToken::new();
+    let background = Background::default();
     app.share.connect().await;
+    background.spawn(app.share.clone().keep());
     background.spawn(
-        done.clone()
-            .run_until_cancelled_owned(app.share.clone().keep()),
+        app.questions
+            .clone()
+            .keep_sealing(app.config.ballots.seal_interval),
     );
-    background.spawn(done.clone().run_until_cancelled_owned(sealing));
-    background.spawn(
-        done.clone()
-            .run_until_cancelled_owned(app.tokens.clone().maintain()),
-    );
-    background.spawn(
-        done.clone()
-            .run_until_cancelled_owned(app.accounts.clone().maintain()),
-    );
+    background.spawn(app.tokens.clone().maintain());
+    background.spawn(app.accounts.clone().maintain());
     if let Some((_, metrics)) = &figures {
         let metrics = metrics.clone();
-        let keep_up = async move { metrics.keep_up().await };
-        background.spawn(done.clone().run_until_cancelled_owned(keep_up));
-        background.spawn(
-            done.clone()
-                .run_until_cancelled_owned(app.db.clone().keep_measuring()),
-        );
+        background.spawn(async move { metrics.keep_up().await });
+        background.spawn(app.db.clone().keep_measuring());
     }
     let readiness = Readiness::new(app.db.clone(), app.clock.clone());
     // Once without being asked: a clock that is wrong shows in the log from the start.
@@ -287,7 +275,7 @@ pub async fn run(
             readiness.report().await;
         }
     };
-    background.spawn(done.clone().run_until_cancelled_owned(first_check));
+    background.spawn(first_check);
     let views = Views::new(app.db.clone(), app.clock.clone());
     let hub = Hub::new(
         app.db.clone(),
@@ -297,18 +285,13 @@ pub async fn run(
         views.clone(),
         &app.config,
     );
-    background.spawn(done.clone().run_until_cancelled_owned(hub.clone().run()));
-    let end_of_streams = {
-        let (hub, stop, delay) = (hub.clone(), stop.clone(), app.config.http.shutdown_delay);
-        async move {
-            stop.cancelled().await;
-            // When the listener closes, so that who comes back comes to another process.
-            tokio::time::sleep(delay).await;
-            hub.stop();
-        }
+    background.spawn(hub.clone().run());
+    let end_of_streams = async {
+        stop.cancelled().await;
+        // The listener closes then, too, so that clients that reconnect reach another process.
+        tokio::time::sleep(app.config.http.shutdown_delay).await;
+        hub.stop();
     };
-    background.spawn(end_of_streams);
-    background.close();
 
     let figures = async {
         let Some((listener, metrics)) = figures else {
@@ -320,11 +303,31 @@ pub async fn run(
         port.serve(listener, stack).await;
     };
     let port = Port::new(&app, &stop);
-    let stack = public_endpoint(&app, (views, hub), readiness.clone(), &port);
-    tokio::join!(port.serve(listener, stack), figures);
-    done.cancel();
-    background.wait().await;
+    let stack = public_endpoint(&app, (views, hub.clone()), readiness.clone(), &port);
+    tokio::join!(port.serve(listener, stack), figures, end_of_streams);
+    background.stop().await;
     app.close().await;
+}
+
+/// Work beside the requests. It goes on until the last request is answered, since tokens are
+/// revoked and questions close meanwhile.
+#[derive(Default)]
+struct Background {
+    tasks: TaskTracker,
+    done: CancellationToken,
+}
+
+impl Background {
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let done = self.done.clone();
+        self.tasks.spawn(done.run_until_cancelled_owned(work));
+    }
+
+    async fn stop(self) {
+        self.tasks.close();
+        self.done.cancel();
+        self.tasks.wait().await;
+    }
 }
 
 /// What serves one port: the public one, or the operator's. Each counts its clients by itself.

@@ -340,6 +340,18 @@ impl Failure {
         Failure::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
     }
 
+    /// [`Code::RateLimited`]: the call exceeds this limit.
+    pub fn rate_limited(limit: RateLimit) -> Self {
+        let seconds = limit.reset.as_millis().div_ceil(1000);
+        let detail = format!(
+            "More than the limit of {} allows. The next is allowed in {seconds} s.",
+            limit.policy
+        );
+        let failure = Failure::new(Code::RateLimited, detail).retry_after(limit.reset);
+        let limit = Some(limit);
+        Failure { limit, ..failure }
+    }
+
     /// A failure of a read after a change was committed: a status of 5xx would tell the client that
     /// nothing was done, so such a failure becomes [`Code::OutcomeUnknown`].
     pub fn although_done(self) -> Self {

@@ -12,7 +12,8 @@
 //! [`Accounts`](auth::Accounts), [`Tokens`](auth::Tokens), and [`Views`](results::Views) for reads.
 //! In each folder,
 //!
-//! - `mod.rs` has the verbs and says why they can fail;
+//! - `mod.rs` and the files beside it that are named after a subject (`closing.rs`, `choices.rs`)
+//!   have the verbs and say why they can fail;
 //! - `entity.rs` and the files named after tables have the tables (SeaORM entities);
 //! - `api.rs` or `api/` has the HTTP handlers and the objects that they receive and send.
 //!
@@ -41,6 +42,8 @@
 //! - [`text`]: text is normalised here, so that every database compares and finds the same.
 //! - [`input`]: types of request fields that carry their own limits.
 //! - [`patch`], [`precondition`], [`page`]: merge patches, `If-Match`, keyset pagination.
+//! - [`rendered`], [`markup`]: answers that are rendered once for many clients; HTML and SVG
+//!   escaping.
 //! - [`network`], [`fair`]: the network that a request comes from, and a semaphore that is fair
 //!   between networks.
 //! - [`background`]: threads of low priority for work that keeps a core busy.
@@ -70,8 +73,11 @@
 //!    queue of the ballot box and waits.
 //! 4. The task of the ballot box commits all queued ballots in one transaction. It first takes a
 //!    [slot](questions::slot) of the question and only then reads whether the question is open.
-//!    Closing a question takes all its slots. So on every process a close either sees the ballot or
-//!    prevents it: `src/ballots/batch.rs` refuses ballots on questions that are not open.
+//!    `src/ballots/batch.rs` refuses ballots on questions that are not open. A close first commits
+//!    `closed_at`, then takes all slots (it *seals* the question), and only then is acknowledged: a
+//!    batch on any process that saw the question open is committed by then, and a later one is
+//!    refused. A question whose `closes_at` has passed is sealed in the same way within a second;
+//!    until then each process decides by its own clock.
 //! 5. After the commit the task announces the question, for live results, and answers each waiting
 //!    request. The handler reads the results through [`Views`](results::Views), where all requests
 //!    that wait share one query, and answers.
@@ -84,15 +90,15 @@
 //! # What holds everywhere
 //!
 //! - **One ballot per account and question.** The primary key of the table of ballots ensures this.
-//!   The code inserts and handles the conflict; it never looks first.
+//!   The code inserts and handles the conflict; it does not rely on having looked first.
 //! - **Votes and ballot count in an answer are of the same moment**, because one statement reads
 //!   both ([`results::poll`]).
 //! - **The tally of a closed question does not change** once the close is acknowledged, unless the
 //!   question is reopened ([`questions::slot`]).
 //! - **Answers are never stale.** A shared query begins after all requests that it answers. The
 //!   result of the query before is used again only if the database says that nothing has changed
-//!   ([`results::shared`]). Of the data in the database only the revocation list is kept in memory;
-//!   each process refreshes it twice a second ([`auth`]).
+//!   ([`results::shared`]). Of the data in the database only signing keys and the revocation list are
+//!   kept in memory; each process refreshes them twice a second ([`auth`]).
 //! - **A change is completed even if its client disconnects.** It runs in a task of its own.
 //!   Ballots need none, because the task of the ballot box commits them.
 //! - **Verbs announce their changes** to those who watch, after the commit. Handlers do not have to
@@ -105,7 +111,8 @@
 //!   than a look into a table counts towards a rate limit ([`http::rates`]). `tests/it/hostile.rs`
 //!   has clients that try to break this.
 //! - **Clocks of machines may differ.** Revocations are numbered by the database; shared limits use
-//!   the clock of the Redis or database that keeps them.
+//!   the clock of the Redis or database that keeps them. Only `opens_at` and `closes_at` are
+//!   compared with the clock of each process.
 //! - **Redis holds nothing that must be kept.** If it fails, no request fails: each process counts
 //!   limits for itself and polls the database for news, until Redis is back ([`share`]).
 //! - **Every failure is a [`Failure`](failure::Failure)**, which [`http::problem`] turns into
@@ -143,22 +150,29 @@
 //!
 //! # Recipe: a field of a question
 //!
-//! 1. **Migration.** Add a file to `migration/src/` that adds the column and can remove it, and
-//!    list it in `migration/src/lib.rs` and in `tests/it/migrations.rs`.
+//! 1. **Migration.** Add a file to `migration/src/` that adds the column and can remove it
+//!    (`table.rs` has the functions), and list it in `migration/src/lib.rs`. The column is nullable
+//!    or has a default, because processes of the version before still write during an upgrade.
+//!    `tests/it/migrations.rs` names the newest migration.
 //! 2. **Table.** Add the field to `Model` in `src/questions/entity.rs`. All statements that read
 //!    questions take their columns from there. A `bool` or a time needs the attribute that its
 //!    neighbours have.
 //! 3. **What authors send.** Add the field to `Draft` in `src/questions/draft.rs`, with a type from
 //!    [`input`] that carries its limits and with a default (a required field would break clients,
-//!    which a test notices), and to `Draft::new` and `Draft::question`. If it can be changed, add
-//!    it to `QuestionPatch` and `QuestionPatch::applied_to`. If it must not change after the first
+//!    which a test notices), and to `Draft::new` and `Draft::question`. An optional text that may
+//!    be empty is read like `description`. If the field can be changed, add it to `QuestionPatch`
+//!    and `QuestionPatch::applied_to`; the messages and descriptions that list what can be changed
+//!    after the first ballot name it, too (search for `closes_at can`). A text counts for the quota
+//!    in `src/questions/quota.rs`, and for the size of a page in `bytes_of` of
+//!    `src/results/pages.rs`. If it must not change after the first
 //!    ballot, add it to `rules` in `src/questions/mod.rs`.
 //! 4. **What clients see.** Add the field to `Question` and `Question::of` in
 //!    `src/results/objects.rs`.
 //! 5. **Document.** Run `cargo run -- openapi --output openapi/polls.json`.
 //! 6. **Page.** Let authors enter it in `src/web/page/editor.js`, show it in
 //!    `src/web/page/question.js`, and add its texts in both languages to `src/web/page/texts.js`.
-//! 7. **Tests** in `tests/it/questions.rs`, where one test names every field and its default.
+//! 7. **Tests** in `tests/it/questions.rs` and `tests/it/boundaries.rs`, where one test each names
+//!    every field with its default and its limits. A line in `CHANGELOG.md`.
 //!    `cargo test` runs them on every installed database engine.
 //!
 //! # Recipe: a setting
@@ -195,6 +209,7 @@ pub mod page;
 pub mod patch;
 pub mod precondition;
 pub mod questions;
+pub mod rendered;
 pub mod results;
 pub mod seed;
 pub mod share;

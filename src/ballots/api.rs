@@ -17,8 +17,9 @@ use crate::http::body::Body;
 use crate::http::policy::{Links, operations};
 use crate::http::rates::Kind;
 use crate::http::refused::Refused;
-use crate::http::reply::{Changed, Created, Done, Fetched, Put, Rendered};
+use crate::http::reply::{Changed, Created, Done, Fetched, Put};
 use crate::http::spec::Tag;
+use crate::rendered::Rendered;
 use crate::results::Results;
 use crate::results::Views;
 use crate::results::are_visible;
@@ -99,7 +100,7 @@ operations! {
     // What is in the ballot box is counted, even if the client hangs up.
     CastBallot: NotFound, VotingNotOpen, VotingClosed, AlreadyVoted, InvalidFields, ShuttingDown => {
         rate: Some(Kind::Ballots),
-        ends_by_itself: true,
+        survives_disconnect: true,
         links: Some(Links {
             status: 201,
             parameters: &[("question_id", "$request.path.question_id")],
@@ -108,7 +109,7 @@ operations! {
     GetBallot: NotFound;
     WithdrawBallot: NotFound, VotingNotOpen, VotingClosed, BallotFinal, ShuttingDown => {
         rate: Some(Kind::Ballots),
-        ends_by_itself: true,
+        survives_disconnect: true,
     };
 }
 
@@ -196,7 +197,7 @@ impl BallotsApi {
         // Read after the ballot is committed, so that it is in the results.
         let results = match self.views.find(ballot.question_id, Some(caller)).await {
             // The caller has a ballot: this one.
-            Ok(view) if are_visible(&view.poll.question, Some(caller), true, view.now) => {
+            Ok(view) if are_visible(&view.poll.question, Some(caller), true, view.read_at) => {
                 Some(view.results()?)
             }
             Ok(_) => None,

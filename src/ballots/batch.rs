@@ -238,7 +238,7 @@ impl Batch<'_> {
                 self.state.check_choices(question, chosen)?;
                 Ok(match questions::not_open(question, self.now) {
                     None => Next::Insert(chosen),
-                    // Voting is over, but repeating the existing ballot still succeeds.
+                    // Voting is over or has not begun. Only the ballot that exists may be repeated.
                     Some(_) => Next::Find,
                 })
             }

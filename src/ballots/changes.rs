@@ -9,7 +9,7 @@ use super::{BallotKey, KEY_COLUMNS};
 use crate::clock::Time;
 use crate::db::{self, Column, Rows, Script, Transaction};
 
-/// Collects the changes of a batch, beside the ballots that it has inserted already.
+/// Everything that a batch writes after it has inserted its first ballots.
 #[derive(Default)]
 pub(super) struct Changes {
     /// Ballots that name other choices than before.

@@ -8,17 +8,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use poem::endpoint::make;
 use poem::{Endpoint, Request, Response};
 
-use super::compress::{self, Forms};
-use super::conditional::{entity_tag, names};
-use super::negotiate::Coding;
+use super::compress;
+use super::conditional::names;
 use crate::failure::Failure;
+use crate::rendered::{Coding, Compressed, entity_tag};
 
 /// A fixed body with its headers. The compressed forms are made when they are first asked for.
 pub struct Asset {
     etag: String,
     headers: HeaderMap,
     plain: Bytes,
-    forms: Forms,
+    compressed: Compressed,
 }
 
 impl Asset {
@@ -29,7 +29,7 @@ impl Asset {
             etag: entity_tag(0, &plain),
             headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media))]),
             plain,
-            forms: Forms::default(),
+            compressed: Compressed::default(),
         }
     }
 
@@ -90,6 +90,6 @@ impl Asset {
             let small = compress::in_background(coding, plain).await;
             small.map_err(Failure::internal)
         };
-        self.forms.form(coding, small).await
+        self.compressed.get(coding, small).await
     }
 }

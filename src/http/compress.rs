@@ -14,17 +14,13 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use poem::{Body, ResponseParts};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::BoxBody;
-use super::negotiate::Coding;
 use crate::background;
 use crate::fair::FairSemaphore;
 use crate::network::Network;
-
-/// A smaller answer fits into one packet without compression.
-const WORTHWHILE: u64 = 1024;
+use crate::rendered::{Coding, Compressed, MIN_COMPRESSED};
 
 /// Above this many bytes compressing takes so long that other requests would notice: it is done by
 /// threads of its own.
@@ -54,23 +50,6 @@ impl Compressor {
         }
         let _turn = self.0.acquire(network, PATIENCE).await?;
         in_background(coding, plain).await.ok()
-    }
-}
-
-/// The compressed forms of a body that many are sent, each made when it is first asked for. In the
-/// extensions of an answer it belongs to that.
-#[derive(Debug, Default)]
-pub(super) struct Forms([OnceCell<Bytes>; 2]);
-
-impl Forms {
-    /// The form in `coding`, which one of those who want it makes.
-    pub(super) async fn form<E>(
-        &self,
-        coding: Coding,
-        make: impl Future<Output = Result<Bytes, E>>,
-    ) -> Result<Bytes, E> {
-        let form = self.0[coding as usize].get_or_try_init(|| make);
-        form.await.cloned()
     }
 }
 
@@ -120,9 +99,9 @@ async fn compressed(
         let small = compressor.compress(network, coding, plain.clone()).await;
         small.ok_or(())
     };
-    let small = match head.extensions.remove::<Arc<Forms>>() {
+    let small = match head.extensions.remove::<Arc<Compressed>>() {
         // All who share it wait no longer than one of them.
-        Some(forms) => timeout(PATIENCE, forms.form(coding, small)).await,
+        Some(forms) => timeout(PATIENCE, forms.get(coding, small)).await,
         None => Ok(small.await),
     };
     let Ok(Ok(small)) = small else {
@@ -136,7 +115,7 @@ async fn compressed(
 
 /// Whether a body of `size` bytes is worth it.
 pub(super) fn pays(size: u64) -> bool {
-    size >= WORTHWHILE
+    size >= MIN_COMPRESSED as u64
 }
 
 /// Compresses all of `plain` by a thread of low priority.
@@ -246,9 +225,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_many_are_sent_is_compressed_once() {
-        let forms = Arc::new(Forms::default());
+        let forms = Arc::new(Compressed::default());
         let forged = async { Ok::<_, io::Error>(Bytes::from_static(b"as kept")) };
-        forms.form(Coding::Brotli, forged).await.unwrap();
+        forms.get(Coding::Brotli, forged).await.unwrap();
         let answer = |coding| {
             let mut response = json(2000);
             response.extensions_mut().insert(forms.clone());
@@ -257,7 +236,8 @@ mod tests {
         assert_eq!(answer(Coding::Brotli).await.1, b"as kept");
         let gzip = answer(Coding::Gzip).await.1;
         assert_eq!(gzip, compressed(json(2000), Some(Coding::Gzip)).await.1);
-        assert!(forms.0[Coding::Gzip as usize].initialized());
+        let kept = forms.get(Coding::Gzip, std::future::ready(Err(())));
+        assert_eq!(kept.await.unwrap(), gzip);
     }
 
     #[tokio::test]

@@ -3,16 +3,6 @@
 //! A tag is `"<revision>.<hash of the body>"`. `If-None-Match` compares all of it; `If-Match` the
 //! revision only, since votes change a question's numbers but never its revision.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
-
-/// The entity tag of a body at a revision.
-pub fn entity_tag(revision: i32, body: &[u8]) -> String {
-    let hash = Sha256::digest(body);
-    format!("\"{revision}.{}\"", URL_SAFE_NO_PAD.encode(&hash[..12]))
-}
-
 /// Whether an `If-None-Match` header names `tag`. The comparison is weak, as it must be.
 pub fn names(header: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
@@ -25,6 +15,7 @@ pub fn names(header: &str, tag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rendered::entity_tag;
 
     #[test]
     fn if_none_match_compares_the_whole_tag() {

@@ -34,7 +34,7 @@ impl Stack {
             request.set_method(Method::GET);
         }
         let in_a_task =
-            !(request.method().is_safe() || operation.is_some_and(|it| it.ends_by_itself));
+            !(request.method().is_safe() || operation.is_some_and(|it| it.survives_disconnect));
         let body = request.take_body();
         let body = operation.is_some_and(|it| it.takes_body).then_some(body);
         let limit = operation.and_then(|operation| operation.max_body);

@@ -3,21 +3,9 @@
 use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::{HeaderMap, HeaderName};
 
-/// Content codings, the preferred one first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
-    Brotli,
-    Gzip,
-}
+use crate::rendered::Coding;
 
 impl Coding {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Coding::Brotli => "br",
-            Coding::Gzip => "gzip",
-        }
-    }
-
     /// The coding that the client prefers; none if it prefers no compression.
     pub(super) fn preferred(headers: &HeaderMap) -> Option<Coding> {
         if !headers.contains_key(ACCEPT_ENCODING) {

@@ -15,7 +15,7 @@ pub struct Policy {
     pub rate: Option<Kind>,
     /// Whether a change goes on when the client hangs up and the handler is dropped. By default a
     /// change runs in a task of its own, so that the handler is not dropped.
-    pub ends_by_itself: bool,
+    pub survives_disconnect: bool,
     /// What an answer gives to other operations.
     pub links: Option<Links>,
 }
@@ -36,7 +36,7 @@ impl Policy {
     pub const DEFAULT: Policy = Policy {
         max_body: None,
         rate: None,
-        ends_by_itself: false,
+        survives_disconnect: false,
         links: None,
     };
 }
@@ -56,7 +56,7 @@ pub trait Declared: Send + Sync + 'static {
 /// ```ignore
 /// operations! {
 ///     GetBallot: NotFound;
-///     CastBallot: NotFound, VotingClosed => { rate: Some(Kind::Ballots), ends_by_itself: true };
+///     CastBallot: NotFound, VotingClosed => { rate: Some(Kind::Ballots), survives_disconnect: true };
 /// }
 /// ```
 macro_rules! operations {

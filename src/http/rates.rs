@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::problem::seconds;
 use crate::config;
-use crate::failure::{Code, Failure, RateLimit};
+use crate::failure::{Failure, RateLimit};
 use crate::network::Network;
 use crate::share::Share;
 use crate::share::rates::{Rate, Whose};
@@ -112,7 +112,7 @@ impl Metered {
         let state = taken.unwrap_or_else(|state| state);
         *call.state.lock() = Some(state);
         match refused {
-            true => Err(exceeded(state)),
+            true => Err(Failure::rate_limited(state)),
             false => Ok(()),
         }
     }
@@ -131,18 +131,6 @@ impl Metered {
     pub(super) fn state(&self) -> Option<RateLimit> {
         *self.0.state.lock()
     }
-}
-
-/// The failure of a call that exceeds a limit.
-pub fn exceeded(state: RateLimit) -> Failure {
-    let seconds = state.reset.as_millis().div_ceil(1000);
-    let detail = format!(
-        "More than the limit of {} allows. The next is allowed in {seconds} s.",
-        state.policy
-    );
-    let mut failure = Failure::new(Code::RateLimited, detail).retry_after(state.reset);
-    failure.limit = Some(state);
-    failure
 }
 
 /// Adds a limit's quota, window and remainder, in the headers of

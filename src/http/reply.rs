@@ -1,9 +1,7 @@
 //! Answers that succeed: serialised once, typed in the spec.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use poem::http::{HeaderName, StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::ApiResponse;
@@ -11,85 +9,10 @@ use poem_openapi::registry::{
     MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
 };
 use poem_openapi::types::Type;
-use serde::ser::Error as _;
-use serde::{Serialize, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
 
-use super::compress::{self, Forms};
-use super::conditional::entity_tag;
-use crate::failure::Failure;
-
-/// A body that is rendered once, to be sent any number of times. JSON can also be put into other
-/// JSON as it is: serialise a struct that has this as a field.
-#[derive(Debug, Clone)]
-pub struct Rendered {
-    pub body: Bytes,
-    pub etag: Option<String>,
-    /// The body, if it is JSON.
-    json: Option<Json>,
-    /// The compressed bodies, if many clients are sent this.
-    forms: Option<Arc<Forms>>,
-}
-
-#[derive(Debug, Clone)]
-struct Json(Arc<Box<RawValue>>);
-
-impl AsRef<[u8]> for Json {
-    fn as_ref(&self) -> &[u8] {
-        self.0.get().as_bytes()
-    }
-}
-
-impl Serialize for Rendered {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.json {
-            Some(json) => json.0.serialize(serializer),
-            None => Err(S::Error::custom("a picture is not JSON")),
-        }
-    }
-}
+use crate::rendered::Rendered;
 
 impl Rendered {
-    /// JSON without an entity tag.
-    pub fn plain(value: &impl Serialize) -> Result<Rendered, Failure> {
-        let json = to_raw_value(value).map_err(Failure::internal)?;
-        let json = Json(Arc::new(json));
-        Ok(Rendered {
-            body: Bytes::from_owner(json.clone()),
-            etag: None,
-            json: Some(json),
-            forms: None,
-        })
-    }
-
-    /// JSON with the entity tag of `revision`.
-    pub fn tagged(value: &impl Serialize, revision: i32) -> Result<Rendered, Failure> {
-        let rendered = Rendered::plain(value)?;
-        let etag = entity_tag(revision, &rendered.body);
-        Ok(rendered.with_etag(etag))
-    }
-
-    /// A picture in SVG, with its entity tag.
-    pub fn picture(svg: String, etag: String) -> Rendered {
-        Rendered {
-            body: svg.into(),
-            etag: Some(etag),
-            json: None,
-            forms: None,
-        }
-    }
-
-    pub fn with_etag(self, etag: String) -> Rendered {
-        let etag = Some(etag);
-        Rendered { etag, ..self }
-    }
-
-    /// The same for many clients: the compressed bodies are kept.
-    pub fn for_many(self) -> Rendered {
-        let forms = compress::pays(self.body.len() as u64).then(Arc::default);
-        Rendered { forms, ..self }
-    }
-
     fn into_response(self, status: StatusCode) -> Response {
         self.into_media(status, "application/json")
     }
@@ -99,7 +22,7 @@ impl Rendered {
         if let Some(etag) = self.etag {
             response = response.header(header::ETAG, etag);
         }
-        if let Some(forms) = self.forms {
+        if let Some(forms) = self.compressed {
             response = response.extension(forms);
         }
         response.body(self.body)

@@ -36,7 +36,7 @@ pub struct Operation {
     pub counts_itself: bool,
     /// Whether a change that it has begun comes to its end though nobody waits for it. Other
     /// changes run in a task of their own.
-    pub ends_by_itself: bool,
+    pub survives_disconnect: bool,
 }
 
 /// One parameter, as the specification has it.
@@ -68,7 +68,7 @@ impl Operation {
             max_body: None,
             rate: None,
             counts_itself: false,
-            ends_by_itself: false,
+            survives_disconnect: false,
         }
     }
 

@@ -17,7 +17,6 @@ use super::client::ClientAddr;
 use super::compress::Compressor;
 use super::cors::Cors;
 use super::finish::answer_of;
-use super::negotiate::Coding;
 use super::rates::{Metered, Rates};
 use super::routes::{Operation, Route, Routes};
 use super::{
@@ -28,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::network::Network;
+use crate::rendered::Coding;
 
 /// The outermost endpoint. It never returns an error.
 pub struct Stack {
@@ -116,7 +116,7 @@ struct Record {
 
 impl Stack {
     /// A stack around `endpoint`, whose paths are in `routes`. Requests that change something run
-    /// on `tasks`, unless their operation [ends by itself](Operation::ends_by_itself).
+    /// on `tasks`, unless their operation [survives a disconnect](Operation::survives_disconnect).
     pub fn new(
         endpoint: Arc<dyn DynEndpoint<Output = Response>>,
         config: &Config,

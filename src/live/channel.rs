@@ -84,7 +84,7 @@ impl Channel {
         let latest = self.latest.borrow();
         let view = latest.as_ref().and_then(|latest| latest.view.as_ref());
         view.is_some_and(|view| {
-            view.poll.question.status(now) != view.poll.question.status(view.now)
+            view.poll.question.status(now) != view.poll.question.status(view.read_at)
         })
     }
 }

@@ -138,7 +138,7 @@ impl Subscription {
             // The snapshot was read before this client joined. The next one has the answer.
             return self.receiver.refresh();
         };
-        if !are_visible(question, caller, has_ballot, view.now) {
+        if !are_visible(question, caller, has_ballot, view.read_at) {
             return self.pending.push_back(Event::End(EndReason::Hidden));
         }
         let etag = match view.results() {
@@ -151,7 +151,7 @@ impl Subscription {
             self.pending.push_back(Event::Results(snapshot.clone()));
         }
         // The results are final once the question is sealed.
-        if question.status(view.now) == Status::Closed && question.sealed_at.is_some() {
+        if question.status(view.read_at) == Status::Closed && question.sealed_at.is_some() {
             self.pending.push_back(Event::End(EndReason::Closed));
         }
     }
@@ -160,7 +160,7 @@ impl Subscription {
     /// the snapshot does not know.
     fn has_ballot(&self, snapshot: &Snapshot, view: &View, caller: Option<Caller>) -> Option<bool> {
         match caller {
-            Some(caller) if depends_on_ballot(&view.poll.question, Some(caller), view.now) => {
+            Some(caller) if depends_on_ballot(&view.poll.question, Some(caller), view.read_at) => {
                 snapshot.voters.get(&caller.id).copied()
             }
             _ => Some(false),

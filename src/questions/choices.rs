@@ -9,7 +9,7 @@ use validator::Validate;
 
 use super::draft::{ChoiceText, MAX_CHOICES, MIN_CHOICES};
 use super::quota::Use;
-use super::{Questions, choice, has_ballots, save, slot, without_ballots};
+use super::{Questions, choice, has_ballots_failure, lock_out_ballots, save, slot};
 use crate::db::Transaction;
 use crate::failure::{Failure, FieldError};
 use crate::input::{Number, present};
@@ -61,7 +61,7 @@ impl Questions {
         let id = self.clock.now().new_id();
         self.db
             .write(|transaction| async move {
-                let parent = without_ballots(&transaction, caller, question, if_match).await?;
+                let parent = lock_out_ballots(&transaction, caller, question, if_match).await?;
                 let mut choices = of(&transaction, question).await?;
                 if choices.len() >= MAX_CHOICES {
                     let message = format!("a question has at most {MAX_CHOICES} choices");
@@ -102,14 +102,14 @@ impl Questions {
     ) -> Result<(), Failure> {
         self.db
             .write(|transaction| async move {
-                let parent = without_ballots(&transaction, caller, question, if_match).await?;
+                let parent = lock_out_ballots(&transaction, caller, question, if_match).await?;
                 let mut choices = of(&transaction, question).await?;
                 let from = index_of(&choices, id)?;
                 let to = place(patch.position, choices.len() - 1)?.unwrap_or(from);
                 let new_text = patch.choice_text.as_deref();
                 if let Some(text) = new_text.filter(|text| *text != choices[from].choice_text) {
                     if slot::has_ballots(&transaction, question).await? {
-                        return Err(has_ballots());
+                        return Err(has_ballots_failure());
                     }
                     let others = choices.iter().filter(|choice| choice.id != id);
                     differs(text, others)?;
@@ -142,11 +142,11 @@ impl Questions {
     ) -> Result<(), Failure> {
         self.db
             .write(|transaction| async move {
-                let parent = without_ballots(&transaction, caller, question, if_match).await?;
+                let parent = lock_out_ballots(&transaction, caller, question, if_match).await?;
                 let mut choices = of(&transaction, question).await?;
                 let index = index_of(&choices, id)?;
                 if slot::has_ballots(&transaction, question).await? {
-                    return Err(has_ballots());
+                    return Err(has_ballots_failure());
                 }
                 let least = usize::try_from(parent.max_choices)
                     .unwrap_or(0)

@@ -1,4 +1,4 @@
-//! The end of voting, and its undoing.
+//! Closing, sealing, reopening, deleting and restoring questions.
 //!
 //! A close is two transactions. The first one sets `closed_at`, so that new ballots are refused.
 //! The second one takes all slots of the question, and so waits until every ballot that saw the
@@ -14,7 +14,7 @@ use sea_orm::{Condition, ExprTrait as _, QuerySelect as _};
 use serde::Deserialize;
 use validator::Validate;
 
-use super::{Questions, entity, for_change, owned, save, slot};
+use super::{Questions, entity, lock_for_change, lock_owned, save, slot};
 use crate::clock::Time;
 use crate::failure::{Failure, FieldError};
 use crate::input::present;
@@ -36,7 +36,7 @@ impl Questions {
     pub async fn close(&self, caller: Caller, id: Uuid, if_match: &IfMatch) -> Result<(), Failure> {
         self.db
             .write(|transaction| async move {
-                let mut question = for_change(&transaction, caller, id, if_match).await?;
+                let mut question = lock_for_change(&transaction, caller, id, if_match).await?;
                 if question.closed_at.is_some() {
                     return Ok(());
                 }
@@ -61,7 +61,7 @@ impl Questions {
         let closes_at = reopening.closes_at;
         self.db
             .write(|transaction| async move {
-                let before = for_change(&transaction, caller, id, if_match).await?;
+                let before = lock_for_change(&transaction, caller, id, if_match).await?;
                 let now = self.clock.now();
                 if closes_at.is_some_and(|closes_at| closes_at <= now) {
                     let error = FieldError::new("/closes_at", "past", "must lie in the future");
@@ -100,7 +100,7 @@ impl Questions {
     ) -> Result<(), Failure> {
         self.db
             .write(|transaction| async move {
-                let mut question = owned(&transaction, caller, id).await?;
+                let mut question = lock_owned(&transaction, caller, id).await?;
                 if question.deleted_at.is_some() {
                     return Ok(());
                 }
@@ -122,7 +122,7 @@ impl Questions {
     pub async fn restore(&self, caller: Caller, id: Uuid) -> Result<(), Failure> {
         self.db
             .write(|transaction| async move {
-                let mut question = owned(&transaction, caller, id).await?;
+                let mut question = lock_owned(&transaction, caller, id).await?;
                 if question.deleted_at.is_none() {
                     return Ok(());
                 }

@@ -51,7 +51,7 @@ impl ActiveModelBehavior for ActiveModel {}
 /// Who may see the numbers. The author and admins always may; apart from them:
 ///
 /// - `always`: everyone.
-/// - `after_vote`: who has a ballot now, and everyone once it is closed.
+/// - `after_vote`: whoever has a ballot now, and everyone once it is closed.
 /// - `after_close`: everyone once it is closed.
 /// - `author`: nobody else.
 #[derive(

@@ -107,7 +107,7 @@ impl Questions {
     ) -> Result<(), Failure> {
         self.db
             .write(|transaction| async move {
-                let before = without_ballots(&transaction, caller, id, if_match).await?;
+                let before = lock_out_ballots(&transaction, caller, id, if_match).await?;
                 let now = self.clock.now();
                 let after = patch.applied_to(&before);
                 if after == before {
@@ -119,7 +119,7 @@ impl Questions {
                 }
                 let has_other_rules = rules(&after) != rules(&before);
                 if has_other_rules && slot::has_ballots(&transaction, id).await? {
-                    return Err(has_ballots());
+                    return Err(has_ballots_failure());
                 }
                 let count = choices::of(&transaction, id).await?.len();
                 let errors = draft::contradictions_of_change(&before, &after, count, now);
@@ -193,13 +193,13 @@ async fn insert(transaction: &Transaction, clock: &Clock, new: &[New]) -> Result
 
 /// Locks the question for a change by its author or an admin. A deleted question cannot be
 /// changed.
-pub async fn for_change(
+pub async fn lock_for_change(
     transaction: &Transaction,
     caller: Caller,
     id: Uuid,
     if_match: &IfMatch,
 ) -> Result<Question, Failure> {
-    let question = owned(transaction, caller, id).await?;
+    let question = lock_owned(transaction, caller, id).await?;
     if question.deleted_at.is_some() {
         return Err(Failure::new(
             Code::NotFound,
@@ -211,7 +211,11 @@ pub async fn for_change(
 }
 
 /// Locks the question, deleted or not, for its author or an admin.
-async fn owned(transaction: &Transaction, caller: Caller, id: Uuid) -> Result<Question, Failure> {
+async fn lock_owned(
+    transaction: &Transaction,
+    caller: Caller,
+    id: Uuid,
+) -> Result<Question, Failure> {
     let question = db::lock(transaction, entity::Entity::find_by_id(id));
     let question = question.one(transaction).await?.ok_or_else(not_found)?;
     if question.may_be_changed_by(caller) {
@@ -225,16 +229,16 @@ async fn owned(transaction: &Transaction, caller: Caller, id: Uuid) -> Result<Qu
 }
 
 /// Locks the question for a change that ballots may forbid: no ballot is counted until the commit.
-async fn without_ballots(
+async fn lock_out_ballots(
     transaction: &Transaction,
     caller: Caller,
     id: Uuid,
     if_match: &IfMatch,
 ) -> Result<Question, Failure> {
-    for_change(transaction, caller, id, if_match).await?;
+    lock_for_change(transaction, caller, id, if_match).await?;
     slot::take_all(transaction, id).await?;
     // The question may have changed while this transaction waited for the slots.
-    for_change(transaction, caller, id, if_match).await
+    lock_for_change(transaction, caller, id, if_match).await
 }
 
 /// Stores a changed question as its next revision. If another transaction has stored a revision
@@ -264,14 +268,14 @@ pub fn not_found() -> Failure {
     Failure::not_found("question")
 }
 
-pub fn has_ballots() -> Failure {
+pub fn has_ballots_failure() -> Failure {
     Failure::new(
         Code::HasBallots,
         "People have voted already; description, closes_at and the choices' positions can still be changed.",
     )
 }
 
-/// Why no ballot is taken at `now`, if none is.
+/// The refusal of a ballot at `now`; none while voting is open.
 pub fn not_open(question: &Question, now: Time) -> Option<Failure> {
     match question.status(now) {
         Status::Open => None,

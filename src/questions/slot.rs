@@ -1,5 +1,8 @@
 //! A question's slots: locks that keep ballots apart from closes, deletions and edits.
 //!
+//! A slot is a row of `question_shards`; its column `shard` is the slot's number, and the sum of
+//! `seq` over the slots is the version of the tally.
+//!
 //! Row locks do not cross the nodes of a Galera cluster, but conflicting writes do. So every
 //! batch of ballots first increments one of the question's 16 slots and *then* reads whether it
 //! is open, and whoever closes, deletes or edits a question increments all 16. Each sees the
@@ -31,7 +34,8 @@ pub struct Model {
 impl ActiveModelBehavior for ActiveModel {}
 
 /// Takes one slot of each of the questions, in the order of their ids as everyone does, and adds
-/// to the ballots that are counted there. The rows are ids with such numbers.
+/// to the ballots that are counted there. Each row of `questions` is an id and the number of
+/// ballots to add.
 pub fn take(db: &impl ConnectionTrait, script: &mut Script, questions: &Rows, slot: i32) {
     let sql = format!(
         "INSERT INTO question_shards (question_id, shard, seq, ballots) \

@@ -47,11 +47,11 @@ pub struct Question {
     /// How many people have voted. Absent while the results are hidden from you.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ballot_count: Option<i64>,
-    /// Grows with every change of the question itself; votes leave it.
+    /// Grows with every change of the question itself; votes do not change it.
     pub revision: i32,
     /// When it was asked.
     pub created_at: Time,
-    /// When it last changed; votes leave it.
+    /// When it last changed; votes do not change it.
     pub updated_at: Time,
 }
 
@@ -104,7 +104,7 @@ pub struct ChoiceList {
 
 impl Question {
     /// A poll at `now`, with its numbers or without.
-    pub fn of(poll: &Poll, numbers: bool, now: Time) -> Question {
+    pub fn of(poll: &Poll, with_numbers: bool, now: Time) -> Question {
         let question = &poll.question;
         Question {
             id: question.id,
@@ -114,7 +114,7 @@ impl Question {
                 id: question.author_id,
                 name: poll.author_name.clone(),
             },
-            choices: poll.choices(numbers),
+            choices: poll.choices(with_numbers),
             min_choices: question.min_choices,
             max_choices: question.max_choices,
             allow_change: question.allow_change,
@@ -124,7 +124,7 @@ impl Question {
             closed_at: question.closed_at,
             deleted_at: question.deleted_at,
             status: question.status(now),
-            ballot_count: numbers.then_some(poll.ballot_count),
+            ballot_count: with_numbers.then_some(poll.ballot_count),
             revision: question.revision,
             created_at: question.created_at,
             updated_at: question.updated_at,
@@ -134,26 +134,26 @@ impl Question {
 
 impl ChoiceList {
     /// The choices of a poll, with their votes or without.
-    pub fn of(poll: &Poll, numbers: bool) -> ChoiceList {
+    pub fn of(poll: &Poll, with_numbers: bool) -> ChoiceList {
         ChoiceList {
-            data: poll.choices(numbers),
+            data: poll.choices(with_numbers),
             meta: PageMeta { next_cursor: None },
         }
     }
 }
 
 impl Poll {
-    fn choices(&self, numbers: bool) -> Vec<Choice> {
+    fn choices(&self, with_numbers: bool) -> Vec<Choice> {
         let choices = self.choices.iter();
-        choices.map(|choice| choice.shown(numbers)).collect()
+        choices.map(|choice| choice.shown(with_numbers)).collect()
     }
 }
 
 impl Choice {
     /// The choice with its votes or without.
-    pub fn shown(&self, numbers: bool) -> Choice {
+    pub fn shown(&self, with_numbers: bool) -> Choice {
         Choice {
-            votes: self.votes.filter(|_| numbers),
+            votes: self.votes.filter(|_| with_numbers),
             ..self.clone()
         }
     }

@@ -20,9 +20,9 @@ use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::Failure;
 use crate::fair::FairSemaphore;
-use crate::http::reply::Rendered;
 use crate::network::Network;
 use crate::page::{Cursor, Page, PageMeta, PageRequest};
+use crate::rendered::Rendered;
 
 /// Which page of which list is asked for, and from where.
 ///
@@ -295,7 +295,7 @@ mod tests {
     fn a_page_is_shown_again_only_with_the_same_numbers() {
         let view = View::new(Poll::example(), Time(0), false);
         let page = PageView::new(vec![Arc::new(view)], Some("abc".to_owned()));
-        let shown = |numbers: bool| page.rendered(vec![numbers]).unwrap().body;
+        let shown = |with_numbers: bool| page.rendered(vec![with_numbers]).unwrap().body;
         let first = shown(true);
         assert!(first.ends_with(br#""meta":{"next_cursor":"abc"}}"#));
         let has_votes = |body: &[u8]| String::from_utf8_lossy(body).contains("votes");

@@ -13,11 +13,12 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::iter::repeat;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use metrics::{Counter, counter};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::failure::Failure;
@@ -135,12 +136,12 @@ where
         loop {
             // Requests that have arrived come first, so that they are in this query, too.
             tokio::task::yield_now().await;
-            let Some((keys, waiters)) = self.state().next(self.limits) else {
+            let Some((lookups, waiters)) = self.state().next(self.limits) else {
                 return;
             };
             self.queries.increment(1);
-            let names: Vec<K> = keys.iter().map(|key| key.key.clone()).collect();
-            let loading = AssertUnwindSafe(async { (self.load)(keys).await });
+            let keys: Vec<K> = lookups.iter().map(|lookup| lookup.key.clone()).collect();
+            let loading = AssertUnwindSafe(async { (self.load)(lookups).await });
             let answers = loading
                 .catch_unwind()
                 .await
@@ -148,14 +149,13 @@ where
             match answers {
                 Ok(values) => {
                     let found = values.iter().cloned().map(Some).chain(repeat(None));
-                    self.state().finish(names.into_iter().zip(found));
+                    self.state().finish(keys.into_iter().zip(found));
                     for (waiters, value) in waiters.into_iter().zip(values) {
                         answer(waiters, value);
                     }
                 }
                 Err(failure) => {
-                    self.state()
-                        .finish(names.into_iter().map(|key| (key, None)));
+                    self.state().finish(keys.into_iter().map(|key| (key, None)));
                     for waiter in waiters.into_iter().flatten() {
                         // A waiter that has gone away needs no answer.
                         let _ = waiter.send(Err(failure.again()));
@@ -166,7 +166,7 @@ where
     }
 
     fn state(&self) -> MutexGuard<'_, State<K, V>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -210,8 +210,7 @@ impl<K: Eq + Hash + Clone, V> State<K, V> {
         Some(next.unzip())
     }
 
-    /// A query has ended and `found` these values: whoever has asked for one of the keys meanwhile
-    /// is served by the next query.
+    /// Stores what a finished query `found`. Keys that were asked for meanwhile are queued again.
     fn finish(&mut self, found: impl Iterator<Item = (K, Option<V>)>) {
         for (key, value) in found {
             match self.waiting.get_mut(&key) {
@@ -309,7 +308,7 @@ mod tests {
         let reader = SharedReader::new("test", limits, {
             let (sizes, gate) = (sizes.clone(), gate.clone());
             move |keys: Vec<Lookup<usize, usize>>| {
-                sizes.lock().unwrap().push(keys.len());
+                sizes.lock().push(keys.len());
                 let gate = gate.clone();
                 async move {
                     gate.acquire().await.map_err(Failure::internal)?.forget();
@@ -324,7 +323,7 @@ mod tests {
         let mut reads = Vec::new();
         for key in 0..limits.queries {
             reads.push(read(key));
-            while sizes.lock().unwrap().len() <= key {
+            while sizes.lock().len() <= key {
                 tokio::task::yield_now().await;
             }
         }
@@ -337,7 +336,7 @@ mod tests {
             let (key, value) = read.await.unwrap();
             assert_eq!(value, key * 10);
         }
-        let mut sizes = sizes.lock().unwrap().clone();
+        let mut sizes = sizes.lock().clone();
         sizes.sort_unstable();
         assert_eq!(sizes, [1, 1, 1, 1, 2, 8]);
         while reader.inner.state().running > 0 {

@@ -8,16 +8,15 @@ use super::objects::{ChoiceList, Question};
 use super::{Poll, Results, picture};
 use crate::clock::Time;
 use crate::failure::Failure;
-use crate::http::conditional::entity_tag;
-use crate::http::reply::Rendered;
 use crate::questions::choices;
+use crate::rendered::{Rendered, entity_tag};
 
 /// A poll as it was at one moment, and the answers made from it.
 #[derive(Debug)]
 pub struct View {
     pub poll: Arc<Poll>,
     /// When it was read, or found to be unchanged.
-    pub now: Time,
+    pub read_at: Time,
     /// Whether the last two queries found the same poll.
     pub(super) is_unchanged: bool,
     answers: Arc<Answers>,
@@ -37,7 +36,7 @@ impl View {
     pub(super) fn new(poll: Poll, now: Time, is_unchanged: bool) -> View {
         View {
             poll: Arc::new(poll),
-            now,
+            read_at: now,
             is_unchanged,
             answers: Arc::default(),
             results: OnceLock::new(),
@@ -47,13 +46,13 @@ impl View {
     /// The same poll, which was found to be unchanged at the later time `now`.
     pub(super) fn unchanged_at(&self, now: Time) -> View {
         let question = &self.poll.question;
-        let answers = match question.status(now) == question.status(self.now) {
+        let answers = match question.status(now) == question.status(self.read_at) {
             true => self.answers.clone(),
             false => Arc::default(),
         };
         View {
             poll: self.poll.clone(),
-            now,
+            read_at: now,
             is_unchanged: true,
             answers,
             results: OnceLock::new(),
@@ -61,14 +60,14 @@ impl View {
     }
 
     /// The question, with its numbers or without.
-    pub fn question(&self, numbers: bool) -> Result<Rendered, Failure> {
-        let rendered = if numbers {
+    pub fn question(&self, with_numbers: bool) -> Result<Rendered, Failure> {
+        let rendered = if with_numbers {
             &self.answers.with_numbers
         } else {
             &self.answers.without_numbers
         };
         once(rendered, || {
-            let question = Question::of(&self.poll, numbers, self.now);
+            let question = Question::of(&self.poll, with_numbers, self.read_at);
             Rendered::tagged(&question, question.revision)
         })
     }
@@ -76,7 +75,7 @@ impl View {
     /// The results. Their tag leaves out the time at which they were read, and so is weak.
     pub fn results(&self) -> Result<Rendered, Failure> {
         once(&self.results, || {
-            let mut results = Results::of(&self.poll, self.now);
+            let mut results = Results::of(&self.poll, self.read_at);
             let rendered = Rendered::plain(&results)?;
             results.as_of = Time(0);
             let timeless = Rendered::plain(&results)?;
@@ -89,7 +88,7 @@ impl View {
     pub fn picture(&self) -> Result<Rendered, Failure> {
         once(&self.answers.picture, || {
             let question = &self.poll.question;
-            let results = Results::of(&self.poll, self.now);
+            let results = Results::of(&self.poll, self.read_at);
             let picture = picture::picture(&question.question_text, &results);
             let tag = entity_tag(question.revision, picture.as_bytes());
             Ok(Rendered::picture(picture, tag))
@@ -97,14 +96,14 @@ impl View {
     }
 
     /// The choices, with their votes or without.
-    pub fn choices(&self, numbers: bool) -> Result<Rendered, Failure> {
-        Rendered::plain(&ChoiceList::of(&self.poll, numbers))
+    pub fn choices(&self, with_numbers: bool) -> Result<Rendered, Failure> {
+        Rendered::plain(&ChoiceList::of(&self.poll, with_numbers))
     }
 
     /// One choice, with its votes or without. Its tag has the revision of the question.
-    pub fn choice(&self, id: Uuid, numbers: bool) -> Result<Rendered, Failure> {
+    pub fn choice(&self, id: Uuid, with_numbers: bool) -> Result<Rendered, Failure> {
         let choice = self.poll.choices.iter().find(|choice| choice.id == id);
-        let choice = choice.ok_or_else(choices::not_found)?.shown(numbers);
+        let choice = choice.ok_or_else(choices::not_found)?.shown(with_numbers);
         Rendered::tagged(&choice, self.poll.question.revision)
     }
 

@@ -14,17 +14,17 @@ use crate::ballots;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
-use crate::http::reply::Rendered;
 use crate::questions;
+use crate::rendered::Rendered;
 use crate::users::Caller;
 
-/// Of single questions. Four queries keep a database busy.
+/// Limits for single questions: more than four queries at once gain nothing.
 const QUESTIONS: ReadLimits = ReadLimits {
     queries: 4,
     keys_per_query: 64,
 };
 
-/// Of pages: none of them waits for another one here.
+/// Limits for pages: they are not queued here; [`PageReader`] does that.
 const PAGES: ReadLimits = ReadLimits {
     queries: usize::MAX,
     keys_per_query: 1,
@@ -115,7 +115,7 @@ impl Views {
         caller: Option<Caller>,
     ) -> Result<Vec<bool>, DbErr> {
         let undecided =
-            |view: &&Arc<View>| depends_on_ballot(&view.poll.question, caller, view.now);
+            |view: &&Arc<View>| depends_on_ballot(&view.poll.question, caller, view.read_at);
         let ids: Vec<Uuid> = views
             .iter()
             .filter(undecided)
@@ -130,7 +130,7 @@ impl Views {
         };
         let visible = |view: &Arc<View>| {
             let question = &view.poll.question;
-            are_visible(question, caller, voted.contains(&question.id), view.now)
+            are_visible(question, caller, voted.contains(&question.id), view.read_at)
         };
         Ok(views.iter().map(visible).collect())
     }

@@ -15,7 +15,6 @@ use uuid::Uuid;
 
 use crate::config;
 use crate::failure::{Failure, RateLimit};
-use crate::http::rates;
 use crate::network::Network;
 use crate::share::Share;
 use crate::share::cells::Cell;
@@ -26,10 +25,10 @@ use crate::users::Login;
 pub struct Limits {
     enabled: bool,
     share: Share,
-    sign_ins_of_account: Rate,
+    sign_ins_of_account_and_network: Rate,
     sign_ins_from_network: Rate,
+    failures_of_account_and_network: Limit,
     failures_of_account: Limit,
-    failures_of_account_in_sum: Limit,
     failures_from_network: Limit,
     password_changes: Limit,
     registrations: Limit,
@@ -55,7 +54,7 @@ impl Limits {
         Limits {
             enabled: config.enabled,
             share,
-            sign_ins_of_account: Rate::new(
+            sign_ins_of_account_and_network: Rate::new(
                 "sign_ins_per_account",
                 config.sign_ins_per_account,
                 config.window,
@@ -65,11 +64,11 @@ impl Limits {
                 config.sign_ins_per_address,
                 config.window,
             ),
-            failures_of_account: limit(
+            failures_of_account_and_network: limit(
                 "sign_in_failures_per_account",
                 config.sign_in_failures_per_account,
             ),
-            failures_of_account_in_sum: limit(
+            failures_of_account: limit(
                 "sign_in_failures_per_account_in_sum",
                 config.sign_in_failures_per_account_in_sum,
             ),
@@ -94,7 +93,9 @@ impl Limits {
             return Ok(());
         }
         for (rate, whose) in self.of_sign_in(login, network) {
-            self.share.take_rate(rate, whose).map_err(rates::exceeded)?;
+            self.share
+                .take_rate(rate, whose)
+                .map_err(Failure::rate_limited)?;
         }
         Ok(())
     }
@@ -118,7 +119,7 @@ impl Limits {
         let pair = Whose::Attempt(u128::from_be_bytes(hash));
         let network = Whose::Network(network.bits());
         [
-            (&self.sign_ins_of_account, pair),
+            (&self.sign_ins_of_account_and_network, pair),
             (&self.sign_ins_from_network, network),
         ]
     }
@@ -181,8 +182,8 @@ impl Limits {
     /// The limits that a failed sign-in counts for; the account's sum comes first.
     fn of_failure(&self, login: &Login, network: Network) -> [(&Limit, Cell); 3] {
         [
-            self.failures_of_account_in_sum.of(&login.key()),
-            self.failures_of_account.of_pair(login, network),
+            self.failures_of_account.of(&login.key()),
+            self.failures_of_account_and_network.of_pair(login, network),
             self.failures_from_network.of(&network.key()),
         ]
     }
@@ -224,7 +225,7 @@ impl Limit {
     }
 
     fn refusal(&self, wait: Duration) -> Failure {
-        rates::exceeded(self.state(0, wait))
+        Failure::rate_limited(self.state(0, wait))
     }
 
     fn state(&self, remaining: u32, reset: Duration) -> RateLimit {

@@ -52,8 +52,9 @@ impl Accounts {
     ) -> Result<Option<TokenResponse>, GrantFailure> {
         let account = users::by_login(self.db.read(), login).await?;
         let id = account.as_ref().map(|account| account.id);
-        // First to refuse a flood before it queues, then so that what ran meanwhile counts: at
-        // most as many guesses as there are workers go beyond the limit.
+        // Checked twice: before the wait for a worker, to refuse a flood cheaply; and after it, to
+        // count the failures of the meantime. So at most as many guesses as there are workers go
+        // beyond the limit.
         self.admit(self.limits.known_admission(login, network), id, network)
             .await?;
         let turn = self.hasher.turn(network).await?;

@@ -11,9 +11,10 @@ use crate::auth::{SignedIn, Tokens};
 use crate::clock::Time;
 use crate::http::policy::{Links, operations};
 use crate::http::refused::Refused;
-use crate::http::reply::{Answered, Done, Rendered};
+use crate::http::reply::{Answered, Done};
 use crate::http::spec::Tag;
 use crate::page::{PageMeta, Paging};
+use crate::rendered::Rendered;
 
 /// The handlers of sessions.
 pub struct SessionsApi {

@@ -50,7 +50,7 @@ pub async fn check(
 ) -> Result<(Claims, Uuid), Failure> {
     let invalid = || Failure::new(Code::Unauthenticated, "The access token is not valid.");
     let key = keys.find(token).await?.ok_or_else(invalid)?;
-    let claims: Claims = key.open(token).ok_or_else(invalid)?;
+    let claims: Claims = key.verified_claims(token).ok_or_else(invalid)?;
     let ours = claims.iss == parties.issuer && claims.aud == parties.audience;
     let latest = now.seconds().saturating_add(LEEWAY);
     if !ours || claims.nbf.is_some_and(|not_before| not_before > latest) {

@@ -113,7 +113,7 @@ impl SigningKey {
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         let public = (algorithm != Jwa::HS256).then_some(jwk);
 
-        // The library's clock is the system's, and its claims are optional: `token` checks them.
+        // The library's clock is the system's, and its claims are optional: `claims::check` checks them.
         let mut validation = Validation::new(algorithm);
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
@@ -141,14 +141,14 @@ impl SigningKey {
     }
 
     /// Whether a token begins like those that this key signs.
-    pub fn heads(&self, token: &str) -> bool {
+    pub fn signed_header_matches(&self, token: &str) -> bool {
         token.starts_with(&self.head)
     }
 
     /// The claims of a token that this key has signed as an access token. The algorithm is the
     /// key's, whatever the token says.
-    pub fn open<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
-        if self.heads(token) {
+    pub fn verified_claims<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
+        if self.signed_header_matches(token) {
             // The header is our own. The library would decode it twice.
             let (message, signature) = token.rsplit_once('.')?;
             let algorithm = self.header.alg;

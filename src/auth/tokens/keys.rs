@@ -116,7 +116,11 @@ impl Keys {
     pub async fn find(&self, token: &str) -> Result<Option<Arc<SigningKey>>, Failure> {
         let ring = self.ring.load();
         // Nearly every token begins with the encoded header of one of a few keys: nothing is decoded.
-        if let Some(key) = ring.by_id.values().find(|key| key.heads(token)) {
+        if let Some(key) = ring
+            .by_id
+            .values()
+            .find(|key| key.signed_header_matches(token))
+        {
             return Ok(Some(key.clone()));
         }
         let Some(id) = key::key_id(token) else {

@@ -176,7 +176,7 @@ impl Tokens {
     /// processes to read theirs again.
     pub(super) fn announce(&self, revoked: &[revocation::Model]) {
         if !revoked.is_empty() {
-            self.revocations.note(revoked);
+            self.revocations.remember(revoked);
             self.share.tell_of_revocation();
         }
     }

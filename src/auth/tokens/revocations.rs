@@ -70,7 +70,7 @@ impl Revocations {
             listed: RwLock::default(),
             seen: Mutex::new(Seen { numbers, at: now }),
         };
-        revocations.note(&rows);
+        revocations.remember(&rows);
         Ok(revocations)
     }
 
@@ -83,7 +83,7 @@ impl Revocations {
     }
 
     /// Adds rows that were committed by this process, or read from the database.
-    pub fn note(&self, rows: &[Model]) {
+    pub fn remember(&self, rows: &[Model]) {
         add(&mut self.listed.write(), rows);
     }
 
@@ -100,7 +100,7 @@ impl Revocations {
                 add(&mut listed, &rows);
             }
             // Once more: this process may have listed some since they were read.
-            self.note(&Entity::find().all(connection).await?);
+            self.remember(&Entity::find().all(connection).await?);
         } else {
             // Numbered rows are found as well that a process of the version before has replaced,
             // which changes their time and not their number.
@@ -115,7 +115,7 @@ impl Revocations {
                     news = news.add(later.add(Column::Number.gt(known)));
                 }
             }
-            self.note(&Entity::find().filter(news).all(connection).await?);
+            self.remember(&Entity::find().filter(news).all(connection).await?);
         }
         *self.seen.lock() = Seen { numbers, at: now };
         Ok(())
@@ -126,7 +126,7 @@ impl Revocations {
     ///
     /// Locks this process's slot. A transaction takes all its other locks first, so that there are
     /// no deadlocks.
-    pub async fn list(
+    pub async fn insert(
         &self,
         transaction: &Transaction,
         mut rows: Vec<Model>,

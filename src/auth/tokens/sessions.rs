@@ -159,7 +159,7 @@ impl Tokens {
             slot: None,
             number: None,
         });
-        Ok(self.revocations.list(transaction, rows.collect()).await?)
+        Ok(self.revocations.insert(transaction, rows.collect()).await?)
     }
 
     /// Removes sessions that no token can belong to any more, with their refresh tokens.

@@ -171,7 +171,7 @@ fn operations(document: &Value, policies: &HashMap<String, Value>) -> Vec<Operat
                     produces: produces(operation),
                     max_body: policy["max_body"].as_u64(),
                     rate: Some(rate.unwrap_or(by_method)),
-                    ends_by_itself: policy["ends_by_itself"] == true,
+                    survives_disconnect: policy["survives_disconnect"] == true,
                     takes_body: operation.get("requestBody").is_some(),
                     counts_itself: operation["security"]
                         .as_array()

@@ -1,7 +1,8 @@
 use super::*;
 
 /// What `getThing` declares.
-const POLICY: &str = r#"{"max_body": 7, "rate": "Streams", "ends_by_itself": true, "links": null}"#;
+const POLICY: &str =
+    r#"{"max_body": 7, "rate": "Streams", "survives_disconnect": true, "links": null}"#;
 
 /// A document as poem writes it.
 fn raw() -> Value {
@@ -187,7 +188,7 @@ fn an_operation_has_the_policy_that_it_declares() {
     let writes = Some(Kind::Writes);
     assert_eq!(rates, [Some(Kind::Streams), writes, writes]);
     assert_eq!(operations[0].max_body, Some(7));
-    assert!(operations[0].ends_by_itself && !operations[1].ends_by_itself);
+    assert!(operations[0].survives_disconnect && !operations[1].survives_disconnect);
     assert!(!finished().to_string().contains("policy"));
 }
 

@@ -18,11 +18,12 @@ use crate::http::body::{Body, Unchecked};
 use crate::http::policy::{Links, operations};
 use crate::http::rates::Metered;
 use crate::http::refused::Refused;
-use crate::http::reply::{Answered, Changed, Created, Fetched, Rendered};
+use crate::http::reply::{Answered, Changed, Created, Fetched};
 use crate::http::spec::Tag;
 use crate::network::Network;
 use crate::page::{PageMeta, Paging};
 use crate::precondition::IfMatch;
+use crate::rendered::Rendered;
 
 use objects::{Account, AccountPage, User};
 
