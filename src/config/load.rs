@@ -291,11 +291,12 @@ impl Merged {
         self.layer(key) != DEFAULT
     }
 
-    /// The value as a number that can be compared, if it is one, a duration or a size.
+    /// The value as a number that can be compared; see [`manual::Entry::quantity`].
     pub fn quantity(&self, key: &str) -> Option<u128> {
+        let entry = manual::find(key)?;
         match self.figment.find_value(key).ok()? {
-            Value::String(_, text) => manual::quantity(&text),
-            value => manual::quantity(&written(&value)),
+            Value::String(_, text) => entry.quantity(&text),
+            value => entry.quantity(&written(&value)),
         }
     }
 

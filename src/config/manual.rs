@@ -24,11 +24,27 @@ impl Entry {
     }
 
     /// The least and the greatest value, if the allowed values are a range such as `1s to 1d`.
-    pub fn range(&self) -> Option<(&str, &str)> {
-        let range = self.allowed.split([',', '.']).next()?;
-        range
-            .split_once(" to ")
-            .filter(|(least, _)| quantity(least).is_some())
+    pub fn range(&self) -> Option<(u128, u128)> {
+        let (least, most) = self.bounds()?;
+        Some((self.quantity(least)?, self.quantity(most)?))
+    }
+
+    fn bounds(&self) -> Option<(&str, &str)> {
+        self.allowed.split([',', '.']).next()?.split_once(" to ")
+    }
+
+    /// A value of this key, to be compared with others: a whole number, a duration in nanoseconds
+    /// or a size in bytes. The greatest allowed value tells which: `1M` is a size of a megabyte, and
+    /// a duration of a month.
+    pub fn quantity(&self, text: &str) -> Option<u128> {
+        let ((_, most), text) = (self.bounds()?, text.trim());
+        if most.ends_with('B') {
+            Some(text.parse::<ByteSize>().ok()?.0.into())
+        } else if most.ends_with(|last: char| last.is_ascii_digit()) {
+            text.parse().ok()
+        } else {
+            Some(humantime::parse_duration(text).ok()?.as_nanos())
+        }
     }
 
     /// The key whose value is an upper limit of this one, as in `1s to 1d, at most
@@ -38,16 +54,6 @@ impl Entry {
         let limit = entry(self.section, limit.trim_end_matches('.'))?;
         Some(limit.path())
     }
-}
-
-/// A whole number, a duration in nanoseconds, or a size in bytes, to be compared with another one
-/// of the same kind.
-pub fn quantity(text: &str) -> Option<u128> {
-    let text = text.trim();
-    let number = text.parse().ok();
-    let duration = || Some(humantime::parse_duration(text).ok()?.as_nanos());
-    let size = || Some(text.parse::<ByteSize>().ok()?.0.into());
-    number.or_else(duration).or_else(size)
 }
 
 /// Every key, in the file's order.

@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{EncodingKey, Header};
 
 use super::load::Merged;
-use super::manual::{self, quantity};
+use super::manual;
 use super::{Address, Algorithm, Auth, Config, Cors, Database, DatabaseUrl};
 use super::{Origin, Origins, Secret, Server, Share, Web};
 
@@ -41,9 +41,7 @@ impl Rules<'_> {
     fn ranges(&mut self) {
         for entry in manual::ENTRIES.iter() {
             let key = &entry.path();
-            let range = entry
-                .range()
-                .and_then(|(least, most)| Some((quantity(least)?, quantity(most)?)));
+            let range = entry.range();
             // A value that was not understood has been reported already.
             let value = self
                 .merged

@@ -180,6 +180,13 @@ fn each_range_is_as_it_is_documented() {
 }
 
 #[test]
+fn m_is_a_megabyte_in_the_range_of_a_size_and_a_minute_in_that_of_a_duration() {
+    assert!(set(&[("http.max_body", "1M"), ("http.body_timeout", "1m")]).is_ok());
+    // One megabyte, and the least is 2 MiB.
+    problem(&[("http.max_received", "1m")]);
+}
+
+#[test]
 fn flags_beat_the_environment_beats_the_file_beats_the_default() {
     let file = "server: {port: 1}\nhttp: {docs: false}\nlog: {access: false, filter: warn}";
     let directory = tempfile::tempdir().unwrap();
