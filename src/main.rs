@@ -8,7 +8,8 @@ use polls::config::{self, Sources};
 /// Mistakes in the configuration, as clap has it for mistakes on the command line.
 const MISTAKE: u8 = 2;
 
-/// Many small allocations on many threads are this program's way of life.
+/// The server makes many small allocations on many threads, which mimalloc does faster than the
+/// system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
