@@ -53,6 +53,8 @@
 //! - [`share`]: news between processes, and rate limits that they count together.
 //! - [`http`]: everything about HTTP that is the same for every call.
 //!
+//! - [`tally`]: counts ballots by any voting method. Pure; `polls tally` uses it for files.
+//!
 //! Around the features:
 //!
 //! - [`app`]: the wiring: creates the parts and connects them.
@@ -213,6 +215,7 @@ pub mod rendered;
 pub mod results;
 pub mod seed;
 pub mod share;
+pub mod tally;
 pub mod telemetry;
 pub mod text;
 pub mod users;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const FEATURES: [&str; 6] = ["users", "auth", "questions", "ballots", "results", "live"];
 
 /// What the features stand on, beside `http`.
-const GROUND: [&str; 15] = [
+const GROUND: [&str; 16] = [
     "background",
     "clock",
     "config",
@@ -24,6 +24,7 @@ const GROUND: [&str; 15] = [
     "precondition",
     "rendered",
     "share",
+    "tally",
     "text",
 ];
 
