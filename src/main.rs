@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
         Err(error) if cli::is_enough(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("polls: {}", cli::explain(&*error));
-            ExitCode::FAILURE
+            ExitCode::from(cli::exit_code(&*error))
         }
     }
 }

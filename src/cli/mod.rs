@@ -11,13 +11,14 @@ mod descriptors;
 mod explain;
 mod password;
 mod ready;
+mod tally;
 
 use std::error::Error;
 use std::io::{self, Write};
 
 pub use arguments::{
     Account, Backup, Cli, Command, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Ready,
-    Recount, Restore, Seed, ServeFlags, TokenArguments, UserCommand,
+    Recount, Restore, Seed, ServeFlags, Tally, TokenArguments, UserCommand,
 };
 pub use explain::{explain, is_enough};
 pub use password::read_password;
@@ -50,8 +51,16 @@ pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error +
         Command::Keys(command) => commands::keys(config, command).await,
         Command::Token(arguments) => commands::token(config.clone(), arguments).await,
         Command::Recount(arguments) => commands::recount(config, arguments).await,
+        Command::Tally(arguments) => Ok(tally::command(&arguments)?),
         Command::Load(options) => load::run(*options).await,
     }
+}
+
+/// The exit code of the program after this error.
+pub fn exit_code(error: &(dyn Error + 'static)) -> u8 {
+    error
+        .downcast_ref::<tally::Failure>()
+        .map_or(1, tally::Failure::exit_code)
 }
 
 /// A faulty configuration does not get here: `main` has shown its problems.

@@ -13,7 +13,7 @@ use crate::load;
 
 pub use options::{
     Account, Backup, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Ready, Recount,
-    Restore, Seed, ServeFlags, TokenArguments, UserCommand,
+    Restore, Seed, ServeFlags, Tally, TokenArguments, UserCommand,
 };
 
 /// A polls and voting API server.
@@ -155,6 +155,20 @@ key.")]
   polls recount
   polls recount --check                       only compare; exit code 1 if they differ")]
     Recount(Recount),
+
+    /// Count an election from a file, by any voting method
+    ///
+    /// The file is a .blt (rankings, as many counting programs write them), a .csv (scores, one
+    /// ballot a line) or a .json. Prints who is elected and every round; needs no database. Settings
+    /// that the format has no place for are comments: `# polls.method: ranked_pairs`.
+    #[command(after_long_help = "Examples:
+  polls tally council.blt
+  polls tally council.blt --method single_transferable_vote --seats 3
+  polls tally scores.csv --method star --json
+
+Exit codes: 1 if the file is faulty, 2 if the options do not fit it, 3 if only a lot can decide: draw
+the choices and name them with --lot.")]
+    Tally(Tally),
 
     /// Load a server with requests, and measure it
     ///

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand};
 
 use crate::config::Flag;
+use crate::tally::Method;
 
 /// Where the server listens.
 #[derive(Debug, Clone, Default, Args)]
@@ -194,6 +195,30 @@ pub struct TokenArguments {
     /// How long the tokens are good for
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     pub ttl: Duration,
+}
+
+/// What to count, and how.
+#[derive(Debug, Args)]
+pub struct Tally {
+    /// A .blt, .csv or .json file.
+    pub file: PathBuf,
+
+    /// Count by this method, whatever the file says: multiple_choice, instant_runoff,
+    /// single_transferable_vote, ranked_pairs, borda, score or star.
+    #[arg(long)]
+    pub method: Option<Method>,
+
+    /// How many are elected, whatever the file says.
+    #[arg(long, value_name = "NUMBER")]
+    pub seats: Option<usize>,
+
+    /// The choices in the order in which they were drawn, for ties that only a lot can break.
+    #[arg(long, value_name = "NAMES")]
+    pub lot: Option<String>,
+
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
