@@ -18,7 +18,7 @@ PEERS = HERE / "peers"
 SECRET = "the benchmark's own key, which keeps nobody out of anything"
 PASSWORD = "correct horse battery"
 CHOICES = 4
-POLLS = ROOT / "target" / "dist" / "polls"
+POLLS = ROOT / "target" / "release" / "polls"
 RUST = BUILT / "rust" / "release"
 
 # How many accounts take turns in signing in.
@@ -26,7 +26,7 @@ SIGNERS = 64
 
 
 def build_polls():
-    done(["cargo", "build", "--profile", "dist", "--locked"], cwd=ROOT)
+    done(["cargo", "build", "--release", "--locked"], cwd=ROOT)
 
 
 def build_rust():
