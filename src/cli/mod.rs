@@ -51,7 +51,7 @@ pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error +
         Command::Keys(command) => commands::keys(config, command).await,
         Command::Token(arguments) => commands::token(config.clone(), arguments).await,
         Command::Recount(arguments) => commands::recount(config, arguments).await,
-        Command::Tally(arguments) => Ok(tally::command(&arguments)?),
+        Command::Tally(arguments) => tally::command(&arguments),
         Command::Load(options) => load::run(*options).await,
     }
 }

@@ -577,6 +577,7 @@ fn every_command_has_help() {
         "keys revoke",
         "token",
         "recount",
+        "tally",
         "load",
     ];
     for command in commands {

@@ -18,6 +18,7 @@ mod table;
 mod tests;
 mod text;
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
@@ -48,8 +49,8 @@ pub struct Options {
 /// Does what `polls tally` was asked for.
 ///
 /// # Errors
-/// As [`run`].
-pub fn command(arguments: &Tally) -> Result<(), Failure> {
+/// As [`run`], and where standard output does not take the result.
+pub fn command(arguments: &Tally) -> Result<(), Box<dyn Error + Send + Sync>> {
     let options = Options {
         method: arguments.method,
         seats: arguments.seats,
@@ -57,6 +58,7 @@ pub fn command(arguments: &Tally) -> Result<(), Failure> {
         json: arguments.json,
     };
     let mut out = io::stdout().lock();
+    let mut printed = Vec::new();
     let is_terminal = out.is_terminal();
     let style = Style {
         width: match rustix::termios::tcgetwinsize(&out) {
@@ -65,7 +67,9 @@ pub fn command(arguments: &Tally) -> Result<(), Failure> {
         },
         color: is_terminal && std::env::var_os("NO_COLOR").is_none(),
     };
-    run(&arguments.file, &options, style, &mut out)
+    run(&arguments.file, &options, style, &mut printed)?;
+    out.write_all(&printed)?;
+    Ok(())
 }
 
 /// Counts the election in a file and prints the result.
