@@ -97,7 +97,7 @@ impl Metered {
     ///
     /// # Errors
     ///
-    /// [`Code::RateLimited`] where nothing is left of the quota.
+    /// [`Code::RateLimited`](crate::failure::Code::RateLimited) where nothing is left of the quota.
     pub fn count(&self, account: Option<Uuid>) -> Result<(), Failure> {
         let call = &self.0;
         let (rates, whose) = match account {
