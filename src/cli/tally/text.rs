@@ -1,5 +1,7 @@
 use std::borrow::Cow;
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 use crate::tally::Fixed;
 
 /// How to print for people.
@@ -63,30 +65,7 @@ pub(super) fn clean(text: &str) -> String {
 
 /// The columns that a text takes in a terminal.
 pub(super) fn width(text: &str) -> usize {
-    text.chars().map(columns_of).sum()
-}
-
-const fn columns_of(character: char) -> usize {
-    match character {
-        '\u{0300}'..='\u{036f}'
-        | '\u{200b}'..='\u{200d}'
-        | '\u{20d0}'..='\u{20ff}'
-        | '\u{fe00}'..='\u{fe0f}' => 0,
-        '\u{1100}'..='\u{115f}'
-        | '\u{2e80}'..='\u{303e}'
-        | '\u{3041}'..='\u{4dbf}'
-        | '\u{4e00}'..='\u{a4cf}'
-        | '\u{ac00}'..='\u{d7a3}'
-        | '\u{f900}'..='\u{faff}'
-        | '\u{fe30}'..='\u{fe6f}'
-        | '\u{ff00}'..='\u{ff60}'
-        | '\u{ffe0}'..='\u{ffe6}'
-        | '\u{1f300}'..='\u{1f64f}'
-        | '\u{1f680}'..='\u{1f6ff}'
-        | '\u{1f900}'..='\u{1faff}'
-        | '\u{20000}'..='\u{3fffd}' => 2,
-        _ => 1,
-    }
+    text.width()
 }
 
 /// A text of exactly this width: cut with an ellipsis, or padded on the right.
@@ -98,10 +77,11 @@ pub(super) fn fit(text: &str, columns: usize) -> String {
     let mut cut = String::new();
     let mut used = 0;
     for character in text.chars() {
-        if used + columns_of(character) + 1 > columns {
+        let needed = character.width().unwrap_or(0);
+        if used + needed + 1 > columns {
             break;
         }
-        used += columns_of(character);
+        used += needed;
         cut.push(character);
     }
     format!("{cut}…{}", " ".repeat(columns.saturating_sub(used + 1)))
