@@ -21,6 +21,7 @@ mod m0013_revocation_numbers;
 mod m0014_secrets;
 mod m0015_email_keys;
 mod m0016_usage;
+mod m0017_search_beginnings;
 mod table;
 
 /// Applies and reverts migrations, and lists those that are applied.
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_secrets::Migration),
             Box::new(m0015_email_keys::Migration),
             Box::new(m0016_usage::Migration),
+            Box::new(m0017_search_beginnings::Migration),
         ]
     }
 }

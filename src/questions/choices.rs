@@ -9,7 +9,7 @@ use validator::Validate;
 
 use super::draft::{ChoiceText, MAX_CHOICES, MIN_CHOICES};
 use super::quota::Use;
-use super::{Questions, choice, has_ballots_failure, lock_out_ballots, save, slot};
+use super::{Questions, choice, has_ballots_failure, lock_out_ballots, save, slot, term};
 use crate::db::Transaction;
 use crate::failure::{Failure, FieldError};
 use crate::input::{Number, present};
@@ -84,6 +84,7 @@ impl Questions {
                     .exec_without_returning(&transaction)
                     .await?;
                 choices.insert(at, added);
+                term::update(&transaction, &parent, &choices).await?;
                 renumber(&transaction, choices).await?;
                 save(&transaction, parent, now).await
             })
@@ -125,6 +126,7 @@ impl Questions {
                 }
                 let moved = choices.remove(from);
                 choices.insert(to, moved);
+                term::update(&transaction, &parent, &choices).await?;
                 renumber(&transaction, choices).await?;
                 save(&transaction, parent, self.clock.now()).await
             })
@@ -162,6 +164,7 @@ impl Questions {
                     .charge(&transaction, parent.author_id, used, self.clock.now())
                     .await?;
                 choice::Entity::delete_by_id(id).exec(&transaction).await?;
+                term::update(&transaction, &parent, &choices).await?;
                 renumber(&transaction, choices).await?;
                 save(&transaction, parent, self.clock.now()).await
             })

@@ -19,8 +19,8 @@ pub mod usage;
 
 use std::collections::BTreeSet;
 
+use sea_orm::IntoActiveModel as _;
 use sea_orm::entity::prelude::*;
-use sea_orm::{IntoActiveModel as _, Set};
 
 use crate::clock::{Clock, Time};
 use crate::db::{self, Db, Transaction};
@@ -121,8 +121,8 @@ impl Questions {
                 if has_other_rules && slot::has_ballots(&transaction, id).await? {
                     return Err(has_ballots_failure());
                 }
-                let count = choices::of(&transaction, id).await?.len();
-                let errors = draft::contradictions_of_change(&before, &after, count, now);
+                let choices = choices::of(&transaction, id).await?;
+                let errors = draft::contradictions_of_change(&before, &after, choices.len(), now);
                 if !errors.is_empty() {
                     return Err(Failure::invalid(errors));
                 }
@@ -131,8 +131,7 @@ impl Questions {
                     .charge(&transaction, before.author_id, used, now)
                     .await?;
                 if after.question_text != before.question_text {
-                    let terms = search::terms(&after.question_text);
-                    store_terms(&transaction, id, before.created_at, &terms).await?;
+                    term::update(&transaction, &after, &choices).await?;
                 }
                 save(&transaction, after, now).await
             })
@@ -161,9 +160,10 @@ impl New {
                 choice_text: choice.choice_text.to_string(),
                 position,
             });
+        let choices: Vec<choice::Model> = choices.collect();
         Ok(New {
-            choices: choices.collect(),
-            terms: search::terms(&question.question_text),
+            terms: term::of(&question, &choices),
+            choices,
             question,
         })
     }
@@ -187,8 +187,8 @@ async fn insert(transaction: &Transaction, clock: &Clock, new: &[New]) -> Result
         .await?;
     let terms = new
         .iter()
-        .flat_map(|&(new, now)| terms_of(new.question.id, now, &new.terms));
-    insert_terms(transaction, terms.collect()).await
+        .flat_map(|&(new, now)| term::rows(new.question.id, now, new.terms.iter().cloned()));
+    Ok(term::insert(transaction, terms).await?)
 }
 
 /// Locks the question for a change by its author or an admin. A deleted question cannot be
@@ -312,43 +312,4 @@ fn rules(question: &Question) -> (&str, i32, i32, bool, Visibility, Option<Time>
         question.results_visibility,
         question.opens_at,
     )
-}
-
-async fn store_terms(
-    transaction: &Transaction,
-    question: Uuid,
-    created_at: Time,
-    terms: &BTreeSet<String>,
-) -> Result<(), Failure> {
-    term::Entity::delete_many()
-        .filter(term::Column::QuestionId.eq(question))
-        .exec(transaction)
-        .await?;
-    let terms = terms_of(question, created_at, terms);
-    insert_terms(transaction, terms.collect()).await
-}
-
-fn terms_of(
-    question: Uuid,
-    created_at: Time,
-    terms: &BTreeSet<String>,
-) -> impl Iterator<Item = term::ActiveModel> {
-    terms.iter().map(move |term| term::ActiveModel {
-        term: Set(term.clone()),
-        created_at: Set(created_at),
-        question_id: Set(question),
-    })
-}
-
-async fn insert_terms(
-    transaction: &Transaction,
-    terms: Vec<term::ActiveModel>,
-) -> Result<(), Failure> {
-    if terms.is_empty() {
-        return Ok(());
-    }
-    term::Entity::insert_many(terms)
-        .exec_without_returning(transaction)
-        .await?;
-    Ok(())
 }

@@ -1,54 +1,83 @@
-//! Text search: the words of a question, looked up in a table of our own.
+//! Text search: the terms under which a question is found. They are looked up in a
+//! [table](super::term) of their own, so the answers are the same on every database.
 //!
-//! Words are case-folded. Chinese, Japanese and Korean are written without spaces, so there every
-//! character and every pair of neighbours is a word. The answers are the same on every database.
+//! Words are case-folded. A word is found by its beginnings, too. Each beginning is a term: a search
+//! is then a look-up of whole terms, in the order of the list, whatever is looked for. Looking for a
+//! range of words would mean reading and sorting all questions of all these words.
+//!
+//! Chinese, Japanese and Korean are written without spaces, so there every character and every pair
+//! of neighbours is a term.
 
 use std::collections::BTreeSet;
 
 use crate::text;
 
 /// Words are kept up to this length; longer ones are cut, alike when stored and when looked for.
-const MAX_TERM: usize = 64;
+const MAX_LENGTH: usize = 64;
 
-/// The terms under which a text is found.
-pub fn terms(text: &str) -> BTreeSet<String> {
+/// The length of the shortest beginnings, in characters. A single one would be in nearly every
+/// question.
+const MIN_BEGINNING: usize = 2;
+
+/// How many terms are stored for a question. A question with a hundred long choices would have ten
+/// times as many.
+pub const MAX_TERMS: usize = 2_000;
+
+/// The terms under which a question with these texts is found: of very long questions, those of the
+/// first texts.
+pub fn terms<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     let mut terms = BTreeSet::new();
-    for word in words(text) {
-        match word {
-            Word::Spaced(word) => {
-                terms.insert(word);
-            }
-            Word::Unspaced(characters) => {
-                terms.extend(characters.iter().map(char::to_string));
-                terms.extend(characters.windows(2).map(|pair| pair.iter().collect()));
-            }
+    for term in texts.into_iter().flat_map(words).flat_map(Word::terms) {
+        if terms.len() == MAX_TERMS {
+            break;
         }
+        terms.insert(term);
     }
     terms
 }
 
-/// The terms that must all match. A pair says more than its two characters.
+/// The terms that a question must have to be found.
 pub fn query(text: &str) -> BTreeSet<String> {
-    let mut terms = BTreeSet::new();
-    for word in words(text) {
-        match word {
-            Word::Spaced(word) => {
-                terms.insert(word);
-            }
-            Word::Unspaced(characters) if characters.len() == 1 => {
-                terms.extend(characters.iter().map(char::to_string));
-            }
-            Word::Unspaced(characters) => {
-                terms.extend(characters.windows(2).map(|pair| pair.iter().collect()));
-            }
-        }
-    }
-    terms
+    words(text).into_iter().flat_map(Word::query).collect()
 }
 
 enum Word {
     Spaced(String),
     Unspaced(Vec<char>),
+}
+
+impl Word {
+    fn terms(self) -> Vec<String> {
+        match self {
+            Word::Spaced(word) => {
+                let ends = word.char_indices().map(|(end, _)| end).skip(MIN_BEGINNING);
+                let mut terms: Vec<String> = ends.map(|end| word[..end].to_owned()).collect();
+                terms.push(word);
+                terms
+            }
+            Word::Unspaced(characters) => {
+                let mut terms = pairs(&characters);
+                terms.extend(characters.iter().map(char::to_string));
+                terms
+            }
+        }
+    }
+
+    fn query(self) -> Vec<String> {
+        match self {
+            Word::Spaced(word) => vec![word],
+            // A pair says more than its two characters.
+            Word::Unspaced(characters) if characters.len() > 1 => pairs(&characters),
+            Word::Unspaced(characters) => characters.iter().map(char::to_string).collect(),
+        }
+    }
+}
+
+fn pairs(characters: &[char]) -> Vec<String> {
+    characters
+        .windows(2)
+        .map(|pair| pair.iter().collect())
+        .collect()
 }
 
 fn words(text: &str) -> Vec<Word> {
@@ -68,7 +97,7 @@ fn words(text: &str) -> Vec<Word> {
             words.push(if unspaced {
                 Word::Unspaced(word.chars().collect())
             } else {
-                Word::Spaced(word.chars().take(MAX_TERM).collect())
+                Word::Spaced(word.chars().take(MAX_LENGTH).collect())
             });
             rest = after;
         }
@@ -89,7 +118,7 @@ mod tests {
     use super::*;
 
     fn finds(text: &str, wanted: &str) -> bool {
-        let (terms, wanted) = (terms(text), query(wanted));
+        let (terms, wanted) = (terms([text]), query(wanted));
         !wanted.is_empty() && wanted.is_subset(&terms)
     }
 
@@ -105,7 +134,47 @@ mod tests {
         assert!(finds("Which Rust版本 is best?", "rust BEST"));
         assert!(finds("Which Rust版本 is best?", "rust版本"));
         assert!(!finds("Which Rust is best?", "rust worst"));
-        assert!(!finds("Rustacean", "rust"));
+    }
+
+    #[test]
+    fn words_are_found_by_their_beginnings() {
+        for wanted in [
+            "lunch",
+            "lun",
+            "LU",
+            "tog lun",
+            "nai\u{308}",
+            "1",
+            "26",
+            "b",
+        ] {
+            assert!(
+                finds("Lunch together, naïve? 26 B or 1", wanted),
+                "{wanted}"
+            );
+        }
+        for wanted in ["l", "unch", "lunches", "lunch tea", "2"] {
+            assert!(
+                !finds("Lunch together, naïve? 26 B or 1", wanted),
+                "{wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_texts_of_a_very_long_question_are_found() {
+        let choice = |number: u32| {
+            let letters = (0..190).map(|letter| char::from_u32(0x4e00 + 190 * number + letter));
+            letters
+                .collect::<Option<String>>()
+                .expect("Chinese characters")
+        };
+        let choices: Vec<String> = (0..100).map(choice).collect();
+        let texts = std::iter::once("Which lunch?").chain(choices.iter().map(String::as_str));
+        let terms = terms(texts);
+        assert_eq!(terms.len(), MAX_TERMS);
+        assert!(query("lun").is_subset(&terms) && query(&choices[4]).is_subset(&terms));
+        assert!(query(&choices[6]).is_disjoint(&terms));
     }
 
     #[test]
@@ -113,9 +182,9 @@ mod tests {
         let long = "x".repeat(200);
         assert!(finds(&long, &long));
         assert!(
-            terms(&long)
+            terms([&*long])
                 .iter()
-                .all(|term| term.chars().count() <= MAX_TERM)
+                .all(|term| term.chars().count() <= MAX_LENGTH)
         );
     }
 }

@@ -17,7 +17,7 @@ use crate::questions::{Status, closing, entity, search, term};
 pub struct Filter {
     pub status: Option<Status>,
     pub author: Option<Uuid>,
-    /// Only questions whose text has all of these words.
+    /// Only questions that have all of these words, or words that begin so; see [`search`].
     pub words: Option<String>,
     pub sort: Sort,
     /// Deleted questions instead of the others.

@@ -5,10 +5,11 @@ use std::process::{Command, Stdio};
 
 use polls::db::Db;
 use sea_orm::ConnectionTrait as _;
+use serde_json::json;
 
 use crate::support::crowd::CHEAP_PASSWORDS;
 use crate::support::process::{Run, command, polls_reading};
-use crate::support::{Server, engine, polls};
+use crate::support::{Server, TestApp, engine, polls};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -42,7 +43,7 @@ async fn changes_are_taken_back_when_nobody_is_there_and_somebody_agrees() {
     let asked = down(&["--steps", "100"]).fails(1);
     for words in [
         "--yes",
-        "m0016_usage",
+        "m0017_search_beginnings",
         "users (6 rows)",
         "ballots (18 rows)",
     ] {
@@ -62,14 +63,20 @@ async fn changes_are_taken_back_when_nobody_is_there_and_somebody_agrees() {
     };
     let declined = ask("no\n");
     assert_eq!(declined.code, Some(1), "{declined:?}");
-    assert!(declined.stdout.contains("m0016_usage"), "{declined:?}");
+    assert!(
+        declined.stdout.contains("m0017_search_beginnings"),
+        "{declined:?}"
+    );
     assert!(
         declined.stdout.contains("nothing was changed"),
         "{declined:?}"
     );
     assert_eq!(status(folder.path()), before);
     let agreed = ask("yes\n").done();
-    assert!(agreed.contains("pending  m0016_usage"), "{agreed}");
+    assert!(
+        agreed.contains("pending  m0017_search_beginnings"),
+        "{agreed}"
+    );
     let after = down(&["--yes", "--steps", "100"]).done();
     assert!(!after.contains("applied"), "{after}");
     polls(folder.path(), &["migrate", "up"]).done();
@@ -114,6 +121,37 @@ async fn a_database_of_a_newer_version_is_known_for_one() {
             assert!(said.contains(expected), "{line}: no {expected:?} in {said}");
         }
     }
+}
+
+/// A migration that indexes what is there stores the same as the server does.
+#[tokio::test]
+async fn search_terms_are_the_same_after_a_migration() {
+    let (mut app, author) = TestApp::with_user("lucy").await;
+    let lunch = json!({"question_text": "Lunch: naïve or 最受欢迎的水果?"});
+    author.ask(&["Ramen 拉面", "b", "B"], lunch).await;
+    let many = (0..100).map(|n| format!("第{n}个选项 number{n} among others"));
+    let many: Vec<String> = many.collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    author.ask(&many, json!({})).await;
+    app.shut_down().await;
+    let db = app.database_from_outside().await;
+    let terms = async || {
+        let all = "SELECT term FROM search_terms ORDER BY question_id, term";
+        let all = sea_orm::Statement::from_string(db.read().get_database_backend(), all);
+        let rows = db.read().query_all_raw(all).await.expect("the terms");
+        let terms = rows.iter().map(|row| row.try_get_by_index(0));
+        terms.collect::<Result<Vec<String>, _>>().expect("texts")
+    };
+    let stored = terms().await;
+    assert!(stored.contains(&"rame".to_owned()));
+    engine::migrate_down_with(&db, "m0017_search_beginnings").await;
+    let whole = terms().await;
+    assert!(whole.contains(&"lunch".to_owned()) && whole.contains(&"水果".to_owned()));
+    for none in ["lun", "rame", "ramen"] {
+        assert!(!whole.contains(&none.to_owned()), "{none}");
+    }
+    db.migrate_up(None).await.expect("it is up to date");
+    assert_eq!(terms().await, stored);
 }
 
 /// What `migrate down` says is lost is what goes.

@@ -674,7 +674,10 @@ async fn all_words_must_match_in_chinese_and_in_english() {
         ("机算", vec![]),
         ("best rust", vec![&rust]),
         ("RUST", vec![&rust]),
-        ("rus", vec![]),
+        ("rus", vec![&rust]),
+        ("best wh na", vec![&rust]),
+        ("ust", vec![]),
+        ("w", vec![]),
         ("版本", vec![&rust]),
         ("nai\u{308}ve", vec![&rust]),
         ("%", vec![]),
@@ -687,6 +690,36 @@ async fn all_words_must_match_in_chinese_and_in_english() {
         .expect(200);
     assert!(find("水果").await.is_empty());
     assert_eq!(find("蔬菜").await, [fruit.id.as_str()]);
+}
+
+#[tokio::test]
+async fn a_question_is_found_by_its_choices_as_they_are() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let lunch = json!({"question_text": "Lunch?"});
+    let question = author.ask(&["Ramen 拉面", "Pizza"], lunch).await;
+    let finds = async |words: &str| {
+        let page = app.get(&format!("/questions?q={words}")).await.expect(200);
+        !ids(&page).is_empty()
+    };
+    for (words, found) in [("ram", true), ("lun+piz+拉面", true), ("pizza+soup", false)] {
+        assert_eq!(finds(words).await, found, "{words}");
+    }
+    let choices = question.under("choices");
+    let soup = json!({"choice_text": "Soup", "position": 0});
+    let soup = author.post(&choices, soup).await.expect(201).text("id");
+    assert!(finds("pizza+soup").await);
+    let pizza = format!("{choices}/{}", question.choices[1]);
+    let pasta = json!({"choice_text": "Pasta"});
+    author.patch(&pizza, pasta).await.expect(200);
+    assert!(finds("pas").await && !finds("piz").await);
+    author
+        .delete(&format!("{choices}/{soup}"))
+        .await
+        .expect(204);
+    assert!(!finds("soup").await && finds("lunch+pasta").await);
+    let dinner = json!({"question_text": "Dinner?"});
+    author.patch(&question.path, dinner).await.expect(200);
+    assert!(finds("dinner+ramen").await && !finds("lunch").await);
 }
 
 #[tokio::test]

@@ -80,8 +80,11 @@ impl QuestionsApi {
         status: Query<Option<Status>>,
         /// Only questions of this account.
         author: Query<Option<Uuid>>,
-        /// Only questions whose text has all of these words. Chinese is found by single
-        /// characters and pairs.
+        /// Only questions whose text and choices together have, for each of these words, a word
+        /// that is the same or begins with it: `lun` finds lunch. A single letter finds only a
+        /// word of one letter. Chinese, Japanese and Korean are found by characters and pairs of
+        /// characters. In very long questions only the first 2,000 beginnings, characters and
+        /// pairs are found.
         #[oai(validator(min_length = 1, max_length = 100))]
         q: Query<Option<String>>,
         /// The order.

@@ -64,6 +64,16 @@ pub async fn connect(url: &str) -> Db {
     Db::connect(&config.database).await.expect("the database")
 }
 
+/// Reverts migrations down to this one, and with it.
+pub async fn migrate_down_with(db: &Db, migration: &str) {
+    let status = db.migration_status().await.expect("the steps");
+    let applied: Vec<_> = status.iter().filter(|step| step.applied).collect();
+    let from = applied.iter().position(|step| step.name == migration);
+    let steps = applied.len() - from.expect("it is applied");
+    let steps = Some(u32::try_from(steps).expect("a few"));
+    db.migrate_down(steps).await.expect("the version before");
+}
+
 /// The name of a folder's database on the server.
 pub fn name(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
