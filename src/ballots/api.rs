@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
-use super::{Ballot, Ballots, Cast};
+use super::{Ballot, Ballots, Cast, not_found};
 use crate::auth::guard::SignedIn;
 use crate::failure::Failure;
 use crate::http::API;
@@ -17,8 +17,9 @@ use crate::http::body::Body;
 use crate::http::policy::{Links, operations};
 use crate::http::rates::Kind;
 use crate::http::refused::Refused;
-use crate::http::reply::{Changed, Created, Done, Fetched, Put};
+use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Put};
 use crate::http::spec::Tag;
+use crate::page::PageMeta;
 use crate::rendered::Rendered;
 use crate::results::Results;
 use crate::results::Views;
@@ -39,6 +40,22 @@ pub struct BallotWithResults {
     ballot: Ballot,
     /// The results with your ballot in them, where you may see them.
     results: Option<Results>,
+}
+
+/// A page of your ballots, without results.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub struct BallotPage {
+    /// Your ballots.
+    pub data: Vec<BallotWithResults>,
+    pub meta: PageMeta,
+}
+
+/// A [`BallotPage`] as it is rendered.
+#[derive(Serialize)]
+struct RenderedPage {
+    data: Vec<Ballot>,
+    meta: PageMeta,
 }
 
 /// A [`BallotWithResults`] whose results are rendered already, once for everyone.
@@ -88,6 +105,19 @@ impl Example for BallotWithResults {
     }
 }
 
+impl Example for BallotPage {
+    fn example() -> Self {
+        let ballot = BallotWithResults {
+            results: None,
+            ..BallotWithResults::example()
+        };
+        BallotPage {
+            data: vec![ballot],
+            meta: PageMeta { next_cursor: None },
+        }
+    }
+}
+
 impl Example for NewBallot {
     fn example() -> Self {
         NewBallot {
@@ -107,6 +137,7 @@ operations! {
         }),
     };
     GetBallot: NotFound;
+    ListMyBallots: MalformedRequest;
     WithdrawBallot: NotFound, VotingNotOpen, VotingClosed, BallotFinal, ShuttingDown => {
         rate: Some(Kind::Ballots),
         survives_disconnect: true,
@@ -165,7 +196,35 @@ impl BallotsApi {
         let caller = signed_in.caller;
         self.views.find(question_id.0, Some(caller)).await?;
         let ballot = self.ballots.find(caller.id, question_id.0).await?;
+        let ballot = ballot.ok_or_else(not_found)?;
         Ok(Fetched::new(self.render(ballot, caller).await?))
+    }
+
+    /// List your ballots
+    ///
+    /// Your ballot on a question, or an empty list if you have none: for clients that want to know
+    /// whether you have voted, where `getBallot` answers 404.
+    #[oai(
+        path = "/users/me/ballots",
+        method = "get",
+        operation_id = "listMyBallots",
+        tag = "Tag::Ballots"
+    )]
+    async fn list(
+        &self,
+        signed_in: SignedIn,
+        /// Only your ballot on this question.
+        question_id: Query<Uuid>,
+    ) -> Result<Answered<BallotPage>, Refused<ListMyBallots>> {
+        let ballot = self
+            .ballots
+            .find(signed_in.caller.id, question_id.0)
+            .await?;
+        let page = RenderedPage {
+            data: ballot.into_iter().collect(),
+            meta: PageMeta { next_cursor: None },
+        };
+        Ok(Answered::new(Rendered::plain(&page)?))
     }
 
     /// Withdraw your ballot

@@ -109,12 +109,11 @@ impl Ballots {
         self.ballot_box.submit(operation).await.map(drop)
     }
 
-    /// The user's ballot on a question. [`Code::NotFound`](crate::failure::Code::NotFound) if
-    /// there is none.
-    pub async fn find(&self, user: Uuid, question: Uuid) -> Result<Ballot, Failure> {
+    /// The user's ballot on a question, if there is one.
+    pub async fn find(&self, user: Uuid, question: Uuid) -> Result<Option<Ballot>, DbErr> {
         let key = (question, user);
         let mut ballots = read(self.db.read(), [key]).await?;
-        ballots.remove(&key).ok_or_else(not_found)
+        Ok(ballots.remove(&key))
     }
 }
 

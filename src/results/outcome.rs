@@ -23,6 +23,9 @@ pub struct Results {
     pub leading_choice_ids: Vec<Uuid>,
     /// Whether the numbers can no longer move, unless the question is reopened.
     pub is_final: bool,
+    /// The revision of the question. If it is not the one that you know, the question was changed,
+    /// such as by a new choice: read it again.
+    pub revision: i32,
     /// When they were read.
     pub as_of: Time,
 }
@@ -64,6 +67,7 @@ impl Results {
             leading_choice_ids: leading.map(|choice| choice.id).collect(),
             choices,
             is_final: question.sealed_at.is_some() && question.status(now) == Status::Closed,
+            revision: question.revision,
             as_of: now,
         }
     }
@@ -97,6 +101,7 @@ impl Example for Results {
             leading_choice_ids: vec![choices[0].id],
             choices,
             is_final: false,
+            revision: 1,
             as_of: Time(1_776_282_436_000_000),
         }
     }

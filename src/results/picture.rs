@@ -245,6 +245,7 @@ mod tests {
             choices: votes.iter().enumerate().map(choice).collect(),
             leading_choice_ids: vec![Uuid::from_u128(0)],
             is_final: false,
+            revision: 1,
             as_of: Time(0),
         }
     }

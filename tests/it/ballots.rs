@@ -214,6 +214,26 @@ async fn shares_and_leaders_follow_the_votes() {
 }
 
 #[tokio::test]
+async fn whether_one_has_voted_is_told_without_a_404() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let voter = app.user("nancy").await;
+    let question = author.ask(&["a", "b"], json!({})).await;
+    let path = format!("/users/me/ballots?question_id={}", question.id);
+    let none = json!({"data": [], "meta": {}});
+    assert_eq!(voter.get(&path).await.expect(200).json, none);
+    author.vote(&question, &[0]).await.expect(201);
+    voter.vote(&question, &[1]).await.expect(201);
+    let mut ballot = voter.get(&question.under("ballot")).await.expect(200).json;
+    ballot.as_object_mut().expect("a ballot").remove("results");
+    let mine = voter.get(&path).await.expect(200).json;
+    assert_eq!(mine, json!({"data": [ballot], "meta": {}}));
+    voter.delete(&question.under("ballot")).await.expect(204);
+    assert_eq!(voter.get(&path).await.expect(200).json, none);
+    let all = voter.get("/users/me/ballots").await;
+    all.problem("malformed_request");
+}
+
+#[tokio::test]
 async fn the_tag_of_results_changes_with_the_numbers_alone() {
     let (app, author) = TestApp::with_user("lucy").await;
     let question = author.ask(&["a", "b"], json!({})).await;

@@ -15,7 +15,7 @@ type Row = (&'static str, [u16; 5]);
 /// The target is a question of the author's, or the author's account. Each role has a ballot
 /// where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 33] = [
+const TABLE: [Row; 34] = [
     //                    none  bad  other author admin
     ("issueToken",       [200, 200, 200, 200, 200]),
     ("revokeToken",      [200, 200, 200, 200, 200]),
@@ -44,6 +44,7 @@ const TABLE: [Row; 33] = [
     ("updateChoice",     [401, 401, 403, 200, 200]),
     ("deleteChoice",     [401, 401, 403, 204, 204]),
     ("getBallot",        [401, 401, 200, 200, 200]),
+    ("listMyBallots",    [401, 401, 200, 200, 200]),
     ("castBallot",       [401, 401, 201, 201, 201]),
     ("withdrawBallot",   [401, 401, 204, 204, 204]),
     ("getResults",       [200, 401, 200, 200, 200]),
@@ -146,6 +147,10 @@ impl People {
             .replace("{user_id}", &self.author.id)
             // The author's session; a token names it even after it has expired.
             .replace("{session_id}", &session_id(&self.author.access_token));
+        let path = match operation.id.as_str() {
+            "listMyBallots" => format!("{path}?question_id={}", self.author.id),
+            _ => path,
+        };
         let request = self.app.request(operation.method.clone(), &path);
         match body_of(&operation.id, &question, number) {
             Some(Content::Json(body)) => request.json(&body),

@@ -4,7 +4,8 @@ import { api } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";
 import { action, confirm, field, form, input } from "./form.js";
 import { forget, isSignedIn, signOut } from "./session.js";
-import { t, when } from "./texts.js";
+import { t } from "./texts.js";
+import { moment } from "./times.js";
 
 export async function account({ signal, go, again }) {
   if (!isSignedIn()) return void (await go("/login?next=/account", { replace: true }));
@@ -73,8 +74,8 @@ async function sessions(signal) {
       h("div", {},
         h("strong", {}, browser(session.client)), session.current && h("span", { class: "badge open" }, t("thisDevice")),
         h("p", { class: "meta" },
-          h("span", {}, t("lastUsed", { when: when(session.last_used_at) })),
-          h("span", {}, t("since", { when: when(session.created_at) })))),
+          moment("lastUsed", session.last_used_at),
+          moment("since", session.created_at))),
       !session.current && action(t("signOutThere"), async () => {
         await api("DELETE", `/auth/sessions/${session.id}`);
         await load();

@@ -4,7 +4,8 @@ import { address, api } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";
 import { action, say, select } from "./form.js";
 import { accountId, isSignedIn } from "./session.js";
-import { t, when } from "./texts.js";
+import { t } from "./texts.js";
+import { moment } from "./times.js";
 
 export async function admin({ signal, go }) {
   if (!isSignedIn()) return void (await go("/login?next=/admin", { replace: true }));
@@ -53,6 +54,6 @@ function row(user) {
   return h("li", {},
     h("div", {}, h("strong", {}, user.name), user.id === accountId() && h("span", { class: "badge open" }, t("thisDevice")),
       h("p", { class: "meta" }, h("span", {}, user.email), user.phone && h("span", {}, user.phone),
-        h("span", {}, t("since", { when: when(user.created_at) }))), wrong),
+        moment("since", user.created_at)), wrong),
     h("div", { class: "controls" }, role, h("label", { class: "check" }, disabled, t("disabled"))));
 }

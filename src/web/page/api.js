@@ -1,5 +1,6 @@
 // Calls to the public API, and nothing but the public API.
 
+import { setClock } from "./clock.js";
 import { backOff, pause } from "./dom.js";
 import { retryAfter, token, Unreachable } from "./session.js";
 
@@ -8,14 +9,22 @@ export { Unreachable };
 /** How long a failing call is retried, in milliseconds. */
 const RETRY_FOR = 60_000;
 
-/** Dispatches `lost` while the server cannot be reached, and `back` once it answers again. */
-export const connection = new EventTarget();
-let lost = false;
+/** How long a request may take before the page says so, in milliseconds. */
+const SLOW = 5000;
+
+/**
+ * The connection to the server: whether it is `lost`, and how many requests wait for long. Dispatches
+ * `change`.
+ */
+export const connection = Object.assign(new EventTarget(), { lost: false, slow: 0 });
+
+function connectionHas(change) {
+  Object.assign(connection, change);
+  connection.dispatchEvent(new Event("change"));
+}
 
 export function connectionIs(well) {
-  if (lost === !well) return;
-  lost = !well;
-  connection.dispatchEvent(new Event(lost ? "lost" : "back"));
+  if (connection.lost === well) connectionHas({ lost: !well });
 }
 
 /** An error answer in problem+json. */
@@ -33,18 +42,23 @@ export class Problem extends Error {
 /**
  * Calls the API and returns the body, if any. Repeatable calls are retried with growing pauses.
  * `PUT`, `PATCH` and `DELETE` are idempotent; a `POST` is repeatable only if the caller says so.
+ * `known` remembers the entity tag of an answer for the next call, which returns nothing if the
+ * resource has not changed.
  */
-export async function api(method, path, { body, signal, revision, repeatable = method !== "POST" } = {}) {
+export async function api(method, path, { body, signal, revision, known, repeatable = method !== "POST" } = {}) {
   const began = Date.now();
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (revision !== undefined) headers["If-Match"] = `"${revision}."`;
+  if (known?.tag) headers["If-None-Match"] = known.tag;
   for (let attempt = 0; ; attempt++) {
     try {
       const answer = await send(method, path, { headers, body: body && JSON.stringify(body), signal });
       connectionIs(true);
       // An earlier attempt has deleted it, but its answer was lost.
       if (answer.status === 404 && method === "DELETE" && attempt > 0) return undefined;
+      if (known && answer.status === 304) return undefined;
+      if (known && answer.ok) known.tag = answer.headers.get("ETag");
       if (answer.ok) return answer.status === 204 ? undefined : await answer.json();
       throw await problem(answer);
     } catch (error) {
@@ -61,8 +75,25 @@ export async function api(method, path, { body, signal, revision, repeatable = m
 /** How many tokens may be refused in a row: on a slow network a token can expire on its way. */
 const MAX_REFUSALS = 4;
 
+/** Sends a request, and tells if the answer does not begin for long. */
+async function send(method, path, request) {
+  let isSlow = false;
+  const timer = setTimeout(() => {
+    isSlow = true;
+    connectionHas({ slow: connection.slow + 1 });
+  }, SLOW);
+  try {
+    const answer = await authenticated(method, path, request);
+    setClock(answer);
+    return answer;
+  } finally {
+    clearTimeout(timer);
+    if (isSlow) connectionHas({ slow: connection.slow - 1 });
+  }
+}
+
 /** Sends a request with the access token, and again with a new one if that is refused. */
-export async function send(method, path, { headers = {}, body, signal } = {}) {
+async function authenticated(method, path, { headers = {}, body, signal }) {
   let refused;
   for (let attempt = 1; ; attempt++) {
     const bearer = await token(refused);
@@ -81,7 +112,7 @@ export async function send(method, path, { headers = {}, body, signal } = {}) {
 }
 
 /** The problem of an error answer. */
-export async function problem(answer) {
+async function problem(answer) {
   const body = await answer.json().catch(() => ({}));
   return new Problem(answer.status, body, retryAfter(answer));
 }

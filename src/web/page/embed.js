@@ -4,22 +4,37 @@
 import { api } from "./api.js";
 import { fill, h } from "./dom.js";
 import { say } from "./form.js";
-import { follow } from "./live.js";
 import { bars, ofQuestion } from "./results.js";
 import { announce, t } from "./texts.js";
+import { watch } from "./watch.js";
 
-const id = location.pathname.split("/").pop();
+const id = location.pathname.split("/").pop().toLowerCase();
 const main = document.getElementById("main");
 
 async function show() {
-  const question = await api("GET", `/questions/${id}`);
+  const known = {};
+  const question = await api("GET", `/questions/${id}`, { known });
+  draw(question, ofQuestion(question));
+  watch(question, {
+    known, element: main, signal: new AbortController().signal,
+    changed: draw,
+    results: (results) => shown(results),
+    state() {},
+    gone: () => fill(main, h("p", { role: "alert" }, t("gone"))),
+  });
+}
+
+/** Shows results in what was drawn last. */
+let shown;
+
+function draw(question, results) {
   const list = bars(question.choices);
   const count = h("span", {});
-  const results = (now) => {
-    list.show(now);
-    fill(count, now ? t("ballots", { n: now.ballot_count }) : null);
+  shown = (results) => {
+    list.show(results);
+    fill(count, results && t("ballots", { n: results.ballot_count }));
   };
-  results(ofQuestion(question));
+  shown(results);
   document.title = question.question_text;
   fill(main,
     h("h1", {}, question.question_text),
@@ -27,10 +42,6 @@ async function show() {
     h("p", { class: "under" }, count, h("a", {
       href: `/questions/${id}`, target: "_blank", rel: "noopener", class: "button primary",
     }, t(question.status === "open" ? "embedVote" : "poweredBy"))));
-  if (question.status === "open" && question.ballot_count !== undefined) {
-    const signal = new AbortController().signal;
-    follow(id, { signal, results, state() {}, ended: () => show().catch(() => {}) });
-  }
 }
 
 // Tells the surrounding page the height, so that it can resize the frame.

@@ -12,7 +12,7 @@ import { home, list } from "./questions.js";
 import { accountId, changes, isSignedIn, signOut } from "./session.js";
 import { announce, choose, nameOf, other, t, tagOf } from "./texts.js";
 
-const ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})";
+const ID = "([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})";
 
 /** The pages by path. The server has the same list. */
 const routes = [
@@ -59,7 +59,7 @@ async function show({ arrive = false, scroll = 0, drafts } = {}) {
   const url = new URL(location);
   const [pattern, page] = routes.find(([pattern]) => pattern.test(url.pathname)) ?? [/.*/, missing];
   const context = {
-    id: pattern.exec(url.pathname)[1],
+    id: pattern.exec(url.pathname)[1]?.toLowerCase(),
     query: url.searchParams,
     offers,
     drafts,
@@ -192,10 +192,13 @@ changes.addEventListener("change", () => {
 });
 
 const notice = document.getElementById("notice");
-connection.addEventListener("lost", () => fill(notice, h("p", {}, t("lost"))));
-connection.addEventListener("back", () => {
-  fill(notice);
-  toast(t("back"));
+let wasLost = false;
+connection.addEventListener("change", () => {
+  const { lost, slow } = connection;
+  const trouble = lost ? "lost" : slow && "slow";
+  fill(notice, trouble && h("p", {}, t(trouble)));
+  if (wasLost && !lost) toast(t("back"));
+  wasLost = lost;
 });
 
 announce();

@@ -1,49 +1,51 @@
 // One question: vote, and watch the results.
 
-import { api, Problem } from "./api.js";
+import { api } from "./api.js";
+import { onVoteElsewhere, ownBallot, voting } from "./ballot.js";
 import { buttons, fill, h, heading, icon, toast } from "./dom.js";
-import { action, confirm, dialog, field, form, input } from "./form.js";
-import { follow } from "./live.js";
+import { action, confirm, dialog, field, input } from "./form.js";
 import { badge, facts } from "./questions.js";
-import { bars, inWords, ofQuestion } from "./results.js";
+import { inWords, ofQuestion } from "./results.js";
 import { accountId, isSignedIn } from "./session.js";
-import { date, t, when } from "./texts.js";
+import { t } from "./texts.js";
+import { watch } from "./watch.js";
 
 /** How often screen readers hear the results, in milliseconds. */
 const ANNOUNCED = 10_000;
 
-/** The choices that were selected before signing in. */
-const CHOSEN = "polls.chosen";
-
 const SHARE = "M12 15V4m0 0L8 8m4-4l4 4M5 12v7h14v-7";
 
-/** The longest delay of `setTimeout`. */
-const LONGEST = 2 ** 31 - 1;
-
-export async function question({ id, signal, go, again }) {
+export async function question({ id, offers, signal, go, again }) {
   const path = `/questions/${id}`;
+  const known = {};
   const [read, ballot, role] = await Promise.all([
-    api("GET", path, { signal }),
-    mine(path, signal),
+    api("GET", path, { signal, known }),
+    ownBallot(id, signal),
     isSignedIn() ? api("GET", "/users/me", { signal }).then((me) => me.role, () => "user") : "user",
   ]);
   const state = { question: read, ballot, results: ofQuestion(read) };
+  const own = read.author.id === accountId();
   const places = {
+    title: heading(),
     meta: h("p", { class: "meta" }),
+    description: h("div", {}),
     vote: h("section", { "aria-label": t("vote") }),
     live: h("p", { class: "live" }),
     words: h("p", { class: "unseen", role: "status" }),
+    manage: h("div", {}),
   };
   let shown;
-  let following = null;
 
-  /** Renders everything but the numbers. */
+  /** Renders everything. */
   function draw() {
-    const { question } = state;
+    const { question, ballot, results } = state;
+    fill(places.title, question.question_text);
     fill(places.meta, badge(question), facts({ ...question, ballot_count: undefined }).map((fact) => h("span", {}, fact)));
-    shown = voting({ state, path, go, reread, keep });
-    fill(places.vote, shown.content);
-    shown.show(state.results);
+    fill(places.description, question.description && h("p", { class: "description" }, question.description));
+    shown = voting({ question, ballot, hint: hiding(state), offers, go, reread, show: (results) => watching.show(results) });
+    keepFocus(places.vote, () => fill(places.vote, shown.content));
+    shown.show(results);
+    if (own || role === "admin") keepFocus(places.manage, () => fill(places.manage, manage({ question, path, own, go, again })));
     count();
   }
 
@@ -51,173 +53,83 @@ export async function question({ id, signal, go, again }) {
   function count(how) {
     if (how) state.how = how;
     const { results, question } = state;
-    const told = state.results && t("ballots", { n: results.ballot_count });
+    const told = results && t("ballots", { n: results.ballot_count });
     const ended = question.status === "closed";
     const words = ended ? results?.is_final && t("final") : question.status === "open" && state.how && t(state.how);
     const sign = words && h("span", { class: `how ${ended ? "final" : state.how}` }, words);
-    fill(places.live, told && h("strong", {}, told), state.results && sign);
+    fill(places.live, told && h("strong", {}, told), results && sign);
   }
 
   let saying;
   function keep(results) {
-    // Ignores results that are older than those shown.
-    if (state.results && results && results.as_of < state.results.as_of) return;
     state.results = results;
-    shown?.show(results);
+    shown.show(results);
     count();
     saying ??= setTimeout(() => {
       saying = undefined;
       if (state.results) fill(places.words, inWords(state.results));
-    }, results?.is_final ? 0 : ANNOUNCED);
+    }, results.is_final ? 0 : ANNOUNCED);
   }
+  signal.addEventListener("abort", () => clearTimeout(saying));
 
-  /** Reads the question again after its status has changed. */
-  async function reread(ballot) {
-    if (ballot !== undefined) state.ballot = ballot;
-    const before = state.question.status;
-    state.question = await api("GET", path, { signal });
-    const seen = ofQuestion(state.question);
-    if (!seen || !state.results || before !== state.question.status) state.results = seen;
-    draw();
-    watch();
-  }
-
-  /** Follows the results until they are final. */
-  function watch() {
-    schedule();
-    following?.abort();
-    const { status, deleted_at } = state.question;
-    if (deleted_at || !state.results || status === "scheduled") return;
-    following = new AbortController();
-    follow(id, {
-      signal: AbortSignal.any([signal, following.signal]),
-      results: keep,
-      state: count,
-      ended: async (why) => {
-        if (why === "deleted") {
-          toast(t("gone"));
-          return again();
-        }
-        if (why !== "closed" || status !== "closed") return reread().catch(() => {});
-        keep(await api("GET", `${path}/results`, { signal }));
-      },
-    }).catch(() => {});
-  }
-
-  let timer;
-  /** Reloads when voting opens or closes. */
-  function schedule() {
-    clearTimeout(timer);
-    const { opens_at, closes_at } = state.question;
-    const times = [opens_at, closes_at].filter(Boolean).map((time) => new Date(time) - Date.now());
-    const next = Math.min(...times.filter((left) => left > 0));
-    if (next < LONGEST) timer = setTimeout(() => reread().catch(() => {}), next + 250);
-  }
-  signal.addEventListener("abort", () => {
-    clearTimeout(timer);
-    clearTimeout(saying);
+  const watching = watch(read, {
+    known, signal, results: keep, state: count,
+    changed(question, results) {
+      const before = state.question;
+      Object.assign(state, { question, results });
+      draw();
+      const news = { closed: "nowClosed", open: "votingOpen" }[question.status];
+      if (before.status !== question.status && news) toast(t(news));
+      else if (before.revision !== question.revision) toast(t("questionChanged"));
+    },
+    gone() {
+      toast(t("gone"));
+      again();
+    },
   });
 
+  /** Reads the question again, and shows it with this ballot. */
+  async function reread(ballot) {
+    state.ballot = ballot;
+    await watching.look();
+    if (!signal.aborted) draw();
+  }
+
+  /** Shows the ballot that was cast elsewhere. */
+  async function followBallot() {
+    const ballot = await ownBallot(id, signal);
+    if (ballot?.updated_at !== state.ballot?.updated_at) await reread(ballot);
+  }
+  onVoteElsewhere(id, signal, () => followBallot().catch(() => {}));
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) followBallot().catch(() => {});
+  }, { signal });
+
   draw();
-  watch();
-  const own = read.author.id === accountId();
   return {
     title: read.question_text,
     content: [
       h("article", {},
-        heading(read.question_text),
+        places.title,
         places.meta,
-        read.description && h("p", { class: "description" }, read.description),
+        places.description,
         places.vote,
         h("div", { class: "under" }, places.live,
-          h("button", { type: "button", class: "quiet", onclick: () => share(read) }, icon(SHARE), t("share"))),
+          h("button", { type: "button", class: "quiet", onclick: () => share(state.question) }, icon(SHARE), t("share"))),
         places.words),
-      (own || role === "admin") && manage({ question: read, path, own, go, again }),
+      places.manage,
     ],
   };
 }
 
-/** The user's ballot, or null. */
-async function mine(path, signal) {
-  if (!isSignedIn()) return null;
-  try {
-    return await api("GET", `${path}/ballot`, { signal });
-  } catch (error) {
-    if (error instanceof Problem && [401, 404].includes(error.status)) return null;
-    throw error;
-  }
-}
-
-/** The choices, with controls if one may vote. */
-function voting({ state, path, go, reread, keep }) {
-  const { question, ballot } = state;
-  const takes = question.status === "open" && !question.deleted_at;
-  const may = takes && (!ballot || question.allow_change);
-  const several = question.max_choices > 1;
-  const before = sessionStorage.getItem(CHOSEN)?.split(" ") ?? [];
-  sessionStorage.removeItem(CHOSEN);
-  const chosen = ballot?.choice_ids ?? before;
-  const list = bars(question.choices, may ? (choice) => h("input", {
-    type: several ? "checkbox" : "radio", name: "choice", value: choice.id, checked: chosen.includes(choice.id),
-  }) : undefined);
-  if (ballot) {
-    question.choices.forEach((choice, index) => {
-      if (!ballot.choice_ids.includes(choice.id)) return;
-      const row = list.list.children[index].firstChild;
-      row.classList.add("yours");
-      row.querySelector(".text").append(h("span", { class: "unseen" }, `, ${t("yours")}`));
-    });
-  }
-
-  const hint = h("p", { class: "hint", id: "rule" }, rule(question));
-  const notes = [
-    ballot && h("p", { class: "voted" }, t(question.allow_change ? "voted" : "votedFinal", { when: when(ballot.updated_at) })),
-    hiding(state),
-    question.status === "scheduled" && h("p", { class: "hint" }, t("notOpenYet", { when: date(question.opens_at) })),
-    question.deleted_at && h("p", { class: "hint" }, t("isDeleted")),
-  ];
-  if (!may) return { content: [list.list, notes], show: list.show };
-
-  const withdraw = ballot && action(t("withdraw"), async () => {
-    await api("DELETE", `${path}/ballot`);
-    toast(t("withdrawn"));
-    await reread(null);
-  });
-  const content = form({ class: "plain voting" },
-    async (data) => {
-      const ids = data.getAll("choice");
-      if (!isSignedIn()) {
-        sessionStorage.setItem(CHOSEN, ids.join(" "));
-        return go(`/login?next=${encodeURIComponent(location.pathname)}`);
-      }
-      try {
-        const cast = await api("PUT", `${path}/ballot`, { body: { choice_ids: ids } });
-        toast(t(ballot ? "changed" : "counted"));
-        if (cast.results) keep(cast.results);
-        await reread(cast);
-        // Takes the focus from no other control.
-        if (document.activeElement === document.body) document.querySelector(".voting .primary")?.focus();
-      } catch (error) {
-        // The page was out of date: it is updated, and shows the error, too.
-        if (["voting_closed", "voting_not_open", "already_voted"].includes(error.code)) {
-          reread(await mine(path)).catch(() => {});
-        }
-        for (const one of error.errors ?? []) one.text = rule(question);
-        throw error;
-      }
-    },
-    h("fieldset", { "data-pointer": "/choice_ids", "aria-describedby": "rule" },
-      h("legend", { class: "unseen" }, question.question_text), hint, list.list),
-    notes,
-    buttons(
-      h("button", { class: "primary" }, t(!isSignedIn() ? "signInToVote" : ballot ? "change" : "vote")),
-      withdraw));
-  return { content, show: list.show };
-}
-
-function rule({ min_choices: min, max_choices: max }) {
-  if (min === max) return t("chooseExactly", { n: max });
-  return min <= 1 ? t("chooseUpTo", { max }) : t("chooseBetween", { min, max });
+/** Replaces the content of `place`, and focuses what has replaced the control that had the focus. */
+function keepFocus(place, replace) {
+  const focused = place.contains(document.activeElement) ? document.activeElement : null;
+  replace();
+  if (!focused || !focused.matches("input, button, a")) return;
+  const alike = [...place.querySelectorAll(focused.localName)].find((one) =>
+    one.value === focused.value && one.textContent === focused.textContent);
+  (alike ?? place.querySelector(".primary"))?.focus({ preventScroll: true });
 }
 
 /** Why the results are hidden. */
@@ -225,7 +137,7 @@ function hiding({ question, results }) {
   if (results) return null;
   const why = { after_vote: "hiddenAfterVote", after_close: "hiddenAfterClose", author: "hiddenAuthor" };
   const key = why[question.results_visibility];
-  return key && h("p", { class: "hint" }, t(key));
+  return key && t(key);
 }
 
 /** What the author and admins can do. */

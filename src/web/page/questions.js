@@ -5,7 +5,8 @@ import { buttons, fill, h, heading } from "./dom.js";
 import { action } from "./form.js";
 import { bars, ofQuestion } from "./results.js";
 import { accountId, isSignedIn } from "./session.js";
-import { t, when } from "./texts.js";
+import { t } from "./texts.js";
+import { moment } from "./times.js";
 
 /** How many of a question's choices its card shows. */
 const PREVIEWED = 3;
@@ -125,5 +126,3 @@ export function facts({ author, status, ballot_count, opens_at, closes_at, close
   else if (closes_at) facts.push(moment("closes", closes_at));
   return facts;
 }
-
-const moment = (key, time) => h("time", { datetime: time }, t(key, { when: when(time) }));

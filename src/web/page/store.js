@@ -1,21 +1,30 @@
-// localStorage, or nothing where the browser blocks it.
+// What the browser keeps: for the whole site, or for one tab. Where the browser blocks this, it is
+// kept until the page is left.
 
-const memory = new Map();
-
-export function read(key) {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return memory.get(key) ?? null;
-  }
+function storage(name) {
+  const memory = new Map();
+  return {
+    read(key) {
+      try {
+        return window[name].getItem(key);
+      } catch {
+        return memory.get(key) ?? null;
+      }
+    },
+    /** Keeps a text; `null` removes it. */
+    write(key, value) {
+      try {
+        if (value === null) window[name].removeItem(key);
+        else window[name].setItem(key, value);
+      } catch {
+        if (value === null) memory.delete(key);
+        else memory.set(key, value);
+      }
+    },
+  };
 }
 
-export function write(key, value) {
-  try {
-    if (value === null) localStorage.removeItem(key);
-    else localStorage.setItem(key, value);
-  } catch {
-    if (value === null) memory.delete(key);
-    else memory.set(key, value);
-  }
-}
+export const { read, write } = storage("localStorage");
+
+/** For this tab alone. */
+export const tab = storage("sessionStorage");

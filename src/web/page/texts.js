@@ -1,5 +1,6 @@
 // The texts of the page, in English and Chinese.
 
+import { now } from "./clock.js";
 import { read, write } from "./store.js";
 
 const KEY = "polls.language";
@@ -59,6 +60,13 @@ const en = {
   voted: "You voted {when}.",
   votedFinal: "You voted {when}. Ballots on this question are final.",
   counted: "Your vote is counted.",
+  unchanged: "This is your vote already.",
+  chosenOf: "{n} of {max} chosen",
+  notCounted: "Not counted yet. Press “{button}” to have it counted.",
+  notCountedSignIn: "Not counted yet. Sign in or sign up first; your choice is kept.",
+  choiceGone: "A choice that you had selected was removed.",
+  questionChanged: "The question has been changed.",
+  votingOpen: "Voting is open.",
   changed: "Your vote is changed.",
   withdrawn: "Your vote is withdrawn.",
   yours: "your vote",
@@ -178,6 +186,7 @@ const en = {
   unreachable: "The server cannot be reached. It is not known whether this was done.",
   tryAgain: "Try again",
   lost: "The server cannot be reached. Trying again …",
+  slow: "The server has not answered yet. Waiting …",
   back: "Connected again.",
   tooMany: "Too many attempts. Try again {when}.",
   stale: "Somebody has changed it meanwhile. Load it again to see how.",
@@ -241,6 +250,13 @@ const zh = {
   voted: "您已于{when}投票。",
   votedFinal: "您已于{when}投票。本问题不允许修改投票。",
   counted: "投票成功。",
+  unchanged: "您已投过这一票,无需重复提交。",
+  chosenOf: "已选 {n} / {max} 项",
+  notCounted: "尚未计票,请点击“{button}”提交。",
+  notCountedSignIn: "尚未计票,请先登录或注册,您的选择会保留。",
+  choiceGone: "您选中的一个选项已被删除。",
+  questionChanged: "问题内容已更新。",
+  votingOpen: "投票已开始。",
   changed: "投票已修改。",
   withdrawn: "投票已撤回。",
   yours: "您的选择",
@@ -360,6 +376,7 @@ const zh = {
   unreachable: "无法连接服务器,不确定操作是否已完成。",
   tryAgain: "重试",
   lost: "无法连接服务器,正在重试…",
+  slow: "服务器尚未响应,正在等待…",
   back: "已重新连接。",
   tooMany: "尝试次数过多,请{when}再试。",
   stale: "内容已被他人修改,请重新加载。",
@@ -457,7 +474,7 @@ export const percent = (share) =>
 
 /** A relative time such as "in 3 hours" or "yesterday", or a date. */
 export function when(moment) {
-  const seconds = (new Date(moment) - Date.now()) / 1000;
+  const seconds = (new Date(moment) - now()) / 1000;
   const units = [["second", 60], ["minute", 60], ["hour", 24], ["day", 7]];
   let value = seconds;
   for (const [unit, size] of units) {
@@ -474,11 +491,16 @@ export function when(moment) {
 export const date = (moment, style = { dateStyle: "medium", timeStyle: "short" }) =>
   new Intl.DateTimeFormat(tagOf(language), style).format(new Date(moment));
 
+/** A date and time with the time zone. */
+export const exact = (moment) => date(moment, {
+  year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short",
+});
+
 /** What a problem says, in the page's language. */
 export function explain(problem) {
   if (problem.code === "stale") return t("stale");
   if (problem.code === "rate_limited") {
-    return t("tooMany", { when: when(Date.now() + Math.max(problem.after, 1) * 1000) });
+    return t("tooMany", { when: when(now() + Math.max(problem.after, 1) * 1000) });
   }
   const translated = language === "zh" && problems[problem.code];
   return translated || problem.message;

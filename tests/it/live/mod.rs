@@ -72,6 +72,11 @@ async fn a_watcher_sees_the_results_at_once_and_after_each_change() {
             .expect(201);
         let fourth = stream.event().await;
         assert_eq!(fourth.data["choices"][2]["choice_text"], "c");
+        // An edit that changes nothing of the results is told by the revision alone.
+        let revision = fourth.data["revision"].as_i64().expect("a revision");
+        let edit = json!({"description": "changed"});
+        author.patch(&question.path, edit).await.expect(200);
+        assert_eq!(stream.event().await.data["revision"], revision + 1);
     }
 }
 

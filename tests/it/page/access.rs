@@ -11,7 +11,7 @@ use crate::support::{Browser, PASSWORD, TestApp};
 const HOLD_READS: &str = "const fetched = window.fetch; \
     const held = new Promise((allow) => window.letReads = allow); \
     window.fetch = async (url, options) => { \
-      if (options.method === 'GET' && !url.endsWith('/live')) await held; \
+      if (options.method === 'GET') await held; \
       return fetched(url, options); \
     };";
 

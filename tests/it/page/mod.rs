@@ -19,6 +19,7 @@ macro_rules! browser {
 
 mod access;
 mod session;
+mod watching;
 
 /// Signs somebody in by the form.
 async fn sign_in(browser: &Browser, user: &User) {
@@ -177,7 +178,7 @@ async fn two_browsers_watch_while_a_third_party_votes() {
     for browser in [&one, &other] {
         browser.go(&path_of(&question)).await;
         browser.sees_votes("java", "0").await;
-        // By Server-Sent Events, not by polling.
+        // By WebSockets, not by polling.
         let live = "return Boolean(document.querySelector('.how.live'))";
         browser.until("live stream", live).await;
     }
@@ -207,9 +208,12 @@ async fn where_streams_are_blocked_the_page_polls() {
     let (app, author) = TestApp::with_user("lucy").await;
     let question = author.ask(&["python", "java"], json!({})).await;
     let browser = browser!(app.address);
-    browser.tell("Network.enable", json!({})).await;
-    let blocked = json!({"urls": ["*/results/live"]});
-    browser.tell("Network.setBlockedURLs", blocked).await;
+    let blocked = "WebSocket = class { \
+        constructor() { setTimeout(() => this.onclose({ code: 1006, reason: '' })); } close() {} };";
+    let script = json!({"source": blocked});
+    browser
+        .tell("Page.addScriptToEvaluateOnNewDocument", script)
+        .await;
     browser.go(&path_of(&question)).await;
     browser.sees("Live, every few seconds").await;
     author.vote(&question, &[1]).await.expect(201);
@@ -249,7 +253,7 @@ async fn hidden_results_appear_with_the_vote_and_go_with_it() {
     browser.sees("shown once you have voted").await;
     browser.sees_votes("python", "").await;
     browser.press("Vote").await;
-    let told = "return document.querySelector('fieldset .error')?.textContent === 'Choose one.'";
+    let told = "return document.querySelector('.foot .mistake')?.textContent === 'Choose one.'";
     browser.until("mistake", told).await;
     browser.close().await;
 }
@@ -311,7 +315,7 @@ async fn other_peoples_pages_show_results_in_a_frame() {
     browser.until("message", &format!(
         "return window.told?.type === 'polls:height' && window.told.id === '{}' && window.told.height > 100", question.id
     )).await;
-    browser.enter_frame().await;
+    browser.enter_frame(0).await;
     browser.sees_votes("java", "0").await;
     author.vote(&question, &[1]).await.expect(201);
     browser.sees_votes("java", "1").await;

@@ -111,6 +111,15 @@ impl Browser {
             .collect()
     }
 
+    /// The requests that have failed or got an error, since the console was last read.
+    pub async fn failed_requests(&self) -> Vec<String> {
+        let log = self.driver.browser_log().await.expect("the console");
+        log.into_iter()
+            .filter(|entry| entry.source.as_deref() == Some("network"))
+            .map(|entry| entry.message)
+            .collect()
+    }
+
     async fn strangers(&self) -> Vec<String> {
         let urls = self.requests().await;
         let known = |url: &String| {
@@ -399,9 +408,15 @@ impl Browser {
         before
     }
 
-    /// Switches to the page's only frame.
-    pub async fn enter_frame(&self) {
-        self.driver.enter_frame(0).await.expect("a frame");
+    /// Switches to a frame of the page.
+    pub async fn enter_frame(&self, index: usize) {
+        let index = u16::try_from(index).expect("few frames");
+        self.driver.enter_frame(index).await.expect("a frame");
+    }
+
+    /// Switches from a frame to the page.
+    pub async fn leave_frame(&self) {
+        self.driver.enter_default_frame().await.expect("a page");
     }
 
     /// Saves a screenshot, and returns its path.
