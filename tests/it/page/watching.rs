@@ -127,6 +127,41 @@ async fn a_frame_out_of_view_holds_no_stream() {
     browser.close().await;
 }
 
+/// Tells the page whether it can be seen: a headless browser shows all tabs.
+async fn see(browser: &Browser, is_seen: bool) {
+    let script = format!(
+        "Object.defineProperty(document, 'hidden', {{ value: !{is_seen}, configurable: true }}); \
+         document.dispatchEvent(new Event('visibilitychange'))"
+    );
+    browser.run(&script).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_page_holds_no_stream_and_is_brought_up_to_date_when_it_is_seen() {
+    let app = TestApp::with(&[("live.max_streams_per_address", "1")]).await;
+    let author = app.user("lucy").await;
+    let question = author.ask(&["python", "java"], json!({})).await;
+    let browser = browser!(app.address);
+    browser.go(&path_of(&question)).await;
+    is_live(&browser).await;
+    see(&browser, false).await;
+    let first = browser.open_tab().await;
+    browser.go(&path_of(&question)).await;
+    is_live(&browser).await;
+    see(&browser, false).await;
+    author.vote(&question, &[1]).await.expect(201);
+    let added = json!({"choice_text": "go"});
+    let choices = question.under("choices");
+    author.post(&choices, added).await.expect(201);
+    browser.switch_to(&first).await;
+    see(&browser, true).await;
+    browser.sees_votes("java", "1").await;
+    browser.sees_votes("go", "0").await;
+    author.vote(&question, &[0]).await.expect(200);
+    browser.sees_votes("python", "1").await;
+    browser.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_a_question_are_followed() {
     let (app, author) = TestApp::with_user("lucy").await;
@@ -190,7 +225,7 @@ async fn changes_of_a_question_are_followed() {
         ("close", "Final"),
     ] {
         let path = question.under(verb);
-        author.post(&path, json!(null)).await.expect(200);
+        author.post(&path, json!({})).await.expect(200);
         browser.sees(seen).await;
     }
     author.delete(&question.path).await.expect(204);

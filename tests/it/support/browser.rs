@@ -350,8 +350,10 @@ impl Browser {
     async fn named(&self, kind: &str, name: &str, act: impl AsyncFn(&WebElement) -> Option<()>) {
         let script = format!(
             "{NAME_OF} const top = document.querySelector('dialog[open]') ?? document; \
-             return [...top.querySelectorAll(arguments[0])].find((it) => \
-               it.checkVisibility() && nameOf(it) === arguments[1]) ?? null"
+             const found = [...top.querySelectorAll(arguments[0])].find((it) => \
+               it.checkVisibility() && nameOf(it) === arguments[1]); \
+             found?.scrollIntoView({{ block: 'nearest', behavior: 'instant' }}); \
+             return found ?? null"
         );
         self.wait(&format!("{name:?}"), async || {
             let arguments = vec![json!(kind), json!(name)];
