@@ -67,11 +67,22 @@ pub enum OpenError {
 
 /// Why nobody can be served: the address is in use, or not this machine's.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
+#[error("cannot listen on {address}{}", self.advice())]
 struct ListenError {
-    address: String,
+    address: Address,
     #[source]
     cause: io::Error,
+}
+
+impl ListenError {
+    fn advice(&self) -> &'static str {
+        match (&self.address, self.cause.kind()) {
+            (Address::Tcp(_), io::ErrorKind::AddrInUse) => {
+                "; name another port, or port 0 for any that is free, as in `polls --port 0`"
+            }
+            _ => "",
+        }
+    }
 }
 
 /// Takes an address, for clients to be let in later.
@@ -81,7 +92,7 @@ async fn bind(address: &Address, mode: u32) -> Result<Bound, ListenError> {
 }
 
 fn cannot_listen(address: &Address) -> impl FnOnce(io::Error) -> ListenError {
-    let address = address.to_string();
+    let address = address.clone();
     |cause| ListenError { address, cause }
 }
 

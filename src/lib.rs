@@ -47,6 +47,7 @@
 //! - [`network`], [`fair`]: the network that a request comes from, and a semaphore that is fair
 //!   between networks.
 //! - [`background`]: threads of low priority for work that keeps a core busy.
+//! - [`folder`], [`progress`]: for the terminal: errors about folders, and progress bars.
 //! - [`config`]: the settings, their layers and checks.
 //! - [`db`]: connections, transactions with bounded retry, and everything that differs between
 //!   database engines.
@@ -201,6 +202,7 @@ pub mod config;
 pub mod db;
 pub mod failure;
 pub mod fair;
+pub mod folder;
 pub mod http;
 pub mod input;
 pub mod live;
@@ -210,6 +212,7 @@ pub mod network;
 pub mod page;
 pub mod patch;
 pub mod precondition;
+pub mod progress;
 pub mod questions;
 pub mod rendered;
 pub mod results;

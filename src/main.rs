@@ -14,13 +14,12 @@ const MISTAKE: u8 = 2;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
-#[expect(clippy::print_stderr, reason = "where commands complain")]
 async fn main() -> ExitCode {
     let (sources, command) = Cli::of_process().split(Sources::of_process());
     let loaded = match config::load(&sources) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            eprintln!("{problems}");
+            cli::complain(&problems);
             return ExitCode::from(MISTAKE);
         }
     };
@@ -28,7 +27,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if cli::is_enough(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("polls: {}", cli::explain(&*error));
+            cli::complain(&cli::explain(&*error));
             ExitCode::from(cli::exit_code(&*error))
         }
     }

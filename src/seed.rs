@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::failure::{Code, Failure};
 use crate::input::Number;
+use crate::progress::Bar;
 use crate::questions::draft::Description;
 use crate::questions::{self, Draft, choices};
 use crate::users::{self, Registration, Role};
@@ -154,6 +155,7 @@ pub async fn bulk(app: &App, amount: Amount) -> Result<String, Failure> {
     let hash = app.accounts.hash(password.clone()).await?;
     let before = users::entity::Entity::find().count(db.read()).await?;
     let mut authors = Vec::new();
+    let bar = Bar::new(false, amount.users.into(), "users");
     for first in (0..amount.users).step_by(BATCH as usize) {
         let last = amount.users.min(first + BATCH);
         let rows: Vec<_> = (first..last)
@@ -172,7 +174,9 @@ pub async fn bulk(app: &App, amount: Amount) -> Result<String, Failure> {
             Ok(())
         })
         .await?;
+        bar.advance((last - first).into());
     }
+    drop(bar);
     let mut drafts = (0..amount.questions)
         .zip(authors.iter().copied().cycle())
         .map(|(index, author)| {
@@ -182,13 +186,17 @@ pub async fn bulk(app: &App, amount: Amount) -> Result<String, Failure> {
             (author, Draft::new(&text, choices))
         });
     let mut asked = Vec::new();
+    let bar = Bar::new(false, amount.questions.into(), "questions");
     loop {
         let some: Vec<_> = drafts.by_ref().take(questions::MAX_AT_ONCE).collect();
         if some.is_empty() {
             break;
         }
-        asked.extend(app.questions.create_all(some).await?);
+        let some = app.questions.create_all(some).await?;
+        bar.advance(some.len() as u64);
+        asked.extend(some);
     }
+    drop(bar);
     if !asked.is_empty() {
         let tables = ["users", "questions", "choices", "search_terms"];
         db.analyze(&tables).await?;
@@ -218,9 +226,11 @@ async fn vote(app: &App, questions: &[Uuid], users: &[Uuid], amount: u64) -> Res
         papers.map(move |(question, choices)| (*user, *question, choices[number % choices.len()]))
     });
     let pairs = pairs.take(usize::try_from(amount).unwrap_or(usize::MAX));
+    let bar = &Bar::new(false, amount, "ballots");
     stream::iter(pairs.map(Ok))
         .try_for_each_concurrent(BALLOTS_AT_ONCE, async |(user, question, choice)| {
             app.ballots.cast(user, question, [choice].into()).await?;
+            bar.advance(1);
             Ok(())
         })
         .await

@@ -5,6 +5,7 @@ mod arguments;
 mod backups;
 #[expect(clippy::print_stdout, reason = "where commands answer")]
 mod commands;
+mod complain;
 #[expect(clippy::print_stderr, reason = "where the operator is asked")]
 mod confirm;
 mod descriptors;
@@ -20,6 +21,7 @@ pub use arguments::{
     Account, Backup, Cli, Command, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Ready,
     Recount, Restore, Seed, ServeFlags, Tally, TokenArguments, UserCommand,
 };
+pub use complain::complain;
 pub use explain::{explain, is_enough};
 pub use password::read_password;
 

@@ -13,6 +13,7 @@ use super::file::{Place, Use};
 use super::{ConnectError, Db, MigrateError};
 use crate::clock::Time;
 use crate::config::{self, DatabaseUrl};
+use crate::folder;
 
 /// Why a backup could not be made or restored.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,8 @@ pub enum BackupError {
         "{0} belongs to the user with the id {1}; restore as that user, or the servers could not open the restored database"
     )]
     NotOwner(PathBuf, u32),
+    #[error("cannot create {0}")]
+    Create(PathBuf, #[source] io::Error),
     #[error("cannot read or write {0}")]
     File(PathBuf, #[source] io::Error),
     #[error("cannot read the database {0}")]
@@ -126,7 +129,7 @@ fn create_private(path: &Path) -> Result<File, BackupError> {
     let created = options.write(true).create_new(true).mode(0o600).open(path);
     created.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(path.to_owned()),
-        _ => BackupError::File(path.to_owned(), error),
+        _ => BackupError::Create(path.to_owned(), folder::named(path, error)),
     })
 }
 

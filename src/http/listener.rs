@@ -11,7 +11,7 @@ use poem::web::LocalAddr;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream, unix};
 
 use super::client::TrustedProxies;
-use crate::config;
+use crate::{config, folder};
 
 pub use crate::config::Address;
 
@@ -56,7 +56,9 @@ impl Bound {
             Address::Unix(path) => {
                 remove_stale(path).await?;
                 let socket = UnixSocket::new_stream()?;
-                socket.bind(path)?;
+                socket
+                    .bind(path)
+                    .map_err(|error| folder::named(path, error))?;
                 let file = SocketFile::of(path)?;
                 fs::set_permissions(path, Permissions::from_mode(mode))?;
                 return Ok(Bound {

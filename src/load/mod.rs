@@ -36,7 +36,6 @@ pub use options::{Options, Scenario};
 use pace::Pace;
 use parking_lot::Mutex;
 use plan::{Plan, Progress};
-use progress::Bar;
 use report::{Report, Section, WatchFigures};
 use target::Target;
 use watchers::{Watched, Watchers};
@@ -145,7 +144,7 @@ async fn measure(
     plan: &Arc<Plan>,
 ) -> Result<Measured, Mistake> {
     let clients = options.senders() as usize;
-    let mut progress = plan.begin(clients);
+    let mut clients_progress = plan.begin(clients);
     let mut measured = Measured {
         rounds: Vec::new(),
         exhausted: false,
@@ -162,15 +161,15 @@ async fn measure(
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         });
-        let bar = Bar::of_round(options.json, number, options.rounds);
+        let bar = progress::of_round(options.json, number, options.rounds);
         let threads = options.threads.map_or_else(cores, |count| count as usize);
         let (all, interrupted) = {
-            let mut working = std::pin::pin!(work(&round, progress, threads.min(clients)));
+            let mut working = std::pin::pin!(work(&round, clients_progress, threads.min(clients)));
             let mut interrupted = false;
             let outcome = loop {
                 tokio::select! {
                     outcome = &mut working => break outcome,
-                    () = bar.follow(&round, options.round(), options.count) => {}
+                    () = progress::follow(&bar, &round, options.round(), options.count) => {}
                     // If Ctrl-C cannot be caught, the round runs to its end.
                     Ok(()) = tokio::signal::ctrl_c() => {
                         if std::mem::replace(&mut interrupted, true) {
@@ -184,7 +183,7 @@ async fn measure(
         };
         drop(bar);
         measured.rounds.push((all.seconds, all.figures));
-        progress = all.progress;
+        clients_progress = all.progress;
         measured.exhausted = all.exhausted && !interrupted;
         if interrupted || measured.exhausted {
             break;

@@ -13,8 +13,8 @@ use super::ballots::{Ballots, Counted, Paper};
 use super::mistake::Mistake;
 use super::options::{Options, Scenario, read};
 use super::plan::{Part, Plan, Requests};
-use super::progress::Bar;
 use super::target::{Target, Template};
+use crate::progress::Bar;
 
 /// How many calls are made at once.
 const AT_ONCE: usize = 16;
@@ -194,7 +194,7 @@ impl Scene<'_> {
                     let mut users = Vec::new();
                     for _ in (lane..count).step_by(AT_ONCE) {
                         users.push(api.register().await?);
-                        bar.advance();
+                        bar.advance(1);
                     }
                     Ok::<_, Mistake>(users)
                 }

@@ -13,9 +13,9 @@ use super::api;
 use super::events::{Event, Events};
 use super::figures::Error;
 use super::mistake::Mistake;
-use super::progress::Bar;
 use super::report::words;
 use super::target::{Connection, Target, Template};
+use crate::progress::Bar;
 
 /// How many streams are opened at once.
 const AT_ONCE: usize = 256;
@@ -44,7 +44,7 @@ pub async fn open(
 ) -> Result<Vec<(Stream, i64)>, Mistake> {
     let opening = (0..count).map(|_| async {
         let opened = tokio::time::timeout(timeout, Stream::open(target, template)).await;
-        bar.advance();
+        bar.advance(1);
         opened.unwrap_or(Err((Error::Timeout, None)))
     });
     let mut opening = stream::iter(opening).buffer_unordered(AT_ONCE);

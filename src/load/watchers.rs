@@ -20,10 +20,10 @@ use super::figures::{Error, Latencies};
 use super::mistake::Mistake;
 use super::options::Options;
 use super::plan::Plan;
-use super::progress::Bar;
 use super::report::words;
 use super::stream::{self, Stream};
 use super::target::Target;
+use crate::progress::Bar;
 
 /// The watchers of a run.
 pub struct Watchers {

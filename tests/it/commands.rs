@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::app::{client, send};
 use crate::support::crowd::CHEAP_PASSWORDS;
 use crate::support::live::{Stream, WAYS};
-use crate::support::process::{Run, command, polls_reading};
+use crate::support::process::{Run, command, polls_in_terminal, polls_reading};
 use crate::support::{Answer, Server, User, amount, engine, polls};
 
 fn folder() -> tempfile::TempDir {
@@ -105,6 +105,49 @@ async fn seed_tells_the_tutorials_story() {
     );
     let list = get(&server, "/questions").await.expect(200);
     assert_eq!(list.json["data"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn a_terminal_shows_progress_and_colours_unless_they_are_unwanted() {
+    let folder = folder();
+    let seed = "seed --users 3000 --questions 2 --ballots 5000";
+    let shown = polls_in_terminal(folder.path(), seed, &[], "").done();
+    for of in ["/3000 users", "/2 questions", "/5000 ballots"] {
+        assert!(shown.contains(of), "no {of} in {shown:?}");
+    }
+    let beside = polls(folder.path(), &["seed", "--users", "1"]);
+    assert_eq!(beside.stderr, "");
+
+    let unknown = "user promote nobody@example.org";
+    let coloured = polls_in_terminal(folder.path(), unknown, &[], "");
+    let (red, plain) = ("\u{1b}[1m\u{1b}[31mpolls:\u{1b}[0m", "polls: ");
+    assert!(coloured.stdout.starts_with(red), "{coloured:?}");
+    let mistaken = polls_in_terminal(folder.path(), "--set server.port=none", &[], "");
+    assert_eq!(mistaken.code, Some(2));
+    assert!(mistaken.stdout.starts_with(red), "{mistaken:?}");
+    let unwanted = polls_in_terminal(folder.path(), unknown, &[("NO_COLOR", "1")], "");
+    assert!(unwanted.stdout.starts_with(plain), "{unwanted:?}");
+    let words: Vec<&str> = unknown.split(' ').collect();
+    let piped = polls(folder.path(), &words).fails(1);
+    assert!(piped.starts_with(plain), "{piped:?}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = folder();
+    polls(folder.path(), &["migrate", "up"]).done();
+    for (line, file) in [
+        ("backup none/backup.db", "cannot create"),
+        ("serve --path none/polls.sock", "cannot listen on"),
+    ] {
+        if line.starts_with("backup") && !engine::is_sqlite() {
+            continue;
+        }
+        let words: Vec<&str> = line.split(' ').collect();
+        let said = polls(folder.path(), &words).fails(1);
+        assert!(said.contains(file), "{said}");
+        assert!(said.contains("because: there is no folder "), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -647,6 +690,7 @@ fn what_cannot_be_used_is_named_with_the_cause() {
     let in_use = [
         "cannot listen on",
         &address.to_string(),
+        "polls --port 0",
         "because: Address already in use",
     ];
     fails(&["serve", "--port", &port], &in_use);

@@ -1,14 +1,13 @@
 //! Changes of the schema, as operators make them and take them back.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use polls::db::Db;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
 use crate::support::crowd::CHEAP_PASSWORDS;
-use crate::support::process::{Run, command, polls_reading};
+use crate::support::process::{polls_in_terminal, polls_reading};
 use crate::support::{Server, TestApp, engine, polls};
 
 fn folder() -> tempfile::TempDir {
@@ -50,17 +49,8 @@ async fn changes_are_taken_back_when_nobody_is_there_and_somebody_agrees() {
         assert!(asked.contains(words), "no {words} in {asked}");
     }
     assert_eq!(status(folder.path()), before);
-    // Somebody is asked. What runs there has a terminal of its own.
-    let ask = |answer: &str| {
-        let program = command(folder.path());
-        let mut terminal = Command::new("script");
-        let line = format!("{} migrate down", program.get_program().display());
-        terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-        terminal.current_dir(folder.path()).env_clear();
-        let variables = program.get_envs();
-        terminal.envs(variables.filter_map(|(name, value)| Some((name, value?))));
-        Run::of(terminal.stderr(Stdio::null()), answer)
-    };
+    // Somebody is asked.
+    let ask = |answer: &str| polls_in_terminal(folder.path(), "migrate down", &[], answer);
     let declined = ask("no\n");
     assert_eq!(declined.code, Some(1), "{declined:?}");
     assert!(

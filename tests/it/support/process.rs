@@ -175,6 +175,26 @@ pub fn polls_reading(folder: &Path, arguments: &[&str], input: &str) -> Run {
     Run::of(command(folder).args(arguments), input)
 }
 
+/// Runs the program to its end in a terminal of its own, which shows both of its outputs.
+pub fn polls_in_terminal(
+    folder: &Path,
+    arguments: &str,
+    environment: &[(&str, &str)],
+    input: &str,
+) -> Run {
+    let program = command(folder);
+    let line = format!("{} {arguments}", program.get_program().display());
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    terminal.current_dir(folder).env_clear();
+    let variables = program.get_envs();
+    terminal.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    terminal
+        .env("TERM", "xterm")
+        .envs(environment.iter().copied());
+    Run::of(terminal.stderr(Stdio::null()), input)
+}
+
 /// The path of the program, or of another build of it.
 fn program() -> String {
     std::env::var("POLLS_TEST_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_polls").to_owned())
