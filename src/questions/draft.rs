@@ -180,8 +180,9 @@ impl Draft {
             let appearance = text::appearance(&choice.choice_text);
             let earlier = *first.entry(appearance).or_insert(index);
             if earlier != index {
+                let same = earlier + 1;
                 let message =
-                    format!("must differ from the other choices; number {earlier} is the same");
+                    format!("must differ from the other choices; choice {same} is the same");
                 let pointer = format!("/choices/{index}/choice_text");
                 errors.push(FieldError::new(pointer, "unique", message));
             }

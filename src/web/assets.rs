@@ -30,8 +30,10 @@ pub static FILES: &[File] = files![
     "api.js",
     "attention.js",
     "ballot.js",
+    "choices.js",
     "clock.js",
     "dom.js",
+    "drafts.js",
     "editor.js",
     "embed.js",
     "entry.js",
@@ -138,6 +140,40 @@ mod tests {
         }
         // The policy would refuse them.
         assert!([INDEX, EMBED].iter().all(|html| !html.contains("style=\"")));
+    }
+
+    /// The names and texts of one language.
+    fn texts(language: &str) -> Vec<(&'static str, &'static str)> {
+        let file = FILES.iter().find(|file| file.name == "texts.js").unwrap();
+        let start = format!("const {language} = {{\n");
+        let (_, rest) = file.text.split_once(&start).unwrap();
+        let (block, _) = rest.split_once("\n};").unwrap();
+        let lines = block.lines().filter(|line| !line.is_empty());
+        lines
+            .map(|line| line.trim_start().split_once(": ").unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn each_text_is_there_in_both_languages() {
+        let names = |language| texts(language).into_iter().map(|(name, _)| name);
+        let english: Vec<_> = names("en").collect();
+        let chinese: Vec<_> = names("zh").collect();
+        assert!(english.len() > 100);
+        assert_eq!(english, chinese);
+    }
+
+    #[test]
+    fn chinese_has_its_own_punctuation() {
+        let is_chinese = |letter: char| ('\u{4e00}'..='\u{9fff}').contains(&letter);
+        for (name, text) in texts("zh") {
+            let letters: Vec<char> = text.chars().collect();
+            let mixed = letters.windows(2).any(|pair| {
+                let narrow = |letter| ",.:;!?()".contains(letter);
+                is_chinese(pair[0]) && narrow(pair[1]) || narrow(pair[0]) && is_chinese(pair[1])
+            });
+            assert!(!mixed, "{name}: {text}");
+        }
     }
 
     #[test]

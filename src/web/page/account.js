@@ -2,13 +2,15 @@
 
 import { api } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";
-import { action, confirm, field, form, input } from "./form.js";
+import { discardAll } from "./drafts.js";
+import { loginPath } from "./entry.js";
+import { action, check, confirm, field, form, input } from "./form.js";
 import { forget, isSignedIn, signOut } from "./session.js";
 import { t } from "./texts.js";
 import { moment } from "./times.js";
 
 export async function account({ signal, go, again }) {
-  if (!isSignedIn()) return void (await go("/login?next=/account", { replace: true }));
+  if (!isSignedIn()) return void (await go(loginPath(), { replace: true }));
   const me = await api("GET", "/users/me", { signal });
   return {
     title: t("account"),
@@ -23,14 +25,19 @@ export async function account({ signal, go, again }) {
       await sessions(signal),
       h("section", { class: "panel" }, h("h2", {}, t("deleteAccount")),
         h("p", {}, t("deleteWarning")),
-        action(t("deleteAccount"), () => confirm(t("deleteAccount"), t("deleteSure"), t("deleteAccount"), async () => {
-          await api("DELETE", "/users/me");
-          forget();
-          toast(t("accountDeleted"));
-          await go("/");
-        }), { class: "danger" })),
+        action(t("deleteAccount"), () => leave(go), { class: "danger" })),
     ],
   };
+}
+
+async function leave(go) {
+  const done = await confirm(t("deleteAccount"), t("deleteSure"), t("deleteAccount"),
+    () => api("DELETE", "/users/me"), check("sure", t("deleteCheck"), { required: true }));
+  if (!done) return;
+  discardAll();
+  forget();
+  toast(t("accountDeleted"));
+  await go("/");
 }
 
 function profile(me, again) {
@@ -85,10 +92,11 @@ async function sessions(signal) {
   await load();
   return h("section", { class: "panel" }, h("h2", {}, t("sessions")), list,
     buttons(
-      action(t("signOutEverywhere"), () => confirm(t("signOutEverywhere"), t("everywhereSure"), t("signOutEverywhere"), async () => {
-        await api("DELETE", "/auth/sessions");
-        forget();
-      }))));
+      action(t("signOutEverywhere"), async () => {
+        const done = await confirm(t("signOutEverywhere"), t("everywhereSure"), t("signOutEverywhere"),
+          () => api("DELETE", "/auth/sessions"));
+        if (done) forget();
+      })));
 }
 
 /** Browser and operating system, from a User-Agent header. */

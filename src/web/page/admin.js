@@ -2,13 +2,14 @@
 
 import { address, api } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";
+import { loginPath } from "./entry.js";
 import { action, say, select } from "./form.js";
 import { accountId, isSignedIn } from "./session.js";
 import { t } from "./texts.js";
 import { moment } from "./times.js";
 
 export async function admin({ signal, go }) {
-  if (!isSignedIn()) return void (await go("/login?next=/admin", { replace: true }));
+  if (!isSignedIn()) return void (await go(loginPath(), { replace: true }));
   const read = (cursor) => api("GET", address("/users", { limit: "50", cursor }), { signal });
   const first = await read().catch((error) => {
     if (error.status === 403) return null;
@@ -52,8 +53,8 @@ function row(user) {
   role.addEventListener("change", () => change({ role: role.value }));
   disabled.addEventListener("change", () => change({ disabled: disabled.checked }));
   return h("li", {},
-    h("div", {}, h("strong", {}, user.name), user.id === accountId() && h("span", { class: "badge open" }, t("thisDevice")),
+    h("div", {}, h("strong", { dir: "auto" }, user.name), user.id === accountId() && h("span", { class: "badge open" }, t("you")),
       h("p", { class: "meta" }, h("span", {}, user.email), user.phone && h("span", {}, user.phone),
-        moment("since", user.created_at)), wrong),
+        moment("joined", user.created_at)), wrong),
     h("div", { class: "controls" }, role, h("label", { class: "check" }, disabled, t("disabled"))));
 }

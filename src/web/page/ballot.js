@@ -70,7 +70,7 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
     question.status === "scheduled" && h("p", { class: "hint" }, t("notOpenYet", { when: exact(question.opens_at) })),
     question.deleted_at && h("p", { class: "hint" }, t("isDeleted")),
   ];
-  if (!may) return { content: [list.list, notes], show: list.show };
+  if (!may) return { content: [list.sorter, list.list, notes], show: list.show };
 
   const label = t(!isSignedIn() ? "signInToVote" : ballot ? "change" : "vote");
   const rule = h("p", { class: "hint", id: newId() }, ruleOf(question));
@@ -129,7 +129,7 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
       return send(ids);
     },
     h("fieldset", { "aria-describedby": rule.id },
-      h("legend", { class: "unseen" }, question.question_text), rule, list.list),
+      h("legend", { class: "unseen" }, question.question_text), rule, list.sorter, list.list),
     notes,
     h("div", { class: "foot" }, mistake, progress,
       buttons(

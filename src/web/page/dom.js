@@ -27,7 +27,7 @@ function flat(children) {
 }
 
 /** The main heading of a page, which gets the focus when the page is shown. */
-export const heading = (text) => h("h1", { tabindex: "-1" }, text);
+export const heading = (text) => h("h1", { tabindex: "-1", dir: "auto" }, text);
 
 /** A row of buttons. */
 export const buttons = (...children) => h("div", { class: "buttons" }, ...children);
@@ -71,12 +71,22 @@ export function pause(milliseconds, signal) {
 export const backOff = (attempt, most = 8000) =>
   Math.min(most, 300 * 2 ** attempt) * (0.75 + Math.random() / 2);
 
-let clearing;
+let hushing;
+let said;
 
-/** Shows a message for some seconds; screen readers read it, too. */
+/**
+ * Shows a message for some seconds; screen readers read it, too. While a dialog is open, they read
+ * nothing outside of it, so that the message is shown within.
+ */
 export function toast(text) {
-  const place = document.getElementById("toast");
-  place.textContent = text;
-  clearTimeout(clearing);
-  clearing = setTimeout(() => (place.textContent = ""), 6000);
+  hush();
+  said = [...document.querySelectorAll("dialog[open] > .toast")].at(-1) ?? document.getElementById("toast");
+  said.textContent = text;
+  hushing = setTimeout(hush, 6000);
+}
+
+/** Removes the message. */
+export function hush() {
+  clearTimeout(hushing);
+  if (said) said.textContent = "";
 }

@@ -1,159 +1,191 @@
 // The form to ask a question, and to change one.
 
 import { api } from "./api.js";
-import { buttons, h, heading, icon, toast } from "./dom.js";
-import { field, form, input, select } from "./form.js";
+import { choices } from "./choices.js";
+import { buttons, h, heading, toast } from "./dom.js";
+import { draftHere } from "./drafts.js";
+import { loginPath } from "./entry.js";
+import { action, check, confirm, field, form, input, select } from "./form.js";
 import { isSignedIn } from "./session.js";
 import { t } from "./texts.js";
 
-const UP = "M12 19V5m0 0l-6 6m6-6l6 6";
-const DOWN = "M12 5v14m0 0l-6-6m6 6l6-6";
-const CROSS = "M6 6l12 12M18 6L6 18";
+const NEW = {
+  question_text: "", min_choices: 1, max_choices: 1, allow_change: true, results_visibility: "always",
+  choices: [{ choice_text: "" }, { choice_text: "" }],
+};
 
-export async function editor({ id, signal, go, drafts }) {
-  if (!isSignedIn()) return void (await go(`/login?next=${encodeURIComponent(location.pathname)}`, { replace: true }));
-  let question = id ? await api("GET", `/questions/${id}`, { signal }) : fresh(drafts);
+/** Changes the question `id`, or asks a new one, which may begin as a copy of another. */
+export async function editor({ id, query, signal, go }) {
+  if (!isSignedIn()) return void (await go(loginPath(), { replace: true }));
+  const read = (id) => api("GET", `/questions/${id}`, { signal });
+  const from = query.get("from");
+  let question = id ? await read(id) : from ? copyOf(await read(from)) : NEW;
   // These fields cannot be changed once there are ballots.
   const settled = Boolean(question.ballot_count);
-  const rows = choices(question.choices, settled);
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const time = (name, label, value, disabled) =>
-    field(label, input(name, { type: "datetime-local", value: value ? local(value) : "", disabled }),
-      { pointer: `/${name}`, optional: true, hint: t("localTime", { zone }) });
-  const count = (name, label, value) =>
-    field(label, input(name, { type: "number", min: "1", max: "100", inputmode: "numeric", value: String(value), disabled: settled }),
-      { pointer: `/${name}` });
-  const visibility = select("results_visibility", question.results_visibility,
-    { always: t("always"), after_vote: t("after_vote"), after_close: t("after_close"), author: t("author") });
-  visibility.disabled = settled;
+  const draft = draftHere();
+  const begun = draft.read();
+  const values = begun ? resumed(begun, question, settled) : valuesOf(question);
+  const rows = choices(values.choices, settled);
 
+  const element = form({ class: "editor", onkeydown: enterMovesOn },
+    async (data) => {
+      const wanted = rows.filled();
+      const body = bodyOf(data, wanted.length, settled);
+      if (!id) {
+        const texts = wanted.map(({ choice_text }) => ({ choice_text }));
+        const asked = await api("POST", "/questions", { body: { ...dropNulls(body), choices: texts } });
+        draft.discard();
+        return go(`/questions/${asked.id}`, { replace: true });
+      }
+      try {
+        await change(question, body, wanted);
+      } catch (error) {
+        // Part of it may be saved, so read it again; after a 412 the user should look first.
+        if (error.status !== 412) question = await read(id);
+        keepDraft();
+        throw error;
+      }
+      draft.discard();
+      toast(t("saved"));
+      return go(`/questions/${id}`, { replace: true });
+    },
+    fields(values, rows.fieldset, { settled, closed: question.status === "closed", first: !id && !begun }),
+    buttons(
+      h("button", { class: "primary" }, t(id ? "save" : "publish")),
+      action(t("cancel"), async () => {
+        if (draft.read() && !await discard()) return;
+        await go(id ? `/questions/${id}` : "/questions", { replace: true });
+      })));
+
+  /** Keeps what is written, unless it is what the question has anyway. */
+  function keepDraft() {
+    const control = (name) => element.elements.namedItem(name);
+    const value = (name) => control(name).type === "checkbox" ? control(name).checked : control(name).value;
+    const names = Object.keys(values);
+    const now = Object.fromEntries(names.map((name) => [name, name === "choices" ? rows.written() : value(name)]));
+    if (JSON.stringify(now) === JSON.stringify(valuesOf(question))) draft.discard();
+    else draft.write({ ...now, revision: question.revision });
+  }
+  element.addEventListener("input", keepDraft);
+
+  const discard = () => confirm(t("discardDraft"), t("discardSure"), t("discardDraft"), draft.discard);
   const title = t(id ? "editQuestion" : "newQuestion");
   return {
     title,
     content: [
       heading(title),
       settled && h("p", { class: "note" }, t("settled")),
-      form({ class: "editor" },
-        async (data) => {
-          const body = read(data, settled);
-          if (!id) {
-            const asked = await api("POST", "/questions", { body: { ...dropNulls(body), choices: rows.texts() } });
-            return go(`/questions/${asked.id}`, { replace: true });
-          }
-          try {
-            await change(question, body, rows.values());
-          } catch (error) {
-            // Part of it may be saved, so read it again; after a 412 the user should look first.
-            if (error.status !== 412) question = await api("GET", `/questions/${id}`, { signal });
-            throw error;
-          }
-          toast(t("saved"));
-          return go(`/questions/${id}`, { replace: true });
-        },
-        field(t("question"), input("question_text", { value: question.question_text, maxlength: "200", disabled: settled, "data-first": !id }), { pointer: "/question_text" }),
-        field(t("description"), h("textarea", { name: "description", rows: "3", maxlength: "2000" }, question.description ?? ""), { pointer: "/description", optional: true }),
-        rows.fieldset,
-        h("fieldset", { class: "row" }, h("legend", {}, t("howMany")),
-          count("min_choices", t("min"), question.min_choices), count("max_choices", t("max"), question.max_choices)),
-        h("div", { class: "row" },
-          time("opens_at", t("opensAt"), question.opens_at, settled),
-          time("closes_at", t("closesAt"), question.closes_at, question.status === "closed")),
-        field(t("visibility"), visibility, { pointer: "/results_visibility" }),
-        h("label", { class: "check" },
-          input("allow_change", { type: "checkbox", checked: question.allow_change, disabled: settled }), t("allowChange")),
-        buttons(
-          h("button", { class: "primary" }, t(id ? "save" : "publish")),
-          h("a", { href: id ? `/questions/${id}` : "/questions", class: "button" }, t("cancel")))),
+      begun && h("div", { class: "note restored" },
+        h("p", {}, t(begun.revision === question.revision ? "draftRestored" : "draftOutdated")),
+        action(t("discardDraft"), async () => {
+          if (await discard()) await go(location.pathname + location.search, { replace: true });
+        })),
+      element,
     ],
   };
 }
 
-/** A new question, with as many rows of choices as were begun. */
-function fresh(drafts) {
-  const begun = drafts?.[0]?.filter(({ name }) => name === "choice").length ?? 2;
+function fields(values, choices, { settled, closed, first }) {
+  const text = { value: values.question_text, maxlength: "200", disabled: settled, "data-first": first };
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const time = (name, label, disabled) =>
+    field(label, input(name, { type: "datetime-local", value: values[name], disabled }),
+      { pointer: `/${name}`, optional: true, hint: t("localTime", { zone }) });
+  const count = (name, label, placeholder) =>
+    field(label, input(name, { type: "number", min: "1", max: "100", inputmode: "numeric", value: values[name], placeholder, disabled: settled }),
+      { pointer: `/${name}` });
+  const answers = select("answers", values.answers, { one: t("oneChoice"), several: t("severalChoices") });
+  const visibility = select("results_visibility", values.results_visibility,
+    { always: t("always"), after_vote: t("after_vote"), after_close: t("after_close"), author: t("author") });
+  answers.disabled = settled;
+  visibility.disabled = settled;
+  const counts = h("fieldset", { class: "row" }, h("legend", {}, t("howMany")),
+    count("min_choices", t("min"), "1"), count("max_choices", t("max"), t("noLimit")));
+  const showCounts = () => (counts.hidden = answers.value !== "several");
+  answers.addEventListener("change", showCounts);
+  showCounts();
+  const usual = valuesOf(NEW);
+  const options = ["min_choices", "max_choices", "opens_at", "results_visibility", "allow_change"];
+  return [
+    field(t("question"), input("question_text", text), { pointer: "/question_text" }),
+    field(t("description"), h("textarea", { name: "description", dir: "auto", rows: "3", maxlength: "2000" }, values.description),
+      { pointer: "/description", optional: true }),
+    choices,
+    field(t("answers"), answers),
+    time("closes_at", t("closesAt"), closed),
+    h("details", { open: options.some((name) => values[name] !== usual[name]) },
+      h("summary", {}, t("moreOptions")),
+      counts,
+      time("opens_at", t("opensAt"), settled),
+      field(t("visibility"), visibility, { pointer: "/results_visibility" }),
+      check("allow_change", t("allowChange"), { checked: values.allow_change, disabled: settled })),
+  ];
+}
+
+/** Enter goes to the next field: a form this long should not be sent by accident. */
+function enterMovesOn(event) {
+  if (event.key !== "Enter" || event.isComposing || event.defaultPrevented || !event.target.matches("input")) return;
+  event.preventDefault();
+  const controls = [...event.currentTarget.querySelectorAll("input, textarea, select, summary, .primary")]
+    .filter((control) => !control.disabled && control.checkVisibility());
+  controls[controls.indexOf(event.target) + 1].focus();
+}
+
+/** The question to be asked again: everything but its times. */
+function copyOf({ question_text, description, choices, min_choices, max_choices, allow_change, results_visibility }) {
+  const texts = choices.map(({ choice_text }) => ({ choice_text }));
+  return { question_text, description, choices: texts, min_choices, max_choices, allow_change, results_visibility };
+}
+
+/** A question as the values of the form's controls. */
+function valuesOf(question) {
+  const { choices, min_choices: min, max_choices: max } = question;
   return {
-    question_text: "", min_choices: 1, max_choices: 1, allow_change: true, results_visibility: "always",
-    choices: Array.from({ length: begun }, () => ({ choice_text: "" })),
+    question_text: question.question_text,
+    description: question.description ?? "",
+    choices: choices.map(({ id, choice_text }) => ({ id, choice_text })),
+    answers: max > 1 ? "several" : "one",
+    min_choices: min > 1 ? String(min) : "",
+    // Without a limit, all may be chosen.
+    max_choices: max > 1 && max < choices.length ? String(max) : "",
+    closes_at: local(question.closes_at),
+    opens_at: local(question.opens_at),
+    results_visibility: question.results_visibility,
+    allow_change: question.allow_change,
   };
 }
 
-/** The rows of choices, which can be added to, removed, and moved. */
-function choices(given, settled) {
-  const list = h("ol", { class: "choices" });
-  const fieldset = h("fieldset", { "data-pointer": "/choices" },
-    h("legend", {}, t("choices")), list,
-    h("button", { type: "button", onclick: () => add({ choice_text: "" }).focus() }, t("addChoice")));
-
-  function add({ id, choice_text: text }) {
-    const box = input("choice", { value: text, maxlength: "200", disabled: settled && Boolean(id) });
-    const tool = (path, name, work) => h("button", { type: "button", class: "tool", "data-label": name, onclick: work }, icon(path));
-    const row = h("li", { class: "field", "data-choice": id },
-      box,
-      tool(UP, "moveUp", () => move(row, row.previousElementSibling, "before", "moveUp")),
-      tool(DOWN, "moveDown", () => move(row, row.nextElementSibling, "after", "moveDown")),
-      !(settled && id) && tool(CROSS, "removeChoice", () => {
-        const next = row.nextElementSibling ?? row.previousElementSibling;
-        row.remove();
-        label();
-        next?.querySelector("input").focus();
-      }));
-    // Enter goes to the next choice instead of submitting the form.
-    box.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.isComposing) return;
-      event.preventDefault();
-      (row.nextElementSibling?.querySelector("input") ?? add({ choice_text: "" })).focus();
-    });
-    list.append(row);
-    label();
-    return box;
-  }
-
-  function move(row, beside, where, name) {
-    beside?.[where](row);
-    label();
-    row.querySelector(`[data-label=${name}]`).focus();
-  }
-
-  /** Numbers labels, screen reader names and JSON pointers by position. */
-  function label() {
-    [...list.children].forEach((row, index) => {
-      const n = index + 1;
-      const box = row.querySelector("input");
-      box.setAttribute("aria-label", t("choiceNumber", { n }));
-      box.placeholder = t("choiceNumber", { n });
-      box.dataset.pointer = `/choices/${index}/choice_text`;
-      for (const tool of row.querySelectorAll("[data-label]")) {
-        tool.setAttribute("aria-label", t(tool.dataset.label, { n }));
-      }
-    });
-  }
-
-  given.forEach(add);
-  const values = () => [...list.children].map((row) =>
-    ({ row, id: row.dataset.choice, choice_text: row.querySelector("input").value }));
-  return {
-    fieldset,
-    values,
-    /** For a new question: empty rows at the end are left out. */
-    texts: () => {
-      const all = values().map(({ choice_text }) => ({ choice_text }));
-      while (all.length > 2 && !all.at(-1).choice_text.trim()) all.pop();
-      return all;
-    },
-  };
+/** A draft on top of the question as it is now, which may have changed since. */
+function resumed({ revision, ...draft }, question, settled) {
+  const now = valuesOf(question);
+  const current = (id) => now.choices.find((choice) => choice.id === id);
+  const kept = draft.choices
+    .filter(({ id }) => !id || current(id))
+    .map((choice) => (settled && choice.id ? current(choice.id) : choice));
+  // A draft deletes neither what it does not know nor what can no longer be deleted.
+  const others = settled || revision !== question.revision
+    ? now.choices.filter(({ id }) => !kept.some((choice) => choice.id === id))
+    : [];
+  const free = settled ? { description: draft.description, closes_at: draft.closes_at } : draft;
+  return { ...now, ...free, choices: [...kept, ...others] };
 }
 
-function read(data, settled) {
+/** What is sent of the form, apart from the choices. */
+function bodyOf(data, choices, settled) {
   const time = (name) => (data.get(name) ? new Date(data.get(name)).toISOString() : null);
   const free = { description: data.get("description") || null };
   if (data.has("closes_at")) free.closes_at = time("closes_at");
   if (settled) return free;
-  const whole = (name) => (/^\d{1,9}$/.test(data.get(name)) ? Number(data.get(name)) : 0);
+  const several = data.get("answers") === "several";
+  const count = (name, otherwise) => {
+    const text = several ? data.get(name) : "";
+    return text ? (/^\d{1,9}$/.test(text) ? Number(text) : 0) : otherwise;
+  };
   return {
     question_text: data.get("question_text"),
     ...free,
-    min_choices: whole("min_choices"),
-    max_choices: whole("max_choices"),
+    min_choices: count("min_choices", 1),
+    max_choices: count("max_choices", several ? Math.min(Math.max(choices, 1), 100) : 1),
     opens_at: time("opens_at"),
     results_visibility: data.get("results_visibility"),
     allow_change: data.has("allow_change"),
@@ -214,8 +246,9 @@ function same(one, other) {
   return times && local(one) === local(other);
 }
 
-/** A time as `datetime-local` controls have it. */
+/** A time, if any, as `datetime-local` controls have it. */
 function local(moment) {
+  if (!moment) return "";
   const time = new Date(moment);
   return new Date(time - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

@@ -37,7 +37,7 @@ function draw(question, results) {
   shown(results);
   document.title = question.question_text;
   fill(main,
-    h("h1", {}, question.question_text),
+    h("h1", { dir: "auto" }, question.question_text),
     list.list,
     h("p", { class: "under" }, count, h("a", {
       href: `/questions/${id}`, target: "_blank", rel: "noopener", class: "button primary",

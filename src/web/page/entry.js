@@ -12,6 +12,9 @@ function next(query) {
   return /^\/(?![/\\])/.test(path) ? path : "/";
 }
 
+/** The page to sign in, which leads back to where one is. */
+export const loginPath = () => `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+
 const forward = (path, query) => (query.has("next") ? `${path}?next=${encodeURIComponent(query.get("next"))}` : path);
 
 export async function login({ query, go, offers }) {

@@ -14,7 +14,13 @@ export function field(label, control, { pointer, hint, optional } = {}) {
   return h("div", { class: "field" }, h("label", { for: control.id }, label, more), control, note);
 }
 
-export const input = (name, properties = {}) => h("input", { name, ...properties });
+/** An input. Text may be written in either direction. */
+export const input = (name, properties = {}) =>
+  h("input", { name, dir: !properties.type && "auto", ...properties });
+
+/** A check box with its label. With `required`, the form is submitted only if it is ticked. */
+export const check = (name, label, properties = {}) =>
+  h("div", { class: "field" }, h("label", { class: "check" }, input(name, { type: "checkbox", ...properties }), label));
 
 export const select = (name, chosen, options) =>
   h("select", { name }, Object.entries(options).map(([value, label]) =>
@@ -36,6 +42,7 @@ export function form(properties, work, ...children) {
     clear(element);
     element.setAttribute("aria-busy", "true");
     try {
+      if (missing(element)) return;
       await work(new FormData(element), event.submitter);
     } catch (error) {
       complain(element, error);
@@ -62,37 +69,48 @@ function describe(control, change) {
   else control.removeAttribute("aria-describedby");
 }
 
+/** Complains about the check boxes that must be ticked and are not. */
+function missing(element) {
+  const unticked = element.querySelectorAll("[type=checkbox][required]:not(:checked)");
+  for (const control of unticked) blame(control, t("tickFirst"));
+  return showFirst(element);
+}
+
 /** Shows an error next to its fields, or above the form. */
 export function complain(element, error) {
   if (error?.name === "AbortError") return;
   const controls = [...element.querySelectorAll("[data-pointer]")];
   const rest = [];
-  let first;
   for (const one of error.errors ?? []) {
     const control = controls.find((control) => control.dataset.pointer === one.pointer);
-    if (!control || control.disabled) {
-      rest.push(one);
-      continue;
-    }
-    first ??= control;
-    blame(control, explainField(one));
+    if (control) blame(control, explainField(one));
+    else rest.push(one);
   }
-  if (first && !rest.length) {
-    (first.matches("fieldset") ? first.querySelector("input") : first).focus();
-    return;
-  }
+  if (showFirst(element) && !rest.length) return;
   const place = element.querySelector(".alert");
-  fill(place, h("p", {}, say(error)), rest.map((one) => h("p", {}, `${one.pointer} ${explainField(one)}`)));
+  fill(place, h("p", {}, say(error)), rest.map((one) => h("p", {}, explainField(one))));
   place.scrollIntoView({ block: "nearest" });
 }
 
-/** Writes `text` next to a control. */
-export function blame(control, text) {
+/** Moves to the first wrong control in the order of the form; returns whether there is one. */
+function showFirst(element) {
+  const control = element.querySelector("[aria-invalid]");
+  if (!control) return false;
+  const details = control.closest("details");
+  if (details) details.open = true;
+  const target = control.matches("fieldset") ? control.querySelector("input, button") : control;
+  target.focus({ preventScroll: true });
+  document.getElementById(`${control.id}-error`).scrollIntoView({ block: "center" });
+  return true;
+}
+
+/** Writes `text` next to a control; in a group, before its controls. */
+function blame(control, text) {
   control.id ||= newId();
   const note = h("p", { class: "error", id: `${control.id}-error` }, text);
   control.setAttribute("aria-invalid", "true");
   describe(control, (ids) => [...ids, note.id]);
-  if (control.matches("fieldset")) control.append(note);
+  if (control.matches("fieldset")) control.querySelector("legend").after(note);
   else control.closest(".field").append(note);
 }
 
@@ -124,43 +142,59 @@ export function action(label, work, properties = {}) {
   return button;
 }
 
-/** A dialog; `content` gets the function that closes it. */
+/**
+ * A dialog; `content` gets the function that closes it. The promise is fulfilled once it is closed,
+ * with what that function was given.
+ */
 export function dialog(title, content) {
   const heading = h("h2", { id: newId() }, title);
   const box = h("dialog", { "aria-labelledby": heading.id });
-  const leave = () => box.close();
-  fill(box, heading, content(leave));
+  let result;
+  const leave = (with_) => {
+    result = with_;
+    box.close();
+  };
+  const cancel = () => leave();
+  fill(box, heading, content(leave), h("p", { class: "toast", role: "status" }));
   document.body.append(box);
   box.showModal();
   const gone = new Promise((resolve) => box.addEventListener("close", resolve));
   // The back button closes the dialog, too.
-  addEventListener("popstate", leave, { once: true });
+  addEventListener("popstate", cancel, { once: true });
   return gone.then(() => {
-    removeEventListener("popstate", leave);
+    removeEventListener("popstate", cancel);
     box.remove();
+    return result;
   });
 }
+
+/** A button that closes a dialog. */
+export const closer = (label, leave, properties = {}) =>
+  h("button", { type: "button", onclick: () => leave(), ...properties }, label);
 
 function inform(text) {
   return dialog(t("trouble"), (leave) => [
     h("p", {}, text),
-    buttons(h("button", { type: "button", onclick: leave }, t("close"))),
+    buttons(closer(t("close"), leave)),
   ]);
 }
 
-/** A dialog that confirms `work`, and stays open if that fails. `fields` go into its form. */
+/**
+ * A dialog that confirms `work`, and stays open if that fails. Returns whether it was done. The
+ * focus is on the button that does nothing. `fields` go into the dialog's form.
+ */
 export function confirm(title, text, label, work, ...fields) {
   return dialog(title, (leave) =>
     form({ class: "plain" },
       async (data) => {
         await work(data);
-        leave();
+        leave(true);
       },
       h("p", {}, text),
       fields,
       buttons(
         h("button", { class: "primary" }, label),
-        h("button", { type: "button", onclick: leave }, t("cancel")),
+        closer(t("cancel"), leave, { autofocus: true }),
       ),
     ),
   );

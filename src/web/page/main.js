@@ -3,9 +3,9 @@
 import { connection } from "./api.js";
 import { account } from "./account.js";
 import { admin } from "./admin.js";
-import { fill, h, heading, icon, toast } from "./dom.js";
+import { fill, h, heading, hush, icon, toast } from "./dom.js";
 import { editor } from "./editor.js";
-import { login, register } from "./entry.js";
+import { login, loginPath, register } from "./entry.js";
 import { say } from "./form.js";
 import { question } from "./question.js";
 import { home, list } from "./questions.js";
@@ -62,7 +62,6 @@ async function show({ arrive = false, scroll = 0, drafts } = {}) {
     id: pattern.exec(url.pathname)[1]?.toLowerCase(),
     query: url.searchParams,
     offers,
-    drafts,
     signal,
     go,
     again: () => show(),
@@ -166,6 +165,7 @@ document.addEventListener("click", (event) => {
   const url = new URL(link.href);
   if (url.origin !== location.origin || url.hash) return;
   event.preventDefault();
+  hush();
   go(url.pathname + url.search);
 });
 
@@ -175,7 +175,10 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 
 history.scrollRestoration = "manual";
-addEventListener("popstate", (event) => show({ arrive: true, scroll: event.state?.scroll ?? 0 }));
+addEventListener("popstate", (event) => {
+  hush();
+  show({ arrive: true, scroll: event.state?.scroll ?? 0 });
+});
 
 let signedIn = accountId();
 changes.addEventListener("change", () => {
@@ -184,7 +187,8 @@ changes.addEventListener("change", () => {
   if (before && !signedIn) {
     toast(t("signedOut"));
     const needed = ["/account", "/admin", "/questions/new"].includes(location.pathname);
-    if (needed || location.pathname.endsWith("/edit")) return void go("/login", { replace: true });
+    // After signing in again, one is where one was.
+    if (needed || location.pathname.endsWith("/edit")) return void go(loginPath(), { replace: true });
   }
   // After signing in by the form, that form goes to another page.
   if (["/login", "/register"].includes(location.pathname) && document.hasFocus()) return;

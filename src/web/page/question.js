@@ -3,7 +3,7 @@
 import { api } from "./api.js";
 import { onVoteElsewhere, ownBallot, voting } from "./ballot.js";
 import { buttons, fill, h, heading, icon, toast } from "./dom.js";
-import { action, confirm, dialog, field, input } from "./form.js";
+import { action, check, closer, confirm, dialog, field, input } from "./form.js";
 import { badge, facts } from "./questions.js";
 import { inWords, ofQuestion } from "./results.js";
 import { accountId, isSignedIn } from "./session.js";
@@ -41,7 +41,7 @@ export async function question({ id, offers, signal, go, again }) {
     const { question, ballot, results } = state;
     fill(places.title, question.question_text);
     fill(places.meta, badge(question), facts({ ...question, ballot_count: undefined }).map((fact) => h("span", {}, fact)));
-    fill(places.description, question.description && h("p", { class: "description" }, question.description));
+    fill(places.description, question.description && h("p", { class: "description", dir: "auto" }, question.description));
     shown = voting({ question, ballot, hint: hiding(state), offers, go, reread, show: (results) => watching.show(results) });
     keepFocus(places.vote, () => fill(places.vote, shown.content));
     shown.show(results);
@@ -147,20 +147,24 @@ function manage({ question, path, own, go, again }) {
     await again();
   };
   const post = (verb, body) => api("POST", `${path}/${verb}`, { body, repeatable: true });
-  const close = () => confirm(t("closeVoting"), t("closeSure"), t("closeVoting"), async () => {
-    await post("close");
-    await then("nowClosed");
-  });
-  const reopen = () => confirm(t("reopen"), t("reopenSure"), t("reopen"), async (data) => {
-    const end = data.get("closes_at");
-    await post("reopen", end ? { closes_at: new Date(end).toISOString() } : {});
-    await then("nowOpen");
-  }, field(t("closesAtNew"), input("closes_at", { type: "datetime-local" }), { pointer: "/closes_at", optional: true }));
-  const remove = () => confirm(t("remove"), t("removeSure"), t("remove"), async () => {
-    await api("DELETE", path);
+  const close = async () => {
+    const done = await confirm(t("closeVoting"), t("closeSure"), t("closeVoting"), () => post("close"));
+    if (done) await then("nowClosed");
+  };
+  const reopen = async () => {
+    const done = await confirm(t("reopen"), t("reopenSure"), t("reopen"), (data) => {
+      const end = data.get("closes_at");
+      return post("reopen", end ? { closes_at: new Date(end).toISOString() } : {});
+    }, field(t("closesAtNew"), input("closes_at", { type: "datetime-local" }), { pointer: "/closes_at", optional: true }));
+    if (done) await then("nowOpen");
+  };
+  const remove = async () => {
+    const done = await confirm(t("remove"), t("removeSure"), t("remove"), () => api("DELETE", path),
+      question.ballot_count !== 0 && check("sure", t("removeCheck"), { required: true }));
+    if (!done) return;
     toast(t("nowDeleted"));
     await go(own ? "/questions?whose=mine" : "/questions");
-  });
+  };
   const restore = async () => {
     await post("restore");
     await then("nowRestored");
@@ -172,6 +176,7 @@ function manage({ question, path, own, go, again }) {
       ? action(t("restore"), restore)
       : [
         h("a", { href: `/questions/${question.id}/edit`, class: "button" }, t("edit")),
+        h("a", { href: `/questions/new?from=${question.id}`, class: "button" }, t("askAgain")),
         question.status === "closed" ? action(t("reopen"), reopen) : action(t("closeVoting"), close),
         action(t("remove"), remove, { class: "danger" }),
       ]));
@@ -184,7 +189,7 @@ function share({ id, question_text: text }) {
   const alt = text.replace(/[[\]\\]/g, "\\$&");
   const markdown = `[![${alt}](${location.origin}/api/v1/questions/${id}/results.svg)](${url})`;
   const line = (label, value, name) => {
-    const box = input(name, { value, readonly: true, onfocus: (event) => event.target.select() });
+    const box = input(name, { value, readonly: true, dir: "ltr", onfocus: (event) => event.target.select() });
     const copy = action(t("copy"), async () => {
       try {
         await navigator.clipboard.writeText(value);
@@ -206,6 +211,6 @@ function share({ id, question_text: text }) {
     line(t("picture"), markdown, "picture"),
     buttons(
       navigator.share && action(t("send"), () => navigator.share({ title: text, url }).catch(() => {}), { class: "primary" }),
-      h("button", { type: "button", onclick: leave }, t("close"))),
+      closer(t("close"), leave)),
   ]);
 }

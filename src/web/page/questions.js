@@ -2,10 +2,10 @@
 
 import { address, api } from "./api.js";
 import { buttons, fill, h, heading } from "./dom.js";
-import { action } from "./form.js";
+import { action, input, select } from "./form.js";
 import { bars, ofQuestion } from "./results.js";
 import { accountId, isSignedIn } from "./session.js";
-import { t } from "./texts.js";
+import { isolated, t } from "./texts.js";
 import { moment } from "./times.js";
 
 /** How many of a question's choices its card shows. */
@@ -73,10 +73,11 @@ export async function list({ query, signal, go }) {
         event.preventDefault();
         narrow({ q: new FormData(event.target).get("q") });
       } },
-        h("input", { type: "search", name: "q", maxlength: "100", value: chosen.q, "aria-label": t("search"), placeholder: t("search") }),
-        h("button", {}, t("search")),
+        h("div", { class: "search" },
+          input("q", { type: "search", dir: "auto", maxlength: "100", value: chosen.q, "aria-label": t("search"), placeholder: t("search") }),
+          h("button", {}, t("search"))),
         choice("status", t("status"), chosen.status, { "": t("all"), open: t("open"), scheduled: t("scheduled"), closed: t("closed") }, narrow),
-        isSignedIn() && choice("whose", t("whose"), chosen.whose, { "": t("everybodys"), mine: t("mine"), deleted: t("deleted") }, narrow),
+        isSignedIn() && choice("whose", t("whose"), chosen.whose, { "": t("everybodys"), mine: t("mine"), deleted: t("deletedQuestions") }, narrow),
         choice("sort", t("sort"), chosen.sort, { "": t("newest"), created_at: t("oldest"), closes_at: t("closing") }, narrow)),
       count, cards, more,
     ],
@@ -85,18 +86,18 @@ export async function list({ query, signal, go }) {
 
 /** A filter, applied on change. */
 function choice(name, label, chosen, options, narrow) {
-  return h("select", {
-    name, "aria-label": label,
-    onchange: async ({ target }) => {
-      await narrow({ [name]: target.value });
-      document.querySelector(`.filters [name=${name}]`)?.focus();
-    },
-  }, Object.entries(options).map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+  const control = select(name, chosen, options);
+  control.addEventListener("change", async () => {
+    await narrow({ [name]: control.value });
+    document.querySelector(`.filters [name=${name}]`)?.focus();
+  });
+  return h("label", {}, label, control);
 }
 
 /** A question in a list. `level` is that of its heading. */
 function card(question, level) {
   const results = ofQuestion(question);
+  const others = question.choices.length - PREVIEWED;
   let preview;
   if (results) {
     const top = [...results.choices].sort((one, other) => other.votes - one.votes).slice(0, PREVIEWED);
@@ -105,9 +106,10 @@ function card(question, level) {
     preview.list.classList.add("small");
   }
   return h("li", { class: "card" },
-    h(level, {}, h("a", { href: `/questions/${question.id}` }, question.question_text)),
+    h(level, {}, h("a", { href: `/questions/${question.id}`, dir: "auto" }, question.question_text)),
     h("p", { class: "meta" }, badge(question), facts(question).map((fact) => h("span", {}, fact))),
-    preview?.list);
+    preview?.list,
+    preview && others > 0 && h("p", { class: "hint" }, t("moreChoices", { n: others })));
 }
 
 export function badge({ status, deleted_at }) {
@@ -118,7 +120,7 @@ export function badge({ status, deleted_at }) {
 
 /** Author, number of ballots, opening and closing times. */
 export function facts({ author, status, ballot_count, opens_at, closes_at, closed_at }) {
-  const facts = [t("by", { name: author.name ?? t("somebody") })];
+  const facts = [t("by", { name: author.name ? isolated(author.name) : t("somebody") })];
   if (ballot_count !== undefined) facts.push(t("ballots", { n: ballot_count }));
   const ended = closed_at ?? closes_at;
   if (status === "scheduled") facts.push(moment("opens", opens_at));

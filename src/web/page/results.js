@@ -3,26 +3,49 @@
 import { fill, h } from "./dom.js";
 import { number, percent, t } from "./texts.js";
 
+/** Whether choices are sorted by votes, where one can say so: a preference for all questions. */
+let byVotes = false;
+
 /**
  * A list of choices with their bars. `before` may put a control in front of a choice's text, and
  * makes its row a label.
  */
 export function bars(choices, before) {
   const rows = new Map();
+  let shown;
   const list = h("ul", { class: "bars" }, choices.map((choice) => {
     const fillIn = h("span", { class: "fill" });
     const numbers = h("span", { class: "numbers" });
     const control = before?.(choice);
     const row = h(control ? "label" : "div", { class: "bar" },
-      fillIn, control, h("span", { class: "text" }, choice.choice_text), numbers);
-    rows.set(choice.id, { row, fillIn, numbers });
-    return h("li", {}, row);
+      fillIn, control, h("span", { class: "text", dir: "auto" }, choice.choice_text), numbers);
+    const item = h("li", {}, row);
+    rows.set(choice.id, { item, row, fillIn, numbers });
+    return item;
   }));
+  const sorter = h("button", { type: "button", class: "quiet sorter", "aria-pressed": String(byVotes), hidden: true, onclick: () => {
+    byVotes = !byVotes;
+    sorter.setAttribute("aria-pressed", byVotes);
+    sort();
+  } }, t("sortByVotes"));
+
+  function sort() {
+    const votes = new Map(shown.choices.map((choice) => [choice.id, choice.votes]));
+    const order = choices.map(({ id }) => id);
+    if (byVotes) order.sort((one, other) => (votes.get(other) ?? 0) - (votes.get(one) ?? 0));
+    const items = order.map((id) => rows.get(id).item);
+    if (items.some((item, index) => item !== list.children[index])) list.append(...items);
+  }
+
   return {
     list,
+    /** A button that sorts the choices by votes, and back. */
+    sorter,
     /** Shows these results; hides them if there are none. */
     show(results) {
+      shown = results;
       list.classList.toggle("counted", Boolean(results));
+      sorter.hidden = !results;
       for (const [id, { row, fillIn, numbers }] of rows) {
         const choice = results?.choices.find((choice) => choice.id === id);
         row.classList.toggle("leads", Boolean(results?.leading_choice_ids.includes(id)));
@@ -36,6 +59,8 @@ export function bars(choices, before) {
           h("span", { class: "votes" }, h("span", { "aria-hidden": "true" }, number(choice.votes)),
             h("span", { class: "unseen" }, `, ${votes}`)));
       }
+      // Rows stay where they are under the pointer and the focus.
+      if (results && sorter.isConnected && !list.matches(":hover, :focus-within")) sort();
     },
   };
 }

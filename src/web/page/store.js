@@ -11,6 +11,14 @@ function storage(name) {
         return memory.get(key) ?? null;
       }
     },
+    /** The keys of all texts. */
+    keys() {
+      try {
+        return Object.keys(window[name]);
+      } catch {
+        return [...memory.keys()];
+      }
+    },
     /** Keeps a text; `null` removes it. */
     write(key, value) {
       try {
@@ -24,7 +32,7 @@ function storage(name) {
   };
 }
 
-export const { read, write } = storage("localStorage");
+export const { keys, read, write } = storage("localStorage");
 
 /** For this tab alone. */
 export const tab = storage("sessionStorage");

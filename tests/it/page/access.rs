@@ -126,18 +126,18 @@ async fn it_fits_a_phone_and_speaks_chinese() {
         browser.screenshot(&format!("phone-{name}")).await;
     }
     browser.go(&path_of(&question)).await;
-    browser.sees("1 人投票").await;
+    browser.sees("1 人参与").await;
     browser.press("java").await;
     browser.press("修改投票").await;
-    browser.sees("投票已修改。").await;
+    browser.sees("投票已修改").await;
     browser.go("/questions/new").await;
     browser.press("发布").await;
-    browser.sees("长度须为 1 至 200 个字符。").await;
+    browser.sees("请输入 1 至 200 个字符。").await;
 
     // Form input stays when the language changes; the language is remembered.
-    browser.write("问题", "哪一个?").await;
+    browser.write("投票标题", "哪一个?").await;
     browser.press("English").await;
-    browser.arrives_at("A new question").await;
+    browser.arrives_at("New question").await;
     assert_eq!(
         browser
             .run("return document.querySelector('[name=question_text]').value")
@@ -145,7 +145,7 @@ async fn it_fits_a_phone_and_speaks_chinese() {
         json!("哪一个?")
     );
     browser.reload().await;
-    browser.arrives_at("A new question").await;
+    browser.arrives_at("New question").await;
     assert_eq!(
         browser.run("return document.documentElement.lang").await,
         json!("en")
@@ -191,8 +191,11 @@ async fn axe_finds_nothing_to_complain_about() {
     let browser = browser!(app.address);
     let mut views = 0;
     let mut check = async |what: &str| {
-        for scheme in ["light", "dark"] {
-            browser.prefer(scheme).await;
+        for scheme in ["print", "dark", "light"] {
+            match scheme {
+                "print" => browser.print().await,
+                scheme => browser.prefer(scheme).await,
+            }
             let found = browser.run(&format!("{axe}; {AXE}")).await;
             assert_eq!(found, json!([]), "{what}, {scheme}: {found:#}");
         }
@@ -212,7 +215,7 @@ async fn axe_finds_nothing_to_complain_about() {
     }
     browser.go("/register").await;
     browser.press_button("Sign up").await;
-    browser.sees("Must have 1 to 40 characters.").await;
+    browser.sees("Use 1 to 40 characters.").await;
     check("mistakes").await;
     sign_in(&browser, &admin).await;
     for path in [
@@ -229,7 +232,20 @@ async fn axe_finds_nothing_to_complain_about() {
     }
     browser.press("Share").await;
     check("a dialog").await;
-    println!("axe: 0 violations in {views} views, each light and dark");
+    browser.go("/questions/new").await;
+    browser.write("Question", "What for lunch?").await;
+    browser.choose("Voters choose", "Several choices").await;
+    browser.reload().await;
+    browser.press("More options").await;
+    check("a draft").await;
+    browser.press("Cancel").await;
+    check("a question").await;
+    browser.resize(360, 740, true).await;
+    for path in ["/questions", "/questions/new", &path_of(&question)] {
+        browser.go(path).await;
+        check(&format!("{path} on a phone")).await;
+    }
+    println!("axe: 0 violations in {views} views, each light, dark and printed");
     browser.close().await;
 }
 

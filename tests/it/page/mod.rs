@@ -18,6 +18,8 @@ macro_rules! browser {
 }
 
 mod access;
+mod forms;
+mod looks;
 mod session;
 mod watching;
 
@@ -52,8 +54,8 @@ async fn the_whole_story_by_clicking_and_typing() {
     browser.write("Email", "nonsense").await;
     browser.write("Password", "short").await;
     browser.press_button("Sign up").await;
-    browser.sees("Must be an email address.").await;
-    browser.sees("Must have 8 to 128 characters.").await;
+    browser.sees("Enter a valid email address.").await;
+    browser.sees("Use 8 to 128 characters.").await;
     let wrong = "const email = document.querySelector('[name=email]'); \
         return document.activeElement === email && email.getAttribute('aria-invalid') === 'true' && \
           document.getElementById(email.getAttribute('aria-describedby')).textContent.includes('email')";
@@ -66,25 +68,25 @@ async fn the_whole_story_by_clicking_and_typing() {
     browser.at("/questions").await;
 
     browser.press("Ask").await;
-    browser.arrives_at("A new question").await;
+    browser.arrives_at("New question").await;
     browser.write("Question", "Which language?").await;
     browser.write("Choice 1", "rust").await;
     browser.write("Choice 2", "rust").await;
-    browser.press("Ask it").await;
-    browser.sees("Must differ from the other choices").await;
+    browser.press("Publish").await;
+    browser.sees("This is the same as choice 1.").await;
     browser.write("Choice 2", "go").await;
     browser.press("Add a choice").await;
     browser.write("Choice 3", "python").await;
     browser.press("Move choice 3 up").await;
-    browser.press("Ask it").await;
+    browser.press("Publish").await;
     browser.arrives_at("Which language?").await;
-    browser.sees("0 ballots").await;
+    browser.sees("0 voters").await;
 
     browser.press("rust").await;
     browser.press("Vote").await;
-    browser.sees("Your vote is counted.").await;
+    browser.sees("Your vote has been counted.").await;
     browser.sees_votes("rust", "1").await;
-    browser.sees("1 ballot").await;
+    browser.sees("1 voter").await;
     browser.press("go").await;
     browser.press("Change my vote").await;
     browser.sees_votes("go", "1").await;
@@ -100,8 +102,8 @@ async fn the_whole_story_by_clicking_and_typing() {
 
     // With ballots, some fields can no longer be changed.
     browser.press("Edit").await;
-    browser.arrives_at("Edit the question").await;
-    browser.sees("People have voted already.").await;
+    browser.arrives_at("Edit question").await;
+    browser.sees("People have already voted.").await;
     browser.write("Description", "For the next service.").await;
     browser.press("Add a choice").await;
     browser.write("Choice 4", "zig").await;
@@ -112,7 +114,7 @@ async fn the_whole_story_by_clicking_and_typing() {
     browser.sees_votes("python", "1").await;
 
     browser.press("Close voting").await;
-    browser.sees("The tally stays as it is").await;
+    browser.sees("Nobody can vote until you reopen it").await;
     browser.press("Close voting").await;
     browser.sees("Final").await;
     browser.sees_no("Change my vote").await;
@@ -130,15 +132,18 @@ async fn the_whole_story_by_clicking_and_typing() {
     browser.press("Close").await;
 
     browser.press("Delete").await;
-    browser.press_in_dialog("Delete").await;
+    browser
+        .press_in_dialog("Delete it together with its votes")
+        .await;
+    browser.press("Delete").await;
     browser.arrives_at("My questions").await;
-    browser.sees("No question matches.").await;
-    browser.choose("Whose", "Deleted").await;
+    browser.sees("No questions found.").await;
+    browser.choose("Show", "Deleted questions").await;
     browser.press("Which language?").await;
     browser.press("Restore").await;
-    browser.sees("The question is back.").await;
+    browser.sees("The question has been restored.").await;
     browser.back().await;
-    browser.sees("No question matches.").await;
+    browser.sees("No questions found.").await;
 
     browser.press("Account").await;
     browser.arrives_at("Ada").await;
@@ -147,25 +152,29 @@ async fn the_whole_story_by_clicking_and_typing() {
     browser.arrives_at("Ada Lovelace").await;
     browser.write("Current password", "not this one").await;
     browser.write("New password", "another good one").await;
-    browser.press("Change the password").await;
-    browser.sees("Is not the password.").await;
+    browser.press("Change password").await;
+    browser.sees("This is not your current password.").await;
     browser.write("Current password", PASSWORD).await;
-    browser.press("Change the password").await;
+    browser.press("Change password").await;
     browser.sees("You are signed out everywhere else.").await;
     browser.press("Sign out").await;
     browser.arrives_at("Sign in").await;
     browser.write("Email or phone", "16666666661").await;
     browser.write("Password", "wrong").await;
     browser.press_button("Sign in").await;
-    browser.sees("These credentials are not valid.").await;
+    browser.sees("Wrong email, phone number or password.").await;
     browser.write("Password", "another good one").await;
     browser.press_button("Sign in").await;
-    browser.sees("Which language?").await;
 
-    browser.press("Account").await;
-    browser.press("Delete the account").await;
-    browser.press_in_dialog("Delete the account").await;
-    browser.sees("Your account is deleted.").await;
+    browser.arrives_at("Ada Lovelace").await;
+    browser.press("Delete account").await;
+    browser.press_in_dialog("Delete account").await;
+    browser.sees("Tick this to go on.").await;
+    browser
+        .press("I understand that my account cannot be restored")
+        .await;
+    browser.press("Delete account").await;
+    browser.sees("Your account has been deleted.").await;
     browser.sees("by a deleted account").await;
     browser.close().await;
 }
@@ -185,7 +194,7 @@ async fn two_browsers_watch_while_a_third_party_votes() {
     author.vote(&question, &[1]).await.expect(201);
     for browser in [&one, &other] {
         browser.sees_votes("java", "1").await;
-        browser.sees("1 ballot").await;
+        browser.sees("1 voter").await;
     }
     let voter = app.user("nancy").await;
     voter.vote(&question, &[0]).await.expect(201);
@@ -215,7 +224,7 @@ async fn where_streams_are_blocked_the_page_polls() {
         .tell("Page.addScriptToEvaluateOnNewDocument", script)
         .await;
     browser.go(&path_of(&question)).await;
-    browser.sees("Live, every few seconds").await;
+    browser.sees("Updated every few seconds").await;
     author.vote(&question, &[1]).await.expect(201);
     browser.sees_votes("java", "1").await;
     browser.sees_no("cannot be reached").await;
@@ -277,7 +286,7 @@ async fn admins_manage_users_and_questions() {
     browser.press("Users").await;
     browser.press("Deleted questions").await;
     browser.press("Spam?").await;
-    browser.sees("This question is deleted.").await;
+    browser.sees("This question has been deleted.").await;
 
     browser.go("/admin").await;
     browser.press("Disabled: nancy").await;
@@ -292,7 +301,7 @@ async fn admins_manage_users_and_questions() {
     let user = app.user("paul").await;
     sign_in(&browser, &user).await;
     browser.go("/admin").await;
-    browser.sees("Only admins may see this.").await;
+    browser.sees("Only admins can see this.").await;
     browser.close().await;
 }
 
@@ -319,7 +328,7 @@ async fn other_peoples_pages_show_results_in_a_frame() {
     browser.sees_votes("java", "0").await;
     author.vote(&question, &[1]).await.expect(201);
     browser.sees_votes("java", "1").await;
-    browser.sees("1 ballot").await;
+    browser.sees("1 voter").await;
     browser.screenshot("embed").await;
     browser.close().await;
 }

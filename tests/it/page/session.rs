@@ -131,7 +131,7 @@ async fn a_server_that_restarts_is_waited_for() {
     browser.write("Question", "Still there?").await;
     browser.write("Choice 1", "yes").await;
     browser.write("Choice 2", "no").await;
-    browser.press("Ask it").await;
+    browser.press("Publish").await;
     browser.arrives_at("Still there?").await;
 
     browser.press("yes").await;
@@ -144,7 +144,7 @@ async fn a_server_that_restarts_is_waited_for() {
     let port = address.rsplit(':').next().expect("a port");
     let unlimited = ["--port", port, "--set", "limits.enabled=false"];
     let server = Server::serve(folder.path(), &unlimited);
-    browser.sees("Your vote is counted.").await;
+    browser.sees("Your vote has been counted.").await;
     browser.sees_votes("yes", "1").await;
     browser.sees_no("The server cannot be reached").await;
     assert_eq!(server.terminate(), Some(0));

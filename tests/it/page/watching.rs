@@ -56,7 +56,7 @@ async fn eight_tabs_over_http_1_stay_usable() {
     browser.sees_votes("java", "1").await;
     browser.press("python").await;
     browser.press("Vote").await;
-    browser.sees("Your vote is counted.").await;
+    browser.sees("Your vote has been counted.").await;
     // The account's other tabs show the vote, too.
     browser.switch_to(&last).await;
     browser.sees_votes("python", "1").await;
@@ -212,7 +212,7 @@ async fn changes_of_a_question_are_followed() {
     author.delete(&choice(0)).await.expect(204);
     shown(&["go", "zig", "kotlin"]).await;
     browser
-        .sees("A choice that you had selected was removed.")
+        .sees("A choice that you had selected has been removed.")
         .await;
     assert_eq!(chosen().await, json!([]));
     let edit = json!({"question_text": "Which of these?", "description": "All are good."});
@@ -229,7 +229,7 @@ async fn changes_of_a_question_are_followed() {
         browser.sees(seen).await;
     }
     author.delete(&question.path).await.expect(204);
-    browser.arrives_at("There is nothing here").await;
+    browser.arrives_at("Page not found").await;
     browser.close().await;
 }
 
@@ -320,12 +320,12 @@ async fn a_selection_is_kept_until_it_is_sent() {
     browser.reload().await;
     browser.until("selected choice", selected).await;
     browser.press("Vote").await;
-    browser.sees("Your vote is counted.").await;
+    browser.sees("Your vote has been counted.").await;
     browser.sees_no("Not counted yet.").await;
     browser.sees("Change my vote").await;
     // The same vote again is no change.
     browser.press("Change my vote").await;
-    browser.sees("This is your vote already.").await;
+    browser.sees("You have already voted like this.").await;
     browser.close().await;
 }
 
@@ -411,7 +411,7 @@ async fn a_request_that_waits_says_so() {
     browser.press("Vote").await;
     browser.sees("The server has not answered yet.").await;
     browser.run("letGo()").await;
-    browser.sees("Your vote is counted.").await;
+    browser.sees("Your vote has been counted.").await;
     browser.sees_no("The server has not answered yet.").await;
     browser.close().await;
 }

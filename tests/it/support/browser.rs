@@ -270,9 +270,11 @@ impl Browser {
 
     /// Clicks on the button, link or choice with this name.
     pub async fn press(&self, name: &str) {
-        self.named("a, button, label, [type=checkbox]", name, async |element| {
-            element.click().await.ok()
-        })
+        self.named(
+            "a, button, label, summary, [type=checkbox]",
+            name,
+            async |element| element.click().await.ok(),
+        )
         .await;
     }
 
@@ -383,6 +385,13 @@ impl Browser {
         ];
         self.tell("Emulation.setEmulatedMedia", json!({"features": features}))
             .await;
+    }
+
+    /// Shows the page as it is printed for somebody who prefers dark colours.
+    pub async fn print(&self) {
+        let dark = json!([{"name": "prefers-color-scheme", "value": "dark"}]);
+        let media = json!({"media": "print", "features": dark});
+        self.tell("Emulation.setEmulatedMedia", media).await;
     }
 
     /// Sends a command of the Chrome DevTools Protocol.
