@@ -7,7 +7,7 @@ import { action, form, say } from "./form.js";
 import { bars } from "./results.js";
 import { isSignedIn } from "./session.js";
 import { tab } from "./store.js";
-import { exact, explain, t } from "./texts.js";
+import { exact, t } from "./texts.js";
 import { moment } from "./times.js";
 
 /** Tells the other tabs on which question somebody has voted. */
@@ -104,10 +104,10 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
       if (cast.results) show(cast.results);
       await reread(cast);
     } catch (error) {
-      if (error.code === "invalid_fields") blame(`${explain(error)} ${ruleOf(question)}`);
+      // The page is out of date.
+      if (error.code === "invalid_fields") toast(t("questionChanged"));
       else if (["voting_closed", "voting_not_open", "already_voted"].includes(error.code)) toast(say(error));
       else throw error;
-      // The page was out of date.
       await reread(await ownBallot(id));
     }
   }

@@ -65,6 +65,7 @@ async function show({ arrive = false, scroll = 0, drafts } = {}) {
     signal,
     go,
     again: () => show(),
+    entitle,
   };
   main.setAttribute("aria-busy", "true");
   let shown;
@@ -76,7 +77,7 @@ async function show({ arrive = false, scroll = 0, drafts } = {}) {
   }
   if (signal.aborted || !shown) return;
   main.removeAttribute("aria-busy");
-  document.title = shown.title === "polls" ? "polls" : `${shown.title} · polls`;
+  entitle(shown.title);
   fill(main, shown.content);
   restore(drafts);
   frame();
@@ -85,6 +86,10 @@ async function show({ arrive = false, scroll = 0, drafts } = {}) {
     (main.querySelector("[data-first]") ?? heading ?? main).focus({ preventScroll: true });
   }
   if (arrive || scroll) scrollTo(0, scroll);
+}
+
+function entitle(title) {
+  document.title = title === "polls" ? "polls" : `${title} · polls`;
 }
 
 function missing() {
@@ -134,9 +139,11 @@ function frame() {
   const here = location.pathname;
   const link = (path, label, properties = {}) =>
     h("a", { href: path, "aria-current": here === path && "page", ...properties }, label);
+  // After signing in on the page of a question one is there again.
+  const next = here.startsWith("/questions/") ? `?next=${encodeURIComponent(here)}` : "";
   const signed = isSignedIn()
     ? [link("/account", t("account"))]
-    : [link("/login", t("signIn")), offers.includes("registration") && link("/register", t("signUp"), { class: "wide" })];
+    : [link(`/login${next}`, t("signIn")), offers.includes("registration") && link(`/register${next}`, t("signUp"), { class: "wide" })];
   document.querySelector(".skip").textContent = t("skip");
   fill(document.querySelector(".top"),
     h("a", { href: "/", class: "brand" }, icon("M4 6h16M4 12h10M4 18h5"), "polls"),

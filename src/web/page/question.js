@@ -15,7 +15,7 @@ const ANNOUNCED = 10_000;
 
 const SHARE = "M12 15V4m0 0L8 8m4-4l4 4M5 12v7h14v-7";
 
-export async function question({ id, offers, signal, go, again }) {
+export async function question({ id, offers, signal, go, again, entitle }) {
   const path = `/questions/${id}`;
   const known = {};
   const [read, ballot, role] = await Promise.all([
@@ -78,6 +78,7 @@ export async function question({ id, offers, signal, go, again }) {
       const before = state.question;
       Object.assign(state, { question, results });
       draw();
+      entitle(question.question_text);
       const news = { closed: "nowClosed", open: "votingOpen" }[question.status];
       if (before.status !== question.status && news) toast(t(news));
       else if (before.revision !== question.revision) toast(t("questionChanged"));

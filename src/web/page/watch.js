@@ -7,8 +7,12 @@ import { pause } from "./dom.js";
 import { follow } from "./live.js";
 import { ofQuestion } from "./results.js";
 
-/** How often the question is read while its results are not followed, in milliseconds. */
+/**
+ * How often the question is read while its results are not followed, in milliseconds: at first, and
+ * the longest after no change.
+ */
 const OFTEN = 15_000;
+const SELDOM = 60_000;
 
 /** While they are followed, it is read if nothing has come for this long: the connection may be dead. */
 const SILENCE = 60_000;
@@ -109,16 +113,20 @@ export function watch(question, { known, element, signal, changed, results, stat
 
   /** Reads the question whenever it may have changed. */
   async function keepUp(visible) {
-    for (let late = 0; ; ) {
+    let late = 0;
+    let rest = OFTEN;
+    for (;;) {
       const remaining = left();
       late = remaining > 0 ? 0 : late + 1;
       const due = remaining > 0 ? remaining + AFTERWARDS : AGAIN * 2 ** (late - 1);
-      const routine = following ? heard + SILENCE - performance.now() : OFTEN;
+      const routine = following ? heard + SILENCE - performance.now() : rest;
       const woken = new Promise((resolve) => (wake = () => resolve(true)));
       if (await Promise.race([woken, pause(Math.min(due, routine), visible)])) continue;
       const silent = following && performance.now() >= heard + SILENCE;
       if (routine < due && following && !silent) continue;
+      const before = question;
       await look();
+      rest = question === before ? Math.min(SELDOM, rest * 1.5) : OFTEN;
       visible.throwIfAborted();
       if (!following) stream();
       else if (silent && !agree(question, numbers)) stream();
@@ -126,14 +134,14 @@ export function watch(question, { known, element, signal, changed, results, stat
     }
   }
 
-  let isFirst = true;
+  let isFresh = true;
   whileVisible({ element, signal }, (signal) => {
     visible = signal;
     stream();
-    if (!isFirst) look();
-    isFirst = false;
+    if (!isFresh) look();
     keepUp(visible).catch(() => {});
   });
+  isFresh = false;
   return { look, show };
 }
 

@@ -7,7 +7,7 @@ use thirtyfour::Key;
 
 use super::{path_of, sign_in};
 use crate::support::live::{Stream, Way};
-use crate::support::{Browser, TestApp};
+use crate::support::{Browser, PASSWORD, TestApp};
 
 /// A page that is not ours, with a frame for each path, `gap` pixels apart.
 async fn blog(app: &TestApp, paths: &[String], gap: u32) -> (TestApp, tempfile::TempDir) {
@@ -218,6 +218,8 @@ async fn changes_of_a_question_are_followed() {
     let edit = json!({"question_text": "Which of these?", "description": "All are good."});
     author.patch(&question.path, edit).await.expect(200);
     browser.arrives_at("Which of these?").await;
+    let title = "return document.title === 'Which of these? · polls'";
+    browser.until("title", title).await;
     browser.sees("All are good.").await;
     for (verb, seen) in [
         ("close", "Final"),
@@ -300,6 +302,20 @@ async fn a_selection_is_kept_until_it_is_sent() {
     let question = author.ask(&["python", "java"], json!({})).await;
     let voter = app.user("nancy").await;
     let browser = browser!(app.address);
+    // Who is not registered yet is led back to the question.
+    browser.go(&path_of(&question)).await;
+    browser.press("python").await;
+    browser.sees("Not counted yet. Sign in or sign up").await;
+    browser.press("Sign up").await;
+    browser.write("Name", "Ada").await;
+    browser.write("Email", "ada@example.org").await;
+    browser.write("Password", PASSWORD).await;
+    browser.press_button("Sign up").await;
+    browser.sees("Not counted yet. Press “Vote”").await;
+    browser.press("Vote").await;
+    browser.sees_votes("python", "1").await;
+    browser.press("Sign out").await;
+
     sign_in(&browser, &voter).await;
     browser.go(&path_of(&question)).await;
     browser.press("java").await;
