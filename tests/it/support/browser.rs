@@ -378,19 +378,21 @@ impl Browser {
 
     /// Sets `prefers-color-scheme` to `dark` or `light`.
     pub async fn prefer(&self, scheme: &str) {
+        self.emulate("screen", scheme).await;
+    }
+
+    /// Shows the page as it is printed for somebody who prefers dark colours.
+    pub async fn print(&self) {
+        self.emulate("print", "dark").await;
+    }
+
+    async fn emulate(&self, media: &str, scheme: &str) {
         let features = [
             json!({"name": "prefers-color-scheme", "value": scheme}),
             // Without transitions, so that screenshots do not differ.
             json!({"name": "prefers-reduced-motion", "value": "reduce"}),
         ];
-        self.tell("Emulation.setEmulatedMedia", json!({"features": features}))
-            .await;
-    }
-
-    /// Shows the page as it is printed for somebody who prefers dark colours.
-    pub async fn print(&self) {
-        let dark = json!([{"name": "prefers-color-scheme", "value": "dark"}]);
-        let media = json!({"media": "print", "features": dark});
+        let media = json!({"media": media, "features": features});
         self.tell("Emulation.setEmulatedMedia", media).await;
     }
 
