@@ -4,11 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::linger::Linger;
 use super::unsent::Outbox;
 
 /// What happens on a connection. hyper's own timeouts cover neither HTTP/2 nor a client that
@@ -25,6 +26,8 @@ pub(super) struct Activity {
     pub outbox: Arc<Outbox>,
     /// Whether the connection ends after its next answer.
     ending: AtomicBool,
+    /// Whether the client is still sending when the connection ends.
+    unread: AtomicBool,
 }
 
 /// Why a connection is no longer in use.
@@ -112,11 +115,20 @@ impl<T: PartialEq> Still<T> {
 
 /// A stream that notes when bytes are sent.
 pub(super) struct Watched<S> {
-    pub stream: S,
-    pub activity: Arc<Activity>,
+    stream: S,
+    activity: Arc<Activity>,
+    linger: Option<Linger>,
 }
 
 impl<S> Watched<S> {
+    pub fn new(stream: S, activity: Arc<Activity>) -> Watched<S> {
+        Watched {
+            stream,
+            activity,
+            linger: None,
+        }
+    }
+
     fn note<T>(&self, outcome: &Poll<io::Result<T>>) {
         if matches!(outcome, Poll::Ready(Ok(_))) {
             self.activity.sent.fetch_add(1, Ordering::Relaxed);
@@ -136,7 +148,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -166,7 +178,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let Watched {
+            stream,
+            activity,
+            linger,
+        } = &mut *self;
+        if linger.is_none() {
+            ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
+            if !activity.unread.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let linger = linger.get_or_insert_with(Linger::new);
+        linger.poll(stream, context).map(Ok)
     }
 }
 
@@ -177,6 +201,11 @@ impl Busy {
     /// Whether the connection ends after the answer to this request.
     pub fn is_last(&self) -> bool {
         self.0.ending.load(Ordering::Relaxed)
+    }
+
+    /// The rest of the request body will not be read.
+    pub fn leave_unread(&self) {
+        self.0.unread.store(true, Ordering::Relaxed);
     }
 }
 

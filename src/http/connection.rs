@@ -31,8 +31,7 @@ use super::unsent::Outbox;
 use super::usage::Client;
 
 /// How long, and up to how many bytes, the rest of a request body is read that the handler has not
-/// read. A client that is still sending it would find the connection closed before it reads the
-/// answer.
+/// read, so that the connection can be used again.
 const DRAIN_TIME: Duration = Duration::from_millis(250);
 const DRAIN_BYTES: usize = 256 * 1024;
 
@@ -134,10 +133,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             let (server, peer, link) = (self.clone(), peer.clone(), link.clone());
             server.respond(request, peer, link, activity.begin())
         });
-        let io = TokioIo::new(Watched {
-            stream,
-            activity: activity.clone(),
-        });
+        let io = TokioIo::new(Watched::new(stream, activity.clone()));
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(io, service));
         let ending = Ending {
             server: &*self,
@@ -203,6 +199,9 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                 None => true,
                 Some(rest) => !waits && Box::pin(drain(rest)).await,
             };
+            if !ended {
+                busy.leave_unread();
+            }
             if http1 && (!ended || busy.is_last()) {
                 // An upgrade has its own `Connection` header.
                 let connection = response.headers_mut().entry(CONNECTION);
@@ -281,6 +280,9 @@ impl Drop for Lent {
 
 /// Reads the rest of a body, within limits. Returns whether it came to its end.
 async fn drain(mut body: Incoming) -> bool {
+    if body.size_hint().lower() > DRAIN_BYTES as u64 {
+        return false;
+    }
     let rest = async {
         let mut room = DRAIN_BYTES;
         while let Some(frame) = body.frame().await {

@@ -40,6 +40,7 @@ mod compress;
 mod finish;
 mod handle;
 mod host;
+mod linger;
 mod negotiate;
 mod unsent;
 mod vary;

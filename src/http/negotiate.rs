@@ -34,12 +34,17 @@ impl Coding {
     }
 }
 
-/// Whether the client takes one of these media types. One that does not say takes all.
+/// The media types that every client of the API reads: those of nearly all answers and of problems.
+const OF_API: [&str; 2] = ["application/json", "application/problem+json"];
+
+/// Whether the client takes one of these media types, or those of the API: there is one form of each
+/// answer, and a problem may come instead. A client that does not say takes all.
 pub(super) fn accepts(headers: &HeaderMap, produced: &[String]) -> bool {
     if produced.is_empty() || elements(headers, ACCEPT).next().is_none() {
         return true;
     }
-    produced.iter().any(|media| {
+    let produced = produced.iter().map(String::as_str);
+    produced.chain(OF_API).any(|media| {
         // The most specific range that matches decides.
         elements(headers, ACCEPT)
             .filter_map(|(range, quality)| Some((specificity(range, media)?, quality)))
@@ -118,6 +123,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_reads_json_gets_the_only_form_there_is() {
+        let picture = ["image/svg+xml".to_owned()];
+        let accepts = |value| accepts(&with(ACCEPT, value), &picture);
+        for fine in ["image/*", "application/json", "application/problem+json"] {
+            assert!(accepts(fine), "{fine}");
+        }
+        assert!(!accepts("image/png, text/html"));
+    }
+
+    #[test]
     fn the_most_specific_range_decides() {
         let json = ["application/json; charset=utf-8".to_owned()];
         let accepts = |value| accepts(&with(ACCEPT, value), &json);
@@ -126,8 +141,9 @@ mod tests {
         assert!(accepts("application/json;charset=utf-8"));
         assert!(accepts(""));
         assert!(!accepts("text/html"));
-        assert!(!accepts("application/json;q=0, */*"));
+        assert!(!accepts("application/json;q=0, text/*"));
         assert!(super::accepts(&HeaderMap::new(), &json));
+        assert!(accepts("application/problem+json"));
         assert!(super::accepts(&with(ACCEPT, "text/html"), &[]));
     }
 }

@@ -25,7 +25,19 @@ async fn get_routes(user: &User) -> Vec<String> {
         let responses = methods.get("get").map(|get| &get["responses"]);
         responses.is_some_and(|responses| responses.get("101").is_none())
     });
-    let filled = gets.map(|(path, _)| {
+    let filled = gets.map(|(path, methods)| {
+        let parameters = methods["get"]["parameters"].as_array();
+        let required = parameters
+            .into_iter()
+            .flatten()
+            .filter(|parameter| parameter["in"] == "query" && parameter["required"] == true);
+        // Each is the id of something, and is named like a parameter of a path.
+        let query = required.filter_map(|parameter| parameter["name"].as_str());
+        let query: Vec<_> = query.map(|name| format!("{name}={{{name}}}")).collect();
+        let path = match query.is_empty() {
+            true => path.clone(),
+            false => format!("{path}?{}", query.join("&")),
+        };
         let path = path
             .replace("{question_id}", &question.id)
             .replace("{user_id}", &user.id);
@@ -278,6 +290,7 @@ async fn answers_are_json_or_refused() {
             "application/json"
         );
     }
+    accept("application/problem+json").await.expect(200);
     for other in ["text/html", "application/xml, application/json;q=0"] {
         accept(other).await.problem("not_acceptable").expect(406);
     }

@@ -124,6 +124,49 @@ async fn an_answer_arrives_though_nobody_read_the_body() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_only_after_it_has_sent_everything_gets_its_answer() {
+    let server = Served::open(Plan::default()).await;
+    for head in [
+        "POST /api/v1/plain HTTP/1.1",
+        "POST /api/v1/things?lmit=3 HTTP/1.1",
+        "POST /api/v1/things HTTP/1.1\r\nContent-Encoding: gzip",
+        "POST /api/v1/things HTTP/1.1",
+    ] {
+        let size = 3_000_000;
+        let head = format!("{head}\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        let mut stream = server.connect().await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+            .write_all(&vec![b'x'; size])
+            .await
+            .expect("the server reads on");
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .await
+            .expect("the connection is not reset");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{head}: {answer}");
+        assert!(answer.contains(r#""code":"#), "{head}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_for_ever_is_left() {
+    let server = Served::open(Plan::default()).await;
+    let head =
+        "POST /api/v1/things?lmit=3 HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999999\r\n\r\n";
+    let mut stream = server.connect().await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let sending = async {
+        let piece = vec![b'x'; 64 * 1024];
+        while stream.write_all(&piece).await.is_ok() {}
+    };
+    timeout(LONG, sending)
+        .await
+        .expect("the connection is closed");
+}
+
+#[tokio::test]
 async fn a_panic_is_a_500_and_the_connection_lives_on() {
     let server = Served::open(Plan::default()).await;
     let client = reqwest::Client::new();

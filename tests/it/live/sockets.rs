@@ -188,10 +188,17 @@ async fn a_stream_can_be_asked_about_without_opening_one() {
         assert_eq!(head.header("content-type"), "text/event-stream");
         assert!(head.bytes.is_empty());
     }
-    let json = app
-        .request(Method::GET, &path)
-        .header("accept", "application/json");
-    send(json).await.expect(406);
+    // Whoever reads JSON gets the only form there is, and a problem instead of it.
+    let head = |accept: &str| app.request(Method::HEAD, &path).header("accept", accept);
+    for json in ["application/json", "application/problem+json"] {
+        let stream = send(head(json)).await.expect(200);
+        assert_eq!(stream.header("content-type"), "text/event-stream");
+        let secret = json!({"results_visibility": "author"});
+        let secret = author.ask(&["a", "b"], secret).await.under("results/live");
+        let hidden = app.request(Method::GET, &secret).header("accept", json);
+        send(hidden).await.problem("results_hidden").expect(403);
+    }
+    send(head("text/html")).await.expect(406);
     let bad = app.request(Method::GET, &path).bearer_auth("nonsense");
     send(bad).await.expect(401);
     let event: Event = open(&app, Way::Events, &question, None).await.event().await;

@@ -285,10 +285,13 @@ async fn results_come_as_a_picture_to_whom_they_are_shown() {
         "image/avif,image/webp,image/svg+xml,image/*,*/*;q=0.8",
     );
     send(image).await.expect(200);
-    let json = app
-        .request(Method::GET, &path)
-        .header("accept", "application/json");
-    send(json).await.expect(406).problem("not_acceptable");
+    let get = |accept: &str| app.request(Method::GET, &path).header("accept", accept);
+    for json in ["application/json", "application/problem+json"] {
+        let picture = send(get(json)).await.expect(200);
+        assert_eq!(picture.header("content-type"), "image/svg+xml");
+    }
+    let html = send(get("text/html")).await.expect(406);
+    html.problem("not_acceptable");
 
     let hidden = author
         .ask(&["a", "b"], json!({"results_visibility": "author"}))
