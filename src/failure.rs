@@ -6,6 +6,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use poem_openapi::Enum;
+use serde::{Deserialize, Serialize};
+
 /// A stable name for a kind of failure, with its HTTP status and explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
@@ -243,19 +246,54 @@ impl Code {
     }
 }
 
+/// The rule that a field breaks; never changes its meaning, and further rules may be added.
+///
+/// - `required`, `type`, `unknown_field`, `duplicate_field`: the body does not have the form of its
+///   schema.
+/// - `length`, `range`: more or less than a limit.
+/// - `choice`, `unique`: none of those there are, or twice the same.
+/// - `order`, `past`: a time before another one, or before now.
+/// - `control_character`, `invisible`, `open_direction`: text with characters that it must not
+///   have, without any that can be seen, or with a writing direction that does not end.
+/// - `email`, `phone`: no such address or number.
+/// - `common_password`, `contains_account`, `wrong`: a password that is easily guessed, that is
+///   made of what is known of the account, or that is not the account's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, Serialize, Deserialize)]
+#[oai(rename = "ProblemFieldCode", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    Required,
+    Type,
+    UnknownField,
+    DuplicateField,
+    Length,
+    Range,
+    Choice,
+    Unique,
+    Order,
+    Past,
+    ControlCharacter,
+    Invisible,
+    OpenDirection,
+    Email,
+    Phone,
+    CommonPassword,
+    ContainsAccount,
+    Wrong,
+}
+
 /// One field that is not acceptable. Never holds the value that was sent.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
     /// An RFC 6901 JSON pointer into the body, such as `/choices/0/choice_text`; empty for all of it.
     pub pointer: String,
-    /// A stable name of the rule, such as `length` or `unknown_field`.
-    pub code: &'static str,
+    pub code: Rule,
     /// What is allowed, as the end of a sentence that begins with the field: "must have …".
     pub message: String,
 }
 
 impl FieldError {
-    pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(pointer: impl Into<String>, code: Rule, message: impl Into<String>) -> Self {
         FieldError {
             pointer: pointer.into(),
             code,
@@ -263,6 +301,9 @@ impl FieldError {
         }
     }
 }
+
+/// How many mistakes one answer names. No body that is meant well has more.
+pub const MOST_ERRORS: usize = 300;
 
 /// The state of a rate limit, as the RateLimit header fields tell it
 /// (draft-ietf-httpapi-ratelimit-headers).
@@ -315,8 +356,9 @@ impl Failure {
         Failure::new(Code::NotFound, format!("There is no such {what}."))
     }
 
-    /// [`Code::InvalidFields`]; `errors` must not be empty.
-    pub fn invalid(errors: Vec<FieldError>) -> Self {
+    /// [`Code::InvalidFields`]; `errors` must not be empty. The first [`MOST_ERRORS`] are named.
+    pub fn invalid(mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MOST_ERRORS);
         let detail = match errors.as_slice() {
             [_] => "One field is not valid.".to_owned(),
             all => format!("{} fields are not valid.", all.len()),

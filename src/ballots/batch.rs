@@ -19,7 +19,7 @@ use super::changes::Changes;
 use super::{Ballot, BallotKey, Cast, KEY_COLUMNS, key_rows, not_found, read};
 use crate::clock::{Clock, Time};
 use crate::db::{self, Column, Db, Rows, Script, Transaction};
-use crate::failure::{Code, Failure, FieldError};
+use crate::failure::{Code, Failure, FieldError, Rule};
 use crate::questions::document::COLUMNS;
 use crate::questions::{self, Question, slot};
 
@@ -146,14 +146,14 @@ impl State {
                 true => format!("must name {min} of the question's choices"),
                 false => format!("must name {min} to {max} of the question's choices"),
             };
-            errors.push(FieldError::new("/choice_ids", "length", message));
+            errors.push(FieldError::new("/choice_ids", Rule::Length, message));
         }
         if !chosen
             .iter()
             .all(|choice| self.choices.contains(&(question.id, *choice)))
         {
             let message = "must name choices of this question only";
-            errors.push(FieldError::new("/choice_ids", "choice", message));
+            errors.push(FieldError::new("/choice_ids", Rule::Choice, message));
         }
         if errors.is_empty() {
             Ok(())

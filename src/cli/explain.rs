@@ -40,7 +40,7 @@ fn words(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::FieldError;
+    use crate::failure::{FieldError, Rule};
 
     #[derive(Debug, thiserror::Error)]
     #[error("{text}")]
@@ -68,7 +68,7 @@ mod tests {
             ("/name", "must be short"),
             ("/email", "must be an email address"),
         ];
-        let errors = errors.map(|(at, message)| FieldError::new(at, "rule", message));
+        let errors = errors.map(|(at, message)| FieldError::new(at, Rule::Length, message));
         let failure = Failure::invalid(errors.into());
         assert_eq!(
             explain(&failure),

@@ -1,8 +1,8 @@
 //! Request bodies: read, parsed and validated in one place.
 //!
-//! Values are not converted to other types. Invalid JSON is 400. A wrong type, an unknown or a
-//! repeated key is 422, and the first one is named. Broken limits and rules are 422, and all of them
-//! are named at once.
+//! Values are not converted to other types. Invalid JSON is 400. Anything else is 422, which names
+//! all fields that are missing, unknown, repeated, of the wrong type or beyond a limit. Rules that go
+//! beyond the schema are checked once the body has its form.
 
 use http::Method;
 use poem::{Request, RequestBody};
@@ -10,11 +10,11 @@ use poem_openapi::error::ContentTypeError;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use validator::Validate;
 
-use crate::failure::{Code, Failure, FieldError};
+use crate::failure::{Code, Failure, FieldError, Rule};
 use crate::input;
 use crate::input::exact::Object;
 
@@ -26,7 +26,7 @@ pub struct Body<T>(pub T);
 /// The handler checks both at once, so that all mistakes are named together.
 pub struct Unchecked<T>(pub T);
 
-impl<T: Validate> Unchecked<T> {
+impl<T: Type + Validate> Unchecked<T> {
     /// Checks the type's limits and `rule`, which says what it finds.
     pub fn check(self, rule: impl FnOnce(&T) -> Vec<FieldError>) -> Result<T, Failure> {
         input::check(&self.0, rule)?;
@@ -34,7 +34,7 @@ impl<T: Validate> Unchecked<T> {
     }
 }
 
-/// A JSON body that may be left out, which means `T::default()`.
+/// A JSON body that may be left out or null, which means `T::default()`.
 pub struct OptionalBody<T>(pub T);
 
 const JSON: &str = "application/json";
@@ -84,7 +84,10 @@ body!(OptionalBody<T: Validate, Default>, required: false, |request, bytes| {
         return Ok(OptionalBody(T::default()));
     }
     check_content_type(request)?;
-    Ok(OptionalBody(parse(bytes)?))
+    match bytes.trim_ascii() {
+        b"null" => Ok(OptionalBody(T::default())),
+        _ => Ok(OptionalBody(parse(bytes)?)),
+    }
 });
 
 fn meta<T: Type>(required: bool) -> MetaRequest {
@@ -132,20 +135,33 @@ pub async fn read(body: &mut RequestBody) -> Result<bytes::Bytes, poem::Error> {
 }
 
 /// Parses and checks a body.
-pub fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Failure> {
+fn parse<T: Type + DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Failure> {
     let value = decode(bytes)?;
     input::check(&value, |_| Vec::new())?;
     Ok(value)
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let Object(value) = match serde_path_to_error::deserialize(&mut json) {
-        Ok(value) => value,
-        Err(error) => return Err(refuse(&error, bytes)),
+fn decode<T: Type + DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Failure> {
+    match serde_json::from_slice(bytes) {
+        Ok(Object(value)) => Ok(value),
+        // What serde says of it is not used: that is the first mistake, in words about Rust's types.
+        Err(_) => Err(refusal::<T>(bytes)),
+    }
+}
+
+/// Why a body is no `T`.
+fn refusal<T: Type + DeserializeOwned + Validate>(bytes: &[u8]) -> Failure {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Failure::new(Code::MalformedRequest, "The body is not UTF-8.");
     };
-    json.end().map_err(|error| malformed(&error))?;
-    Ok(value)
+    match input::mistakes_of_json::<T>(text) {
+        Ok(mistakes) if mistakes.is_empty() => {
+            let whole = FieldError::new("", Rule::Type, "has the wrong form");
+            Failure::invalid(vec![whole])
+        }
+        Ok(mistakes) => Failure::invalid(mistakes),
+        Err(error) => malformed(&error),
+    }
 }
 
 fn malformed(error: &serde_json::Error) -> Failure {
@@ -157,125 +173,71 @@ fn malformed(error: &serde_json::Error) -> Failure {
     Failure::new(Code::MalformedRequest, detail)
 }
 
-/// Describes a type mismatch. serde's own message would repeat the value.
-fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -> Failure {
-    // The category of the error does not tell: serde_json calls a number in the place of an enum's
-    // name a syntax error, and it stops at the first error, so that the rest may be invalid JSON.
-    let syntax = match std::str::from_utf8(bytes) {
-        Ok(text) => serde_json::from_str::<IgnoredAny>(text)
-            .err()
-            .map(|error| malformed(&error)),
-        Err(_) => Some(Failure::new(
-            Code::MalformedRequest,
-            "The body is not UTF-8.",
-        )),
-    };
-    if let Some(failure) = syntax {
-        return failure;
-    }
-    let text = error.inner().to_string();
-    let text = text
-        .rsplit_once(" at line ")
-        .map_or(text.as_str(), |(text, _)| text);
-    let mut pointer = pointer(error.path());
-    let named = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
-    let (code, message) = if let Some(rest) = text.strip_prefix("unknown field ") {
-        step_to(&mut pointer, &named(rest));
-        let known = rest
-            .rsplit_once(", expected ")
-            .map_or("nothing", |(_, known)| known);
-        (
-            "unknown_field",
-            format!("is not a field here; expected {known}"),
-        )
-    } else if let Some(rest) = text.strip_prefix("missing field ") {
-        pointer.push('/');
-        pointer.push_str(&named(rest));
-        ("required", "is required".to_owned())
-    } else if let Some(rest) = text.strip_prefix("duplicate field ") {
-        step_to(&mut pointer, &named(rest));
-        ("duplicate_field", "must not be given twice".to_owned())
-    } else if text.starts_with("unknown variant ") {
-        let known = text
-            .rsplit_once(", expected ")
-            .map_or("", |(_, known)| known);
-        ("choice", format!("must be {known}"))
-    } else if let Some(expected) = text.strip_prefix("out of range, expected ") {
-        ("range", format!("must be {expected}"))
-    } else if let Some((_, expected)) = text.rsplit_once(", expected ") {
-        ("type", format!("must be {expected}"))
-    } else if let Some(expected) = text.strip_prefix("expected ")
-        && expected != "value"
-    {
-        ("type", format!("must be {expected}"))
-    } else {
-        ("type", "has the wrong form".to_owned())
-    };
-    Failure::invalid(vec![FieldError::new(pointer, code, message)])
-}
-
-/// Goes to the field `name`, unless the path ends there already.
-fn step_to(pointer: &mut String, name: &str) {
-    let step = format!("/{}", escape(name));
-    if !pointer.ends_with(&step) {
-        pointer.push_str(&step);
-    }
-}
-
-/// RFC 6901.
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter()
-        .map(|segment| match segment {
-            Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => format!("/{}", escape(key)),
-            Segment::Enum { .. } | Segment::Unknown => String::new(),
-        })
-        .collect()
-}
-
-fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
 #[cfg(test)]
 mod tests {
+    use poem_openapi::{Enum, Object};
     use serde::{Deserialize, Serialize};
+    use uuid::Uuid;
 
     use super::*;
+    use crate::clock::Time;
+    use crate::patch::Patch;
 
-    #[derive(Debug, Deserialize, Serialize, Validate)]
+    #[derive(Debug, Object, Deserialize, Serialize, Validate)]
     #[serde(deny_unknown_fields)]
     struct Outer {
         #[validate(nested)]
         name: input::Line<1, 3>,
-        #[validate(length(min = 1), nested)]
+        #[oai(validator(max_items = 2))]
+        #[serde(deserialize_with = "input::exact::objects")]
+        #[validate(length(min = 1, max = 2), nested)]
         items: Vec<Inner>,
+        #[serde(default, deserialize_with = "input::exact::word_if_present")]
+        kind: Option<Kind>,
+        #[serde(default, deserialize_with = "input::present")]
+        at: Option<Time>,
+        #[serde(default)]
+        end: Patch<Time>,
+        #[serde(default, deserialize_with = "input::present")]
+        id: Option<Uuid>,
     }
 
-    #[derive(Debug, Deserialize, Serialize, Validate)]
+    #[derive(Debug, Object, Deserialize, Serialize, Validate)]
     #[serde(deny_unknown_fields)]
     struct Inner {
-        #[validate(range(min = 1, max = 9))]
-        size: i32,
+        #[validate(nested)]
+        size: input::Number<1, 9>,
+        #[serde(default, deserialize_with = "input::present")]
+        is_new: Option<bool>,
     }
 
-    #[derive(Debug, Deserialize, Validate)]
-    struct Named {
-        #[serde(rename = "kind")]
-        _kind: Kind,
+    #[derive(Debug, Enum, Deserialize, Serialize)]
+    #[oai(rename_all = "snake_case")]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        Big,
+        Small,
     }
 
-    #[derive(Debug, Deserialize)]
-    enum Kind {}
-
-    fn problems(json: &str) -> Vec<(String, &'static str, String)> {
+    fn problems(json: &str) -> Vec<(String, Rule, String)> {
         let failure = parse::<Outer>(json.as_bytes()).expect_err("must be refused");
         assert_eq!(failure.code, Code::InvalidFields);
-        failure
-            .errors
-            .into_iter()
-            .map(|e| (e.pointer, e.code, e.message))
+        let errors = failure.errors.into_iter();
+        errors
+            .map(|error| (error.pointer, error.code, error.message))
+            .collect()
+    }
+
+    /// Where which rule is broken, without the words.
+    fn broken(json: &str) -> Vec<(String, Rule)> {
+        let problems = problems(json).into_iter();
+        problems.map(|(pointer, rule, _)| (pointer, rule)).collect()
+    }
+
+    fn at(places: &[(&str, Rule)]) -> Vec<(String, Rule)> {
+        let places = places.iter();
+        places
+            .map(|(pointer, rule)| ((*pointer).to_owned(), *rule))
             .collect()
     }
 
@@ -327,51 +289,125 @@ mod tests {
     }
 
     #[test]
-    fn all_limits_are_named_at_once_with_pointers() {
-        let found = problems(r#"{"name": " 四个字符 ", "items": [{"size": 1}, {"size": 10}]}"#);
+    fn all_limits_are_named_at_once_in_the_order_of_the_schema() {
+        let found = problems(r#"{"items": [{"size": 1}, {"size": 10}], "name": " 四个字符 "}"#);
         let expected = [
             (
-                "/items/1/size".to_owned(),
-                "range",
-                "must be 1 to 9".to_owned(),
+                "/name".to_owned(),
+                Rule::Length,
+                "must have 1 to 3 characters".to_owned(),
             ),
             (
-                "/name".to_owned(),
-                "length",
-                "must have 1 to 3 characters".to_owned(),
+                "/items/1/size".to_owned(),
+                Rule::Range,
+                "must be 1 to 9".to_owned(),
             ),
         ];
         assert_eq!(found, expected);
     }
 
     #[test]
-    fn wrong_types_are_named_without_their_value() {
-        let found = problems(r#"{"name": 12345, "items": []}"#);
+    fn everything_that_is_missing_is_named() {
+        let required = at(&[("/name", Rule::Required), ("/items", Rule::Required)]);
+        assert_eq!(broken("{}"), required);
         assert_eq!(
-            found,
-            [("/name".to_owned(), "type", "must be a string".to_owned())]
-        );
-        let failure = parse::<Named>(br#"{"kind": null}"#).expect_err("must be refused");
-        assert_eq!(failure.errors[0].pointer, "/kind");
-        assert_eq!(failure.errors[0].message, "has the wrong form");
-        let found = problems(r#"{"name": "a", "items": [{"size": "hunter2, expected x"}]}"#);
-        assert_eq!(
-            found,
-            [("/items/0/size".to_owned(), "type", "must be i32".to_owned())]
+            broken(r#"{"items": [{}, {"size": 1}], "id": null}"#),
+            at(&[
+                ("/name", Rule::Required),
+                ("/items/0/size", Rule::Required),
+                ("/id", Rule::Type),
+            ])
         );
     }
 
     #[test]
-    fn unknown_repeated_and_missing_keys_are_named() {
-        assert_eq!(problems(r#"{"name": "a", "colour": 1}"#)[0].0, "/colour");
+    fn everything_of_the_wrong_type_is_named_without_its_value() {
+        let json = r#"{"id": "x", "end": 1, "at": "hunter2", "kind": "huge", "name": ["hunter2"],
+            "items": [[1], {"size": 1.5, "is_new": 0}]}"#;
+        let expected = [
+            ("/name", Rule::Type, "must be a string"),
+            ("/items/0", Rule::Type, "must be an object"),
+            (
+                "/items/1/size",
+                Rule::Type,
+                "must be an integer from 1 to 9",
+            ),
+            ("/items/1/is_new", Rule::Type, "must be `true` or `false`"),
+            ("/kind", Rule::Choice, "must be `big` or `small`"),
+            (
+                "/at",
+                Rule::Type,
+                "must be an RFC 3339 time such as 2026-04-15T19:47:16Z",
+            ),
+            (
+                "/end",
+                Rule::Type,
+                "must be an RFC 3339 time such as 2026-04-15T19:47:16Z",
+            ),
+            (
+                "/id",
+                Rule::Type,
+                "must be a UUID such as 01963b1c-7a20-7d4e-9c1f-5a6b7c8d9e0f",
+            ),
+        ];
+        let expected =
+            expected.map(|(pointer, rule, text)| (pointer.to_owned(), rule, text.to_owned()));
+        assert_eq!(problems(json), expected);
+        for wrong in ["[]", "null", "1", r#"["a", []]"#] {
+            assert_eq!(broken(wrong), at(&[("", Rule::Type)]), "{wrong}");
+        }
+        let huge =
+            r#"{"name": "a", "items": [{"size": 9999999999}], "at": "9999-12-31T23:59:59-01:00"}"#;
+        let range = at(&[("/items/0/size", Rule::Range), ("/at", Rule::Range)]);
+        assert_eq!(broken(huge), range);
+    }
+
+    #[test]
+    fn unknown_and_repeated_fields_are_named_too() {
+        let json = r#"{"a/b": 1, "name": "a", "name": 1, "items": [{"size": 1, "colour": [{}]}], "x": {}}"#;
         assert_eq!(
-            problems(r#"{"name": "a", "name": "b"}"#)[0].1,
-            "duplicate_field"
+            broken(json),
+            at(&[
+                ("/name", Rule::DuplicateField),
+                ("/items/0/colour", Rule::UnknownField),
+                ("/a~1b", Rule::UnknownField),
+                ("/x", Rule::UnknownField),
+            ])
         );
         assert_eq!(
-            problems(r#"{"name": "a", "items": [{}]}"#)[0].0,
-            "/items/0/size"
+            problems(r#"{"name": "a", "items": [{"size": 1, "colour": 1}]}"#)[0].2,
+            "is not a field here; expected `size` or `is_new`"
         );
+    }
+
+    #[test]
+    fn limits_are_named_beside_what_has_not_the_form_and_not_twice() {
+        let json = r#"{"name": "four", "items": [{"size": 0}, 1, 2, {"size": "x"}], "kind": 1}"#;
+        assert_eq!(
+            broken(json),
+            at(&[
+                ("/name", Rule::Length),
+                ("/items", Rule::Length),
+                ("/items/1", Rule::Type),
+                ("/items/2", Rule::Type),
+                ("/kind", Rule::Type),
+            ])
+        );
+    }
+
+    #[test]
+    fn null_clears_what_can_be_cleared() {
+        let outer: Outer = parse(br#"{"name": "a", "items": [{"size": 1}], "end": null}"#).unwrap();
+        assert_eq!(outer.end, Patch::Cleared);
+        let beside = broken(r#"{"items": [{"size": 1}], "end": null}"#);
+        assert_eq!(beside, at(&[("/name", Rule::Required)]));
+    }
+
+    #[test]
+    fn an_answer_names_so_many_mistakes_and_no_more() {
+        let fields = (0..10_000).map(|number| format!(r#""f{number}": 1"#));
+        let json = format!("{{{}}}", fields.collect::<Vec<_>>().join(", "));
+        assert_eq!(broken(&json).len(), crate::failure::MOST_ERRORS);
     }
 
     #[test]

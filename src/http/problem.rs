@@ -181,7 +181,7 @@ mod tests {
     use poem::http::header::RETRY_AFTER;
 
     use super::*;
-    use crate::failure::RateLimit;
+    use crate::failure::{RateLimit, Rule};
 
     async fn body(response: Response) -> serde_json::Value {
         response.into_body().into_json().await.unwrap()
@@ -191,7 +191,7 @@ mod tests {
     async fn the_shape_is_the_contract() {
         let errors = vec![FieldError::new(
             "/name",
-            "length",
+            Rule::Length,
             "must have 1 to 40 characters",
         )];
         let response = render(&Failure::invalid(errors));

@@ -4,7 +4,9 @@
 //! Fields of these types are marked `#[validate(nested)]`, so that a request with several
 //! mistakes is told all of them.
 
+pub mod allowed;
 pub mod exact;
+mod form;
 mod mistakes;
 
 use std::ops::Deref;
@@ -15,7 +17,7 @@ use validator::{Validate, ValidationError, ValidationErrors};
 
 use crate::text;
 
-pub use mistakes::check;
+pub use mistakes::{check, mistakes_of_json};
 
 /// Describes to poem-openapi a type that wraps a value: how it is made, and which limits its
 /// schema has beside those of the value.

@@ -11,7 +11,7 @@ use super::draft::{ChoiceText, MAX_CHOICES, MIN_CHOICES};
 use super::quota::Use;
 use super::{Questions, choice, has_ballots_failure, lock_out_ballots, save, slot, term};
 use crate::db::Transaction;
-use crate::failure::{Failure, FieldError};
+use crate::failure::{Failure, FieldError, Rule};
 use crate::input::{Number, present};
 use crate::precondition::IfMatch;
 use crate::text;
@@ -65,7 +65,7 @@ impl Questions {
                 let mut choices = of(&transaction, question).await?;
                 if choices.len() >= MAX_CHOICES {
                     let message = format!("a question has at most {MAX_CHOICES} choices");
-                    return Err(invalid("", "length", message));
+                    return Err(invalid("", Rule::Length, message));
                 }
                 let at = place(new.position, choices.len())?.unwrap_or(choices.len());
                 differs(&new.choice_text, &choices)?;
@@ -157,7 +157,7 @@ impl Questions {
                     let message = format!(
                         "a question needs {least} choices here: {MIN_CHOICES}, and max_choices"
                     );
-                    return Err(invalid("", "length", message));
+                    return Err(invalid("", Rule::Length, message));
                 }
                 let used = Use::of_choice(&choices.remove(index).choice_text, "");
                 self.quotas
@@ -194,7 +194,7 @@ fn differs<'a>(
     let mut others = others.into_iter();
     if others.any(|other| text::appearance(&other.choice_text) == text) {
         let message = "must differ from the question's other choices";
-        return Err(invalid("/choice_text", "unique", message.into()));
+        return Err(invalid("/choice_text", Rule::Unique, message.into()));
     }
     Ok(())
 }
@@ -219,7 +219,7 @@ fn place(position: Option<Position>, last: usize) -> Result<Option<usize>, Failu
         Ok(position) if position <= last => Ok(Some(position)),
         _ => Err(invalid(
             "/position",
-            "range",
+            Rule::Range,
             format!("must be 0 to {last}"),
         )),
     }
@@ -238,8 +238,8 @@ async fn renumber(transaction: &Transaction, choices: Vec<choice::Model>) -> Res
     Ok(())
 }
 
-fn invalid(pointer: &str, code: &'static str, message: String) -> Failure {
-    Failure::invalid(vec![FieldError::new(pointer, code, message)])
+fn invalid(pointer: &str, rule: Rule, message: String) -> Failure {
+    Failure::invalid(vec![FieldError::new(pointer, rule, message)])
 }
 
 impl Example for NewChoice {

@@ -16,7 +16,7 @@ use validator::Validate;
 
 use super::{Questions, entity, lock_for_change, lock_owned, save, slot};
 use crate::clock::Time;
-use crate::failure::{Failure, FieldError};
+use crate::failure::{Failure, FieldError, Rule};
 use crate::input::present;
 use crate::precondition::IfMatch;
 use crate::users::Caller;
@@ -64,7 +64,7 @@ impl Questions {
                 let before = lock_for_change(&transaction, caller, id, if_match).await?;
                 let now = self.clock.now();
                 if closes_at.is_some_and(|closes_at| closes_at <= now) {
-                    let error = FieldError::new("/closes_at", "past", "must lie in the future");
+                    let error = FieldError::new("/closes_at", Rule::Past, "must lie in the future");
                     return Err(Failure::invalid(vec![error]));
                 }
                 let mut after = before.clone();
@@ -76,7 +76,7 @@ impl Questions {
                     && opens_at >= end
                 {
                     let error =
-                        FieldError::new("/closes_at", "order", "must be later than opens_at");
+                        FieldError::new("/closes_at", Rule::Order, "must be later than opens_at");
                     return Err(Failure::invalid(vec![error]));
                 }
                 if after == before {
@@ -205,7 +205,7 @@ pub fn is_due(now: Time) -> Expr {
 impl Example for Reopening {
     fn example() -> Self {
         Reopening {
-            closes_at: Some(Time(1_776_369_600_000_000)),
+            closes_at: Some(Time(4_102_444_800_000_000)),
         }
     }
 }

@@ -12,7 +12,7 @@ use validator::{Validate, ValidationError};
 use super::entity::closes_order;
 use super::{Question, Visibility};
 use crate::clock::Time;
-use crate::failure::FieldError;
+use crate::failure::{FieldError, Rule};
 use crate::input::{Line, Lines, Number, exact, present};
 use crate::patch::Patch;
 use crate::text;
@@ -184,7 +184,7 @@ impl Draft {
                 let message =
                     format!("must differ from the other choices; choice {same} is the same");
                 let pointer = format!("/choices/{index}/choice_text");
-                errors.push(FieldError::new(pointer, "unique", message));
+                errors.push(FieldError::new(pointer, Rule::Unique, message));
             }
         }
         errors
@@ -229,7 +229,7 @@ pub(super) fn contradictions_of_change(
     let sizes = (after.min_choices, after.max_choices);
     let mut errors = contradictions(sizes, choices, (after.opens_at, after.closes_at), now);
     if after.closes_at == before.closes_at {
-        errors.retain(|error| error.code != "past");
+        errors.retain(|error| error.code != Rule::Past);
     }
     errors
 }
@@ -244,18 +244,18 @@ fn contradictions(
     let mut errors = Vec::new();
     if usize::try_from(max).is_ok_and(|max| max > choices) {
         let message = format!("must be at most the number of choices, which is {choices}");
-        errors.push(FieldError::new("/max_choices", "range", message));
+        errors.push(FieldError::new("/max_choices", Rule::Range, message));
     }
     if min > max {
         let message = format!("must be at most max_choices, which is {max}");
-        errors.push(FieldError::new("/min_choices", "range", message));
+        errors.push(FieldError::new("/min_choices", Rule::Range, message));
     }
     if closes_at.is_some_and(|closes_at| closes_at <= now) {
         let message = "must lie in the future; to end voting now, close the question";
-        errors.push(FieldError::new("/closes_at", "past", message));
+        errors.push(FieldError::new("/closes_at", Rule::Past, message));
     } else if closes_at.is_some() && opens_at >= closes_at {
         let message = "must be later than opens_at";
-        errors.push(FieldError::new("/closes_at", "order", message));
+        errors.push(FieldError::new("/closes_at", Rule::Order, message));
     }
     errors
 }

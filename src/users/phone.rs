@@ -4,7 +4,7 @@ use phonenumber::{Mode, country};
 use poem_openapi::registry::MetaSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::failure::FieldError;
+use crate::failure::{FieldError, Rule};
 use crate::input::described;
 use crate::text;
 
@@ -25,7 +25,7 @@ impl PhoneNumber {
     pub fn e164(&self, region: country::Id) -> Result<String, FieldError> {
         let message = "must be a valid phone number, as in +8616666666661 or as it is dialled \
                        nationally";
-        let mistake = || FieldError::new("/phone", "phone", message);
+        let mistake = || FieldError::new("/phone", Rule::Phone, message);
         normalise(&self.0, region).ok_or_else(mistake)
     }
 }

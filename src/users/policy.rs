@@ -4,7 +4,7 @@ use passwords::analyzer::is_common_password;
 
 use super::entity::Model;
 use super::{password, phone};
-use crate::failure::FieldError;
+use crate::failure::{FieldError, Rule};
 use crate::text;
 
 /// Whose password it is to be: what others know of the account, and would try first.
@@ -50,23 +50,26 @@ impl<'a> Owner<'a> {
 ///   case) it has less than 8 characters.
 pub fn mistake(pointer: &str, password: &str, owner: Owner<'_>) -> Option<FieldError> {
     let (min, max) = password::LENGTH.into_inner();
-    let (code, message) = if !password::LENGTH.contains(&password.chars().count()) {
-        ("length", format!("must have {min} to {max} characters"))
+    let (rule, message) = if !password::LENGTH.contains(&password.chars().count()) {
+        (Rule::Length, format!("must have {min} to {max} characters"))
     } else if text::visible(password).is_err() {
-        ("invisible", "must have a character that can be seen".into())
+        (
+            Rule::Invisible,
+            "must have a character that can be seen".into(),
+        )
     } else if is_common_password(password) || is_common_password(password.to_lowercase()) {
         let message = "must not be one of the most common passwords";
-        ("common_password", message.to_owned())
+        (Rule::CommonPassword, message.to_owned())
     } else if without(password, owner).chars().count() < min {
         let message = format!(
             "must have at least {min} characters beside the account's name, email address and \
              phone number"
         );
-        ("contains_account", message)
+        (Rule::ContainsAccount, message)
     } else {
         return None;
     };
-    Some(FieldError::new(pointer, code, message))
+    Some(FieldError::new(pointer, rule, message))
 }
 
 /// The case-folded password without what others know of its owner.
@@ -88,8 +91,8 @@ mod tests {
         phone: "+8616666666661",
     };
 
-    fn code(password: &str) -> &'static str {
-        mistake("/password", password, ADA).map_or("fine", |mistake| mistake.code)
+    fn broken(password: &str) -> Option<Rule> {
+        mistake("/password", password, ADA).map(|mistake| mistake.code)
     }
 
     #[test]
@@ -107,7 +110,7 @@ mod tests {
             "woaini1314",
             "passwordpassword",
         ] {
-            assert_eq!(code(common), "common_password", "{common}");
+            assert_eq!(broken(common), Some(Rule::CommonPassword), "{common}");
         }
         for fine in [
             "correct horse",
@@ -118,7 +121,7 @@ mod tests {
             "  spaces  ",
             "密码是这个句子吧",
         ] {
-            assert_eq!(code(fine), "fine", "{fine}");
+            assert_eq!(broken(fine), None, "{fine}");
         }
     }
 
@@ -136,10 +139,10 @@ mod tests {
             "016666666661",
             "countess-lovelace",
         ] {
-            assert_eq!(code(known), "contains_account", "{known}");
+            assert_eq!(broken(known), Some(Rule::ContainsAccount), "{known}");
         }
         for fine in ["ada and her engine", "countess of the engine"] {
-            assert_eq!(code(fine), "fine", "{fine}");
+            assert_eq!(broken(fine), None, "{fine}");
         }
         // The letters of a short name are in every password.
         let owner = Owner { name: "e", ..ADA };
@@ -149,10 +152,10 @@ mod tests {
     #[test]
     fn a_password_shows_something() {
         for blank in ["        ", "\u{3000}\u{2800}\u{200b}\t\n\u{a0}  "] {
-            assert_eq!(code(blank), "invisible", "{blank:?}");
+            assert_eq!(broken(blank), Some(Rule::Invisible), "{blank:?}");
         }
-        assert_eq!(code("short"), "length");
-        assert_eq!(code(&"x y".repeat(43)), "length");
+        assert_eq!(broken("short"), Some(Rule::Length));
+        assert_eq!(broken(&"x y".repeat(43)), Some(Rule::Length));
         let named = mistake("/new_password", "password", ADA).unwrap();
         assert_eq!(named.pointer, "/new_password");
         assert!(!named.message.contains("Ada"));

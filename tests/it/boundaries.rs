@@ -335,7 +335,10 @@ async fn a_body_is_an_object_and_no_list_of_its_fields() {
         let path = path
             .replace("{choice_id}", &question.choices[0])
             .replace("{user_id}", &admin.id);
-        for body in [json!([]), json!(["a", "b", "c", "d"]), json!(null)] {
+        let mut wrong = vec![json!([]), json!(["a", "b", "c", "d"]), json!("a"), json!(1)];
+        // Where a body may be left out, null says the same.
+        wrong.extend((operation.id != "reopenQuestion").then_some(json!(null)));
+        for body in wrong {
             let request = admin.request(operation.method.clone(), &path);
             let refused = send(request.json(&body)).await;
             refused.fields(&[("", "type")]);
@@ -354,7 +357,7 @@ async fn objects_and_words_within_a_body_are_what_they_are() {
         user.post("/questions", body)
     };
     let listed = asking(json!({"choices": [["a"], ["b"]]})).await;
-    listed.fields(&[("/choices/0", "type")]);
+    listed.fields(&[("/choices/0", "type"), ("/choices/1", "type")]);
     let wrapped = asking(json!({"results_visibility": {"author": null}})).await;
     wrapped.fields(&[("/results_visibility", "type")]);
     let unknown = asking(json!({"results_visibility": "nobody"})).await;
@@ -368,6 +371,115 @@ async fn objects_and_words_within_a_body_are_what_they_are() {
     let role = json!({"role": {"admin": null}});
     let promoted = admin.patch(&format!("/users/{}", user.id), role).await;
     promoted.fields(&[("/role", "type")]);
+}
+
+#[tokio::test]
+async fn everything_that_a_body_lacks_or_has_wrong_is_named() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let required = |pointers: &[&'static str]| -> Vec<(&str, &str)> {
+        pointers
+            .iter()
+            .map(|pointer| (*pointer, "required"))
+            .collect()
+    };
+    let register = |body: Value| app.post("/users", body);
+    register(json!({}))
+        .await
+        .fields(&required(&["/name", "/email", "/password"]));
+    register(json!({"password": 1, "phone": [], "email": "nowhere", "name": "", "age": 7}))
+        .await
+        .fields(&[
+            ("/name", "length"),
+            ("/email", "email"),
+            ("/phone", "type"),
+            ("/password", "type"),
+            ("/age", "unknown_field"),
+        ]);
+    user.post("/questions", json!({}))
+        .await
+        .fields(&required(&["/question_text", "/choices"]));
+    user.post(
+        "/questions",
+        json!({
+            "closes_at": "tomorrow", "max_choices": "two", "min_choices": 0, "allow_change": "yes",
+            "choices": [{}, {"choice_text": 1}, "c", {"choice_text": ""}, {"choice_text": "e"}],
+        }),
+    )
+    .await
+    .fields(&[
+        ("/question_text", "required"),
+        ("/choices/0/choice_text", "required"),
+        ("/choices/1/choice_text", "type"),
+        ("/choices/2", "type"),
+        ("/choices/3/choice_text", "length"),
+        ("/min_choices", "range"),
+        ("/max_choices", "type"),
+        ("/allow_change", "type"),
+        ("/closes_at", "type"),
+    ]);
+    let question = user.ask(&["a", "b"], json!({})).await;
+    let ballot = json!({"choice_ids": [1, question.choices[0], "x"], "note": ""});
+    let cast = user.request(Method::PUT, &question.under("ballot"));
+    send(cast.json(&ballot)).await.fields(&[
+        ("/choice_ids/0", "type"),
+        ("/choice_ids/2", "type"),
+        ("/note", "unknown_field"),
+    ]);
+    // Nothing of it was done.
+    user.get(&question.under("ballot")).await.expect(404);
+}
+
+#[tokio::test]
+async fn every_required_field_is_named_where_the_body_is_empty() {
+    let app = TestApp::start().await;
+    let admin = app.admin("root").await;
+    let question = admin.ask(&["a", "b"], json!({})).await;
+    let document = polls::app::document();
+    let mut named = 0;
+    for operation in operations(&document) {
+        let path = operation.path.replace("{question_id}", &question.id);
+        let template =
+            &document["paths"][&operation.path][operation.method.as_str().to_lowercase()];
+        let schema = &template["requestBody"]["content"]["application/json"]["schema"];
+        let required = resolve(&document, schema)["required"].as_array().cloned();
+        let required = required.unwrap_or_default();
+        if required.is_empty() {
+            continue;
+        }
+        let refused = send(
+            admin
+                .request(operation.method.clone(), &path)
+                .json(&json!({})),
+        )
+        .await;
+        let errors = refused.problem("invalid_fields").json["errors"].clone();
+        let pointers: Vec<Value> = required
+            .iter()
+            .map(|name| json!(format!("/{}", name.as_str().expect("a name"))))
+            .collect();
+        let found = errors.as_array().into_iter().flatten();
+        let found: Vec<Value> = found.map(|error| error["pointer"].clone()).collect();
+        assert_eq!(found, pointers, "{}", operation.id);
+        named += 1;
+    }
+    assert!(named >= 5, "{named}");
+}
+
+#[tokio::test]
+async fn a_body_that_may_be_left_out_may_be_empty_or_null() {
+    let (_app, user) = TestApp::with_user("lucy").await;
+    let question = user.ask(&["a", "b"], json!({})).await;
+    for body in ["", "null", " null\n"] {
+        user.post(&question.under("close"), json!(null))
+            .await
+            .expect(200);
+        let reopening = user
+            .request(Method::POST, &question.under("reopen"))
+            .header("content-type", "application/json")
+            .body(body);
+        let reopened = send(reopening).await.expect(200);
+        assert_eq!(reopened.text("status"), "open", "{body:?}");
+    }
 }
 
 fn put_all(body: &mut Value, more: &Value) {
@@ -497,7 +609,7 @@ fn every_parameter_of_the_document_is_told_in_words() {
         let free = ["cursor", "If-Match", "If-None-Match", "Last-Event-ID"];
         let is_free = free.contains(&parameter.name.as_str());
         assert_eq!(
-            parameter.allowed == "must be text",
+            parameter.allowed == "must be a string",
             is_free,
             "{parameter:?}"
         );

@@ -159,7 +159,7 @@ async fn every_code_has_a_page_that_explains_it() {
 
 #[tokio::test]
 async fn a_failure_of_ours_says_nothing_of_ours() {
-    let answer = provoke(Code::Internal)
+    let answer = Box::pin(provoke(Code::Internal))
         .await
         .expect("an answer")
         .problem("internal");

@@ -17,7 +17,7 @@ use super::{SWEEP_INTERVAL, SignedIn, Tokens, repeat};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
-use crate::failure::{Code, Failure, FieldError, RateLimit};
+use crate::failure::{Code, Failure, FieldError, RateLimit, Rule};
 use crate::network::Network;
 use crate::page::{Page, PageRequest};
 use crate::precondition::IfMatch;
@@ -272,7 +272,7 @@ impl Accounts {
 }
 
 fn wrong_password() -> Failure {
-    let wrong = FieldError::new("/current_password", "wrong", "is not the password");
+    let wrong = FieldError::new("/current_password", Rule::Wrong, "is not the password");
     Failure::invalid(vec![wrong])
 }
 
