@@ -408,6 +408,7 @@ fn public_endpoint(
         async move { readiness_for_all(&readiness).await }
     };
     let site = auth::api::add_well_known(Site::default());
+    let document = spec::served(document, &app.config.server);
     let site = spec::add(site, &document, &app.config.http);
     let site = health::add(site, check, port.stop.clone());
     let site = pages::add(site, !app.config.web.enabled);

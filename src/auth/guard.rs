@@ -13,10 +13,8 @@ use super::Tokens;
 pub use super::SignedIn;
 use crate::failure::{Code, Failure};
 use crate::http::rates::Metered;
+use crate::http::spec::SECURITY_SCHEME;
 use crate::users::Caller;
-
-/// The security scheme's name in the OpenAPI document.
-const SCHEME: &str = "token";
 
 const TOKEN_URL: &str = "/api/v1/auth/token";
 
@@ -44,11 +42,11 @@ macro_rules! guard {
             type ParamRawType = ();
 
             fn register(registry: &mut Registry) {
-                registry.create_security_scheme(SCHEME, scheme());
+                registry.create_security_scheme(SECURITY_SCHEME, scheme());
             }
 
             fn security_schemes() -> Vec<&'static str> {
-                vec![SCHEME]
+                vec![SECURITY_SCHEME]
             }
 
             fn has_security_fallback() -> bool {

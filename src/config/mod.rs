@@ -6,6 +6,7 @@
 //! and contradictions; `secret` masks values by their type.
 
 mod address;
+mod contact;
 mod database_url;
 mod forms;
 mod load;
@@ -28,6 +29,7 @@ use phonenumber::country;
 use serde::Deserialize;
 
 pub use address::Address;
+pub use contact::Contact;
 pub use database_url::DatabaseUrl;
 pub use load::{Flag, Loaded, Setting, Sources, load};
 pub use origin::{Origin, Origins};
@@ -81,6 +83,8 @@ pub struct Server {
     pub path_mode: u32,
     /// The address that clients use, if it differs (`https://polls.example.org`).
     pub public_url: Option<Origin>,
+    /// How to reach the operator, for the OpenAPI document.
+    pub contact: Option<Contact>,
     /// Networks of proxies whose `X-Forwarded-For` is trusted. Peers on a unix socket always are.
     #[serde(deserialize_with = "forms::networks")]
     pub trusted_proxies: Vec<IpNet>,

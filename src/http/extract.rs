@@ -5,6 +5,7 @@ use poem_openapi::error::ParseParamError;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde_json::json;
 
 use super::rates::Metered;
 use crate::network::Network;
@@ -51,6 +52,7 @@ impl<'a> ApiExtractor<'a> for IfMatch {
                 "The `ETag` that you have seen. Only its revision is compared; with another \
                  revision the answer is 412.",
             ),
+            example: Some(json!("\"3.1p2o3i4u5y6t7r8e\"")),
             ..MetaSchema::new("string")
         };
         parameters(vec![(IF_MATCH, header)])
@@ -86,6 +88,7 @@ impl<'a> ApiExtractor<'a> for Paging {
         };
         let cursor = MetaSchema {
             description: Some("Where the page begins: `meta.next_cursor` of the page before."),
+            example: Some(json!("AAZPkQ5Z4gABljscegB9TpwfWmt8jZ4PsV0zC9nA3kE")),
             ..MetaSchema::new("string")
         };
         parameters(vec![(LIMIT, limit), (CURSOR, cursor)])

@@ -11,7 +11,7 @@ use poem_openapi::types::Type as _;
 use poem_openapi::{ApiResponse, Object};
 
 use super::policy::{Declared, Policy};
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, Rule};
 
 /// A failure of the operation `O`, with one of the codes that `O` declares.
 pub struct Refused<O>(Failure, PhantomData<O>);
@@ -124,19 +124,7 @@ pub struct Problem {
 pub struct ProblemField {
     /// An RFC 6901 JSON pointer into the body.
     pointer: String,
-    /// The rule that was broken; never changes its meaning, and further rules may be added.
-    ///
-    /// - `required`, `type`, `unknown_field`, `duplicate_field`: the body does not have the form of
-    ///   its schema.
-    /// - `length`, `range`: more or less than a limit.
-    /// - `choice`, `unique`: none of those there are, or twice the same.
-    /// - `order`, `past`: a time before another one, or before now.
-    /// - `control_character`, `invisible`, `open_direction`: text with characters that it must not
-    ///   have, without any that can be seen, or with a writing direction that does not end.
-    /// - `email`, `phone`: no such address or number.
-    /// - `common_password`, `contains_account`, `wrong`: a password that is easily guessed, that is
-    ///   made of what is known of the account, or that is not the account's.
-    code: String,
+    code: Rule,
     /// What is allowed.
     message: String,
 }

@@ -126,7 +126,7 @@ impl ApiResponse for Picture {
         let schema = MetaSchema {
             description: Some("A picture."),
             example: Some("<svg xmlns=\"http://www.w3.org/2000/svg\"/>".into()),
-            ..MetaSchema::new("string")
+            ..MetaSchema::new_with_format("string", "binary")
         };
         let content = MetaMediaType {
             content_type: SVG,

@@ -163,8 +163,95 @@ fn every_operation_is_introduced() {
             text(operation, "description").ends_with('.'),
             "{id}: no description"
         );
-        assert!(operation["security"].is_array(), "{id}: who may call?");
+        let security = operation["security"].as_array().expect(id);
+        let last = security.len().saturating_sub(1);
+        // Programs that use the first alternative send the token where it is optional.
+        assert!(!security[..last].contains(&json!({})), "{id}: {security:?}");
     }
+    assert_eq!(DOCUMENT["security"], json!([{"token": []}]));
+}
+
+#[test]
+fn every_post_says_what_sending_it_twice_does() {
+    let posts: Vec<_> = operations()
+        .filter(|(method, ..)| *method == "post")
+        .collect();
+    assert!(posts.len() >= 8);
+    for (_, path, operation) in posts {
+        let description = text(operation, "description");
+        assert!(
+            description.contains("\n\nSent twice: "),
+            "{path}: {description}"
+        );
+    }
+}
+
+#[test]
+fn a_kind_of_problem_does_not_narrow_what_its_base_has() {
+    let schemas = &DOCUMENT["components"]["schemas"];
+    let base = schemas["ProblemBase"]["properties"]
+        .as_object()
+        .expect("a base");
+    let mut kinds = 0;
+    for (name, schema) in fields(schemas) {
+        for part in schema["allOf"].as_array().into_iter().flatten() {
+            for (property, _) in fields(&part["properties"]) {
+                assert!(!base.contains_key(property), "{name}.{property}");
+                kinds += usize::from(property == "code");
+            }
+        }
+    }
+    assert!(kinds > Code::ALL.len() / 2, "{kinds}");
+}
+
+#[test]
+fn forms_are_one_object() {
+    let mut forms = 0;
+    for (_, path, operation) in operations() {
+        let content = &operation["requestBody"]["content"];
+        let Some(form) = content.get("application/x-www-form-urlencoded") else {
+            continue;
+        };
+        let schema = resolve(&DOCUMENT, &form["schema"]);
+        assert_eq!(schema["type"], "object", "{path}");
+        for keyword in ["oneOf", "anyOf", "allOf", "discriminator"] {
+            assert!(schema.get(keyword).is_none(), "{path}: {keyword}");
+        }
+        forms += 1;
+    }
+    assert_eq!(forms, 2);
+}
+
+#[test]
+fn streams_are_text_and_messages_have_types() {
+    let types = |id: &str| {
+        let (_, _, operation) = operations()
+            .find(|(.., operation)| text(operation, "operationId") == id)
+            .expect(id);
+        let name = |extension: &str| text(&operation[extension], "$ref").to_owned();
+        (operation, name("x-events"), name("x-first-message"))
+    };
+    let event = "#/components/schemas/LiveEvent".to_owned();
+    let (watch, events, _) = types("watchResults");
+    let stream = &watch["responses"]["200"]["content"]["text/event-stream"]["schema"];
+    assert_eq!((&events, text(stream, "type")), (&event, "string"));
+    let sample = text(stream, "example");
+    let data = sample
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "));
+    let data: Vec<Value> = data
+        .map(|data| serde_json::from_str(data).expect("JSON"))
+        .collect();
+    let schemas = &DOCUMENT["components"]["schemas"];
+    for (data, schema) in data.iter().zip(["Results", "StreamEnd"]) {
+        assert_eq!(complaints(&DOCUMENT, &schemas[schema], data), [""; 0]);
+    }
+    assert_eq!(data.len(), 2);
+    let (_, events, first) = types("openResultsSocket");
+    assert_eq!(
+        (events, first),
+        (event, "#/components/schemas/FirstMessage".to_owned())
+    );
 }
 
 #[test]
@@ -174,6 +261,11 @@ fn nothing_goes_without_a_description() {
             let parameter = resolve(&DOCUMENT, parameter);
             let described = text(parameter, "description").ends_with('.');
             assert!(described, "{path}: {parameter}");
+            let example = parameter.get("example").expect(path);
+            assert_eq!(
+                complaints(&DOCUMENT, &parameter["schema"], example),
+                [""; 0]
+            );
         }
         for (status, response) in fields(&operation["responses"]) {
             let described = !text(resolve(&DOCUMENT, response), "description").is_empty();
@@ -330,10 +422,22 @@ fn request_bodies_take_nothing_that_they_do_not_know() {
         let schema = resolve(&DOCUMENT, &media["schema"]);
         assert_eq!(schema["additionalProperties"], json!(false), "{path}");
     }
+    // The alternatives of a message are closed, since each alone knows all of its fields.
+    for (name, closed) in [("AnonymousMessage", true), ("FirstMessage", false)] {
+        let schema = &DOCUMENT["components"]["schemas"][name];
+        assert_eq!(
+            schema.get("additionalProperties").is_some(),
+            closed,
+            "{name}"
+        );
+    }
 }
 
 #[test]
 fn the_codes_of_problems_are_those_of_the_program() {
+    for beside in ["/healthz", "/readyz", "deprecated"] {
+        assert!(text(&DOCUMENT["info"], "description").contains(beside));
+    }
     let names = DOCUMENT["components"]["schemas"]["ProblemCode"]["enum"]
         .as_array()
         .unwrap();

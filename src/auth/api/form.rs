@@ -21,6 +21,23 @@ impl Form {
         Ok(Form(fields))
     }
 
+    /// The values of all these parameters, or the names of those that are absent.
+    pub fn require<const N: usize>(
+        &mut self,
+        names: [&'static str; N],
+    ) -> Result<[String; N], Vec<&'static str>> {
+        let values = names.map(|name| self.take(name));
+        let given = names.iter().zip(&values);
+        let missing: Vec<_> = given
+            .filter(|(_, value)| value.is_none())
+            .map(|(name, _)| *name)
+            .collect();
+        match missing.is_empty() {
+            true => Ok(values.map(Option::unwrap_or_default)),
+            false => Err(missing),
+        }
+    }
+
     /// A parameter's value. One without a value counts as absent.
     pub fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name).filter(|value| !value.is_empty())
@@ -39,6 +56,13 @@ mod tests {
         assert_eq!(form.take("a").as_deref(), Some("1 2+3"));
         assert_eq!(form.take("b"), None);
         assert_eq!(form.take("名").as_deref(), Some("露"));
+    }
+
+    #[test]
+    fn all_that_is_missing_is_named() {
+        let form = || Form::parse(b"a=1&b=").ok().unwrap();
+        assert_eq!(form().require(["a"]), Ok(["1".to_owned()]));
+        assert_eq!(form().require(["c", "a", "b"]), Err(vec!["c", "b"]));
     }
 
     #[test]

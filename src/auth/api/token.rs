@@ -6,12 +6,12 @@ use http::header::{CACHE_CONTROL, PRAGMA, USER_AGENT};
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
-use poem_openapi::types::Type as _;
+use poem_openapi::types::{ParseFromParameter as _, Type as _};
 use poem_openapi::{ApiResponse, OpenApi, impl_apirequest_for_payload};
 use serde::Serialize;
 
 use super::form::{Form, Repeated};
-use super::objects::{GrantError, GrantErrorCode, RevocationRequest, TokenRequest};
+use super::objects::{GrantError, GrantErrorCode, GrantType, RevocationRequest, TokenRequest};
 use crate::auth::tokens::grant::{GrantFailure, TokenResponse};
 use crate::auth::{Accounts, Tokens};
 use crate::failure::{Code, Failure};
@@ -43,8 +43,11 @@ impl TokensApi {
     /// same refresh token again; used again later, it ends the session. Failures of the grant are
     /// answered as RFC 6749, section 5.2, says, with the same words whether the account, the
     /// password or the token is wrong. Too many attempts are 429. An account has a limited number
-    /// of sessions: another sign-in ends the least recently used one. Other parameters, such as `client_id` and
-    /// `scope`, are ignored.
+    /// of sessions: another sign-in ends the least recently used one. Other parameters, such as
+    /// `client_id` and `scope`, are ignored.
+    ///
+    /// Sent twice: a password signs in twice, as two sessions; a refresh token gets the same
+    /// successor again, as long as that may be because an answer was lost.
     #[oai(path = "/auth/token", method = "post", operation_id = "issueToken", tag = Tag::Auth)]
     async fn issue_token(
         &self,
@@ -58,12 +61,14 @@ impl TokensApi {
         let Ok(mut form) = form.0 else {
             return Ok(TokenReply::invalid("A parameter is given twice."));
         };
-        let granted = match form.take("grant_type").as_deref() {
-            Some("password") => {
-                let (Some(username), Some(password)) =
-                    (form.take("username"), form.take("password"))
-                else {
-                    return Ok(TokenReply::invalid("username and password are required."));
+        let Some(grant_type) = form.take("grant_type") else {
+            return Ok(TokenReply::invalid("grant_type is required."));
+        };
+        let granted = match GrantType::parse_from_parameter(&grant_type) {
+            Ok(GrantType::Password) => {
+                let [username, password] = match form.require(["username", "password"]) {
+                    Ok(fields) => fields,
+                    Err(missing) => return Ok(TokenReply::missing(&missing)),
                 };
                 let client = request.headers().get(USER_AGENT);
                 let client = client.and_then(|client| client.to_str().ok());
@@ -72,17 +77,16 @@ impl TokensApi {
                 Metered::tell(request, self.accounts.sign_in_limit(&username, network));
                 granted
             }
-            Some("refresh_token") => match form.take("refresh_token") {
-                Some(token) => self.tokens.refresh(&token).await,
-                None => return Ok(TokenReply::invalid("refresh_token is required.")),
+            Ok(GrantType::RefreshToken) => match form.require(["refresh_token"]) {
+                Ok([token]) => self.tokens.refresh(&token).await,
+                Err(missing) => return Ok(TokenReply::missing(&missing)),
             },
-            Some(_) => {
+            Err(_) => {
                 return Ok(TokenReply::Refused(GrantError {
                     error: GrantErrorCode::UnsupportedGrantType,
                     error_description: "grant_type must be password or refresh_token.".into(),
                 }));
             }
-            None => return Ok(TokenReply::invalid("grant_type is required.")),
         };
         match granted {
             Ok(tokens) => Ok(TokenReply::Granted(tokens)),
@@ -98,6 +102,8 @@ impl TokensApi {
     ///
     /// Ends the session that an access or refresh token belongs to (RFC 7009). Answers 200 for
     /// any token, known or not.
+    ///
+    /// Sent twice: the second changes nothing and is 200 as well.
     #[oai(path = "/auth/revoke", method = "post", operation_id = "revokeToken", tag = Tag::Auth)]
     async fn revoke_token(&self, form: RevokeForm) -> Result<Revoked, Refused<RevokeToken>> {
         let token = form.0.ok().and_then(|mut form| form.take("token"));
@@ -150,6 +156,15 @@ enum TokenReply {
 }
 
 impl TokenReply {
+    /// Names the parameters that the grant needs and the form does not have.
+    fn missing(names: &[&str]) -> Self {
+        let (verb, names) = (
+            if names.len() == 1 { "is" } else { "are" },
+            names.join(" and "),
+        );
+        TokenReply::invalid(&format!("{names} {verb} required."))
+    }
+
     fn invalid(description: &str) -> Self {
         TokenReply::Refused(GrantError {
             error: GrantErrorCode::InvalidRequest,

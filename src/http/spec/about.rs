@@ -30,8 +30,9 @@ In answers, what has no value is left out and never `null`.
 Every failure is `application/problem+json` (RFC 9457). Switch on `code`, which never changes its \
 meaning; show `title` and `detail` to people; and quote `request_id`, which is also in the \
 `X-Request-Id` header, to the operator. `type` leads to a page of this server that explains the \
-code. With 422, `errors` names every field that is not acceptable, by a JSON pointer. The one \
-exception is a failed grant at `/auth/token`, which is answered as RFC 6749, section 5.2, says.
+code. With 422, `errors` names every field that is missing, not known, of the wrong type or beyond \
+a limit, by a JSON pointer and in the order of the schema; rules that concern several fields are \
+checked once each has the form of the schema. The one exception is a failed grant at `/auth/token`, which is answered as RFC 6749, section 5.2, says.
 
 Whatever the call, a method that an address does not have is 405, with `Allow`, and an address \
 that does not exist is 404.
@@ -49,7 +50,20 @@ without a body. With `If-Match`, a change of what somebody else has changed mean
 # Sending again
 A `PUT`, a `PATCH`, or a `DELETE` may be sent again when its answer was lost. A ballot above all: \
 the same one again succeeds, whatever has become of the question, and is counted once. After a \
-429 or 503, wait as long as `Retry-After` says.";
+429 or 503, wait as long as `Retry-After` says. What happens when a `POST` is sent twice, its \
+description says.
+
+# Beside the API
+`/healthz` answers 200 while the process is alive, `/readyz` while it can take requests, else 503. \
+`/openapi.json` and `/openapi.yaml` are this document, `/problems` explains every code, and \
+`/.well-known/oauth-authorization-server` has the addresses of the token endpoint.
+
+# What may change
+Clients must bear with new operations, new optional fields in requests, new fields in answers, and \
+new codes of problems. Versions follow Semantic Versioning. Before 1.0 a minor version may break \
+clients, and the changelog says under \"Breaking\" how. From 1.0 on, only a major version may: it \
+gets an address of its own beside `/api/v1`, and what is to go is marked `deprecated` in this \
+document for at least one minor version before.";
 
 pub(super) fn info() -> Value {
     json!({
@@ -76,7 +90,7 @@ pub(super) fn headers() -> Value {
         "ETag": {
             "description": "Names this state of the resource, for `If-None-Match` and `If-Match`.",
             "required": true,
-            "schema": {"type": "string", "example": "\"3.1p2o3i4u5y6t7r8e\""},
+            "schema": {"type": "string", "example": ETAG},
         },
         "Location": {
             "description": "The path of what was created.",
@@ -99,7 +113,7 @@ pub(super) fn headers() -> Value {
             "description": "The request's `X-Request-Id`, or one that was made for it. The \
                             server's log has it.",
             "required": true,
-            "schema": {"type": "string", "example": REQUEST_ID},
+            "schema": {"type": "string", "example": UUID},
         },
         "RetryAfter": {
             "description": "After how many seconds to try again.",
@@ -139,6 +153,7 @@ pub(super) fn parameters() -> Value {
             "description": "The `ETag` that you have. Where it is still current, the answer is 304.",
             "required": false,
             "schema": {"type": "string"},
+            "example": ETAG,
         },
     })
 }
@@ -170,7 +185,7 @@ pub(super) fn problem(code: Code) -> Value {
         "status": code.status(),
         "code": code.name(),
         "detail": detail,
-        "request_id": REQUEST_ID,
+        "request_id": UUID,
     });
     if code == Code::InvalidFields {
         problem["detail"] = json!("One field is not valid.");
@@ -183,4 +198,7 @@ pub(super) fn problem(code: Code) -> Value {
     problem
 }
 
-const REQUEST_ID: &str = "01963b1c-7a20-7d4e-9c1f-5a6b7c8d9e0f";
+/// An id as it may be.
+pub(super) const UUID: &str = "01963b1c-7a20-7d4e-9c1f-5a6b7c8d9e0f";
+
+const ETAG: &str = "\"3.1p2o3i4u5y6t7r8e\"";

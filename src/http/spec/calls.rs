@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::about;
 use super::responses::{self, Shared};
 use super::schemas::{mend, unwrap_lines};
+use super::{EVENTS, FIRST_MESSAGE};
 use crate::failure::Code;
 
 /// Who may call.
@@ -43,20 +45,18 @@ pub(super) fn finish(
     if let Some(Value::String(text)) = raw.remove("description") {
         operation.insert("description".to_owned(), unwrap_lines(&text).into());
     }
-    operation.insert(
-        "security".to_owned(),
-        security(access, raw.remove("security")),
-    );
+    operation.insert("security".to_owned(), security(raw.remove("security")));
 
-    let answers = match raw.remove("responses") {
+    let mut answers = match raw.remove("responses") {
         Some(Value::Object(answers)) => answers,
         _ => Map::new(),
     };
+    operation.extend(take_messages(&mut answers));
     let mut parameters: Vec<Value> = match raw.remove("parameters") {
         Some(Value::Array(parameters)) => parameters
             .into_iter()
             .flat_map(split)
-            .map(parameter)
+            .map(|raw| parameter(raw, schemas))
             .collect(),
         _ => Vec::new(),
     };
@@ -85,17 +85,37 @@ pub(super) fn finish(
     Value::Object(operation)
 }
 
-/// No list at all would mean "whatever holds for the document".
-fn security(access: Access, schemes: Option<Value>) -> Value {
+/// No list at all would mean "whatever holds for the document". Where a token is optional, it comes
+/// first: many programs use the first alternative.
+fn security(schemes: Option<Value>) -> Value {
     let mut schemes = match schemes {
         Some(Value::Array(schemes)) => schemes,
         _ => Vec::new(),
     };
-    schemes.retain(|scheme| *scheme != json!({}));
-    if access == Access::MaybeSignedIn {
-        schemes.insert(0, json!({}));
-    }
+    schemes.sort_by_key(|scheme| *scheme == json!({}));
     Value::Array(schemes)
+}
+
+/// The types of what is sent apart from bodies, which the API declares as media types. OpenAPI 3.0
+/// has no place for them, so they become extensions of the operation.
+fn take_messages(answers: &mut Map<String, Value>) -> Map<String, Value> {
+    let mut messages = Map::new();
+    for answer in answers.values_mut() {
+        let Some(Value::Object(content)) = answer.get_mut("content") else {
+            continue;
+        };
+        for name in [FIRST_MESSAGE, EVENTS] {
+            if let Some(mut media) = content.shift_remove(name) {
+                messages.insert(name.to_owned(), media["schema"].take());
+            }
+        }
+        if content.is_empty()
+            && let Some(answer) = answer.as_object_mut()
+        {
+            answer.shift_remove("content");
+        }
+    }
+    messages
 }
 
 /// The parameters that one extractor takes: [`extract`](crate::http::extract) describes them as the
@@ -119,7 +139,7 @@ fn split(mut raw: Value) -> Vec<Value> {
     properties.into_iter().filter_map(parameter).collect()
 }
 
-fn parameter(raw: Value) -> Value {
+fn parameter(raw: Value, schemas: &Map<String, Value>) -> Value {
     let Value::Object(mut raw) = raw else {
         return raw;
     };
@@ -137,12 +157,50 @@ fn parameter(raw: Value) -> Value {
     }
     if let Some(schema) = parameter.get_mut("schema") {
         mend(schema);
+        inline_default(schema, schemas);
+        let example = example(schema, schemas);
+        parameter.extend(example.map(|example| ("example".to_owned(), example)));
     }
     // The rest only repeats what holds anyway.
     if raw.get("deprecated") == Some(&json!(true)) {
         parameter.extend(raw.remove_entry("deprecated"));
     }
     Value::Object(parameter)
+}
+
+/// Writes a named schema that has a default here where it is used: many generators lose a default
+/// beside a reference.
+fn inline_default(schema: &mut Value, schemas: &Map<String, Value>) {
+    if schema.get("default").is_none() {
+        return;
+    }
+    let named = resolved(schema, schemas).as_object().cloned();
+    let own = schema.as_object_mut();
+    if let Some((own, named)) = own.zip(named)
+        && own.shift_remove("allOf").is_some()
+    {
+        let more = named.into_iter().filter(|(key, _)| key != "description");
+        own.extend(more);
+    }
+}
+
+/// What a parameter may look like.
+fn example(schema: &mut Value, schemas: &Map<String, Value>) -> Option<Value> {
+    let declared = schema.as_object_mut()?.shift_remove("example");
+    let schema = resolved(schema, schemas);
+    let of_values = || schema["enum"].get(0);
+    let derived = || schema.get("default").or_else(of_values).cloned();
+    let of_format = || (schema["format"] == "uuid").then(|| json!(about::UUID));
+    declared.or_else(derived).or_else(of_format)
+}
+
+/// The named schema that a schema refers to, else the schema itself.
+fn resolved<'a>(schema: &'a Value, schemas: &'a Map<String, Value>) -> &'a Value {
+    let reference = schema
+        .get("$ref")
+        .or_else(|| schema.pointer("/allOf/0/$ref"));
+    let name = reference.and_then(|target| target.as_str()?.rsplit('/').next());
+    name.and_then(|name| schemas.get(name)).unwrap_or(schema)
 }
 
 /// All codes that the operation may answer with, by status.

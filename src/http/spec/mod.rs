@@ -10,6 +10,7 @@ mod links;
 mod parameters;
 mod responses;
 mod schemas;
+mod served;
 mod site;
 mod strict;
 mod tag;
@@ -25,6 +26,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 pub use self::file::{CHECKED_IN, FileError, run};
+pub use self::served::served;
 pub use self::site::add;
 pub use self::tag::Tag;
 
@@ -32,6 +34,17 @@ use self::responses::Shared;
 use super::API;
 use super::rates::Kind;
 use super::routes::Operation;
+
+/// The name of the security scheme.
+pub const SECURITY_SCHEME: &str = "token";
+
+/// Extensions of an operation: the type of the events that it sends, and that of the message that it
+/// waits for. Generators make types of all that is named in the document.
+pub const EVENTS: &str = "x-events";
+pub const FIRST_MESSAGE: &str = "x-first-message";
+
+/// An extension of the document: the type of any problem, for clients that treat all alike.
+const ANY_PROBLEM: &str = "x-problem";
 
 /// Why there is no document to serve. Only a mistake in the program's own API can be the reason.
 #[derive(Debug, thiserror::Error)]
@@ -78,10 +91,12 @@ impl<T: OpenApi> OpenApi for Described<T> {
 /// - Gives each operation its security, every status that it can answer with, and what is written
 ///   about each; shares what is the same.
 /// - Gives each problem a type with the codes that it may have.
+/// - Moves the types of messages to extensions of their operations.
 /// - Links operations to those that go on with what they answer.
 /// - Mends schemas: defaults and descriptions beside references, constants where they are used, no
 ///   `default: null`, whole numbers, formats that OpenAPI has, request bodies without other fields
-///   and without defaults, examples without needless nulls, problems with an enum of codes.
+///   and without defaults, examples without needless nulls, problems with an enum of codes. Drops
+///   those that nothing refers to any more.
 ///
 /// # Errors
 ///
@@ -93,14 +108,8 @@ pub fn finish(text: &str) -> Result<Description, Flaw> {
 
     schemas::mend_named(&mut schemas);
     schemas::inline_constants(&mut schemas);
-    schemas::close_objects(&mut schemas, &json_bodies(&paths));
-    if let Some(code) = schemas
-        .get_mut("Problem")
-        .map(|problem| &mut problem["properties"]["code"])
-    {
-        *code = json!({"$ref": "#/components/schemas/ProblemCode"});
-        schemas.insert("ProblemCode".to_owned(), about::problem_code());
-    }
+    schemas::close_objects(&mut schemas, &received(&paths));
+    responses::split_problem(&mut schemas);
 
     let mut shared = Shared::default();
     let mut finished = Map::new();
@@ -136,14 +145,17 @@ pub fn finish(text: &str) -> Result<Description, Flaw> {
     if let Some(schemes) = raw["components"].get_mut("securitySchemes") {
         components["securitySchemes"] = security_schemes(schemes.take());
     }
-    let document = json!({
+    let mut document = json!({
         "openapi": about::OPENAPI,
         "info": about::info(),
         "servers": about::servers(),
+        "security": [{SECURITY_SCHEME: []}],
         "tags": tags,
         "paths": finished,
         "components": components,
+        ANY_PROBLEM: {"$ref": "#/components/schemas/Problem"},
     });
+    schemas::drop_unused(&mut document);
     let operations = operations(&document, &policies);
     Ok(Description {
         document,
@@ -203,14 +215,18 @@ fn take(value: &mut Value, name: &'static str) -> Result<Map<String, Value>, Fla
     }
 }
 
-/// The schemas of all JSON request bodies. Forms are OAuth's, which ignores what it doesn't know.
-fn json_bodies(paths: &Map<String, Value>) -> Vec<Value> {
+/// The schemas of all JSON that the server receives. Forms are OAuth's, which ignores what it doesn't
+/// know.
+fn received(paths: &Map<String, Value>) -> Vec<Value> {
     let methods = paths.values().filter_map(Value::as_object);
-    methods
-        .flat_map(Map::values)
-        .filter_map(|operation| operation.get("requestBody")?["content"].get("application/json"))
-        .map(|media| media["schema"].clone())
-        .collect()
+    let json = methods.flat_map(Map::values).flat_map(|operation| {
+        let body = &operation["requestBody"]["content"]["application/json"];
+        [
+            body,
+            &operation["responses"]["101"]["content"][FIRST_MESSAGE],
+        ]
+    });
+    json.map(|media| media["schema"].clone()).collect()
 }
 
 /// A flow must list its scopes, though there are none.

@@ -117,12 +117,11 @@ fn problem_type(name: &str, codes: &[Code], shared: &mut Shared) -> Value {
     let target = format!("#/components/schemas/{name}");
     shared.schemas.entry(name).or_insert_with(|| {
         let names: Vec<_> = codes.iter().map(|code| code.name()).collect();
+        let code = json!({"type": "string", "description": "Which it is.", "enum": names});
         let mut own = json!({
             "type": "object",
             "required": ["code"],
-            "properties": {
-                "code": {"type": "string", "description": "Which it is.", "enum": names},
-            },
+            "properties": {"code": code},
         });
         if let [Code::InvalidFields] = codes {
             own["required"] = json!(["code", "errors"]);
@@ -132,12 +131,47 @@ fn problem_type(name: &str, codes: &[Code], shared: &mut Shared) -> Value {
                 "items": {"$ref": "#/components/schemas/ProblemField"},
             });
         }
-        json!({
-            "description": list(codes),
-            "allOf": [{"$ref": "#/components/schemas/Problem"}, own],
-        })
+        with_base(&list(codes), own)
     });
     json!({"$ref": target})
+}
+
+/// What all problems have in common, by component name.
+const BASE: &str = "ProblemBase";
+
+/// Splits the type of all problems. The base has what is the same for all, and every kind of problem
+/// adds its own `code`: to narrow a `code` of the base would be a conflict of types in many
+/// languages.
+pub(super) fn split_problem(schemas: &mut Map<String, Value>) {
+    let Some(mut base) = schemas.shift_remove("Problem") else {
+        return;
+    };
+    let errors = base["properties"]
+        .as_object_mut()
+        .and_then(|properties| properties.shift_remove("errors"));
+    if let Some(properties) = base["properties"].as_object_mut() {
+        properties.shift_remove("code");
+    }
+    if let Some(required) = base["required"].as_array_mut() {
+        required.retain(|name| name != "code");
+    }
+    let description = base["description"].as_str().unwrap_or_default().to_owned();
+    base["description"] = json!("What every problem has, whatever its `code`.");
+    let own = json!({
+        "type": "object",
+        "required": ["code"],
+        "properties": {"code": {"$ref": "#/components/schemas/ProblemCode"}, "errors": errors},
+    });
+    schemas.insert(BASE.to_owned(), base);
+    schemas.insert("Problem".to_owned(), with_base(&description, own));
+    schemas.insert("ProblemCode".to_owned(), about::problem_code());
+}
+
+fn with_base(description: &str, own: Value) -> Value {
+    json!({
+        "description": description,
+        "allOf": [{"$ref": format!("#/components/schemas/{BASE}")}, own],
+    })
 }
 
 /// The codes with their titles, as Markdown.

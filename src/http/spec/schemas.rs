@@ -40,8 +40,8 @@ pub(super) fn mend_named(schemas: &mut Map<String, Value>) {
     }
 }
 
-/// Writes enums of one value where they are used. Generators that merge alternatives into one, as
-/// forms need it, would else take the type of the last for that of all.
+/// Writes enums of one value where they are used: a type of its own for each constant would say
+/// nothing.
 pub(super) fn inline_constants(schemas: &mut Map<String, Value>) {
     let is_constant = |schema: &Value| schema["enum"].as_array().is_some_and(|all| all.len() == 1);
     let (constants, mut rest): (Map<_, _>, Map<_, _>) = std::mem::take(schemas)
@@ -78,10 +78,20 @@ pub(super) fn close_objects(schemas: &mut Map<String, Value>, bodies: &[Value]) 
     for name in names {
         visit(&mut schemas[&name], &mut |schema| {
             schema.shift_remove("default");
-            if schema.get("type") == Some(&json!("object")) {
+            // The alternatives of a `oneOf` are closed by themselves.
+            if schema.get("type") == Some(&json!("object")) && !schema.contains_key("oneOf") {
                 schema.insert("additionalProperties".to_owned(), Value::Bool(false));
             }
         });
+    }
+}
+
+/// Removes the named schemas of a finished document that nothing refers to, such as those that were
+/// written where they are used.
+pub(super) fn drop_unused(document: &mut Value) {
+    let used: BTreeSet<String> = references(document).into_iter().collect();
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        schemas.retain(|name, _| used.contains(name));
     }
 }
 

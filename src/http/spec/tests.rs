@@ -20,7 +20,8 @@ fn raw() -> Value {
                     "security": [{"token": []}, {}],
                     "parameters": [{
                         "name": "part", "in": "query", "required": false, "explode": true,
-                        "deprecated": false, "schema": {"type": "string"},
+                        "deprecated": false,
+                        "schema": {"allOf": [{"$ref": "#/components/schemas/Part"}, {"default": "y"}]},
                     }],
                     "responses": {
                         "200": {
@@ -52,7 +53,9 @@ fn raw() -> Value {
                     "operationId": "token",
                     "requestBody": {"content": {"application/x-www-form-urlencoded": text("Form")}},
                     "responses": {
-                        "200": {"description": "", "content": {"application/json": text("Thing")}},
+                        "200": {"description": "", "content": {
+                            "application/json": text("Thing"), "x-events": text("Thing"),
+                        }},
                         "400": {"description": "", "content": {"application/json": text("Form")}},
                     },
                 },
@@ -62,7 +65,11 @@ fn raw() -> Value {
             "schemas": {
                 "Thing": {"type": "object", "title": "Thing", "description": "A thing."},
                 "Form": {"type": "object", "description": "A form."},
-                "Problem": {"type": "object", "properties": {"code": {"type": "string"}}},
+                "Part": {"type": "string", "description": "A part.", "enum": ["x", "y"]},
+                "Problem": {
+                    "type": "object", "description": "What went wrong.", "required": ["code", "title"],
+                    "properties": {"code": {"type": "string"}, "title": {"type": "string"}, "errors": {"type": "array"}},
+                },
             },
             "securitySchemes": {"token": {"type": "oauth2", "flows": {"password": {}}}},
         },
@@ -114,7 +121,7 @@ fn a_call_lists_what_it_can_answer_and_nothing_else() {
 fn security_is_said_of_each_call() {
     let document = finished();
     let thing = &document["paths"]["/things/{id}"];
-    assert_eq!(thing["get"]["security"], json!([{}, {"token": []}]));
+    assert_eq!(thing["get"]["security"], json!([{"token": []}, {}]));
     assert_eq!(thing["put"]["security"], json!([{"token": []}]));
     assert_eq!(document["paths"]["/token"]["post"]["security"], json!([]));
     assert_eq!(
@@ -146,7 +153,10 @@ fn reading_can_be_conditional() {
     );
     assert_eq!(
         get["parameters"][0],
-        json!({"name": "part", "in": "query", "required": false, "schema": {"type": "string"}})
+        json!({
+            "name": "part", "in": "query", "required": false,
+            "schema": {"default": "y", "type": "string", "enum": ["x", "y"]}, "example": "y",
+        })
     );
     let etag = json!({"$ref": "#/components/headers/ETag"});
     assert_eq!(get["responses"]["200"]["headers"]["ETag"], etag);
@@ -155,6 +165,46 @@ fn reading_can_be_conditional() {
         finished()["paths"]["/things/{id}"]["put"]["parameters"][0]["name"],
         "If-Match"
     );
+}
+
+#[test]
+fn each_kind_of_problem_adds_its_code_to_a_base_without_one() {
+    let document = finished();
+    let schemas = &document["components"]["schemas"];
+    let names = |schema: &Value| {
+        let properties = schema["properties"].as_object().unwrap();
+        properties.keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(names(&schemas["ProblemBase"]), ["title"]);
+    assert_eq!(schemas["ProblemBase"]["required"], json!(["title"]));
+    for (name, own) in [
+        ("Problem", &["code", "errors"][..]),
+        ("NotFoundProblem", &["code"]),
+    ] {
+        let parts = &schemas[name]["allOf"];
+        assert_eq!(
+            parts[0],
+            json!({"$ref": "#/components/schemas/ProblemBase"})
+        );
+        assert_eq!(names(&parts[1]), own, "{name}");
+    }
+}
+
+#[test]
+fn messages_are_extensions_of_their_operation() {
+    let document = finished();
+    let token = &document["paths"]["/token"]["post"];
+    assert_eq!(
+        token["x-events"],
+        json!({"$ref": "#/components/schemas/Thing"})
+    );
+    let bodies = token["responses"]["200"]["content"].as_object().unwrap();
+    assert_eq!(bodies.keys().collect::<Vec<_>>(), ["application/json"]);
+}
+
+#[test]
+fn a_schema_that_was_written_where_it_is_used_has_no_name() {
+    assert!(finished()["components"]["schemas"].get("Part").is_none());
 }
 
 #[test]

@@ -11,7 +11,9 @@ use futures_util::stream::{self, Stream};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use poem::{Body, IntoResponse, Request, Response};
 use poem_openapi::param::{Header, Path};
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::registry::{
+    MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
 use poem_openapi::types::Type as _;
 use poem_openapi::{ApiResponse, OpenApi};
 use tokio_util::task::TaskTracker;
@@ -28,12 +30,12 @@ use crate::http::cors::Cors;
 use crate::http::policy::operations;
 use crate::http::rates::Kind;
 use crate::http::refused::Refused;
-use crate::http::spec::Tag;
+use crate::http::spec::{EVENTS, FIRST_MESSAGE, Tag};
 use crate::http::{Connection, websocket};
 use crate::network::Network;
 use crate::results::Views;
 
-use objects::LiveEvent;
+use objects::{FirstMessage, LiveEvent, sample_stream};
 
 /// The handlers of live results.
 pub struct LiveApi {
@@ -58,8 +60,8 @@ impl LiveApi {
     /// Watch the results
     ///
     /// A stream of Server-Sent Events: `results` at once, and again after each change, at most
-    /// four times a second; in between, a comment every 15 seconds. The `data` of `results` is the
-    /// answer of `getResults`, the `id` the version of the tally. A client that reconnects and
+    /// four times a second; in between, a comment every 15 seconds. `LiveEvent` describes them: the
+    /// `data` of `results` is the answer of `getResults`, the `id` the version of the tally. A client that reconnects and
     /// sends the last `id` as `Last-Event-ID` is sent `results` only if they have changed. The last
     /// event is `end`, whose `data` has the `reason`: after `closed`, `deleted`, `hidden` and
     /// `token_revoked` there is no reason to reconnect.
@@ -81,7 +83,7 @@ impl LiveApi {
         /// The question.
         question_id: Path<Uuid>,
         /// The `id` of the last event that you have.
-        #[oai(name = "Last-Event-ID")]
+        #[oai(name = "Last-Event-ID", example = "event_id")]
         last_event_id: Header<Option<String>>,
     ) -> Result<Events, Refused<WatchResults>> {
         let connection = request.extensions().get::<Connection>().cloned();
@@ -96,7 +98,7 @@ impl LiveApi {
     /// Watch the results over a WebSocket
     ///
     /// The same events as `watchResults`, each as one text message: a `LiveEvent`. The client has
-    /// 5 seconds to authenticate. That is its only message:
+    /// 5 seconds to authenticate. That is its only message, a `FirstMessage`:
     /// `{"type": "authenticate", "access_token": "…"}` or `{"type": "anonymous"}`, with
     /// `"last_event_id": "…"` if it reconnects. Tokens in the URL or in a header are refused. The
     /// server sends a ping every 15 seconds, and disconnects clients that do not answer.
@@ -146,6 +148,10 @@ impl LiveApi {
     }
 }
 
+fn event_id() -> Option<String> {
+    Some("17".to_owned())
+}
+
 /// A live stream of Server-Sent Events.
 pub struct Events(Subscription);
 
@@ -162,11 +168,21 @@ impl IntoResponse for Events {
 
 impl ApiResponse for Events {
     fn meta() -> MetaResponses {
-        let content = MetaMediaType {
-            content_type: "text/event-stream",
-            schema: LiveEvent::schema_ref(),
+        let stream = MetaSchema {
+            description: Some(
+                "A stream of Server-Sent Events, whose fields `LiveEvent` describes.",
+            ),
+            example: Some(sample_stream().into()),
+            ..MetaSchema::new("string")
         };
-        responses(200, vec![content])
+        let stream = MetaSchemaRef::Inline(Box::new(stream));
+        responses(
+            200,
+            [
+                ("text/event-stream", stream),
+                (EVENTS, LiveEvent::schema_ref()),
+            ],
+        )
     }
 
     fn register(registry: &mut Registry) {
@@ -185,18 +201,31 @@ impl IntoResponse for Upgraded {
 
 impl ApiResponse for Upgraded {
     fn meta() -> MetaResponses {
-        responses(101, Vec::new())
+        responses(
+            101,
+            [
+                (FIRST_MESSAGE, FirstMessage::schema_ref()),
+                (EVENTS, LiveEvent::schema_ref()),
+            ],
+        )
     }
 
-    fn register(_: &mut Registry) {}
+    fn register(registry: &mut Registry) {
+        FirstMessage::register(registry);
+        LiveEvent::register(registry);
+    }
 }
 
-fn responses(status: u16, content: Vec<MetaMediaType>) -> MetaResponses {
+fn responses(status: u16, content: [(&'static str, MetaSchemaRef); 2]) -> MetaResponses {
+    let content = content.map(|(content_type, schema)| MetaMediaType {
+        content_type,
+        schema,
+    });
     let response = MetaResponse {
         description: "",
         status: Some(status),
         status_range: None,
-        content,
+        content: content.into(),
         headers: Vec::new(),
     };
     MetaResponses {

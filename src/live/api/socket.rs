@@ -33,7 +33,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The first message of a client, which is also its last.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum FirstMessage {
+pub(super) enum FirstMessage {
     Authenticate {
         access_token: String,
         last_event_id: Option<String>,
@@ -41,6 +41,12 @@ enum FirstMessage {
     Anonymous {
         last_event_id: Option<String>,
     },
+}
+
+impl FirstMessage {
+    pub fn parse(text: &str) -> serde_json::Result<FirstMessage> {
+        serde_json::from_str(text)
+    }
 }
 
 /// The code and the reason of a close frame.
@@ -171,7 +177,7 @@ async fn first_message(socket: &mut Socket) -> Result<FirstMessage, Ending> {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
             other => return Err(unexpected(other)),
         };
-        return serde_json::from_str(&text).map_err(|_| Close::MALFORMED.into());
+        return FirstMessage::parse(&text).map_err(|_| Close::MALFORMED.into());
     }
     Err(Close::FLOOD.into())
 }

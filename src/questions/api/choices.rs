@@ -67,6 +67,8 @@ impl ChoicesApi {
     /// Add a choice
     ///
     /// Allowed while people vote, up to 100 choices. The question's revision grows.
+    ///
+    /// Sent twice: the second is 422 `unique`, since the choices of a question differ.
     #[oai(
         path = "/questions/:question_id/choices",
         method = "post",

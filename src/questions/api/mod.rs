@@ -85,7 +85,7 @@ impl QuestionsApi {
         /// word of one letter. Chinese, Japanese and Korean are found by characters and pairs of
         /// characters. In very long questions only the first 2,000 beginnings, characters and
         /// pairs are found.
-        #[oai(validator(min_length = 1, max_length = 100))]
+        #[oai(validator(min_length = 1, max_length = 100), example = "words")]
         q: Query<Option<String>>,
         /// The order.
         #[oai(default = "newest_first")]
@@ -114,6 +114,9 @@ impl QuestionsApi {
     /// them and without characters that are not shown; case matters). Whoever asks is its author.
     /// The body may have up to 320 KiB. How many questions an account may ask in a day, and how
     /// much text it may have altogether, is limited (409 `quota_exceeded`).
+    ///
+    /// Sent twice: asks two questions. If an answer got lost, look for the question with
+    /// `listQuestions` and your id as `author` first.
     #[oai(
         path = "/questions",
         method = "post",
@@ -183,8 +186,9 @@ impl QuestionsApi {
     /// Close a question
     ///
     /// From the answer on the tally never moves until the question is reopened: every ballot that
-    /// was acknowledged before is counted, and no other is taken. Closing a closed question
-    /// changes nothing.
+    /// was acknowledged before is counted, and no other is taken.
+    ///
+    /// Sent twice: closing a closed question changes nothing.
     #[oai(
         path = "/questions/:question_id/close",
         method = "post",
@@ -205,8 +209,10 @@ impl QuestionsApi {
 
     /// Reopen a question
     ///
-    /// Clears the close, and a `closes_at` that has passed; the body may set another one, or be
-    /// left out. Reopening an open question changes nothing else.
+    /// Clears the close, and a `closes_at` that has passed; the body may set another one, be null or
+    /// be left out.
+    ///
+    /// Sent twice: reopening an open question changes nothing but the `closes_at` that the body has.
     #[oai(
         path = "/questions/:question_id/reopen",
         method = "post",
@@ -253,7 +259,9 @@ impl QuestionsApi {
 
     /// Restore a deleted question
     ///
-    /// With its choices and ballots, as it was. Restoring one that is not deleted changes nothing.
+    /// With its choices and ballots, as it was.
+    ///
+    /// Sent twice: restoring a question that is not deleted changes nothing.
     #[oai(
         path = "/questions/:question_id/restore",
         method = "post",
@@ -282,6 +290,10 @@ impl QuestionsApi {
         let view = self.views.find(id, Some(caller)).await;
         view.map_err(Failure::although_done)?.question(true)
     }
+}
+
+fn words() -> Option<String> {
+    Some("language".to_owned())
 }
 
 fn newest_first() -> Sort {

@@ -53,6 +53,8 @@ impl UsersApi {
     /// Makes an account. Names need not be unique; email addresses and phone numbers must, however
     /// they are written. Signing in is a separate call. How many accounts one address may register
     /// is limited.
+    ///
+    /// Sent twice: the second is 409 `account_taken`, and the account stays as it is.
     #[oai(path = "/users", method = "post", operation_id = "createUser", tag = Tag::Users)]
     async fn create_user(
         &self,

@@ -76,8 +76,8 @@ func register(name string, phone *string) User {
 		username = *phone
 	}
 	grant := anyone.AuthAPI.IssueToken(anyone.ctx)
-	tokens := must(grant.GrantType("password").Username(username).Password(password).Execute())
-	fresh := must(grant.GrantType("refresh_token").RefreshToken(tokens.RefreshToken).Execute())
+	tokens := must(grant.GrantType(polls.GRANTTYPE_PASSWORD).Username(username).Password(password).Execute())
+	fresh := must(grant.GrantType(polls.GRANTTYPE_REFRESH_TOKEN).RefreshToken(tokens.RefreshToken).Execute())
 	return client(fresh)
 }
 
@@ -126,7 +126,7 @@ func pages(ada User) {
 		ada.ask(polls.QuestionInput{})
 	}
 	seen := map[string]bool{}
-	list := anyone.QuestionsAPI.ListQuestions(anyone.ctx).Limit(2).Sort(polls.QUESTIONSORT_CREATED_AT)
+	list := anyone.QuestionsAPI.ListQuestions(anyone.ctx).Limit(2).Sort("created_at")
 	for {
 		page := must(list.Execute())
 		for _, question := range page.Data {
@@ -203,7 +203,7 @@ func signingIn(ada User) {
 	is(polls.PROBLEMCODE_UNAUTHENTICATED, err)
 
 	for {
-		wrong := anyone.AuthAPI.IssueToken(anyone.ctx).GrantType("password")
+		wrong := anyone.AuthAPI.IssueToken(anyone.ctx).GrantType(polls.GRANTTYPE_PASSWORD)
 		_, response, err := wrong.Username("ada@example.org").Password("wrong").Execute()
 		if response.StatusCode == http.StatusTooManyRequests {
 			is(polls.PROBLEMCODE_RATE_LIMITED, err)

@@ -85,8 +85,8 @@ final class Story {
         var user = new UserInput().name(name).email(email).password(password).phone(phone);
         check(anyone.users.createUser(user).getRole() == Role.USER, "a user");
         var username = phone == null ? email : phone;
-        var tokens = anyone.auth.issueToken("password", username, password, null);
-        var fresh = anyone.auth.issueToken("refresh_token", null, null, tokens.getRefreshToken());
+        var tokens = anyone.auth.issueToken(GrantType.PASSWORD, username, password, null);
+        var fresh = anyone.auth.issueToken(GrantType.REFRESH_TOKEN, null, null, tokens.getRefreshToken());
         return new Polls(fresh);
     }
 
@@ -117,7 +117,7 @@ final class Story {
         Set<UUID> seen = new HashSet<>();
         String cursor = null;
         do {
-            var sort = QuestionSort.CREATED_AT_DESC;
+            var sort = "-created_at";
             var page = anyone.questions.listQuestions(null, null, null, sort, null, 2, cursor);
             for (var question : page.getData()) seen.add(question.getId());
             cursor = page.getMeta().getNextCursor();
@@ -169,7 +169,7 @@ final class Story {
         var mapper = anyone.client.getObjectMapper();
         for (;;) {
             try {
-                anyone.auth.issueToken("password", "ada@example.org", "wrong", null);
+                anyone.auth.issueToken(GrantType.PASSWORD, "ada@example.org", "wrong", null);
                 throw new AssertionError("a wrong password");
             } catch (ApiException failure) {
                 if (failure.getCode() == 429) {

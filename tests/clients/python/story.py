@@ -27,23 +27,21 @@ from polls.models import (
     ChoiceText,
     GrantError,
     GrantErrorCode,
+    GrantType,
     InvalidFieldsProblem,
+    ListQuestionsSort,
     BallotInput,
     QuestionInput,
     UserInput,
-    PasswordGrant,
-    PasswordGrantGrantType,
     Question,
     QuestionPage,
     QuestionPatch,
-    QuestionSort,
     QuestionStatus,
     RateLimitedProblem,
-    RefreshTokenGrant,
-    RefreshTokenGrantGrantType,
     Results,
     ResultsVisibility,
     SessionPage,
+    TokenRequest,
     TokenResponse,
 )
 from polls.types import UNSET, Unset
@@ -61,14 +59,14 @@ def code(answer: Any) -> str:
 
 
 def sign_in(username: str, password: str) -> TokenResponse:
-    grant = PasswordGrant(PasswordGrantGrantType.PASSWORD, username, password)
+    grant = TokenRequest(GrantType.PASSWORD, username, password)
     tokens = issue_token.sync(client=anyone, body=grant)
     assert isinstance(tokens, TokenResponse), tokens
     return tokens
 
 
 def refresh(tokens: TokenResponse) -> TokenResponse:
-    grant = RefreshTokenGrant(RefreshTokenGrantGrantType.REFRESH_TOKEN, tokens.refresh_token)
+    grant = TokenRequest(GrantType.REFRESH_TOKEN, refresh_token=tokens.refresh_token)
     fresh = issue_token.sync(client=anyone, body=grant)
     assert isinstance(fresh, TokenResponse), fresh
     return fresh
@@ -146,7 +144,7 @@ def pages(ada: AuthenticatedClient) -> None:
     cursor: str | Unset = UNSET
     while True:
         page = list_questions.sync(
-            client=nobody, limit=2, sort=QuestionSort.CREATED_AT_DESC, cursor=cursor
+            client=nobody, limit=2, sort=ListQuestionsSort.CREATED_AT_DESC, cursor=cursor
         )
         assert isinstance(page, QuestionPage), page
         seen.update(question.id for question in page.data)
@@ -197,7 +195,7 @@ def signing_in(ada: AuthenticatedClient) -> None:
     assert end_session.sync_detailed(current.id, client=ada).status_code == 204
     assert code(get_me.sync(client=ada)) == "unauthenticated"
 
-    wrong = PasswordGrant(PasswordGrantGrantType.PASSWORD, "ada@example.org", "wrong")
+    wrong = TokenRequest(GrantType.PASSWORD, "ada@example.org", "wrong")
     while True:
         answer = issue_token.sync_detailed(client=anyone, body=wrong)
         if isinstance(answer.parsed, RateLimitedProblem):

@@ -13,6 +13,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::app::Question;
+use super::contract::DOCUMENT;
+use super::schema::complaints;
 use super::{Answer, User};
 
 /// How long an expected event may take.
@@ -27,6 +29,17 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event that was received. It is what the document says.
+    fn new(kind: String, id: String, data: Value) -> Event {
+        let mut message = json!({"type": kind, "data": data});
+        if !id.is_empty() {
+            message["id"] = json!(id);
+        }
+        let schema = &DOCUMENT["components"]["schemas"]["LiveEvent"];
+        assert_eq!(complaints(&DOCUMENT, schema, &message), [""; 0]);
+        Event { kind, id, data }
+    }
+
     /// The number of ballots; the event must be results.
     #[track_caller]
     pub fn ballots(&self) -> i64 {
@@ -199,11 +212,8 @@ impl Events {
                 let found = lines.find(|(field, _)| *field == name);
                 found.map(|(_, value)| value.to_owned()).unwrap_or_default()
             };
-            return Some(Event {
-                kind: field("event"),
-                id: field("id"),
-                data: serde_json::from_str(&field("data")).expect("JSON"),
-            });
+            let data = serde_json::from_str(&field("data")).expect("JSON");
+            return Some(Event::new(field("event"), field("id"), data));
         }
     }
 }
@@ -284,11 +294,7 @@ impl Socket {
                 Message::Text(text) => {
                     let json: Value = serde_json::from_str(&text).expect("JSON");
                     let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
-                    return Some(Event {
-                        kind: text("type"),
-                        id: text("id"),
-                        data: json["data"].clone(),
-                    });
+                    return Some(Event::new(text("type"), text("id"), json["data"].clone()));
                 }
                 Message::Close(_) => return None,
                 _ => {}

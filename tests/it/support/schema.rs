@@ -174,7 +174,7 @@ fn has_format(text: &str, format: &Value) -> bool {
         Some("uuid") => text.parse::<uuid::Uuid>().is_ok(),
         Some("date-time") => is_time(text),
         Some("uri-reference") => text.starts_with('/') || text.parse::<url::Url>().is_ok(),
-        Some("password") => true,
+        Some("password" | "binary") => true,
         _ => panic!("the format {format} is not one that this document uses for strings"),
     }
 }

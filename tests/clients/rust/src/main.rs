@@ -4,10 +4,9 @@ use std::error::Error as StdError;
 
 use chrono::{Duration, Utc};
 use polls::types::{
-    Ballot, ChoiceText, GrantErrorCode, BallotInput, QuestionInput, UserInput, PasswordGrant,
-    PasswordGrantGrantType, Problem, ProblemCode, Question, QuestionPatch, QuestionStatus,
-    RefreshTokenGrant, RefreshTokenGrantGrantType, ResultsVisibility, TokenFailure, TokenResponse,
-    builder,
+    Ballot, BallotInput, ChoiceText, GrantErrorCode, GrantType, Problem, ProblemCode, Question,
+    QuestionInput, QuestionPatch, QuestionStatus, ResultsVisibility, TokenFailure, TokenRequest,
+    TokenResponse, UserInput, builder,
 };
 use polls::{Client, Error, ResponseValue};
 use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
@@ -43,11 +42,12 @@ fn problem<T>(answer: Result<ResponseValue<T>, Error<Problem>>) -> Problem {
     }
 }
 
-fn password_grant(username: &str, password: &str) -> Outcome<PasswordGrant> {
-    Ok(PasswordGrant {
-        grant_type: PasswordGrantGrantType::Password,
-        username: username.parse()?,
-        password: password.parse()?,
+fn password_grant(username: &str, password: &str) -> Outcome<TokenRequest> {
+    Ok(TokenRequest {
+        grant_type: GrantType::Password,
+        username: Some(username.parse()?),
+        password: Some(password.parse()?),
+        refresh_token: None,
     })
 }
 
@@ -65,9 +65,11 @@ async fn register(anyone: &Client, name: &str, phone: Option<&str>) -> Outcome<C
 
     let grant = password_grant(phone.unwrap_or(&email), password)?;
     let tokens = anyone.issue_token().body(grant).send().await?;
-    let grant = RefreshTokenGrant {
-        grant_type: RefreshTokenGrantGrantType::RefreshToken,
-        refresh_token: tokens.refresh_token.parse()?,
+    let grant = TokenRequest {
+        grant_type: GrantType::RefreshToken,
+        username: None,
+        password: None,
+        refresh_token: Some(tokens.refresh_token.parse()?),
     };
     signed_in(&*anyone.issue_token().body(grant).send().await?)
 }
