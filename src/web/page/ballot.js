@@ -3,6 +3,7 @@
 
 import { api } from "./api.js";
 import { buttons, fill, h, newId, toast } from "./dom.js";
+import { loginPath, withReturn } from "./entry.js";
 import { action, form, say } from "./form.js";
 import { bars } from "./results.js";
 import { isSignedIn } from "./session.js";
@@ -119,12 +120,11 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
     channel.postMessage(id);
     await reread(null);
   });
-  const login = (path) => `${path}?next=${encodeURIComponent(location.pathname)}`;
   const content = form({ class: "plain voting" },
     async () => {
       const ids = selected();
       fill(mistake);
-      if (!isSignedIn()) return go(login("/login"));
+      if (!isSignedIn()) return go(loginPath());
       if (ids.length < question.min_choices || ids.length > question.max_choices) return blame(ruleOf(question));
       return send(ids);
     },
@@ -134,7 +134,7 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
     h("div", { class: "foot" }, mistake, progress,
       buttons(
         submit,
-        !isSignedIn() && offers.includes("registration") && h("a", { href: login("/register"), class: "button" }, t("signUp")),
+        !isSignedIn() && offers.includes("registration") && h("a", { href: withReturn("/register"), class: "button" }, t("signUp")),
         withdraw)));
   content.addEventListener("change", () => {
     fill(mistake);

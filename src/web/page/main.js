@@ -5,7 +5,7 @@ import { account } from "./account.js";
 import { admin } from "./admin.js";
 import { fill, h, heading, hush, icon, toast } from "./dom.js";
 import { editor } from "./editor.js";
-import { login, loginPath, register } from "./entry.js";
+import { login, loginPath, register, withReturn } from "./entry.js";
 import { say } from "./form.js";
 import { question } from "./question.js";
 import { home, list } from "./questions.js";
@@ -140,10 +140,10 @@ function frame() {
   const link = (path, label, properties = {}) =>
     h("a", { href: path, "aria-current": here === path && "page", ...properties }, label);
   // After signing in on the page of a question one is there again.
-  const next = here.startsWith("/questions/") ? `?next=${encodeURIComponent(here)}` : "";
+  const entry = here.startsWith("/questions/") ? withReturn : (path) => path;
   const signed = isSignedIn()
     ? [link("/account", t("account"))]
-    : [link(`/login${next}`, t("signIn")), offers.includes("registration") && link(`/register${next}`, t("signUp"), { class: "wide" })];
+    : [link(entry("/login"), t("signIn")), offers.includes("registration") && link(entry("/register"), t("signUp"), { class: "wide" })];
   document.querySelector(".skip").textContent = t("skip");
   fill(document.querySelector(".top"),
     h("a", { href: "/", class: "brand" }, icon("M4 6h16M4 12h10M4 18h5"), "polls"),
