@@ -24,7 +24,7 @@ use crate::http::cors::Cors;
 use crate::http::rates::Rates;
 use crate::http::spec::Description;
 use crate::http::{
-    self, API, Address, Admission, Bound, Listener, Metrics, Site, Stack, health, pages, spec,
+    self, API, Address, Admission, Bound, Listener, Metrics, Site, Stack, health, spec,
 };
 use crate::live::Hub;
 use crate::live::api::LiveApi;
@@ -409,9 +409,8 @@ fn public_endpoint(
     };
     let site = auth::api::add_well_known(Site::default());
     let document = spec::served(document, &app.config.server);
-    let site = spec::add(site, &document, &app.config.http);
+    let site = spec::add(site, &document, app.config.http.compression);
     let site = health::add(site, check, port.stop.clone());
-    let site = pages::add(site, !app.config.web.enabled);
     let site = web::add(site, &app.config, views);
     let (router, routes) = site.into_parts(operations);
     // In one piece: it is cloned for every request.

@@ -16,7 +16,6 @@ pub mod extract;
 pub mod health;
 pub mod listener;
 pub mod metrics;
-pub mod pages;
 pub mod policy;
 pub mod problem;
 pub mod rates;

@@ -21,7 +21,7 @@ impl Site {
     }
 
     /// Adds `GET path`, which no rate limit counts.
-    pub(super) fn get_without_limit(
+    pub fn get_without_limit(
         self,
         path: &str,
         endpoint: impl IntoEndpoint<Endpoint: 'static>,

@@ -24,6 +24,7 @@ macro_rules! files {
 /// What the pages load.
 pub static FILES: &[File] = files![
     "icon.svg",
+    "base.css",
     "style.css",
     "account.js",
     "admin.js",
@@ -185,7 +186,7 @@ mod tests {
         };
         assert_eq!(names("store.js"), ["store.js"]);
         assert_eq!(names("session.js"), ["session.js", "store.js"]);
-        let others = ["icon.svg", "style.css", "embed.js"];
+        let others = ["icon.svg", "base.css", "style.css", "embed.js"];
         let all: Vec<_> = FILES.iter().map(|file| file.name).collect();
         let expected: Vec<_> = all
             .into_iter()

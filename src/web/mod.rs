@@ -1,4 +1,5 @@
-//! The web page: its files, its addresses, and frames for other people's pages.
+//! The web page: its files, its addresses, and frames for other people's pages; and the pages of the
+//! documentation.
 //!
 //! The page itself, in `page/`, uses nothing but the public API. This module serves it: one HTML
 //! shell for all addresses, in which the scripts show the content. The operator may serve a folder
@@ -6,7 +7,9 @@
 
 mod assets;
 mod beneath;
+mod docs;
 mod folder;
+mod plain;
 mod shell;
 
 use std::sync::Arc;
@@ -53,16 +56,20 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; base-uri 'none'; form-action 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors";
 
-/// Adds the page, or the folder of the operator that replaces it.
+/// Adds the documentation, and the page or the folder of the operator that replaces it.
 pub fn add(mut site: Site, config: &Config, views: Views) -> Site {
-    if !config.web.enabled {
-        return site;
-    }
     let compression = config.http.compression;
     for file in FILES {
         let asset = Asset::new(file.media(), file.text).with(CACHE_CONTROL, FOR_EVER);
         let path = format!("{}/{}", *FOLDER, file.name);
         site = site.get(&path, asset.endpoint(compression));
+    }
+    site = plain::add(site, config);
+    if config.http.docs {
+        site = docs::add(site, config);
+    }
+    if !config.web.enabled {
+        return site;
     }
     let origins = origins(&config.web.embed_origins);
     let frame = fixed(shell::with_assets(EMBED, "embed.js"), policy(&origins));

@@ -155,21 +155,7 @@ async fn it_fits_a_phone_and_speaks_chinese() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn axe_finds_nothing_to_complain_about() {
-    let given = std::env::var_os("POLLS_TEST_AXE").map(Into::into);
-    let fetched = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/target/axe/node_modules/axe-core/axe.min.js"
-    );
-    let file = given.unwrap_or_else(|| fetched.into());
-    let there = Some(file).filter(|file: &std::path::PathBuf| file.is_file());
-    let Some(file) = installed(
-        "axe",
-        "npm; npm install --prefix target/axe axe-core",
-        there,
-    ) else {
-        return;
-    };
-    let axe = std::fs::read_to_string(file).expect("axe");
+    let Some(axe) = axe() else { return };
     let app = TestApp::start().await;
     let admin = app.admin("lucy").await;
     let question = admin
@@ -209,6 +195,10 @@ async fn axe_finds_nothing_to_complain_about() {
         "/nowhere",
         &path_of(&question),
         &format!("/embed/{}", question.id),
+        "/problems",
+        "/problems/stale",
+        "/docs/sdk",
+        "/docs/changelog",
     ] {
         browser.go(path).await;
         check(path).await;
@@ -249,6 +239,23 @@ async fn axe_finds_nothing_to_complain_about() {
     browser.close().await;
 }
 
+/// The source of axe; None if it is not installed and the test is skipped.
+pub fn axe() -> Option<String> {
+    let given = std::env::var_os("POLLS_TEST_AXE").map(Into::into);
+    let fetched = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/target/axe/node_modules/axe-core/axe.min.js"
+    );
+    let file = given.unwrap_or_else(|| fetched.into());
+    let there = Some(file).filter(|file: &std::path::PathBuf| file.is_file());
+    let file = installed(
+        "axe",
+        "npm; npm install --prefix target/axe axe-core",
+        there,
+    )?;
+    Some(std::fs::read_to_string(file).expect("axe"))
+}
+
 /// Returns the violations, each with the elements that cause it.
-const AXE: &str = "return axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => \
+pub const AXE: &str = "return axe.run(window.checked ?? document, { resultTypes: ['violations'] }).then(({ violations }) => \
     violations.map(({ id, help, nodes }) => [id, help, nodes.map(({ html, failureSummary }) => [html, failureSummary])]))";

@@ -18,6 +18,7 @@ macro_rules! browser {
 }
 
 mod access;
+mod docs;
 mod forms;
 mod looks;
 mod session;
