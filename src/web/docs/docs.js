@@ -96,15 +96,23 @@ function start(spec) {
     /** Asks for what the password grant needs. Swagger UI would ask for a client id and a secret, too. */
     function SignIn({ authSelectors, authActions }) {
       const [error, setError] = useState();
-      const close = h("button", { type: "button", className: "btn", onClick: () => authActions.showDefinitions(false) }, "Close");
-      if (authSelectors.authorized().has(scheme)) {
-        const signOut = async () => {
+      const signedIn = authSelectors.authorized().has(scheme);
+      const dialog = (...content) => h("dialog", {
+        "aria-label": "Authorize",
+        ref: (element) => element?.open === false && element.showModal(),
+        onClose: () => authActions.showDefinitions(false),
+      }, ...content, h("button", { type: "button", className: "btn", onClick: close }, "Close"));
+      const close = ({ target }) => target.closest("dialog").close();
+
+      if (signedIn) {
+        const signOut = async (event) => {
           const token = kept()?.refresh_token;
           authActions.logoutWithPersistOption([scheme]);
+          close(event);
           if (token) await send("revoke", { token }).catch(() => {});
         };
-        return h("div", { className: "sign-in" }, h("p", {}, "You are signed in."),
-          h("button", { type: "button", className: "btn", onClick: signOut }, "Sign out"), close);
+        return dialog(h("p", {}, "You are signed in."),
+          h("button", { type: "button", className: "btn", onClick: signOut }, "Sign out"));
       }
       const submit = async (event) => {
         event.preventDefault();
@@ -112,16 +120,16 @@ function start(spec) {
         const { username, password } = Object.fromEntries(new FormData(event.target));
         try {
           keep(await send("token", { grant_type: "password", username, password }), authActions);
-          authActions.showDefinitions(false);
+          close(event);
         } catch ({ message }) {
           setError(message);
         }
       };
-      return h("form", { className: "sign-in", onSubmit: submit },
-        h("label", {}, "Email or phone", h("input", { name: "username", autoComplete: "username", required: true, autoFocus: true })),
+      return dialog(h("form", { id: "sign-in", onSubmit: submit },
+        h("label", {}, "Email or phone", h("input", { name: "username", autoComplete: "username", required: true })),
         h("label", {}, "Password", h("input", { name: "password", type: "password", autoComplete: "current-password", required: true })),
-        error && h("p", { role: "alert" }, error),
-        h("button", { className: "btn authorize" }, "Sign in"), close);
+        error && h("p", { role: "alert" }, error)),
+      h("button", { className: "btn authorize", form: "sign-in" }, "Sign in"));
     }
 
     /** Success as Swagger UI shows it; below it one line for each status of failure. */
@@ -160,7 +168,7 @@ function start(spec) {
     };
 
     return {
-      components: { Page, auths: SignIn },
+      components: { Page, authorizationPopup: SignIn },
       wrapComponents: { headers: Headers, parameters: Parameters, responses: Responses },
       fn: { opsFilter },
       statePlugins: {
