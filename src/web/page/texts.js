@@ -255,7 +255,7 @@ const zh = {
 
   by: "{name} 发起",
   somebody: "已注销用户",
-  ballots: "{n} 人参与",
+  ballots: "{n} 人投票",
   votes: "{n} 票",
   moreChoices: "还有 {n} 个选项",
   sortByVotes: "按票数排序",

@@ -126,7 +126,7 @@ async fn it_fits_a_phone_and_speaks_chinese() {
         browser.screenshot(&format!("phone-{name}")).await;
     }
     browser.go(&path_of(&question)).await;
-    browser.sees("1 人参与").await;
+    browser.sees("1 人投票").await;
     browser.press("java").await;
     browser.press("修改投票").await;
     browser.sees("投票已修改").await;

@@ -127,8 +127,11 @@ async fn paper_shows_the_results_and_nothing_to_press() {
     let pressed = "return [...document.querySelectorAll('button, .button, nav a, .bar input')].filter((it) => it.checkVisibility()).length";
     assert_eq!(browser.run(pressed).await, json!(0));
     // Dark pages are printed in dark ink on white paper.
-    let paper = "return getComputedStyle(document.body).backgroundColor";
-    assert_eq!(browser.run(paper).await, json!("rgb(255, 255, 255)"));
+    let colours = "const { backgroundColor, color } = getComputedStyle(document.body); return [backgroundColor, color]";
+    assert_eq!(
+        browser.run(colours).await,
+        json!(["rgb(255, 255, 255)", "rgb(29, 28, 26)"])
+    );
     let printed = browser.tell("Page.printToPDF", json!({})).await;
     let pdf = printed["data"].as_str().expect("a document");
     let pdf = STANDARD.decode(pdf).expect("base64");
