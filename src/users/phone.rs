@@ -3,13 +3,17 @@
 use phonenumber::{Mode, country};
 use poem_openapi::registry::MetaSchema;
 use serde::{Deserialize, Deserializer};
+use validator::{Validate, ValidationError, ValidationErrors};
 
 use crate::failure::{FieldError, Rule};
-use crate::input::described;
+use crate::input::{self, described};
 use crate::text;
 
 /// The most characters a number may be written with.
 const MAX_LENGTH: usize = 32;
+
+const ALLOWED: &str =
+    "must be a valid phone number, as in +8616666666661 or as it is dialled nationally";
 
 /// A phone number of a request, as it was typed. Whether it is one depends on the region that it
 /// is dialled in.
@@ -23,10 +27,16 @@ impl PhoneNumber {
 
     /// The E.164 form, or what is wrong with the number.
     pub fn e164(&self, region: country::Id) -> Result<String, FieldError> {
-        let message = "must be a valid phone number, as in +8616666666661 or as it is dialled \
-                       nationally";
-        let mistake = || FieldError::new("/phone", Rule::Phone, message);
+        let mistake = || FieldError::new("/phone", Rule::Phone, ALLOWED);
         normalise(&self.0, region).ok_or_else(mistake)
+    }
+}
+
+/// Whether it can be one in any region.
+impl Validate for PhoneNumber {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        let mistake = || ValidationError::new("phone").with_message(ALLOWED.into());
+        input::result((!is_written_as_number(&self.0)).then(mistake))
     }
 }
 
@@ -46,12 +56,7 @@ described! {
 ///
 /// Where it does not begin with `+`, it is taken for a number of `region`.
 pub fn normalise(text: &str, region: country::Id) -> Option<String> {
-    let punctuation = [' ', '-', '.', '(', ')', '/'];
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    let dialled = digits
-        .chars()
-        .all(|c| c.is_ascii_digit() || punctuation.contains(&c));
-    if !dialled || text.len() > MAX_LENGTH {
+    if !is_written_as_number(text) {
         return None;
     }
     // With a region the library would strip that region's trunk prefix from a foreign number.
@@ -59,6 +64,13 @@ pub fn normalise(text: &str, region: country::Id) -> Option<String> {
     let number = phonenumber::parse(region, text).ok()?;
     let plain = number.extension().is_none() && number.is_valid();
     plain.then(|| number.format().mode(Mode::E164).to_string())
+}
+
+fn is_written_as_number(text: &str) -> bool {
+    let punctuation = [' ', '-', '.', '(', ')', '/'];
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let mut digits = digits.chars();
+    text.len() <= MAX_LENGTH && digits.all(|c| c.is_ascii_digit() || punctuation.contains(&c))
 }
 
 /// The digits of a number in E.164 form without the country's.

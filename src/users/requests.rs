@@ -37,6 +37,7 @@ pub struct NewUser {
     pub email: Email,
     /// To sign in with: in E.164 form, or as it is dialled in the server's default region. Unique.
     #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
     pub phone: Option<PhoneNumber>,
     /// Taken as it is, character by character. Not one of the most common ones, and at least 8
     /// characters beside the account's name, email address and phone number.
@@ -108,6 +109,7 @@ pub struct AccountPatch {
     pub email: Option<Email>,
     /// To sign in with, as when registering; null removes it.
     #[serde(default)]
+    #[validate(nested)]
     pub phone: Patch<PhoneNumber>,
 }
 

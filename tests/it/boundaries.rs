@@ -395,6 +395,11 @@ async fn everything_that_a_body_lacks_or_has_wrong_is_named() {
             ("/password", "type"),
             ("/age", "unknown_field"),
         ]);
+    let mut expected = required(&["/name", "/email", "/password"]);
+    expected.push(("/phone", "phone"));
+    register(json!({"phone": "nobody's"}))
+        .await
+        .fields(&expected);
     user.post("/questions", json!({}))
         .await
         .fields(&required(&["/question_text", "/choices"]));
