@@ -18,7 +18,7 @@ pub struct ResultsApi {
 
 operations! {
     GetResults: NotFound, ResultsHidden;
-    GetResultsPicture: NotFound, ResultsHidden;
+    GetResultsPicture: NotFound;
 }
 
 #[OpenApi]
@@ -56,8 +56,9 @@ impl ResultsApi {
     ///
     /// The bars as SVG, for chats, READMEs and other places that show only pictures, light or
     /// dark as the reader likes it. Of more than twelve choices, those with the most votes. Its few
-    /// words are Chinese where the question is, else English. Nothing else about it is promised:
-    /// programs read the results.
+    /// words are Chinese where the question is, else English. While the question's
+    /// `results_visibility` hides the numbers from you, the picture has the question and says so.
+    /// Nothing else about it is promised: programs read the results.
     #[oai(
         path = "/questions/:question_id/results.svg",
         method = "get",
@@ -71,9 +72,7 @@ impl ResultsApi {
         question_id: Path<Uuid>,
     ) -> Result<Picture, Refused<GetResultsPicture>> {
         let view = self.views.find(question_id.0, caller.caller()).await?;
-        if !self.views.is_visible(&view, caller.caller()).await? {
-            return Err(hidden().into());
-        }
-        Ok(Picture::new(view.picture()?))
+        let with_numbers = self.views.is_visible(&view, caller.caller()).await?;
+        Ok(Picture::new(view.picture(with_numbers)?))
     }
 }

@@ -16,6 +16,7 @@ pub mod shared;
 mod view;
 mod views;
 mod visibility;
+pub mod words;
 
 pub use outcome::{ChoiceResult, Results};
 pub use pages::PageQuery;

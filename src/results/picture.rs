@@ -1,12 +1,20 @@
 //! Results as a picture, for chats, READMEs, and wherever else only pictures can be shown.
 //!
 //! SVG has no way to ask how wide a text is, so widths are estimated: text that might not fit is
-//! cut or wrapped a little early.
+//! cut or wrapped a little early. Text that is wider than estimated ends at the edge of its box, so
+//! that it never covers the numbers.
 
 use std::fmt::Write as _;
 
+use icu_properties::CodePointMapData;
+use icu_properties::props::BidiClass;
+use unicode_segmentation::UnicodeSegmentation as _;
+
+use super::words::{Words, isolated, percent};
 use super::{ChoiceResult, Results};
+use crate::clock::Time;
 use crate::markup::escaped;
+use crate::questions::Question;
 
 /// In pixels; pictures may be shown at any size.
 const WIDTH: f64 = 640.0;
@@ -18,8 +26,10 @@ const TITLE_LINES: usize = 3;
 const TEXT: f64 = 15.0;
 const BAR: f64 = 38.0;
 const STEP: f64 = BAR + 8.0;
-/// The width that is kept free for the numbers of a bar.
-const NUMBERS: f64 = 130.0;
+/// Between the parts of a row, and around its label and numbers.
+const GAP: f64 = 14.0;
+/// The width of a digit or sign of the numbers.
+const DIGIT: f64 = 9.6;
 
 /// How many choices are shown. Of more, those with the most votes are.
 const MAX_CHOICES: usize = 12;
@@ -32,66 +42,167 @@ const STYLE: &str = "text{font:15px system-ui,-apple-system,'Segoe UI',Roboto,'N
     @media(prefers-color-scheme:dark){text{fill:#ebe9e4}.soft{fill:#a7a39b}\
     .paper{fill:#1b1f1e;stroke:#2f3433}.track{fill:#252a29}.bar{fill:#21403a}.lead.bar{fill:#2a6557}}";
 
-/// The results of `question_text` as an SVG document. It is in Chinese where the question is.
+/// The results of `question_text` as an SVG document.
 pub fn picture(question_text: &str, results: &Results) -> String {
     let words = Words::of(question_text);
-    let lines = wrapped(question_text, INNER / TITLE, TITLE_LINES);
     let shown = shown(results);
-    let top = MARGIN + TITLE_LINE * lines.len() as f64 + 12.0;
-    let height = top + STEP * shown.len() as f64 + 20.0 + MARGIN;
-
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
-         width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n<title>{}</title>\n<desc>{}</desc>\n\
-         <style>{STYLE}</style>\n\
-         <rect class=\"paper\" x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"14\"/>\n",
-        escaped(question_text),
-        escaped(&description(results)),
-        WIDTH - 1.0,
-        height - 1.0,
-    );
-    for (index, line) in lines.iter().enumerate() {
-        let y = MARGIN + TITLE_LINE * (index as f64 + 0.75);
-        let line = escaped(line);
-        text(&mut svg, "title", MARGIN, y, &line);
-    }
-    for (index, choice) in shown.iter().enumerate() {
+    let columns = Columns::of(&shown);
+    let mut paper = Paper::new(question_text, STEP * shown.len() as f64);
+    for choice in &shown {
         let leads = results.leading_choice_ids.contains(&choice.id);
-        row(&mut svg, choice, leads, top + STEP * index as f64);
+        row(&mut paper, choice, leads, columns);
     }
+    let mut foot = vec![words.ballots(results.ballot_count)];
     let left_out = results.choices.len() - shown.len();
-    let foot = words.foot(results.ballot_count, left_out, results.is_final);
-    text(&mut svg, "soft", MARGIN, height - MARGIN, &foot);
-    svg.push_str("</svg>\n");
-    svg
+    if left_out > 0 {
+        foot.push(words.more_choices(left_out));
+    }
+    if results.is_final {
+        foot.push(words.is_final().to_owned());
+    }
+    paper.finish(&description(results), &foot.join(" · "))
 }
 
-fn row(svg: &mut String, choice: &ChoiceResult, leads: bool, y: f64) {
+/// A picture of the question without its numbers, for those from whom they are hidden. It is the
+/// same however people vote.
+pub fn card(question: &Question, now: Time) -> String {
+    let words = Words::of(&question.question_text);
+    let hidden = words.hidden(question.results_visibility);
+    let mut paper = Paper::new(&question.question_text, STEP);
+    paper.boxed("", MARGIN, INNER, TITLE_LINE, hidden);
+    paper.finish(hidden, &words.state(question, now))
+}
+
+/// An SVG document that is filled from top to bottom.
+struct Paper {
+    title: String,
+    content: String,
+    /// How far it is filled.
+    y: f64,
+    height: f64,
+}
+
+impl Paper {
+    /// A picture with this title, and room for content of this height.
+    fn new(title: &str, height: f64) -> Paper {
+        let lines = wrapped(title, INNER / TITLE, TITLE_LINES);
+        let mut paper = Paper {
+            title: escaped(title),
+            content: String::new(),
+            y: MARGIN,
+            height: 0.0,
+        };
+        for line in &lines {
+            paper.boxed("title", MARGIN, INNER, TITLE_LINE, line);
+            paper.y += TITLE_LINE;
+        }
+        paper.y += 12.0;
+        paper.height = paper.y + height + 20.0 + MARGIN;
+        paper
+    }
+
+    /// Adds a line of text in a box, which cuts off what is too wide.
+    fn boxed(&mut self, class: &str, x: f64, width: f64, height: f64, content: &str) {
+        // Without this, marks at the end of a line stand on its wrong side.
+        let direction = match is_right_to_left(content) {
+            true => " direction=\"rtl\" text-anchor=\"end\"",
+            false => "",
+        };
+        let (y, middle, content) = (self.y, height / 2.0 + 5.0, escaped(content));
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            self.content,
+            "<svg x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\">\
+             <text class=\"{class}\" y=\"{middle}\"{direction}>{content}</text></svg>"
+        );
+    }
+
+    fn finish(self, description: &str, foot: &str) -> String {
+        let Paper {
+            title,
+            content,
+            height,
+            ..
+        } = self;
+        let (right, bottom, foot_y) = (WIDTH - 1.0, height - 1.0, height - MARGIN);
+        let (description, foot) = (escaped(description), escaped(foot));
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+             width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n<title>{title}</title>\n\
+             <desc>{description}</desc>\n<style>{STYLE}</style>\n\
+             <rect class=\"paper\" x=\".5\" y=\".5\" width=\"{right}\" height=\"{bottom}\" rx=\"14\"/>\n\
+             {content}<text class=\"soft\" x=\"{MARGIN}\" y=\"{foot_y}\">{foot}</text>\n</svg>\n"
+        )
+    }
+}
+
+/// Where the numbers of all rows end, and how wide their labels may be.
+#[derive(Clone, Copy)]
+struct Columns {
+    label: f64,
+    percent: f64,
+    votes: f64,
+}
+
+impl Columns {
+    fn of(choices: &[&ChoiceResult]) -> Columns {
+        let widest = |number: &dyn Fn(&ChoiceResult) -> String| {
+            let lengths = choices.iter().map(|choice| number(choice).chars().count());
+            DIGIT * lengths.max().unwrap_or(0) as f64
+        };
+        let votes = WIDTH - MARGIN - GAP;
+        let percents = votes - widest(&|choice| choice.votes.to_string()) - GAP;
+        let label = percents - widest(&|choice| percent(choice.share)) - GAP;
+        Columns {
+            label: label - MARGIN - GAP,
+            percent: percents,
+            votes,
+        }
+    }
+}
+
+fn row(paper: &mut Paper, choice: &ChoiceResult, leads: bool, columns: Columns) {
     let lead = if leads { "lead" } else { "" };
-    let full = INNER;
+    let y = paper.y;
     // Without a minimum: a choice without votes has no bar.
-    let width = (full * choice.share.min(1.0)).round();
+    let width = (INNER * choice.share.min(1.0)).round();
     let radius = 8.0_f64.min(width / 2.0);
-    // Writing to a string cannot fail.
     let _ = writeln!(
-        svg,
-        "<rect class=\"track\" x=\"{MARGIN}\" y=\"{y}\" width=\"{full}\" height=\"{BAR}\" rx=\"8\"/>\
+        paper.content,
+        "<rect class=\"track\" x=\"{MARGIN}\" y=\"{y}\" width=\"{INNER}\" height=\"{BAR}\" rx=\"8\"/>\
          <rect class=\"{lead} bar\" x=\"{MARGIN}\" y=\"{y}\" width=\"{width}\" height=\"{BAR}\" rx=\"{radius}\"/>"
     );
-    let label = cut(&choice.choice_text, (INNER - NUMBERS - 14.0) / TEXT);
+    let label = cut(&choice.choice_text, columns.label / TEXT);
+    paper.boxed(lead, MARGIN + GAP, columns.label, BAR, &label);
     let middle = y + BAR / 2.0 + 5.0;
-    text(svg, lead, MARGIN + 14.0, middle, &escaped(&label));
-    let right = WIDTH - MARGIN - 14.0;
-    text(svg, "number", right - 56.0, middle, &percent(choice.share));
-    let votes = choice.votes.to_string();
-    text(svg, "soft number", right, middle, &votes);
+    for (class, x, number) in [
+        ("number", columns.percent, percent(choice.share)),
+        ("soft number", columns.votes, choice.votes.to_string()),
+    ] {
+        let _ = writeln!(
+            paper.content,
+            "<text class=\"{class}\" x=\"{x}\" y=\"{middle}\">{number}</text>"
+        );
+    }
+    paper.y += STEP;
 }
 
-fn text(svg: &mut String, class: &str, x: f64, y: f64, content: &str) {
-    let _ = writeln!(
-        svg,
-        "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{content}</text>"
-    );
+/// Whether a text begins in a script that is written from right to left, as HTML's `dir=auto`
+/// decides.
+fn is_right_to_left(text: &str) -> bool {
+    let classes = CodePointMapData::<BidiClass>::new();
+    let strong = text
+        .chars()
+        .map(|letter| classes.get(letter))
+        .find(|class| {
+            [
+                BidiClass::LeftToRight,
+                BidiClass::RightToLeft,
+                BidiClass::ArabicLetter,
+            ]
+            .contains(class)
+        });
+    strong.is_some_and(|class| class != BidiClass::LeftToRight)
 }
 
 /// The choices that are shown, in their order.
@@ -115,75 +226,38 @@ fn shown(results: &Results) -> Vec<&ChoiceResult> {
 /// The numbers as text, for screen readers.
 fn description(results: &Results) -> String {
     let choices = results.choices.iter().map(|choice| {
-        let (text, share) = (&choice.choice_text, percent(choice.share));
+        let (text, share) = (isolated(&choice.choice_text), percent(choice.share));
         format!("{text}: {} ({share})", choice.votes)
     });
     choices.collect::<Vec<_>>().join("; ")
 }
 
-fn percent(share: f64) -> String {
-    let tenths = (share * 1000.0).round() / 10.0;
-    format!("{tenths}%")
-}
-
-/// The language of the words below the bars.
-enum Words {
-    English,
-    Chinese,
-}
-
-impl Words {
-    fn of(text: &str) -> Words {
-        let chinese =
-            |letter| matches!(letter, '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}');
-        match text.contains(chinese) {
-            true => Words::Chinese,
-            false => Words::English,
-        }
-    }
-
-    fn foot(&self, ballots: i64, left_out: usize, is_final: bool) -> String {
-        let mut parts = Vec::new();
-        match self {
-            Words::English => {
-                let plural = if ballots == 1 { "" } else { "s" };
-                parts.push(format!("{ballots} ballot{plural}"));
-                if left_out > 0 {
-                    parts.push(format!("{left_out} more choices"));
-                }
-                if is_final {
-                    parts.push("final".to_owned());
-                }
-            }
-            Words::Chinese => {
-                parts.push(format!("{ballots} 人投票"));
-                if left_out > 0 {
-                    parts.push(format!("另有 {left_out} 个选项"));
-                }
-                if is_final {
-                    parts.push("最终结果".to_owned());
-                }
-            }
-        }
-        parts.join(" · ")
-    }
-}
-
 /// How wide a letter is, in parts of the font's size.
 fn width(letter: char) -> f64 {
     match letter {
-        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' => 0.34,
-        'm' | 'w' | 'M' | 'W' | '@' | '%' => 0.95,
-        'A'..='Z' => 0.72,
-        '\u{300}'..='\u{36f}' => 0.0,
-        '\0'..='\u{2e7f}' => 0.6,
-        // East Asian letters and pictures.
+        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' => 0.36,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' => 1.0,
+        'A'..='Z' => 0.76,
+        // Marks that are drawn over the letter before.
+        '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => 0.0,
+        '\0'..='\u{2e7f}' => 0.64,
+        // Pictures.
+        '\u{1f000}'.. => 1.3,
+        // East Asian letters.
         _ => 1.05,
     }
 }
 
 fn width_of(text: &str) -> f64 {
-    text.chars().map(width).sum()
+    text.graphemes(true).map(width_of_grapheme).sum()
+}
+
+/// The width of what is read as one character. Several pictures that are joined are drawn as one.
+fn width_of_grapheme(grapheme: &str) -> f64 {
+    match grapheme.chars().next() {
+        Some(first @ '\u{1f000}'..) => width(first),
+        _ => grapheme.chars().map(width).sum(),
+    }
 }
 
 /// As much as fits, with an ellipsis where that is not all.
@@ -191,15 +265,18 @@ fn cut(text: &str, room: f64) -> String {
     if width_of(text) <= room {
         return text.to_owned();
     }
-    let mut used = width('…');
-    let fitting = text.chars().take_while(|letter| {
-        used += width(*letter);
-        used <= room
+    let fitting = &text[..fitting(text, room - width_of("…"))];
+    format!("{}…", fitting.trim_end())
+}
+
+/// Where the part of a text ends that fits.
+fn fitting(text: &str, room: f64) -> usize {
+    let mut used = 0.0;
+    let beyond = text.grapheme_indices(true).find(|(_, grapheme)| {
+        used += width_of_grapheme(grapheme);
+        used > room
     });
-    let mut cut: String = fitting.collect();
-    cut.truncate(cut.trim_end().len());
-    cut.push('…');
-    cut
+    beyond.map_or(text.len(), |(at, _)| at)
 }
 
 /// Lines that fit, broken between words where there are any.
@@ -211,12 +288,9 @@ fn wrapped(text: &str, room: f64, most: usize) -> Vec<String> {
             lines.push(cut(rest, room));
             break;
         }
-        let mut used = 0.0;
-        let end = rest.char_indices().find(|(_, letter)| {
-            used += width(*letter);
-            used > room
-        });
-        let end = end.map_or(rest.len(), |(at, _)| at);
+        // At least one character, however wide it is.
+        let first = rest.graphemes(true).next().map_or(rest.len(), str::len);
+        let end = fitting(rest, room).max(first);
         let space = rest[..end].rfind(' ').filter(|space| space * 2 > end);
         let (line, after) = rest.split_at(space.unwrap_or(end));
         lines.push(line.trim_end().to_owned());
@@ -262,8 +336,8 @@ mod tests {
 
     #[test]
     fn it_speaks_the_language_of_the_question() {
-        assert!(picture("Which?", &results(&[1, 2])).contains(">10 ballots<"));
-        assert!(picture("哪一个?", &results(&[1, 2])).contains(">10 人投票<"));
+        assert!(picture("Which?", &results(&[1, 2])).contains(">10 voters<"));
+        assert!(picture("哪一个?", &results(&[1, 2])).contains(">10 人参与<"));
     }
 
     #[test]
@@ -274,6 +348,8 @@ mod tests {
         assert!(lines[0].ends_with("word") && lines[2].ends_with('…'));
         let chinese = wrapped(&"字".repeat(60), 28.0, 3);
         assert!(chinese.len() == 3 && chinese[0].chars().count() == 26);
+        let families = cut(&"👨‍👩‍👧".repeat(30), 10.0);
+        assert_eq!(families, format!("{}…", "👨‍👩‍👧".repeat(7)));
         assert!(
             lines
                 .iter()
@@ -282,6 +358,26 @@ mod tests {
         );
         assert_eq!(wrapped("short", 28.0, 3), ["short"]);
         assert_eq!(cut("short", 28.0), "short");
+    }
+
+    #[test]
+    fn right_to_left_text_begins_at_the_right() {
+        for (text, expected) in [
+            ("مرحبا!", true),
+            ("1. שלום", true),
+            ("Hello שלום", false),
+            ("你好!", false),
+            ("123!", false),
+        ] {
+            assert_eq!(is_right_to_left(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_room_that_the_largest_needs() {
+        let small = Columns::of(&shown(&results(&[1, 2])));
+        let large = Columns::of(&shown(&results(&[1, 20_000_000])));
+        assert!(large.percent < small.percent && large.label < small.label);
     }
 
     #[test]

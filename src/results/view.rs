@@ -29,6 +29,7 @@ struct Answers {
     with_numbers: OnceLock<Rendered>,
     without_numbers: OnceLock<Rendered>,
     picture: OnceLock<Rendered>,
+    card: OnceLock<Rendered>,
 }
 
 impl View {
@@ -84,12 +85,20 @@ impl View {
         })
     }
 
-    /// The results as a picture, in SVG.
-    pub fn picture(&self) -> Result<Rendered, Failure> {
-        once(&self.answers.picture, || {
+    /// The results as a picture, in SVG; without numbers a picture that says why.
+    pub fn picture(&self, with_numbers: bool) -> Result<Rendered, Failure> {
+        let rendered = match with_numbers {
+            true => &self.answers.picture,
+            false => &self.answers.card,
+        };
+        once(rendered, || {
             let question = &self.poll.question;
-            let results = Results::of(&self.poll, self.read_at);
-            let picture = picture::picture(&question.question_text, &results);
+            let picture = if with_numbers {
+                let results = Results::of(&self.poll, self.read_at);
+                picture::picture(&question.question_text, &results)
+            } else {
+                picture::card(question, self.read_at)
+            };
             let tag = entity_tag(question.revision, picture.as_bytes());
             Ok(Rendered::picture(picture, tag))
         })

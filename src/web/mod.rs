@@ -8,6 +8,7 @@
 mod assets;
 mod beneath;
 mod docs;
+mod fixed;
 mod folder;
 mod plain;
 mod shell;
@@ -74,6 +75,7 @@ pub fn add(mut site: Site, config: &Config, views: Views) -> Site {
     let origins = origins(&config.web.embed_origins);
     let frame = fixed(shell::with_assets(EMBED, "embed.js"), policy(&origins));
     site = site.get(FRAME, frame.endpoint(compression));
+    site = fixed::add_script(site, compression);
 
     if let Some(root) = &config.web.root {
         let folder = Folder::new(root.clone(), &config.web);
@@ -84,6 +86,7 @@ pub fn add(mut site: Site, config: &Config, views: Views) -> Site {
         // The folder answers only what has no other route.
         return site.fallback([], answer);
     }
+    site = fixed::add(site, compression);
     let shell = Arc::new(Shell::new(config));
     let fixed = |path: &&str| !matches!(*path, START | QUESTION);
     for path in PAGES.into_iter().filter(fixed) {
@@ -143,7 +146,7 @@ async fn question(
         return nowhere(request, shell).await;
     };
     let html = match views.find(id, None).await {
-        Ok(view) => shell.page(About::Question(&view.poll)),
+        Ok(view) => shell.page(About::Question(&view)),
         // It may have been deleted: its author can still see it, and the page is for them too.
         Err(failure) if failure.code == Code::NotFound => return nowhere(request, shell).await,
         // The page itself will try again, and say so.

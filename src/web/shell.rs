@@ -1,24 +1,31 @@
-//! The page's HTML: the same for all addresses apart from its head.
+//! The page's HTML: the same for all addresses, apart from its head and from what browsers without
+//! JavaScript show.
 
 use std::fmt::Write;
 
 use super::assets::{FOLDER, INDEX, with_imports};
 use crate::config::Config;
 use crate::markup::escaped;
-use crate::results::Poll;
+use crate::results::words::{Words, percent};
+use crate::results::{Poll, Results, View, are_visible};
 
 /// How much of the choices a preview shows, in characters.
 const PREVIEW: usize = 200;
 
+/// How much of the choices a page without JavaScript lists, in bytes.
+const LISTED: usize = 16 * 1024;
+
 /// What a page is about.
 pub enum About<'a> {
     Polls,
-    Question(&'a Poll),
+    Question(&'a View),
 }
 
-/// The page without its head's changing part.
+/// The page without the parts that depend on its address.
 pub struct Shell {
     before: String,
+    /// Between the changing part of the head and the content for browsers without JavaScript.
+    between: String,
     after: String,
     /// The address by which others reach the server, where it is known.
     public_url: Option<String>,
@@ -34,52 +41,137 @@ impl Shell {
             offers.push("registration");
         }
         let html = with_assets(INDEX, "main.js").replace("{{offers}}", &offers.join(" "));
-        let (before, after) = html.split_once("{{about}}").unwrap_or((&html, ""));
+        let (before, rest) = html.split_once("{{about}}").unwrap_or((&html, ""));
+        let (between, after) = rest.split_once("{{content}}").unwrap_or((rest, ""));
         Shell {
             before: before.to_owned(),
+            between: between.to_owned(),
             after: after.to_owned(),
             public_url: config.server.public_url.as_ref().map(ToString::to_string),
         }
     }
 
     pub fn page(&self, about: About<'_>) -> String {
-        let about = match about {
-            About::Polls => "<title>polls</title>\n\
-                <meta name=\"description\" content=\"Ask anything. See what people think.\">"
-                .to_owned(),
-            About::Question(poll) => self.about(poll),
+        let (head, content) = match about {
+            About::Polls => (
+                "<title>polls</title>\n\
+                 <meta name=\"description\" content=\"Ask anything. See what people think.\">"
+                    .to_owned(),
+                String::new(),
+            ),
+            About::Question(view) => {
+                let summary = Summary::of(view);
+                (
+                    self.head(&view.poll, &summary),
+                    content(&view.poll, &summary),
+                )
+            }
         };
-        [&self.before, about.as_str(), &self.after].concat()
+        [&*self.before, &head, &self.between, &content, &self.after].concat()
     }
 
     /// What chats and search engines show of a question (Open Graph).
-    fn about(&self, poll: &Poll) -> String {
+    fn head(&self, poll: &Poll, summary: &Summary) -> String {
         let title = escaped(&poll.question.question_text);
-        let choices: Vec<&str> = poll
-            .choices
-            .iter()
-            .map(|choice| choice.choice_text.as_str())
-            .collect();
-        let choices: String = choices.join(" · ").chars().take(PREVIEW).collect();
-        let description = escaped(&choices);
-        let mut about = format!(
+        let choices = poll.choices.iter().map(|choice| &*choice.choice_text);
+        let choices: String = choices.collect::<Vec<_>>().join(" · ");
+        let choices = choices.chars().take(PREVIEW).collect();
+        let description = [&summary.facts[..], &[choices]].concat().join(" · ");
+        let description = escaped(&description);
+        let mut head = format!(
             "<title>{title} · polls</title>\n\
              <meta name=\"description\" content=\"{description}\">\n\
+             <meta name=\"twitter:card\" content=\"summary\">\n\
              <meta property=\"og:type\" content=\"website\">\n\
              <meta property=\"og:site_name\" content=\"polls\">\n\
              <meta property=\"og:title\" content=\"{title}\">\n\
              <meta property=\"og:description\" content=\"{description}\">"
         );
         if let Some(origin) = &self.public_url {
-            let (origin, id) = (escaped(origin), poll.question.id);
+            let url = format!("{}/questions/{}", escaped(origin), poll.question.id);
             // Writing to a string cannot fail.
             let _ = write!(
-                about,
-                "\n<meta property=\"og:url\" content=\"{origin}/questions/{id}\">"
+                head,
+                "\n<meta property=\"og:url\" content=\"{url}\">\n<link rel=\"canonical\" href=\"{url}\">"
             );
         }
-        about
+        head
     }
+}
+
+/// What everybody may know of a question at a moment.
+struct Summary {
+    words: Words,
+    /// Its state; the ballots and the leader only if everybody may see them.
+    facts: Vec<String>,
+    /// None if not everybody may see them.
+    results: Option<Results>,
+}
+
+impl Summary {
+    fn of(view: &View) -> Summary {
+        let (question, now) = (&view.poll.question, view.read_at);
+        let words = Words::of(&question.question_text);
+        let is_public = are_visible(question, None, false, now);
+        let results = is_public.then(|| Results::of(&view.poll, now));
+        let mut facts = vec![words.state(question, now)];
+        if let Some(results) = &results {
+            facts.push(words.ballots(results.ballot_count));
+            facts.extend(words.leader(results));
+        }
+        Summary {
+            words,
+            facts,
+            results,
+        }
+    }
+}
+
+/// A question as it is read without JavaScript.
+fn content(poll: &Poll, summary: &Summary) -> String {
+    let question = &poll.question;
+    let words = summary.words;
+    let mut html = format!(
+        "<article lang=\"{}\">\n<h1 dir=\"auto\">{}</h1>\n<p>{}</p>\n",
+        words.tag(),
+        escaped(&question.question_text),
+        escaped(&summary.facts.join(" · "))
+    );
+    // Writing to a string cannot fail.
+    if let Some(description) = &question.description {
+        let description = escaped(description);
+        let _ = writeln!(
+            html,
+            "<p class=\"description\" dir=\"auto\">{description}</p>"
+        );
+    }
+    html.push_str("<ul>\n");
+    let end = html.len() + LISTED;
+    let mut listed = 0;
+    for choice in &poll.choices {
+        if html.len() > end {
+            break;
+        }
+        let result = summary
+            .results
+            .as_ref()
+            .map(|results| &results.choices[listed]);
+        let numbers =
+            result.map(|result| format!(": {} ({})", result.votes, percent(result.share)));
+        let (text, numbers) = (escaped(&choice.choice_text), numbers.unwrap_or_default());
+        let _ = writeln!(html, "<li><bdi>{text}</bdi>{numbers}</li>");
+        listed += 1;
+    }
+    html.push_str("</ul>\n");
+    let left_out = poll.choices.len() - listed;
+    if left_out > 0 {
+        let _ = writeln!(html, "<p>{}</p>", words.more_choices(left_out));
+    }
+    if summary.results.is_none() {
+        let _ = writeln!(html, "<p>{}</p>", words.hidden(question.results_visibility));
+    }
+    html.push_str("</article>\n");
+    html
 }
 
 /// Puts the addresses of the assets into a page. The modules are named beforehand, so that they
@@ -107,7 +199,10 @@ mod tests {
             with_assets(INDEX, "main.js"),
             with_assets(super::super::EMBED, "embed.js"),
         ] {
-            let open = html.replace("{{offers}}", "").replace("{{about}}", "");
+            let open = html
+                .replace("{{offers}}", "")
+                .replace("{{about}}", "")
+                .replace("{{content}}", "");
             assert!(!open.contains("{{"), "{open}");
             assert!(html.matches("modulepreload").count() > 5);
         }

@@ -46,7 +46,7 @@ function draw(question, results) {
 
 // Tells the surrounding page the height, so that it can resize the frame.
 new ResizeObserver(() => {
-  parent.postMessage({ type: "polls:height", id, height: document.documentElement.scrollHeight }, "*");
+  parent.postMessage({ type: "polls:height", id, height: document.body.offsetHeight }, "*");
 }).observe(main);
 
 announce();

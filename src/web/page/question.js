@@ -186,7 +186,7 @@ function manage({ question, path, own, go, again }) {
 /** Ways to show the question to others. */
 function share({ id, question_text: text }) {
   const url = `${location.origin}/questions/${id}`;
-  const frame = `<iframe src="${location.origin}/embed/${id}" title="polls" width="480" height="360" style="border:0"></iframe>`;
+  const frame = `<script src="${location.origin}/embed.js"></script><iframe src="${location.origin}/embed/${id}" title="polls" width="480" height="360" frameborder="0"></iframe>`;
   const alt = text.replace(/[[\]\\]/g, "\\$&");
   const markdown = `[![${alt}](${location.origin}/api/v1/questions/${id}/results.svg)](${url})`;
   const line = (label, value, name) => {

@@ -312,8 +312,10 @@ async fn other_peoples_pages_show_results_in_a_frame() {
     let question = author.ask(&["python", "java"], json!({})).await;
     let folder = tempfile::tempdir().expect("a folder");
     let frame = format!(
-        "<!doctype html><title>blog</title><iframe src=\"{}/embed/{}\" width=\"480\" height=\"400\"></iframe>\
-         <script>addEventListener('message', ({{ data }}) => {{ window.told = data }})</script>",
+        "<!doctype html><title>blog</title><meta http-equiv=\"Content-Security-Policy\" \
+         content=\"default-src 'none'; frame-src {0}; script-src {0}\"><script src=\"{0}/embed.js\"></script>\
+         <iframe src=\"{0}/embed/{1}\" title=\"small\" width=\"480\" height=\"9\" frameborder=\"0\"></iframe>\
+         <iframe src=\"{0}/embed/{1}\" title=\"large\" width=\"480\" height=\"900\" frameborder=\"0\"></iframe>",
         app.address, question.id
     );
     std::fs::write(folder.path().join("index.html"), frame).expect("a page");
@@ -322,14 +324,17 @@ async fn other_peoples_pages_show_results_in_a_frame() {
     let mut browser = browser!(blog.address);
     browser.also(&app.address);
     browser.open_page("/").await;
-    browser.until("message", &format!(
-        "return window.told?.type === 'polls:height' && window.told.id === '{}' && window.told.height > 100", question.id
-    )).await;
+    let fit = "
+        const heights = [...document.querySelectorAll('iframe')].map((frame) => frame.clientHeight);
+        return heights[0] > 100 && heights[0] < 500 && heights[0] === heights[1]";
+    browser.until("frames of their content's height", fit).await;
     browser.enter_frame(0).await;
     browser.sees_votes("java", "0").await;
     author.vote(&question, &[1]).await.expect(201);
     browser.sees_votes("java", "1").await;
     browser.sees("1 voter").await;
+    let scrolls = "return document.documentElement.scrollHeight > innerHeight";
+    assert_eq!(browser.run(scrolls).await, json!(false));
     browser.screenshot("embed").await;
     browser.close().await;
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::app::send;
-use crate::support::{Answer, TestApp};
+use crate::support::{Answer, Question, TestApp};
 
 /// Opens an address as a browser does.
 fn navigate(app: &TestApp, path: &str) -> RequestBuilder {
@@ -225,15 +225,81 @@ async fn the_page_of_a_question_tells_previews_what_it_is() {
     let description = "<meta property=\"og:description\" content=\"";
     assert_eq!(
         between(&html, description, "\">"),
-        "python · &quot; onload=&quot;x"
+        "Open · 0 voters · python · &quot; onload=&quot;x"
     );
     let url = "<meta property=\"og:url\" content=\"";
     let address = format!("https://polls.example.org{}", question.path);
     assert_eq!(between(&html, url, "\">"), address);
+    let canonical = "<link rel=\"canonical\" href=\"";
+    assert_eq!(between(&html, canonical, "\">"), address);
 
     user.delete(&question.path).await.expect(204);
     let gone = text(&open(&app, &question.path).await.expect(404));
     assert!(!gone.contains("alert(1)"));
+}
+
+#[tokio::test]
+async fn a_question_can_be_read_without_javascript_by_whom_it_is_for() {
+    let (app, user) = TestApp::with_user("lucy").await;
+    let more = |visibility: &str| json!({"question_text": "Which <one>?", "description": "a & b", "results_visibility": visibility});
+    let open_one = user.ask(&["python", "<i>java"], more("always")).await;
+    let hidden = user.ask(&["python", "<i>java"], more("after_close")).await;
+    for question in [&open_one, &hidden] {
+        user.vote(question, &[1]).await.expect(201);
+    }
+    let page = async |question: &Question| text(&open(&app, &question.path).await.expect(200));
+    let html = page(&open_one).await;
+    let content = between(&html, "<noscript>", "</noscript>");
+    for part in [
+        "<h1 dir=\"auto\">Which &lt;one&gt;?</h1>",
+        "<p>Open · 1 voter · &lt;i&gt;java leads</p>",
+        ">a &amp; b</p>",
+        "<li><bdi>python</bdi>: 0 (0%)</li>",
+        "<li><bdi>&lt;i&gt;java</bdi>: 1 (100%)</li>",
+    ] {
+        assert!(content.contains(part), "no {part} in {content}");
+    }
+    let html = page(&hidden).await;
+    let content = between(&html, "<noscript>", "</noscript>");
+    for part in [
+        "<p>Open</p>",
+        "<li><bdi>python</bdi></li>",
+        "<p>The results are shown once voting has closed.</p>",
+    ] {
+        assert!(content.contains(part), "no {part} in {content}");
+    }
+    assert!(!html.contains("voter") && !html.contains("leads"));
+    // A forged host is repeated nowhere.
+    let forged = navigate(&app, &open_one.path).header("host", "evil.example");
+    let forged = send(forged).await;
+    assert!(!text(&forged).contains("evil.example"));
+
+    let long = (0..100).map(|n| format!("{n}{}", "&".repeat(190)));
+    let long: Vec<String> = long.collect();
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    let html = page(&user.ask(&long, json!({})).await).await;
+    assert!(
+        html.len() < 30_000 && html.contains("more choices</p>"),
+        "{}",
+        html.len()
+    );
+}
+
+#[tokio::test]
+async fn what_browsers_and_crawlers_look_for_is_there() {
+    let app = TestApp::start().await;
+    let robots = open(&app, "/robots.txt").await.expect(200);
+    assert!(text(&robots).starts_with("User-agent: *\nDisallow: /account\n"));
+    let icon = open(&app, "/favicon.ico").await.expect(200);
+    assert_eq!(icon.header("content-type"), "image/vnd.microsoft.icon");
+    assert!(icon.bytes.starts_with(&[0, 0, 1, 0, 1, 0]));
+    let password = open(&app, "/.well-known/change-password").await.expect(302);
+    assert_eq!(password.header("location"), "/account");
+    let script = open(&app, "/embed.js").await.expect(200);
+    assert_eq!(
+        script.header("cross-origin-resource-policy"),
+        "cross-origin"
+    );
 }
 
 #[tokio::test]
@@ -268,7 +334,7 @@ async fn results_come_as_a_picture_to_whom_they_are_shown() {
     );
     let svg = text(&picture);
     assert!(
-        svg.contains("最受欢迎的语言?") && svg.contains(">1 人投票<") && svg.contains(">100%<")
+        svg.contains("最受欢迎的语言?") && svg.contains(">1 人参与<") && svg.contains(">100%<")
     );
     assert!(svg.contains("prefers-color-scheme:dark"));
 
@@ -297,8 +363,20 @@ async fn results_come_as_a_picture_to_whom_they_are_shown() {
         .ask(&["a", "b"], json!({"results_visibility": "author"}))
         .await;
     let path = hidden.under("results.svg");
-    app.get(&path).await.expect(403).problem("results_hidden");
-    author.get(&path).await.expect(200);
+    let card = app.get(&path).await.expect(200);
+    let says = "Only the author can see the results.";
+    assert!(text(&card).contains(says) && text(&card).contains(">Open<"));
+    author.vote(&hidden, &[0]).await.expect(201);
+    let later = app.get(&path).await.expect(200);
+    assert_eq!(later.bytes, card.bytes);
+    assert_eq!(later.header("etag"), card.header("etag"));
+    let own = author.get(&path).await.expect(200);
+    assert!(text(&own).contains(">1 voter<") && !text(&own).contains(says));
+    author
+        .post(&hidden.under("close"), json!(null))
+        .await
+        .expect(200);
+    assert!(text(&app.get(&path).await.expect(200)).contains(">Closed<"));
     author.delete(&hidden.path).await.expect(204);
     app.get(&path).await.expect(404).problem("not_found");
 }
