@@ -26,6 +26,8 @@ const TITLE_LINES: usize = 3;
 const TEXT: f64 = 15.0;
 const BAR: f64 = 38.0;
 const STEP: f64 = BAR + 8.0;
+/// How much wider bold text is.
+const BOLD: f64 = 1.12;
 /// Between the parts of a row, and around its label and numbers.
 const GAP: f64 = 14.0;
 /// The width of a digit or sign of the numbers.
@@ -85,7 +87,7 @@ struct Paper {
 impl Paper {
     /// A picture with this title, and room for content of this height.
     fn new(title: &str, height: f64) -> Paper {
-        let lines = wrapped(title, INNER / TITLE, TITLE_LINES);
+        let lines = wrapped(title, INNER / (TITLE * BOLD), TITLE_LINES);
         let mut paper = Paper {
             title: escaped(title),
             content: String::new(),
@@ -162,7 +164,7 @@ impl Columns {
 }
 
 fn row(paper: &mut Paper, choice: &ChoiceResult, leads: bool, columns: Columns) {
-    let lead = if leads { "lead" } else { "" };
+    let (lead, weight) = if leads { ("lead", BOLD) } else { ("", 1.0) };
     let y = paper.y;
     // Without a minimum: a choice without votes has no bar.
     let width = (INNER * choice.share.min(1.0)).round();
@@ -172,7 +174,7 @@ fn row(paper: &mut Paper, choice: &ChoiceResult, leads: bool, columns: Columns) 
         "<rect class=\"track\" x=\"{MARGIN}\" y=\"{y}\" width=\"{INNER}\" height=\"{BAR}\" rx=\"8\"/>\
          <rect class=\"{lead} bar\" x=\"{MARGIN}\" y=\"{y}\" width=\"{width}\" height=\"{BAR}\" rx=\"{radius}\"/>"
     );
-    let label = cut(&choice.choice_text, columns.label / TEXT);
+    let label = cut(&choice.choice_text, columns.label / (TEXT * weight));
     paper.boxed(lead, MARGIN + GAP, columns.label, BAR, &label);
     let middle = y + BAR / 2.0 + 5.0;
     for (class, x, number) in [
