@@ -24,7 +24,8 @@ use crate::http::cors::Cors;
 use crate::http::rates::Rates;
 use crate::http::spec::Description;
 use crate::http::{
-    self, API, Address, Admission, Bound, Listener, Metrics, Site, Stack, health, spec,
+    self, API, Address, Admission, Bound, Listener, Metrics, Site, Stack, health, security_txt,
+    spec,
 };
 use crate::live::Hub;
 use crate::live::api::LiveApi;
@@ -411,6 +412,7 @@ fn public_endpoint(
     let document = spec::served(document, &app.config.server);
     let site = spec::add(site, &document, app.config.http.compression);
     let site = health::add(site, check, port.stop.clone());
+    let site = security_txt::add(site, &app.config.server, &app.clock);
     let site = web::add(site, &app.config, views);
     let (router, routes) = site.into_parts(operations);
     // In one piece: it is cloned for every request.

@@ -24,6 +24,7 @@ pub mod reply;
 pub mod request_id;
 pub mod routes;
 pub mod schema;
+pub mod security_txt;
 pub mod serve;
 pub mod signals;
 pub mod site;

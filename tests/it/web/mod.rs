@@ -2,6 +2,8 @@
 
 mod folder;
 
+use std::time::Duration;
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -300,6 +302,32 @@ async fn what_browsers_and_crawlers_look_for_is_there() {
         script.header("cross-origin-resource-policy"),
         "cross-origin"
     );
+}
+
+#[tokio::test]
+async fn whoever_finds_a_weakness_learns_whom_to_tell() {
+    let path = "/.well-known/security.txt";
+    let none = TestApp::start().await;
+    send(none.outside(Method::GET, path)).await.expect(404);
+    let app = TestApp::with(&[
+        ("server.contact", "security@example.org"),
+        ("server.public_url", "https://polls.example.org"),
+    ])
+    .await;
+    let file = send(app.outside(Method::GET, path)).await.expect(200);
+    assert_eq!(file.header("content-type"), "text/plain; charset=utf-8");
+    let day = app
+        .clock
+        .now()
+        .after(Duration::from_secs(30 * 24 * 60 * 60))
+        .to_string();
+    let expected = format!(
+        "Contact: mailto:security@example.org\n\
+         Canonical: https://polls.example.org{path}\n\
+         Expires: {}T00:00:00Z\n",
+        &day[..10]
+    );
+    assert_eq!(text(&file), expected);
 }
 
 #[tokio::test]
