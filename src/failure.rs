@@ -26,6 +26,7 @@ pub enum Code {
     AlreadyVoted,
     BallotFinal,
     HasBallots,
+    LotDrawn,
     QuotaExceeded,
     LastAdmin,
     Stale,
@@ -41,7 +42,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Code; 25] = [
+    pub const ALL: [Code; 26] = [
         Code::MalformedRequest,
         Code::Unauthenticated,
         Code::Forbidden,
@@ -56,6 +57,7 @@ impl Code {
         Code::AlreadyVoted,
         Code::BallotFinal,
         Code::HasBallots,
+        Code::LotDrawn,
         Code::QuotaExceeded,
         Code::LastAdmin,
         Code::Stale,
@@ -136,7 +138,7 @@ impl Code {
                 409,
                 "voting_closed",
                 "Voting has closed",
-                "The question was closed, or its `closes_at` has passed. Ballots are no longer accepted, changed or withdrawn.",
+                "The question was closed, or its `closes_at` has passed. Ballots are no longer accepted, changed or withdrawn, and the choices stay as they are.",
             ),
             Code::AlreadyVoted => (
                 409,
@@ -155,6 +157,12 @@ impl Code {
                 "has_ballots",
                 "People have voted already",
                 "What people have voted on cannot be changed any more. `description`, `closes_at`, the order of the choices and further choices still can.",
+            ),
+            Code::LotDrawn => (
+                409,
+                "lot_drawn",
+                "The lot has been drawn",
+                "The result of this question was decided by lot, and the lot is known. Voting cannot go on, or one could draw again until one likes the result. Ask a new question.",
             ),
             Code::QuotaExceeded => (
                 409,
@@ -255,6 +263,7 @@ impl Code {
 /// - `order`, `past`: a time before another one, or before now.
 /// - `control_character`, `invisible`, `open_direction`: text with characters that it must not
 ///   have, without any that can be seen, or with a writing direction that does not end.
+/// - `method`: not for the voting method of the question.
 /// - `email`, `phone`: no such address or number.
 /// - `common_password`, `contains_account`, `wrong`: a password that is easily guessed, that is
 ///   made of what is known of the account, or that is not the account's.
@@ -272,6 +281,7 @@ pub enum Rule {
     Unique,
     Order,
     Past,
+    Method,
     ControlCharacter,
     Invisible,
     OpenDirection,

@@ -27,7 +27,8 @@
 //! - [`auth`]: accounts that register and sign in; sessions, tokens, signing keys, revocation.
 //! - [`questions`]: questions and choices: how they are asked, changed, opened, closed, deleted and
 //!   searched.
-//! - [`ballots`]: casting and withdrawing ballots; the recount.
+//! - [`ballots`]: casting and withdrawing ballots; the profile, which has the number of ballots that
+//!   are alike; the recount.
 //! - [`results`]: the read model: questions with their numbers, lists, pictures, and who may see
 //!   the numbers.
 //! - [`live`]: results that are sent to clients after each change.
@@ -54,7 +55,9 @@
 //! - [`share`]: news between processes, and rate limits that they count together.
 //! - [`http`]: everything about HTTP that is the same for every call.
 //!
-//! - [`tally`]: counts ballots by any voting method. Pure; `polls tally` uses it for files.
+//! - [`tally`]: counts ballots by any voting method. Pure; the results and `polls tally` use it. Beside
+//!   it, only `src/ballots/method.rs` knows what the methods mean: which ballots are well formed, and
+//!   what they add to the counters.
 //!
 //! Around the features:
 //!
@@ -88,7 +91,9 @@
 //! A read goes from its handler to [`Views`](results::Views): `results/shared.rs` joins it with
 //! others that ask at the same time, `results/list.rs` finds the questions of a page,
 //! `results/poll.rs` reads questions with their numbers in one statement, and a
-//! [`View`](results::View) keeps the answers that were rendered from it.
+//! [`View`](results::View) keeps the answers that were rendered from it. Where the sums of votes are not
+//! enough for an outcome, `results/counts.rs` reads the profile of the ballots and counts it on a thread
+//! of low priority, once for all who wait.
 //!
 //! # What holds everywhere
 //!
@@ -165,10 +170,12 @@
 //!    which a test notices), and to `Draft::new` and `Draft::question`. An optional text that may
 //!    be empty is read like `description`. If the field can be changed, add it to `QuestionPatch`
 //!    and `QuestionPatch::applied_to`; the messages and descriptions that list what can be changed
-//!    after the first ballot name it, too (search for `closes_at can`). A text counts for the quota
+//!    after the first ballot name it, too (search for `closes_at can`). What contradicts another field
+//!    or the method is found in `contradictions`. A text counts for the quota
 //!    in `src/questions/quota.rs`, and for the size of a page in `bytes_of` of
 //!    `src/results/pages.rs`. If it must not change after the first
-//!    ballot, add it to `rules` in `src/questions/mod.rs`.
+//!    ballot, add it to `VotingRules` in `src/questions/mod.rs`. If it decides the outcome, add it to
+//!    `Question::rules` in `src/questions/entity.rs`, and to `Rules` in `src/tally/rules.rs`.
 //! 4. **What clients see.** Add the field to `Question` and `Question::of` in
 //!    `src/results/objects.rs`.
 //! 5. **Document.** Run `cargo run -- openapi --output openapi/polls.json`.

@@ -1,18 +1,18 @@
 //! Sample data: the tutorial's story, or any amount of it to try the server under load.
 
-use std::collections::BTreeSet;
-
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sea_orm::{EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::ballots::{Paper, Score};
 use crate::clock::Clock;
 use crate::failure::{Code, Failure};
 use crate::input::Number;
 use crate::progress::Bar;
 use crate::questions::draft::Description;
 use crate::questions::{self, Draft, choices};
+use crate::tally::{BallotKind, Method};
 use crate::users::{self, Registration, Role};
 
 /// The tutorial's users: name, phone, email.
@@ -29,28 +29,33 @@ const VOTERS: [(&str, &str, &str); 3] = [
     ("Linus", "16666666666", "linus@example.org"),
 ];
 
-/// A question with its choices and, for each voter in turn, what they choose.
+/// A question with its choices and, for each voter in turn, what they choose: a set, a ranking, or a
+/// score for each choice.
 struct Story {
     question_text: &'static str,
     description: &'static str,
     choices: &'static [&'static str],
-    max_choices: i32,
+    method: Method,
+    /// None for the default of the method.
+    max_choices: Option<i32>,
     ballots: [&'static [usize]; 6],
 }
 
-const STORIES: [Story; 3] = [
+const STORIES: [Story; 5] = [
     Story {
         question_text: "最受欢迎的计算机语言?",
         description: "每人一票。",
         choices: &["python", "java", "go"],
-        max_choices: 1,
+        method: Method::MultipleChoice,
+        max_choices: None,
         ballots: [&[0], &[0], &[0], &[1], &[1], &[2]],
     },
     Story {
         question_text: "最受欢迎的水果?",
         description: "每人一票。",
         choices: &["香蕉", "苹果", "草莓"],
-        max_choices: 1,
+        method: Method::MultipleChoice,
+        max_choices: None,
         ballots: [&[0], &[1], &[0], &[2], &[1], &[0]],
     },
     Story {
@@ -63,8 +68,40 @@ const STORIES: [Story; 3] = [
             "Secret ballots",
             "A deadline",
         ],
-        max_choices: 3,
+        method: Method::MultipleChoice,
+        max_choices: Some(3),
         ballots: [&[0, 1, 2], &[0, 3], &[0, 2, 4], &[1], &[0, 2], &[2, 3, 4]],
+    },
+    // The leader in first choices loses: after Berlin is eliminated, Prague has four of six.
+    Story {
+        question_text: "Where shall we meet next year?",
+        description: "Rank the cities, the best first.",
+        choices: &["Berlin", "Prague", "Vienna", "Zürich"],
+        method: Method::InstantRunoff,
+        max_choices: None,
+        ballots: [
+            &[2, 3],
+            &[2, 0, 1],
+            &[1, 0, 2],
+            &[1, 2],
+            &[0, 1, 2, 3],
+            &[3, 1, 0],
+        ],
+    },
+    Story {
+        question_text: "周末去哪里玩?",
+        description: "给每个地方打 0 到 5 分。",
+        choices: &["爬山", "海边", "博物馆"],
+        method: Method::Star,
+        max_choices: None,
+        ballots: [
+            &[5, 4, 0],
+            &[5, 3, 1],
+            &[0, 4, 5],
+            &[1, 5, 2],
+            &[0, 3, 5],
+            &[4, 5, 0],
+        ],
     },
 ];
 
@@ -114,15 +151,27 @@ pub async fn story(app: &App) -> Result<Vec<Made>, Failure> {
 async fn ask(app: &App, story: &Story, author: Uuid, voters: &[Uuid]) -> Result<(), Failure> {
     let draft = Draft {
         description: Some(Description::new(story.description)),
-        max_choices: Number(story.max_choices),
+        method: story.method,
+        max_choices: story.max_choices.map(Number),
         ..Draft::new(story.question_text, story.choices)
     };
     let questions = app.questions.clone().without_quotas();
     let question = questions.create(author, &draft).await?;
     let choices = choices::of(app.db.read(), question).await?;
     for (voter, chosen) in voters.iter().zip(story.ballots) {
-        let chosen: BTreeSet<Uuid> = chosen.iter().map(|index| choices[*index].id).collect();
-        app.ballots.cast(*voter, question, chosen).await?;
+        let paper = match story.method.ballot_kind() {
+            BallotKind::Scores => Paper::Scores(
+                choices
+                    .iter()
+                    .zip(chosen)
+                    .map(|(choice, score)| Score::new(choice.id, *score as i32))
+                    .collect(),
+            ),
+            BallotKind::Set | BallotKind::Ranking => {
+                Paper::Choices(chosen.iter().map(|index| choices[*index].id).collect())
+            }
+        };
+        app.ballots.cast(*voter, question, paper).await?;
     }
     Ok(())
 }
@@ -229,7 +278,8 @@ async fn vote(app: &App, questions: &[Uuid], users: &[Uuid], amount: u64) -> Res
     let bar = &Bar::new(false, amount, "ballots");
     stream::iter(pairs.map(Ok))
         .try_for_each_concurrent(BALLOTS_AT_ONCE, async |(user, question, choice)| {
-            app.ballots.cast(user, question, [choice].into()).await?;
+            let paper = Paper::Choices(vec![choice]);
+            app.ballots.cast(user, question, paper).await?;
             bar.advance(1);
             Ok(())
         })

@@ -22,6 +22,7 @@ mod m0014_secrets;
 mod m0015_email_keys;
 mod m0016_usage;
 mod m0017_search_beginnings;
+mod m0018_methods;
 mod table;
 
 /// Applies and reverts migrations, and lists those that are applied.
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_email_keys::Migration),
             Box::new(m0016_usage::Migration),
             Box::new(m0017_search_beginnings::Migration),
+            Box::new(m0018_methods::Migration),
         ]
     }
 }
@@ -69,6 +71,7 @@ pub fn tables_of(migration: &str) -> &'static [&'static str] {
         "m0013_revocation_numbers" => &["revocation_slots"],
         "m0014_secrets" => &["secrets", "known_networks"],
         "m0016_usage" => &["author_usage"],
+        "m0018_methods" => &["profile_shards"],
         _ => &[],
     }
 }

@@ -76,7 +76,7 @@ pub fn reference(
         .take()
 }
 
-/// Adds a nullable column, unless it exists already.
+/// Adds a column that is nullable or has a default, unless it exists already.
 pub async fn add_column(
     manager: &SchemaManager<'_>,
     table: &'static str,

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
-use super::{Ballot, Ballots, Cast, not_found};
+use super::{Ballot, Ballots, Cast, Paper, Score, not_found};
 use crate::auth::guard::SignedIn;
-use crate::failure::Failure;
+use crate::failure::{Failure, FieldError, Rule};
 use crate::http::API;
 use crate::http::body::Body;
 use crate::http::policy::{Links, operations};
@@ -19,11 +19,11 @@ use crate::http::rates::Kind;
 use crate::http::refused::Refused;
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Put};
 use crate::http::spec::Tag;
+use crate::input::{exact, present};
 use crate::page::PageMeta;
 use crate::rendered::Rendered;
-use crate::results::Results;
-use crate::results::Views;
 use crate::results::are_visible;
+use crate::results::{BallotResults, Views};
 use crate::users::Caller;
 
 /// The handlers of ballots.
@@ -39,7 +39,7 @@ pub struct BallotWithResults {
     #[oai(flatten)]
     ballot: Ballot,
     /// The results with your ballot in them, where you may see them.
-    results: Option<Results>,
+    results: Option<BallotResults>,
 }
 
 /// A page of your ballots, without results.
@@ -67,24 +67,60 @@ struct RenderedBallot<'a> {
     results: Option<&'a Rendered>,
 }
 
-/// A ballot to be cast.
+/// A ballot to be cast: `choice_ids` or `scores`, as the method of the question wants it. With neither,
+/// it chooses nothing.
 #[derive(Debug, Object, Deserialize, Validate)]
 #[oai(rename = "BallotInput", deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct NewBallot {
-    /// The choices that you vote for: a set of `min_choices` to `max_choices` of the question's.
-    #[oai(validator(min_items = 1, max_items = 100, unique_items))]
-    #[validate(length(min = 1, max = 100), custom(function = "unique"))]
-    pub choice_ids: Vec<Uuid>,
+    /// The choices that you vote for, `min_choices` to `max_choices` of the question's: a set with
+    /// `multiple_choice`, a ranking with the best first with `instant_runoff`,
+    /// `single_transferable_vote`, `ranked_pairs` and `borda`. Not with other methods.
+    #[oai(validator(max_items = 100, unique_items))]
+    #[serde(default, deserialize_with = "present")]
+    #[validate(length(max = 100), custom(function = "unique_choices"))]
+    pub choice_ids: Option<Vec<Uuid>>,
+    /// Scores of the question's choices, of which `min_choices` to `max_choices` are above 0. Only
+    /// with `score` and `star`.
+    #[oai(validator(max_items = 100))]
+    #[serde(default, deserialize_with = "exact::objects_if_present")]
+    #[validate(length(max = 100), nested, custom(function = "unique_scores"))]
+    pub scores: Option<Vec<Score>>,
 }
 
-fn unique(ids: &[Uuid]) -> Result<(), ValidationError> {
+impl NewBallot {
+    /// The one of the two that is there.
+    fn paper(self) -> Result<Paper, Failure> {
+        match (self.choice_ids, self.scores) {
+            (Some(choices), None) => Ok(Paper::Choices(choices)),
+            (None, Some(scores)) => Ok(Paper::Scores(scores)),
+            (None, None) => Ok(Paper::Nothing),
+            (Some(_), Some(_)) => {
+                let error = |pointer| {
+                    FieldError::new(pointer, Rule::Method, "must not be given beside the other")
+                };
+                let errors = vec![error("/choice_ids"), error("/scores")];
+                Err(Failure::invalid(errors))
+            }
+        }
+    }
+}
+
+fn unique_choices(ids: &[Uuid]) -> Result<(), ValidationError> {
+    unique(ids.iter().copied(), "")
+}
+
+fn unique_scores(scores: &[Score]) -> Result<(), ValidationError> {
+    unique(scores.iter().map(|score| score.choice_id), "/choice_id")
+}
+
+fn unique(mut ids: impl Iterator<Item = Uuid>, below: &str) -> Result<(), ValidationError> {
     let mut seen = BTreeSet::new();
-    match ids.iter().position(|id| !seen.insert(id)) {
+    match ids.position(|id| !seen.insert(id)) {
         None => Ok(()),
         Some(index) => {
             let mut error = ValidationError::new("unique");
-            error.add_param("at".into(), &format!("/{index}"));
+            error.add_param("at".into(), &format!("/{index}{below}"));
             Err(error.with_message("must not be named twice".into()))
         }
     }
@@ -92,11 +128,12 @@ fn unique(ids: &[Uuid]) -> Result<(), ValidationError> {
 
 impl Example for BallotWithResults {
     fn example() -> Self {
-        let results = Results::example();
+        let results = BallotResults::example();
         BallotWithResults {
             ballot: Ballot {
                 question_id: results.question_id,
                 choice_ids: results.leading_choice_ids.clone(),
+                scores: None,
                 cast_at: results.as_of,
                 updated_at: results.as_of,
             },
@@ -121,7 +158,8 @@ impl Example for BallotPage {
 impl Example for NewBallot {
     fn example() -> Self {
         NewBallot {
-            choice_ids: Results::example().leading_choice_ids,
+            choice_ids: Some(BallotResults::example().leading_choice_ids),
+            scores: None,
         }
     }
 }
@@ -151,7 +189,7 @@ impl BallotsApi {
     /// 201 for your first ballot, 200 if you had one. Repeating your ballot changes nothing and
     /// succeeds whatever the question's status is, so if an answer gets lost, send the request
     /// again. A different ballot replaces yours if `allow_change` is true; otherwise it is 409
-    /// `already_voted`. You have one ballot at most, however many requests you send at once. A
+    /// `already_voted`. The order matters in a ranking only. You have one ballot at most, however many requests you send at once. A
     /// ballot that is acknowledged is on disk and counted.
     #[oai(
         path = "/questions/:question_id/ballot",
@@ -167,8 +205,8 @@ impl BallotsApi {
         body: Body<NewBallot>,
     ) -> Result<Put<BallotWithResults>, Refused<CastBallot>> {
         let caller = signed_in.caller;
-        let chosen: BTreeSet<Uuid> = body.0.choice_ids.into_iter().collect();
-        let Cast { ballot, is_first } = self.ballots.cast(caller.id, question_id.0, chosen).await?;
+        let paper = body.0.paper()?;
+        let Cast { ballot, is_first } = self.ballots.cast(caller.id, question_id.0, paper).await?;
         let rendered = self.render(ballot, caller).await?;
         Ok(if is_first {
             let location = format!("{API}/questions/{}/ballot", question_id.0);
@@ -194,8 +232,8 @@ impl BallotsApi {
         question_id: Path<Uuid>,
     ) -> Result<Fetched<BallotWithResults>, Refused<GetBallot>> {
         let caller = signed_in.caller;
-        self.views.find(question_id.0, Some(caller)).await?;
-        let ballot = self.ballots.find(caller.id, question_id.0).await?;
+        let view = self.views.find(question_id.0, Some(caller)).await?;
+        let ballot = self.ballots.find(caller.id, &view.poll.question).await?;
         let ballot = ballot.ok_or_else(not_found)?;
         Ok(Fetched::new(self.render(ballot, caller).await?))
     }
@@ -216,10 +254,13 @@ impl BallotsApi {
         /// Only your ballot on this question.
         question_id: Query<Uuid>,
     ) -> Result<Answered<BallotPage>, Refused<ListMyBallots>> {
-        let ballot = self
-            .ballots
-            .find(signed_in.caller.id, question_id.0)
-            .await?;
+        let ballot = match self.views.latest(question_id.0).await? {
+            Some(view) => {
+                let question = &view.poll.question;
+                self.ballots.find(signed_in.caller.id, question).await?
+            }
+            None => None,
+        };
         let page = RenderedPage {
             data: ballot.into_iter().collect(),
             meta: PageMeta { next_cursor: None },
@@ -257,7 +298,7 @@ impl BallotsApi {
         let results = match self.views.find(ballot.question_id, Some(caller)).await {
             // The caller has a ballot: this one.
             Ok(view) if are_visible(&view.poll.question, Some(caller), true, view.read_at) => {
-                Some(view.results()?)
+                Some(view.ballot_results()?)
             }
             Ok(_) => None,
             // The ballot is cast, so the request succeeds without results.

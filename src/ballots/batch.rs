@@ -9,17 +9,18 @@
 //! 4. [`Batch::decide`] compares an operation with the ballot that exists.
 //! 5. [`Changes::apply`] writes marks and counts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::DbErr;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::changes::Changes;
-use super::{Ballot, BallotKey, Cast, KEY_COLUMNS, key_rows, not_found, read};
+use super::method::{self, Marks, Ordinals};
+use super::{Ballot, BallotKey, Cast, KEY_COLUMNS, Paper, Stored, key_rows, not_found, read};
 use crate::clock::{Clock, Time};
 use crate::db::{self, Column, Db, Rows, Script, Transaction};
-use crate::failure::{Code, Failure, FieldError, Rule};
+use crate::failure::{Code, Failure};
 use crate::questions::document::COLUMNS;
 use crate::questions::{self, Question, slot};
 
@@ -33,8 +34,8 @@ pub(super) struct Operation {
 
 #[derive(Debug, Clone)]
 pub(super) enum Action {
-    /// Casts a ballot that names these choices, or changes the existing one.
-    Cast(BTreeSet<Uuid>),
+    /// Casts this ballot, or changes the existing one to it.
+    Cast(Paper),
     Withdraw,
 }
 
@@ -77,6 +78,7 @@ pub(super) async fn commit(
             // Read after the slots are taken: sealing a question takes all slots, so it waits for
             // this transaction, and no ballot gets a time after the sealing.
             now: clock.now(),
+            number: rand::random(),
         }
         .run(operations, assumed)
         .await
@@ -87,8 +89,8 @@ pub(super) async fn commit(
 /// The questions of a batch and their choices, read after their slots were taken.
 struct State {
     questions: HashMap<Uuid, Question>,
-    /// Question and choice.
-    choices: HashSet<(Uuid, Uuid)>,
+    /// The choices of each question.
+    choices: HashMap<Uuid, Ordinals>,
 }
 
 impl State {
@@ -107,8 +109,12 @@ impl State {
         let among = |table, column| db::among(transaction, table, column, &rows);
         let questions = format!("SELECT q.* {}", among("questions q", "q.id"));
         let choices = among("choices c", "c.question_id");
-        let choices = format!("SELECT c.question_id, c.id {choices}");
-        let choice = [Column::Id("question_id"), Column::Id("id")];
+        let choices = format!("SELECT c.question_id, c.id, c.ordinal {choices}");
+        let choice = [
+            Column::Id("question_id"),
+            Column::Id("id"),
+            Column::Integer("ordinal"),
+        ];
         let sources = [(&COLUMNS[..], &*questions), (&choice, &choices)];
         let sql = db::documents(transaction, &sources);
         let mut script = Script::default();
@@ -117,13 +123,14 @@ impl State {
         let rows = script.rows(transaction).await?;
         let mut state = State {
             questions: HashMap::new(),
-            choices: HashSet::new(),
+            choices: HashMap::new(),
         };
         for question in db::read_documents::<Question>(&rows, 0)? {
             state.questions.insert(question.id, question);
         }
         for choice in db::read_documents::<ChoiceRow>(&rows, 1)? {
-            state.choices.insert((choice.question_id, choice.id));
+            let of_question = state.choices.entry(choice.question_id).or_default();
+            of_question.insert(choice.id, choice.ordinal);
         }
         Ok(state)
     }
@@ -136,30 +143,10 @@ impl State {
             .ok_or_else(questions::not_found)
     }
 
-    /// Checks that the number of choices is allowed and that all belong to the question.
-    fn check_choices(&self, question: &Question, chosen: &BTreeSet<Uuid>) -> Result<(), Failure> {
-        let mut errors = Vec::new();
-        let count = i32::try_from(chosen.len()).unwrap_or(i32::MAX);
-        if count < question.min_choices || count > question.max_choices {
-            let (min, max) = (question.min_choices, question.max_choices);
-            let message = match min == max {
-                true => format!("must name {min} of the question's choices"),
-                false => format!("must name {min} to {max} of the question's choices"),
-            };
-            errors.push(FieldError::new("/choice_ids", Rule::Length, message));
-        }
-        if !chosen
-            .iter()
-            .all(|choice| self.choices.contains(&(question.id, *choice)))
-        {
-            let message = "must name choices of this question only";
-            errors.push(FieldError::new("/choice_ids", Rule::Choice, message));
-        }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::invalid(errors))
-        }
+    /// The choices of a question that was read.
+    fn choices(&self, question: Uuid) -> Result<&Ordinals, Failure> {
+        let missing = || Failure::internal("the choices of a question were not read");
+        self.choices.get(&question).ok_or_else(missing)
     }
 }
 
@@ -168,6 +155,7 @@ impl State {
 struct ChoiceRow {
     question_id: Uuid,
     id: Uuid,
+    ordinal: Option<u8>,
 }
 
 struct Batch<'a> {
@@ -175,6 +163,8 @@ struct Batch<'a> {
     state: State,
     slot: i32,
     now: Time,
+    /// Random: distinguishes the ballots that this batch inserts from those that were there before.
+    number: i64,
 }
 
 impl Batch<'_> {
@@ -192,11 +182,11 @@ impl Batch<'_> {
                 Err(failure) => {
                     outcomes.insert(key, Err(failure));
                 }
-                Ok(Next::Insert(chosen)) => {
-                    to_insert.insert(key, (chosen, &operation.action));
+                Ok(Next::Insert(marks)) => {
+                    to_insert.insert(key, marks);
                 }
-                Ok(Next::Find) => {
-                    to_find.insert(key, &operation.action);
+                Ok(Next::Find(wanted)) => {
+                    to_find.insert(key, wanted);
                 }
             }
         }
@@ -206,19 +196,16 @@ impl Batch<'_> {
             .filter(|(question, _)| self.state.questions.contains_key(question));
         let mut changes = Changes::correcting(existing_questions);
         let mut existing = self.insert_ballots(to_insert.keys().copied()).await?;
-        for (key, (chosen, action)) in to_insert {
+        for (key, marks) in to_insert {
             let outcome = match existing.remove(&key) {
-                None => {
-                    changes.first(key, chosen);
-                    Ok(self.cast(key, chosen, None))
-                }
-                ballot => self.decide(key, action, ballot, &mut changes),
+                None => self.cast(key, marks, None, &mut changes),
+                ballot => self.decide(key, Some(marks), ballot, &mut changes),
             };
             outcomes.insert(key, outcome);
         }
         let mut existing = self.read_locked(to_find.keys().copied()).await?;
-        for (key, action) in to_find {
-            let outcome = self.decide(key, action, existing.remove(&key), &mut changes);
+        for (key, wanted) in to_find {
+            let outcome = self.decide(key, wanted, existing.remove(&key), &mut changes);
             outcomes.insert(key, outcome);
         }
         changes.apply(self.transaction, self.slot, self.now).await?;
@@ -230,37 +217,39 @@ impl Batch<'_> {
     }
 
     /// Checks an operation against its question, without the user's existing ballot.
-    fn validate<'a>(&self, operation: &'a Operation) -> Result<Next<'a>, Failure> {
+    fn validate(&self, operation: &Operation) -> Result<Next, Failure> {
         let question = self.state.question(operation.question)?;
         match &operation.action {
-            Action::Withdraw => Ok(Next::Find),
-            Action::Cast(chosen) => {
-                self.state.check_choices(question, chosen)?;
+            Action::Withdraw => Ok(Next::Find(None)),
+            Action::Cast(paper) => {
+                let choices = self.state.choices(question.id)?;
+                let marks = method::marks(question, choices, paper)?;
                 Ok(match questions::not_open(question, self.now) {
-                    None => Next::Insert(chosen),
+                    None => Next::Insert(marks),
                     // Voting is over or has not begun. Only the ballot that exists may be repeated.
-                    Some(_) => Next::Find,
+                    Some(_) => Next::Find(Some(marks)),
                 })
             }
         }
     }
 
-    /// Decides on an operation whose ballot was looked for in the database.
+    /// Decides on an operation whose ballot was looked for in the database. `wanted` are the marks
+    /// of the ballot that is cast; none withdraws it.
     fn decide(
         &self,
         key: BallotKey,
-        action: &Action,
-        existing: Option<Ballot>,
+        wanted: Option<Marks>,
+        existing: Option<Stored>,
         changes: &mut Changes,
     ) -> Result<Outcome, Failure> {
         let question = self.state.question(key.0)?;
         let not_open = questions::not_open(question, self.now);
-        match (action, existing) {
-            (Action::Cast(chosen), Some(ballot)) if chosen.iter().eq(&ballot.choice_ids) => {
-                let is_first = false;
-                Ok(Outcome::Cast(Cast { ballot, is_first }))
-            }
-            (Action::Cast(chosen), Some(before)) => {
+        match (wanted, existing) {
+            (Some(marks), Some(stored)) if marks == stored.marks => Ok(Outcome::Cast(Cast {
+                ballot: Ballot::of(question, &stored),
+                is_first: false,
+            })),
+            (Some(marks), Some(before)) => {
                 if let Some(failure) = not_open {
                     return Err(failure);
                 }
@@ -268,13 +257,12 @@ impl Batch<'_> {
                     let detail = "You have voted already, and this question's ballots are final.";
                     return Err(Failure::new(Code::AlreadyVoted, detail));
                 }
-                changes.change(key, &before.choice_ids, chosen);
-                Ok(self.cast(key, chosen, Some(before.cast_at)))
+                self.cast(key, marks, Some(&before), changes)
             }
-            (Action::Cast(_), None) => Err(not_open
+            (Some(_), None) => Err(not_open
                 .unwrap_or_else(|| Failure::internal("a ballot was neither inserted nor found"))),
-            (Action::Withdraw, None) => Err(not_found()),
-            (Action::Withdraw, Some(before)) => {
+            (None, None) => Err(not_found()),
+            (None, Some(before)) => {
                 if let Some(failure) = not_open {
                     return Err(failure);
                 }
@@ -282,36 +270,44 @@ impl Batch<'_> {
                     let detail = "This question's ballots are final and cannot be withdrawn.";
                     return Err(Failure::new(Code::BallotFinal, detail));
                 }
-                changes.withdraw(key, &before.choice_ids);
+                let choices = self.state.choices(question.id)?;
+                changes.withdraw(key, question.method, choices, &before.marks);
                 Ok(Outcome::Withdrawn)
             }
         }
     }
 
-    /// The outcome of a ballot that is cast now, after one that was first cast at `first_cast_at`
-    /// if there was one.
+    /// Casts a ballot, which is inserted already, or changes the one that was there before.
     fn cast(
         &self,
-        (question_id, _): BallotKey,
-        chosen: &BTreeSet<Uuid>,
-        first_cast_at: Option<Time>,
-    ) -> Outcome {
-        Outcome::Cast(Cast {
-            ballot: Ballot {
-                question_id,
-                choice_ids: chosen.iter().copied().collect(),
-                cast_at: first_cast_at.unwrap_or(self.now),
-                updated_at: self.now,
-            },
-            is_first: first_cast_at.is_none(),
-        })
+        key: BallotKey,
+        marks: Marks,
+        before: Option<&Stored>,
+        changes: &mut Changes,
+    ) -> Result<Outcome, Failure> {
+        let question = self.state.question(key.0)?;
+        let choices = self.state.choices(key.0)?;
+        match before {
+            None => changes.first(key, question.method, choices, &marks),
+            Some(before) => changes.change(key, question.method, choices, (&before.marks, &marks)),
+        }
+        let stored = Stored {
+            marks,
+            cast_at: before.map_or(self.now, |before| before.cast_at),
+            updated_at: self.now,
+            batch: None,
+        };
+        Ok(Outcome::Cast(Cast {
+            ballot: Ballot::of(question, &stored),
+            is_first: before.is_none(),
+        }))
     }
 
     /// Inserts ballots, which have no marks yet. Returns the ballots that existed before.
     async fn insert_ballots(
         &self,
         keys: impl Iterator<Item = BallotKey> + Clone,
-    ) -> Result<HashMap<BallotKey, Ballot>, DbErr> {
+    ) -> Result<HashMap<BallotKey, Stored>, DbErr> {
         let (mut rows, mut count) = (Rows::new(), 0);
         for (question, user) in keys.clone() {
             rows.push(&[question, user], &[]);
@@ -321,16 +317,22 @@ impl Batch<'_> {
             return Ok(HashMap::new());
         }
         let insert = format!(
-            "INSERT INTO ballots (question_id, user_id, cast_at, updated_at) \
-             SELECT question_id, user_id, ?, ? FROM {keys} WHERE true",
+            "INSERT INTO ballots (question_id, user_id, cast_at, updated_at, batch) \
+             SELECT question_id, user_id, ?, ?, ? FROM {keys} WHERE true",
             keys = key_rows(self.transaction),
         );
-        let values = [self.now.into(), self.now.into(), rows.to_value()];
+        let values = [
+            self.now.into(),
+            self.now.into(),
+            self.number.into(),
+            rows.to_value(),
+        ];
         if db::insert_missing(self.transaction, &insert, &KEY_COLUMNS, values, count).await? {
             return Ok(HashMap::new());
         }
-        // `read` joins with the marks, so it leaves out the ballots that were just inserted.
-        read(self.transaction, keys).await
+        let mut ballots = read(self.transaction, keys).await?;
+        ballots.retain(|_, ballot| ballot.batch != Some(self.number));
+        Ok(ballots)
     }
 
     /// Reads those of the ballots that exist, and locks them until the commit. A ballot that
@@ -338,7 +340,7 @@ impl Batch<'_> {
     async fn read_locked(
         &self,
         keys: impl Iterator<Item = BallotKey>,
-    ) -> Result<HashMap<BallotKey, Ballot>, DbErr> {
+    ) -> Result<HashMap<BallotKey, Stored>, DbErr> {
         let keys: Vec<[Uuid; 2]> = keys.map(|(question, user)| [question, user]).collect();
         if keys.is_empty() {
             return Ok(HashMap::new());
@@ -350,9 +352,10 @@ impl Batch<'_> {
 }
 
 /// What to do next with an operation that is valid by itself.
-enum Next<'a> {
-    /// Insert a ballot with these choices; if one exists, decide with that.
-    Insert(&'a BTreeSet<Uuid>),
-    /// Find the existing ballot: the operation can only succeed if there is one.
-    Find,
+enum Next {
+    /// Insert a ballot with these marks; if one exists, decide with that.
+    Insert(Marks),
+    /// Find the existing ballot: the operation can only succeed if there is one. It casts a ballot
+    /// with these marks, or withdraws the one that exists.
+    Find(Option<Marks>),
 }

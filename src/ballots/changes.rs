@@ -1,18 +1,20 @@
 //! What a batch of ballots changes in the tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sea_orm::DbErr;
 use uuid::Uuid;
 
-use super::{BallotKey, KEY_COLUMNS};
+use super::method::{self, Marks, Ordinals};
+use super::{BallotKey, KEY_COLUMNS, profile};
 use crate::clock::Time;
 use crate::db::{self, Column, Rows, Script, Transaction};
+use crate::tally::Method;
 
 /// Everything that a batch writes after it has inserted its first ballots.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// Ballots that name other choices than before.
+    /// Ballots with other marks than before.
     changed_ballots: Rows,
     withdrawn_ballots: Rows,
     /// Ballots of which all marks are deleted.
@@ -23,7 +25,15 @@ pub(super) struct Changes {
     votes: BTreeMap<Uuid, i64>,
     /// The change in ballots of each question, compared with what was added when its slot was
     /// taken.
-    ballots: BTreeMap<Uuid, i64>,
+    ballots: BTreeMap<Uuid, BallotChange>,
+    /// The change in the number of ballots that are alike: question and [key](profile::key).
+    profiles: BTreeMap<(Uuid, Vec<u8>), i64>,
+}
+
+#[derive(Default)]
+struct BallotChange {
+    ballots: i64,
+    abstentions: i64,
 }
 
 impl Changes {
@@ -32,50 +42,96 @@ impl Changes {
     pub(super) fn correcting<'a>(assumed: impl Iterator<Item = (&'a Uuid, &'a i64)>) -> Changes {
         Changes {
             ballots: assumed
-                .map(|(question, ballots)| (*question, -ballots))
+                .map(|(question, assumed)| {
+                    let change = BallotChange {
+                        ballots: -assumed,
+                        abstentions: 0,
+                    };
+                    (*question, change)
+                })
                 .collect(),
             ..Changes::default()
         }
     }
 
     /// A first ballot, which is inserted already.
-    pub(super) fn first(&mut self, key: BallotKey, chosen: &BTreeSet<Uuid>) {
-        *self.ballots.entry(key.0).or_default() += 1;
-        self.mark(key, chosen);
+    pub(super) fn first(
+        &mut self,
+        key: BallotKey,
+        method: Method,
+        choices: &Ordinals,
+        marks: &Marks,
+    ) {
+        self.ballots.entry(key.0).or_default().ballots += 1;
+        self.mark(key, marks);
+        self.count(key.0, method, choices, marks, 1);
     }
 
-    pub(super) fn change(&mut self, key: BallotKey, before: &[Uuid], chosen: &BTreeSet<Uuid>) {
+    pub(super) fn change(
+        &mut self,
+        key: BallotKey,
+        method: Method,
+        choices: &Ordinals,
+        (before, after): (&Marks, &Marks),
+    ) {
         self.changed_ballots.push(&[key.0, key.1], &[]);
-        self.unmark(key, before);
-        self.mark(key, chosen);
+        self.unmarked_ballots.push(&[key.0, key.1], &[]);
+        self.count(key.0, method, choices, before, -1);
+        self.mark(key, after);
+        self.count(key.0, method, choices, after, 1);
     }
 
-    pub(super) fn withdraw(&mut self, key: BallotKey, before: &[Uuid]) {
-        *self.ballots.entry(key.0).or_default() -= 1;
+    pub(super) fn withdraw(
+        &mut self,
+        key: BallotKey,
+        method: Method,
+        choices: &Ordinals,
+        before: &Marks,
+    ) {
+        self.ballots.entry(key.0).or_default().ballots -= 1;
         self.withdrawn_ballots.push(&[key.0, key.1], &[]);
-        self.unmark(key, before);
+        self.unmarked_ballots.push(&[key.0, key.1], &[]);
+        self.count(key.0, method, choices, before, -1);
     }
 
-    fn mark(&mut self, key: BallotKey, chosen: &BTreeSet<Uuid>) {
-        for choice in chosen {
-            self.new_marks.push(&[key.0, key.1, *choice], &[]);
-            *self.votes.entry(*choice).or_default() += 1;
+    fn mark(&mut self, key: BallotKey, marks: &Marks) {
+        for (choice, value) in marks {
+            let ids = [key.0, key.1, *choice];
+            self.new_marks.push(&ids, &[i64::from(*value)]);
         }
     }
 
-    fn unmark(&mut self, key: BallotKey, before: &[Uuid]) {
-        self.unmarked_ballots.push(&[key.0, key.1], &[]);
-        for choice in before {
-            *self.votes.entry(*choice).or_default() -= 1;
+    /// Adds a ballot to the counters, or takes it from them.
+    fn count(
+        &mut self,
+        question: Uuid,
+        method: Method,
+        choices: &Ordinals,
+        marks: &Marks,
+        sign: i64,
+    ) {
+        for (choice, value) in marks {
+            *self.votes.entry(*choice).or_default() += sign * method::votes(method, *value);
+        }
+        if marks.is_empty() {
+            self.ballots.entry(question).or_default().abstentions += sign;
+        }
+        if let Some(ballot) = profile::key(method, marks, choices) {
+            *self.profiles.entry((question, ballot)).or_default() += sign;
         }
     }
 
     /// Writes all changes, the counts into the `slot` of this process.
     pub(super) async fn apply(self, db: &Transaction, slot: i32, now: Time) -> Result<(), DbErr> {
-        let mark_columns = ["question_id", "user_id", "choice_id"].map(Column::Id);
+        let mark_columns = [
+            Column::Id("question_id"),
+            Column::Id("user_id"),
+            Column::Id("choice_id"),
+            Column::Integer("value"),
+        ];
         let insert_marks = format!(
-            "INSERT INTO ballot_marks (question_id, user_id, choice_id) \
-             SELECT question_id, user_id, choice_id FROM {}",
+            "INSERT INTO ballot_marks (question_id, user_id, choice_id, value) \
+             SELECT question_id, user_id, choice_id, value FROM {}",
             db::rows(db, "r", &mark_columns),
         );
         let add_votes = format!(
@@ -89,14 +145,23 @@ impl Changes {
             adding = db::adding(db, "choice_shards", "choice_id, shard", &["votes"]),
         );
         let add_ballots = format!(
-            "INSERT INTO question_shards (question_id, shard, seq, ballots) \
-             SELECT question_id, {slot}, 0, ballots FROM {rows} WHERE true {adding}",
+            "INSERT INTO question_shards (question_id, shard, seq, ballots, abstentions) \
+             SELECT question_id, {slot}, 0, ballots, abstentions FROM {rows} WHERE true {adding}",
             rows = db::rows(
                 db,
                 "r",
-                &[Column::Id("question_id"), Column::Integer("ballots")]
+                &[
+                    Column::Id("question_id"),
+                    Column::Integer("ballots"),
+                    Column::Integer("abstentions")
+                ]
             ),
-            adding = db::adding(db, "question_shards", "question_id, shard", &["ballots"]),
+            adding = db::adding(
+                db,
+                "question_shards",
+                "question_id, shard",
+                &["ballots", "abstentions"]
+            ),
         );
         let mut script = Script::default();
         for (sql, rows) in [
@@ -109,13 +174,14 @@ impl Changes {
                 self.withdrawn_ballots,
             ),
             (insert_marks, self.new_marks),
-            (add_votes, nonzero(self.votes)),
-            (add_ballots, nonzero(self.ballots)),
+            (add_votes, changed_votes(self.votes)),
+            (add_ballots, changed_ballots(self.ballots)),
         ] {
             if !rows.is_empty() {
                 script.then(sql, [rows.to_value()]);
             }
         }
+        profile::add(db, &mut script, slot, self.profiles);
         if !self.changed_ballots.is_empty() {
             let set_updated_at = db::set(db, "ballots", "updated_at", &KEY_COLUMNS);
             script.then(
@@ -127,12 +193,23 @@ impl Changes {
     }
 }
 
-/// Ids with their changes as rows, without those that did not change.
-fn nonzero(changes: BTreeMap<Uuid, i64>) -> Rows {
+/// The choices whose votes change, with the change.
+fn changed_votes(changes: BTreeMap<Uuid, i64>) -> Rows {
     let mut rows = Rows::new();
-    for (id, change) in changes {
+    for (choice, change) in changes {
         if change != 0 {
-            rows.push(&[id], &[change]);
+            rows.push(&[choice], &[change]);
+        }
+    }
+    rows
+}
+
+/// The questions whose number of ballots or abstentions changes, with the changes.
+fn changed_ballots(changes: BTreeMap<Uuid, BallotChange>) -> Rows {
+    let mut rows = Rows::new();
+    for (question, change) in changes {
+        if change.ballots != 0 || change.abstentions != 0 {
+            rows.push(&[question], &[change.ballots, change.abstentions]);
         }
     }
     rows

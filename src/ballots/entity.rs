@@ -14,6 +14,8 @@ pub struct Model {
     pub user_id: Uuid,
     pub cast_at: Time,
     pub updated_at: Time,
+    /// The batch that has inserted it; NULL if a process of the version before has.
+    pub batch: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

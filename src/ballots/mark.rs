@@ -1,4 +1,4 @@
-//! The table of marks: which choices a ballot names.
+//! The table of marks: what a ballot says about choices.
 
 use sea_orm::entity::prelude::*;
 
@@ -12,6 +12,8 @@ pub struct Model {
     pub user_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub choice_id: Uuid,
+    /// 1 in a set of choices, the rank from 1 on in a ranking, else the score, which is not 0.
+    pub value: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -15,24 +15,30 @@ mod batch;
 mod changes;
 pub mod entity;
 pub mod mark;
+pub mod method;
+pub mod profile;
 pub mod recount;
 pub mod shard;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use poem_openapi::Object;
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
+use validator::Validate;
 
 use crate::clock::{Clock, Time};
 use crate::config;
 use crate::db::{self, Column, Db, Rows};
 use crate::failure::Failure;
+use crate::input::Number;
+use crate::questions::Question;
 use crate::share::Share;
 
 use ballot_box::BallotBox;
 use batch::{Action, Operation, Outcome};
+use method::Marks;
 
 /// A user's ballot on a question.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
@@ -41,12 +47,84 @@ use batch::{Action, Operation, Outcome};
 pub struct Ballot {
     /// The question that it answers.
     pub question_id: Uuid,
-    /// The choices that it names; a set.
+    /// The choices that it names: a set, or a ranking with the best first; with scores the choices
+    /// with a score above 0, best first.
     pub choice_ids: Vec<Uuid>,
+    /// The scores above 0, best first; only with `score` and `star`.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scores: Option<Vec<Score>>,
     /// When you first voted.
     pub cast_at: Time,
     /// When you last changed it.
     pub updated_at: Time,
+}
+
+/// What a ballot says about a choice.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize, Validate)]
+#[oai(rename = "ChoiceScore", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// The choice.
+    pub choice_id: Uuid,
+    /// From 0 to the highest score of the question. 0 is the same as no score.
+    #[validate(nested)]
+    pub score: Number<0, 100>,
+}
+
+impl Score {
+    pub fn new(choice_id: Uuid, score: i32) -> Score {
+        Score {
+            choice_id,
+            score: Number(score),
+        }
+    }
+}
+
+/// A ballot as a voter sends it. Which of the two it has to be depends on the method of the question.
+#[derive(Debug, Clone)]
+pub enum Paper {
+    /// A set of choices, or a ranking with the best first. None is named twice.
+    Choices(Vec<Uuid>),
+    /// Scores of choices, none of which is named twice.
+    Scores(Vec<Score>),
+    /// Neither: an abstention.
+    Nothing,
+}
+
+impl Paper {
+    fn choices(&self) -> impl Iterator<Item = Uuid> {
+        let (choices, scores) = match self {
+            Paper::Choices(choices) => (&choices[..], &[][..]),
+            Paper::Scores(scores) => (&[][..], &scores[..]),
+            Paper::Nothing => (&[][..], &[][..]),
+        };
+        let scored = scores.iter().map(|score: &Score| score.choice_id);
+        choices.iter().copied().chain(scored)
+    }
+}
+
+/// A ballot as it is stored.
+#[derive(Debug)]
+struct Stored {
+    marks: Marks,
+    cast_at: Time,
+    updated_at: Time,
+    /// The batch that has inserted it.
+    batch: Option<i64>,
+}
+
+impl Ballot {
+    fn of(question: &Question, stored: &Stored) -> Ballot {
+        let (choice_ids, scores) = method::best_first(question.method, &stored.marks);
+        Ballot {
+            question_id: question.id,
+            choice_ids,
+            scores,
+            cast_at: stored.cast_at,
+            updated_at: stored.updated_at,
+        }
+    }
 }
 
 /// The result of casting a ballot.
@@ -82,16 +160,11 @@ impl Ballots {
     ///
     /// Casting the same ballot again succeeds whatever the question's status is, so that a client
     /// that has lost the answer can repeat the request.
-    pub async fn cast(
-        &self,
-        user: Uuid,
-        question: Uuid,
-        choices: BTreeSet<Uuid>,
-    ) -> Result<Cast, Failure> {
+    pub async fn cast(&self, user: Uuid, question: Uuid, paper: Paper) -> Result<Cast, Failure> {
         let operation = Operation {
             question,
             user,
-            action: Action::Cast(choices),
+            action: Action::Cast(paper),
         };
         match self.ballot_box.submit(operation).await? {
             Outcome::Cast(cast) => Ok(cast),
@@ -110,10 +183,10 @@ impl Ballots {
     }
 
     /// The user's ballot on a question, if there is one.
-    pub async fn find(&self, user: Uuid, question: Uuid) -> Result<Option<Ballot>, DbErr> {
-        let key = (question, user);
-        let mut ballots = read(self.db.read(), [key]).await?;
-        Ok(ballots.remove(&key))
+    pub async fn find(&self, user: Uuid, question: &Question) -> Result<Option<Ballot>, DbErr> {
+        let key = (question.id, user);
+        let ballots = read(self.db.read(), [key]).await?;
+        Ok(ballots.get(&key).map(|ballot| Ballot::of(question, ballot)))
     }
 }
 
@@ -128,60 +201,72 @@ const KEY_COLUMNS: [&str; 2] = ["question_id", "user_id"];
 async fn read(
     db: &impl ConnectionTrait,
     keys: impl IntoIterator<Item = BallotKey>,
-) -> Result<HashMap<BallotKey, Ballot>, DbErr> {
+) -> Result<HashMap<BallotKey, Stored>, DbErr> {
     let mut rows = Rows::new();
     for (question, user) in keys {
         rows.push(&[question, user], &[]);
     }
-    let mut ballots: HashMap<BallotKey, Ballot> = HashMap::new();
     if rows.is_empty() {
-        return Ok(ballots);
+        return Ok(HashMap::new());
     }
-    let marks = format!(
-        "SELECT b.question_id, b.user_id, b.cast_at, b.updated_at, m.choice_id \
-         FROM {keys} \
-         {join} ballots b ON b.question_id = r.question_id AND b.user_id = r.user_id \
-         {join} ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id",
-        keys = key_rows(db),
-        join = db::join(db),
-    );
-    let sql = db::documents(db, &[(&MARK, &marks)]);
-    let statement = db::statement(db, &sql, [rows.to_value()]);
+    let (keys, join) = (key_rows(db), db::join(db));
+    let of =
+        |table| format!("{table} t ON t.question_id = r.question_id AND t.user_id = r.user_id");
+    let ballots = format!("SELECT t.* FROM {keys} {join} {}", of("ballots"));
+    let marks = format!("SELECT t.* FROM {keys} {join} {}", of("ballot_marks"));
+    let sql = db::documents(db, &[(&BALLOT, &ballots), (&MARK, &marks)]);
+    let statement = db::statement(db, &sql, [rows.to_value(), rows.to_value()]);
     let rows = db.query_all_raw(statement).await?;
-    for mark in db::read_documents::<Mark>(&rows, 0)? {
-        ballots
-            .entry((mark.question_id, mark.user_id))
-            .or_insert_with(|| Ballot {
-                question_id: mark.question_id,
-                choice_ids: Vec::new(),
-                cast_at: Time(mark.cast_at),
-                updated_at: Time(mark.updated_at),
-            })
-            .choice_ids
-            .push(mark.choice_id);
-    }
-    for ballot in ballots.values_mut() {
-        ballot.choice_ids.sort_unstable();
+    let ballots = db::read_documents::<BallotRow>(&rows, 0)?.into_iter();
+    let mut ballots: HashMap<BallotKey, Stored> = ballots
+        .map(|ballot| {
+            let stored = Stored {
+                marks: Marks::new(),
+                cast_at: Time(ballot.cast_at),
+                updated_at: Time(ballot.updated_at),
+                batch: ballot.batch,
+            };
+            ((ballot.question_id, ballot.user_id), stored)
+        })
+        .collect();
+    for mark in db::read_documents::<Mark>(&rows, 1)? {
+        if let Some(ballot) = ballots.get_mut(&(mark.question_id, mark.user_id)) {
+            ballot.marks.insert(mark.choice_id, mark.value);
+        }
     }
     Ok(ballots)
 }
 
-const MARK: [Column; 5] = [
+const BALLOT: [Column; 5] = [
     Column::Id("question_id"),
     Column::Id("user_id"),
     Column::Integer("cast_at"),
     Column::Integer("updated_at"),
-    Column::Id("choice_id"),
+    Column::Integer("batch"),
 ];
 
-/// A mark, with the columns of its ballot.
 #[derive(Deserialize)]
-struct Mark {
+struct BallotRow {
     question_id: Uuid,
     user_id: Uuid,
     cast_at: i64,
     updated_at: i64,
+    batch: Option<i64>,
+}
+
+const MARK: [Column; 4] = [
+    Column::Id("question_id"),
+    Column::Id("user_id"),
+    Column::Id("choice_id"),
+    Column::Integer("value"),
+];
+
+#[derive(Deserialize)]
+struct Mark {
+    question_id: Uuid,
+    user_id: Uuid,
     choice_id: Uuid,
+    value: i32,
 }
 
 /// The SQL that turns a statement's parameter, a list of [`BallotKey`]s, into rows `r`.

@@ -1,35 +1,66 @@
 //! Compares the tallies with the ballots, and corrects them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{FromQueryResult, QuerySelect as _, Set};
+use sea_orm::{FromQueryResult, QueryResult, QuerySelect as _, Set};
+use serde::Deserialize;
 
-use super::shard;
-use super::{entity, mark};
-use crate::db::{self, Db, Transaction};
+use super::{entity, method, profile, shard};
+use crate::db::{self, Column, Db, PACKED, Packed, Script, Transaction};
 use crate::failure::Failure;
+use crate::questions::entity as questions;
 use crate::questions::{choices, slot};
+use crate::tally::Method;
 
 /// A tally that differs from the ballots.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     pub question_id: Uuid,
-    /// None for the number of ballots.
-    pub choice_id: Option<Uuid>,
+    pub of: Tally,
     /// The number in the tally.
     pub tallied: i64,
     /// The number by the ballots or marks.
     pub counted: i64,
 }
 
-/// Compares every tally with the ballots, in one statement.
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tally {
+    Ballots,
+    /// Ballots that choose nothing.
+    Abstentions,
+    /// The votes of a choice.
+    Votes(Uuid),
+    /// How many ballots are alike: the numbers are those of distinct ballots, and may be equal.
+    Profile,
+}
+
+/// Compares every tally with the ballots: all numbers in one statement, and each profile in one.
 pub async fn check(db: &Db) -> Result<Vec<Difference>, DbErr> {
+    let mut differences = check_numbers(db).await?;
+    for (question, method) in questions_with_profile(db).await? {
+        differences.extend(check_profile(db, question, method).await?);
+    }
+    Ok(differences)
+}
+
+async fn check_numbers(db: &Db) -> Result<Vec<Difference>, DbErr> {
     let integer = |expression| db::integer(db.read(), expression);
+    // The votes come first: PostgreSQL takes the type of a column from the first two queries.
     let sql = format!(
-        "SELECT q.id AS question_id, NULL AS choice_id, \
-           {tallied} AS tallied, {ballots} AS counted \
+        "SELECT c.question_id AS question_id, c.id AS choice_id, {zero} AS is_of_abstentions, \
+           {tallied} AS tallied, {counted} AS counted \
+         FROM choices c \
+         LEFT JOIN (SELECT choice_id, SUM(votes) AS n FROM choice_shards \
+                    GROUP BY choice_id) s ON s.choice_id = c.id \
+         LEFT JOIN (SELECT m.choice_id, SUM({votes}) AS n FROM ballot_marks m \
+                    JOIN questions q ON q.id = m.question_id GROUP BY m.choice_id) b \
+           ON b.choice_id = c.id \
+         WHERE COALESCE(s.n, 0) <> COALESCE(b.n, 0) \
+         UNION ALL \
+         SELECT q.id, NULL, {zero}, {tallied}, {counted} \
          FROM questions q \
          LEFT JOIN (SELECT question_id, SUM(ballots) AS n FROM question_shards \
                     GROUP BY question_id) s ON s.question_id = q.id \
@@ -37,36 +68,147 @@ pub async fn check(db: &Db) -> Result<Vec<Difference>, DbErr> {
                     GROUP BY question_id) b ON b.question_id = q.id \
          WHERE COALESCE(s.n, 0) <> COALESCE(b.n, 0) \
          UNION ALL \
-         SELECT c.question_id, c.id, {tallied}, {marks} \
-         FROM choices c \
-         LEFT JOIN (SELECT choice_id, SUM(votes) AS n FROM choice_shards \
-                    GROUP BY choice_id) s ON s.choice_id = c.id \
-         LEFT JOIN (SELECT choice_id, COUNT(*) AS n FROM ballot_marks \
-                    GROUP BY choice_id) m ON m.choice_id = c.id \
-         WHERE COALESCE(s.n, 0) <> COALESCE(m.n, 0)",
+         SELECT q.id, NULL, {one}, {tallied}, {counted} \
+         FROM questions q \
+         LEFT JOIN (SELECT question_id, SUM(abstentions) AS n FROM question_shards \
+                    GROUP BY question_id) s ON s.question_id = q.id \
+         LEFT JOIN (SELECT b.question_id, COUNT(*) AS n FROM ballots b \
+                    LEFT JOIN ballot_marks m \
+                      ON m.question_id = b.question_id AND m.user_id = b.user_id \
+                    WHERE m.user_id IS NULL GROUP BY b.question_id) b ON b.question_id = q.id \
+         WHERE COALESCE(s.n, 0) <> COALESCE(b.n, 0)",
+        zero = integer("0"),
+        one = integer("1"),
         tallied = integer("COALESCE(s.n, 0)"),
-        ballots = integer("COALESCE(b.n, 0)"),
-        marks = integer("COALESCE(m.n, 0)"),
+        counted = integer("COALESCE(b.n, 0)"),
+        votes = method::votes_sql(),
     );
     let statement = db::statement(db.read(), &sql, []);
-    Difference::find_by_statement(statement)
+    let rows = Row::find_by_statement(statement).all(db.read()).await?;
+    Ok(rows.into_iter().map(Row::difference).collect())
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    question_id: Uuid,
+    choice_id: Option<Uuid>,
+    is_of_abstentions: i64,
+    tallied: i64,
+    counted: i64,
+}
+
+impl Row {
+    fn difference(self) -> Difference {
+        Difference {
+            question_id: self.question_id,
+            of: match self.choice_id {
+                Some(choice) => Tally::Votes(choice),
+                None if self.is_of_abstentions == 1 => Tally::Abstentions,
+                None => Tally::Ballots,
+            },
+            tallied: self.tallied,
+            counted: self.counted,
+        }
+    }
+}
+
+async fn questions_with_profile(db: &Db) -> Result<Vec<(Uuid, Method)>, DbErr> {
+    let methods = Method::ALL.into_iter();
+    let methods = methods.filter(|method| method::keeps_profile(*method));
+    questions::Entity::find()
+        .select_only()
+        .columns([questions::Column::Id, questions::Column::Method])
+        .filter(questions::Column::Method.is_in(methods))
+        .into_tuple()
         .all(db.read())
         .await
+}
+
+/// How many ballots are alike: by key.
+type Counts = HashMap<Vec<u8>, i64>;
+
+async fn check_profile(
+    db: &Db,
+    question: Uuid,
+    method: Method,
+) -> Result<Option<Difference>, DbErr> {
+    let reader = db.read();
+    let (marks, ballots) = (marks_sql(reader), profile::ballots_sql(reader, 100_000));
+    let sql = db::document_rows(reader, &[(&MARKS, &marks), (&PACKED, &ballots)]);
+    let statement = db::statement(reader, &sql, [question.into(), question.into()]);
+    let (counted, tallied) = reader
+        .fold(
+            statement,
+            || (Counts::new(), Counts::new()),
+            |(counted, tallied), row| {
+                count_marks(&row, method, counted)?;
+                for packed in db::documents_of::<Packed>(&row, 1)? {
+                    packed.unpack(|key, ballots| {
+                        tallied.insert(key.to_vec(), ballots);
+                        Ok(())
+                    })?;
+                }
+                Ok(())
+            },
+        )
+        .await?;
+    let length = |counts: &Counts| i64::try_from(counts.len()).unwrap_or(i64::MAX);
+    Ok((counted != tallied).then(|| Difference {
+        question_id: question,
+        of: Tally::Profile,
+        tallied: length(&tallied),
+        counted: length(&counted),
+    }))
+}
+
+/// A query for the marks of each ballot on a question, as text such as `3:1,0:2`: the ordinal and
+/// the value of each.
+fn marks_sql(db: &impl ConnectionTrait) -> String {
+    let marks = db::joined(db, "concat(c.ordinal, ':', m.value)");
+    format!(
+        "SELECT {marks} AS marks FROM ballot_marks m JOIN choices c ON c.id = m.choice_id \
+         WHERE m.question_id = ? GROUP BY m.user_id"
+    )
+}
+
+const MARKS: [Column; 1] = [Column::Text("marks")];
+
+#[derive(Deserialize)]
+struct Marks {
+    marks: String,
+}
+
+/// Adds the ballots of a row to the counts.
+fn count_marks(row: &QueryResult, method: Method, counts: &mut Counts) -> Result<(), DbErr> {
+    let invalid = || DbErr::Type("a choice that is voted for has no ordinal".to_owned());
+    for ballot in db::documents_of::<Marks>(row, 0)? {
+        let marks = ballot.marks.split(',').map(|mark| {
+            let (ordinal, value) = mark.split_once(':')?;
+            Some((ordinal.parse().ok()?, value.parse().ok()?))
+        });
+        let marks = marks.collect::<Option<Vec<(u8, i32)>>>();
+        let key = profile::encode(method, marks.ok_or_else(invalid)?);
+        *counts.entry(key).or_default() += 1;
+    }
+    Ok(())
 }
 
 /// Corrects the tallies of a question. Its slots are taken, so no ballot is counted meanwhile.
 pub async fn mend(db: &Db, question: Uuid) -> Result<(), Failure> {
     db.write(|transaction| async move {
         slot::take_all(&transaction, question).await?;
-        let ballots = entity::Entity::find()
-            .filter(entity::Column::QuestionId.eq(question))
-            .count(&transaction)
-            .await?;
-        set_ballots(&transaction, question, ballots).await?;
+        let voted = questions::Entity::find_by_id(question);
+        let Some(voted) = voted.one(&transaction).await? else {
+            return Ok(());
+        };
+        set_ballots(&transaction, question).await?;
         let votes = counted_votes(&transaction, question).await?;
         for choice in choices::of(&transaction, question).await? {
             let votes = votes.get(&choice.id).copied().unwrap_or(0);
             set_votes(&transaction, choice.id, votes).await?;
+        }
+        if method::keeps_profile(voted.method) {
+            set_profile(&transaction, question, voted.method).await?;
         }
         Ok(())
     })
@@ -77,29 +219,36 @@ async fn counted_votes(
     transaction: &Transaction,
     question: Uuid,
 ) -> Result<HashMap<Uuid, i64>, DbErr> {
-    let votes: Vec<(Uuid, i64)> = mark::Entity::find()
-        .select_only()
-        .column(mark::Column::ChoiceId)
-        .column_as(mark::Column::UserId.count(), "votes")
-        .filter(mark::Column::QuestionId.eq(question))
-        .group_by(mark::Column::ChoiceId)
-        .into_tuple()
-        .all(transaction)
-        .await?;
-    Ok(votes.into_iter().collect())
+    let sum = format!("SUM({})", method::votes_sql());
+    let sql = format!(
+        "SELECT m.choice_id, {} FROM ballot_marks m JOIN questions q ON q.id = m.question_id \
+         WHERE m.question_id = ? GROUP BY m.choice_id",
+        db::integer(transaction, &sum),
+    );
+    let statement = db::statement(transaction, &sql, [question.into()]);
+    let rows = transaction.query_all_raw(statement).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
+        .collect()
 }
 
-/// Writes the whole number into the first slot. All slots have rows, because they were taken.
-async fn set_ballots(transaction: &Transaction, question: Uuid, ballots: u64) -> Result<(), DbErr> {
-    for (slots, ballots) in [
-        (slot::Column::Shard.ne(0), 0),
-        (
-            slot::Column::Shard.eq(0),
-            i64::try_from(ballots).unwrap_or(i64::MAX),
-        ),
+/// Writes the whole numbers into the first slot. All slots have rows, because they were taken.
+async fn set_ballots(transaction: &Transaction, question: Uuid) -> Result<(), DbErr> {
+    let all = entity::Entity::find().filter(entity::Column::QuestionId.eq(question));
+    let ballots = all.count(transaction).await?;
+    let sql = "SELECT COUNT(DISTINCT user_id) FROM ballot_marks WHERE question_id = ?";
+    let statement = db::statement(transaction, sql, [question.into()]);
+    let row = transaction.query_one_raw(statement).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("a number of ballots".to_owned()))?;
+    let choosing: i64 = row.try_get_by_index(0)?;
+    let ballots = i64::try_from(ballots).unwrap_or(i64::MAX);
+    for (slots, ballots, abstentions) in [
+        (slot::Column::Shard.ne(0), 0, 0),
+        (slot::Column::Shard.eq(0), ballots, ballots - choosing),
     ] {
         slot::Entity::update_many()
             .col_expr(slot::Column::Ballots, Expr::value(ballots))
+            .col_expr(slot::Column::Abstentions, Expr::value(abstentions))
             .filter(slot::Column::QuestionId.eq(question))
             .filter(slots)
             .exec(transaction)
@@ -128,4 +277,36 @@ async fn set_votes(transaction: &Transaction, choice: Uuid, votes: i64) -> Resul
         .exec_without_returning(transaction)
         .await
         .map(drop)
+}
+
+async fn set_profile(
+    transaction: &Transaction,
+    question: Uuid,
+    method: Method,
+) -> Result<(), DbErr> {
+    let sql = db::document_rows(transaction, &[(&MARKS, &marks_sql(transaction))]);
+    let statement = db::statement(transaction, &sql, [question.into()]);
+    let mut counted = Counts::new();
+    for row in transaction.query_all_raw(statement).await? {
+        count_marks(&row, method, &mut counted)?;
+    }
+    let delete = "DELETE FROM profile_shards WHERE question_id = ?";
+    let delete = db::statement(transaction, delete, [question.into()]);
+    transaction.execute_raw(delete).await?;
+    let counted: Vec<(Vec<u8>, i64)> = counted.into_iter().collect();
+    // A server takes statements of some megabytes only.
+    for some in counted.chunks(10_000) {
+        let rows = some
+            .iter()
+            .map(|(key, ballots)| ((question, key.clone()), *ballots));
+        let mut script = Script::default();
+        profile::add(
+            transaction,
+            &mut script,
+            0,
+            rows.collect::<BTreeMap<_, _>>(),
+        );
+        script.run(transaction).await?;
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use super::password::read_password;
 use crate::app::{self, App};
 use crate::auth::tokens::keys;
 use crate::auth::tokens::mint::Minted;
-use crate::ballots::recount;
+use crate::ballots::recount::{self, Tally};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -247,9 +247,11 @@ pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
     db.allow_scans().await?;
     let differences = recount::check(&db).await?;
     for difference in &differences {
-        let of = match difference.choice_id {
-            Some(choice) => format!("choice {choice}"),
-            None => "ballots".to_owned(),
+        let of = match difference.of {
+            Tally::Votes(choice) => format!("choice {choice}"),
+            Tally::Ballots => "ballots".to_owned(),
+            Tally::Abstentions => "abstentions".to_owned(),
+            Tally::Profile => "different ballots (or how many are alike)".to_owned(),
         };
         let recount::Difference {
             question_id,

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use uuid::fmt::Simple;
@@ -22,14 +23,21 @@ pub enum Column {
     Text(&'static str),
     /// A boolean, as 1 or 0.
     Flag(&'static str),
+    /// Up to [`MAX_BYTES`] bytes, as a string of hexadecimal digits.
+    Bytes(&'static str),
 }
+
+/// How many bytes a value of [`Column::Bytes`] has at most.
+const MAX_BYTES: usize = 200;
 
 impl Column {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Column::Id(name) | Column::Integer(name) | Column::Text(name) | Column::Flag(name) => {
-                name
-            }
+            Column::Id(name)
+            | Column::Integer(name)
+            | Column::Text(name)
+            | Column::Flag(name)
+            | Column::Bytes(name) => name,
         }
     }
 }
@@ -56,10 +64,17 @@ pub fn rows(db: &impl ConnectionTrait, alias: &str, columns: &[Column]) -> Strin
                 (DbBackend::Postgres, Column::Id(_)) => {
                     format!("CAST(value ->> {index} AS uuid) AS {name}")
                 }
+                (DbBackend::Postgres, Column::Bytes(_)) => {
+                    format!("decode(value ->> {index}, 'hex') AS {name}")
+                }
                 (DbBackend::Postgres, _) => format!("CAST(value ->> {index} AS bigint) AS {name}"),
-                (DbBackend::MySql, Column::Id(_)) => format!("unhex(c{index}) AS {name}"),
+                (DbBackend::MySql, Column::Id(_) | Column::Bytes(_)) => {
+                    format!("unhex(c{index}) AS {name}")
+                }
                 (DbBackend::MySql, _) => format!("c{index} AS {name}"),
-                (_, Column::Id(_)) => format!("unhex(value ->> {index}) AS {name}"),
+                (_, Column::Id(_) | Column::Bytes(_)) => {
+                    format!("unhex(value ->> {index}) AS {name}")
+                }
                 _ => format!("value ->> {index} AS {name}"),
             }
         })
@@ -103,8 +118,9 @@ fn json_table(columns: &[Column]) -> String {
         .enumerate()
         .map(|(index, column)| {
             let kind = match column {
-                Column::Id(_) => "CHAR(32)",
-                _ => "BIGINT",
+                Column::Id(_) => "CHAR(32)".to_owned(),
+                Column::Bytes(_) => format!("VARCHAR({})", 2 * MAX_BYTES),
+                _ => "BIGINT".to_owned(),
             };
             format!("c{index} {kind} PATH '$[{index}]'")
         })
@@ -134,9 +150,16 @@ pub fn documents(db: &impl ConnectionTrait, sources: &[(&[Column], &str)]) -> St
         return format!("SELECT {}", arrays.collect::<Vec<_>>().join(", "));
     }
     // Not aggregated into arrays: MariaDB would first write each source into a temporary table.
+    document_rows(db, sources)
+}
+
+/// The same with one row for each document on every engine, for sources that are too large to be one
+/// text.
+pub fn document_rows(db: &impl ConnectionTrait, sources: &[(&[Column], &str)]) -> String {
+    let engine = db.get_database_backend();
     let text = match engine {
-        DbBackend::Postgres => "text",
-        _ => "char",
+        DbBackend::MySql => "char",
+        _ => "text",
     };
     let parts = sources.iter().enumerate().map(|(part, (columns, source))| {
         let object = object(engine, columns);
@@ -159,6 +182,7 @@ fn object(engine: DbBackend, columns: &[Column]) -> String {
                 format!("'{name}', {name}")
             }
             Column::Flag(name) => format!("'{name}', CASE WHEN {name} THEN 1 ELSE 0 END"),
+            Column::Bytes(name) => format!("'{name}', {}", hex(engine, name)),
         })
         .collect();
     let function = match engine {
@@ -168,24 +192,99 @@ fn object(engine: DbBackend, columns: &[Column]) -> String {
     format!("{function}({})", fields.join(", "))
 }
 
+/// An expression for the bytes of a column as hexadecimal digits.
+fn hex(engine: DbBackend, column: &str) -> String {
+    match engine {
+        DbBackend::Postgres => format!("encode({column}, 'hex')"),
+        _ => format!("hex({column})"),
+    }
+}
+
 /// Reads the rows of the source with the index `part` from the result of [`documents`].
 pub fn read_documents<T: DeserializeOwned>(
     rows: &[QueryResult],
     part: usize,
 ) -> Result<Vec<T>, DbErr> {
-    let invalid = |error: serde_json::Error| DbErr::Json(error.to_string());
     let mut documents = Vec::new();
     for row in rows {
-        let json: Option<String> = row.try_get_by_index(part)?;
-        match json.as_deref() {
-            None => {}
-            Some(array) if array.starts_with('[') => {
-                documents.extend(serde_json::from_str::<Vec<T>>(array).map_err(invalid)?);
-            }
-            Some(object) => documents.push(serde_json::from_str(object).map_err(invalid)?),
-        }
+        documents.append(&mut documents_of(row, part)?);
     }
     Ok(documents)
+}
+
+/// Reads the documents of the source with the index `part` from one row of the result.
+pub fn documents_of<T: DeserializeOwned>(row: &QueryResult, part: usize) -> Result<Vec<T>, DbErr> {
+    let invalid = |error: serde_json::Error| DbErr::Json(error.to_string());
+    let json: Option<String> = row.try_get_by_index(part)?;
+    match json.as_deref() {
+        None => Ok(Vec::new()),
+        Some(array) if array.starts_with('[') => serde_json::from_str(array).map_err(invalid),
+        Some(object) => Ok(vec![serde_json::from_str(object).map_err(invalid)?]),
+    }
+}
+
+/// The columns of a query that [`packed`] returns.
+pub const PACKED: [Column; 2] = [Column::Integer("entries"), Column::Text("packed")];
+
+/// A query that packs the rows of another one, `rows` with the columns `bytes` and `n`, into about
+/// `packs` rows of text: reading a row costs more than reading some hundred bytes. [`Packed`] is a
+/// document of it.
+///
+/// On SQLite: `SELECT COUNT(*) AS entries, group_concat(concat(hex(bytes), ':', n)) AS packed FROM
+/// (SELECT p.*, ROW_NUMBER() OVER () % {packs} AS pack FROM ({rows}) AS p) AS q GROUP BY pack`.
+pub fn packed(db: &impl ConnectionTrait, rows: &str, packs: u64) -> String {
+    let engine = db.get_database_backend();
+    let entry = format!("concat({}, ':', n)", hex(engine, "bytes"));
+    format!(
+        "SELECT COUNT(*) AS entries, {} AS packed \
+         FROM (SELECT p.*, ROW_NUMBER() OVER () % {packs} AS pack FROM ({rows}) AS p) AS q \
+         GROUP BY pack",
+        joined(db, &entry)
+    )
+}
+
+/// An aggregate of all values of a text expression, in any order and with a comma between them.
+pub fn joined(db: &impl ConnectionTrait, text: &str) -> String {
+    match db.get_database_backend() {
+        DbBackend::Postgres => format!("string_agg({text}, ',')"),
+        _ => format!("group_concat({text})"),
+    }
+}
+
+/// A row of [`packed`].
+#[derive(Debug, Deserialize)]
+pub struct Packed {
+    entries: usize,
+    packed: String,
+}
+
+impl Packed {
+    /// Calls `take` with the bytes and the number of each row that is packed here.
+    pub fn unpack(
+        &self,
+        mut take: impl FnMut(&[u8], i64) -> Result<(), DbErr>,
+    ) -> Result<(), DbErr> {
+        let invalid = || DbErr::Type("packed rows are cut off".to_owned());
+        let mut bytes = Vec::new();
+        let mut entries = 0;
+        for entry in self.packed.split(',') {
+            let (digits, number) = entry.split_once(':').ok_or_else(invalid)?;
+            bytes.clear();
+            for pair in digits.as_bytes().chunks(2) {
+                let pair = std::str::from_utf8(pair).ok();
+                let byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+                bytes.push(byte.ok_or_else(invalid)?);
+            }
+            take(&bytes, number.parse().map_err(|_| invalid())?)?;
+            entries += 1;
+        }
+        // MariaDB cuts a text that is longer than group_concat_max_len.
+        if entries == self.entries {
+            Ok(())
+        } else {
+            Err(invalid())
+        }
+    }
 }
 
 /// The parameter of [`rows`]: rows written as JSON.
@@ -203,6 +302,23 @@ impl Rows {
 
     /// Adds a row. Its ids must be the first columns, its numbers the last.
     pub fn push(&mut self, ids: &[Uuid], numbers: &[i64]) {
+        let separator = self.begin(ids);
+        self.end(separator, numbers);
+    }
+
+    /// Adds a row with a column of [bytes](Column::Bytes) between its ids and its numbers.
+    pub fn push_bytes(&mut self, ids: &[Uuid], bytes: &[u8], numbers: &[i64]) {
+        let separator = self.begin(ids);
+        self.0.extend([separator, "\""]);
+        for byte in bytes {
+            // Writing to a String cannot fail.
+            let _ = write!(self.0, "{byte:02x}");
+        }
+        self.0.push('"');
+        self.end(",", numbers);
+    }
+
+    fn begin(&mut self, ids: &[Uuid]) -> &'static str {
         let mut separator = if self.is_empty() { "[" } else { ",[" };
         for id in ids {
             let mut digits = [0; Simple::LENGTH];
@@ -210,6 +326,10 @@ impl Rows {
             self.0.extend([separator, "\"", digits, "\""]);
             separator = ",";
         }
+        separator
+    }
+
+    fn end(&mut self, mut separator: &str, numbers: &[i64]) {
         for number in numbers {
             // Writing to a String cannot fail.
             let _ = write!(self.0, "{separator}{number}");

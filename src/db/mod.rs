@@ -21,6 +21,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use log::LevelFilter;
 use rand::RngExt as _;
@@ -34,7 +35,10 @@ use crate::failure::Failure;
 use link::{Hold, Link};
 
 pub use backup::{BackupError, Contents, Restoring, backup};
-pub use batch::{Column, Rows, among, documents, ids, read_documents, rows};
+pub use batch::{
+    Column, PACKED, Packed, Rows, among, document_rows, documents, documents_of, ids, joined,
+    packed, read_documents, rows,
+};
 pub use connect::ConnectError;
 pub use dialect::{
     adding, delete, finds, insert_missing, integer, join, join_type, lock, lock_rows, moment, set,
@@ -262,6 +266,42 @@ impl Reader {
                 // The next attempt waits until a host is connected again.
                 Err(link::Lost) if attempts.remain() => {}
                 outcome => return outcome?,
+            }
+        }
+    }
+}
+
+impl Reader {
+    /// Reads the rows of a statement one after the other, so that they need not fit into memory
+    /// together. `take` adds a row to what `begin` has made; after a conflict or a lost connection
+    /// both begin again.
+    pub async fn fold<T: Send>(
+        &self,
+        statement: Statement,
+        begin: impl Fn() -> T + Send + Sync,
+        take: impl Fn(&mut T, QueryResult) -> Result<(), DbErr> + Send + Sync,
+    ) -> Result<T, DbErr> {
+        let mut attempts = Attempts::default();
+        loop {
+            let mut hold = self.0.connected().await?;
+            let (pool, mut folded) = (hold.pools.reader.clone(), begin());
+            let statement = statement.clone();
+            let reading = async {
+                let mut rows = sea_orm::StreamTrait::stream_raw(&pool, statement).await?;
+                while let Some(row) = rows.try_next().await? {
+                    take(&mut folded, row)?;
+                }
+                Ok::<(), DbErr>(())
+            };
+            match hold.unless_lost(reading).await {
+                Ok(Ok(())) => return Ok(folded),
+                Ok(Err(error)) if error::is_temporary(&error) && attempts.remain() => {
+                    attempts.pause().await;
+                }
+                // The next attempt waits until a host is connected again.
+                Err(link::Lost) if attempts.remain() => {}
+                Ok(Err(error)) => return Err(error),
+                Err(lost) => return Err(lost.into()),
             }
         }
     }

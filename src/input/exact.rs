@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
 
+use crate::patch::Patch;
+
 /// A `T` from an object alone: serde takes an array of its fields as well.
 pub struct Object<T>(pub T);
 
@@ -39,6 +41,15 @@ where
     Ok(objects.into_iter().map(|object| object.0).collect())
 }
 
+/// For `#[serde(deserialize_with)]`: the same that may be absent but not null.
+pub fn objects_if_present<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    objects(deserializer).map(Some)
+}
+
 /// For `#[serde(deserialize_with)]`: an enum from a string alone. serde takes `{"name": null}` as
 /// well.
 pub fn word<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -57,4 +68,34 @@ where
     T: Deserialize<'de>,
 {
     word(deserializer).map(Some)
+}
+
+/// For `#[serde(deserialize_with)]`: an object that may be absent but not null.
+pub fn object_if_present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Object::deserialize(deserializer).map(|object| Some(object.0))
+}
+
+/// For `#[serde(deserialize_with)]`: a changed object. Null clears it.
+pub fn object_or_null<'de, D, T>(deserializer: D) -> Result<Patch<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Patch::<Object<T>>::deserialize(deserializer).map(|patch| patch.map(|object| object.0))
+}
+
+/// For `#[serde(deserialize_with)]`: a changed enum, from a string alone. Null clears it.
+pub fn word_or_null<'de, D, T>(deserializer: D) -> Result<Patch<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    match Option::<String>::deserialize(deserializer)? {
+        None => Ok(Patch::Cleared),
+        Some(word) => T::deserialize(word.into_deserializer()).map(Patch::Set),
+    }
 }

@@ -204,11 +204,15 @@ impl<'de> Visitor<'de> for Reader<'_, '_> {
     }
 
     fn visit_unit<E: Error>(mut self) -> Result<Option<Value>, E> {
-        let nullable = [self.schema, self.resolved()].map(|schema| schema["nullable"] == true);
-        Ok(match nullable.contains(&true) {
-            true => Some(Value::Null),
-            false => self.wrong_type(),
-        })
+        // Beside a reference, `nullable` is a second part of `allOf`.
+        let beside = self.schema.pointer("/allOf/1").unwrap_or(&Value::Null);
+        let schemas = [self.schema, self.resolved(), beside];
+        Ok(
+            match schemas.iter().any(|schema| schema["nullable"] == true) {
+                true => Some(Value::Null),
+                false => self.wrong_type(),
+            },
+        )
     }
 
     fn visit_bool<E: Error>(mut self, value: bool) -> Result<Option<Value>, E> {

@@ -163,7 +163,10 @@ impl Hub {
 
     async fn read(&self, question: Uuid, accounts: &Accounts) -> Result<Snapshot, Failure> {
         counter!("polls_live_reads_total").increment(1);
-        let view = self.inner.views.latest(question).await?;
+        let mut view = self.inner.views.latest(question).await?;
+        if let Some(latest) = view {
+            view = Some(self.inner.views.counted(latest).await?);
+        }
         // Read after the numbers, so that a user who withdraws the ballot does not see numbers of
         // a later time.
         let asked = match &view {

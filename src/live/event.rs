@@ -116,7 +116,7 @@ impl Snapshot {
     fn results(&self) -> Result<(i64, String), Failure> {
         let missing = || Failure::internal("results of a question that does not exist");
         let view = self.view.as_ref().ok_or_else(missing)?;
-        let body = view.results()?.body;
+        let body = view.results(false)?.body;
         let json = String::from_utf8(body.into()).map_err(Failure::internal)?;
         Ok((view.poll.version, json))
     }

@@ -15,8 +15,7 @@ use super::streams::{OpenStream, token_ended};
 use crate::auth::SignedIn;
 use crate::failure::Failure;
 use crate::questions::Status;
-use crate::results::{View, hidden};
-use crate::results::{are_visible, depends_on_ballot};
+use crate::results::{View, are_visible, depends_on_ballot};
 use crate::users::Caller;
 
 /// The events for one client. It is the same for Server-Sent Events and WebSockets.
@@ -56,10 +55,7 @@ impl Subscription {
         views.find(question, caller).await?;
         // Joined before the results are read, so that no change is missed in between.
         let receiver = hub.join(question, caller.map(|caller| caller.id));
-        let view = views.find(question, caller).await?;
-        if !views.is_visible(&view, caller).await? {
-            return Err(hidden());
-        }
+        let view = views.find_results(question, caller).await?;
         let heartbeat = hub.inner.heartbeat;
         let mut subscription = Subscription {
             hub,
@@ -74,7 +70,7 @@ impl Subscription {
         };
         let last_version = last_event_id.and_then(|id| id.trim().parse().ok());
         if last_version == Some(view.poll.version) {
-            subscription.etag = view.results()?.etag;
+            subscription.etag = view.results(false)?.etag;
         }
         // The results are visible to the caller. If that takes a ballot, the caller has one.
         let voters = caller.map(|caller| (caller.id, true));
@@ -141,7 +137,7 @@ impl Subscription {
         if !are_visible(question, caller, has_ballot, view.read_at) {
             return self.pending.push_back(Event::End(EndReason::Hidden));
         }
-        let etag = match view.results() {
+        let etag = match view.results(false) {
             Ok(results) => results.etag,
             Err(failure) => return tracing::error!(?failure, "results could not be rendered"),
         };

@@ -11,8 +11,10 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use super::ballots::Counted;
+use super::bodies;
 use super::mistake::Mistake;
 use super::target::{Connection, Target};
+use crate::tally::Method as VotingMethod;
 
 /// An account that is signed in.
 #[derive(Debug, Clone)]
@@ -33,7 +35,9 @@ pub struct Login {
 pub struct Question {
     pub id: String,
     pub choices: Vec<String>,
+    pub method: VotingMethod,
     pub min_choices: usize,
+    pub max_choices: usize,
     pub counted: Option<Counted>,
 }
 
@@ -102,10 +106,21 @@ impl Api {
         text(&account, "email", "GET /users/me")
     }
 
-    /// Asks a question with four choices.
-    pub async fn ask(&mut self, author: &User, number: u32) -> Result<Question, Mistake> {
-        let choices = [1, 2, 3, 4].map(|choice| json!({"choice_text": format!("Choice {choice}")}));
-        let body = json!({"question_text": format!("Load test {number}"), "choices": choices});
+    /// Asks a question with four choices; with five, if ballots do more than choose one.
+    pub async fn ask(
+        &mut self,
+        author: &User,
+        number: u32,
+        method: Option<VotingMethod>,
+    ) -> Result<Question, Mistake> {
+        let choices = 1..=if method.is_some() { 5 } else { 4 };
+        let choices = choices.map(|choice| json!({"choice_text": format!("Choice {choice}")}));
+        let choices: Vec<Value> = choices.collect();
+        let mut body = json!({"question_text": format!("Load test {number}"), "choices": choices});
+        // Left out for servers that know only one.
+        if let Some(method) = method {
+            body["method"] = json!(method);
+        }
         let answer = self
             .post("/questions", Some(author), JSON, body.to_string().into())
             .await?;
@@ -251,14 +266,16 @@ fn question(json: &Value, call: &str) -> Result<Question, Mistake> {
         .iter()
         .map(|choice| choice["votes"].as_i64())
         .collect();
-    let min_choices = json["min_choices"].as_u64().unwrap_or(1) as usize;
+    let size = |field: &str| json[field].as_u64().unwrap_or(1) as usize;
     let ids = ids.collect::<Result<Vec<_>, _>>()?;
     if ids.is_empty() {
         return Err(unexpected());
     }
     Ok(Question {
         id: text(json, "id", call)?,
-        min_choices: min_choices.clamp(1, ids.len()),
+        method: bodies::method(json).ok_or_else(unexpected)?,
+        min_choices: size("min_choices").clamp(1, ids.len()),
+        max_choices: size("max_choices").clamp(1, ids.len()),
         choices: ids,
         counted: json["ballot_count"]
             .as_i64()

@@ -10,6 +10,7 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use super::acknowledged::Acknowledged;
+use super::bodies::Body;
 use super::target::Template;
 
 /// A question to vote on.
@@ -18,10 +19,8 @@ pub struct Paper {
     pub id: String,
     /// The request without a voter's token and without a body.
     pub template: Template,
-    /// A ballot for each choice, and for the choices after it if a ballot needs several.
-    pub bodies: Vec<Bytes>,
-    /// How many choices a ballot has.
-    pub marks: usize,
+    /// The ballots that are sent, at most 256.
+    pub bodies: Vec<Body>,
     /// The server's count before the run.
     pub before: Counted,
     answers: Answers,
@@ -47,19 +46,12 @@ struct Answers {
 }
 
 impl Paper {
-    pub fn new(
-        id: String,
-        template: Template,
-        bodies: Vec<Bytes>,
-        marks: usize,
-        before: Counted,
-    ) -> Paper {
-        let votes = bodies.iter().map(|_| AtomicI64::new(0)).collect();
+    pub fn new(id: String, template: Template, bodies: Vec<Body>, before: Counted) -> Paper {
+        let votes = before.votes.iter().map(|_| AtomicI64::new(0)).collect();
         Paper {
             id,
             template,
             bodies,
-            marks,
             before,
             answers: Answers {
                 votes,
@@ -68,10 +60,10 @@ impl Paper {
         }
     }
 
-    fn count(&self, choice: u8, votes: i64) {
-        for mark in 0..self.marks {
-            let choice = (usize::from(choice) + mark) % self.bodies.len();
-            self.answers.votes[choice].fetch_add(votes, Ordering::Relaxed);
+    /// Adds the votes of a ballot, or takes them away.
+    fn count(&self, body: u8, sign: i64) {
+        for (choice, votes) in &self.bodies[usize::from(body)].votes {
+            self.answers.votes[*choice].fetch_add(sign * votes, Ordering::Relaxed);
         }
     }
 }
@@ -94,7 +86,7 @@ pub struct Voters {
     client: usize,
     clients: usize,
     cast: usize,
-    /// The last acknowledged choice of each user, by user, then by question.
+    /// The last acknowledged ballot of each user, by user, then by question.
     known: Vec<Option<u8>>,
 }
 
@@ -102,7 +94,8 @@ pub struct Voters {
 #[derive(Debug, Clone, Copy)]
 pub struct Cast {
     question: usize,
-    choice: u8,
+    /// Which of the question's ballots.
+    body: u8,
     slot: usize,
 }
 
@@ -138,17 +131,17 @@ impl Ballots {
         // Users begin with different questions, or a client's ballots would all go to one.
         let question = (round + voter) % self.papers.len();
         let paper = &self.papers[question];
-        // A different choice in each pass, so that each ballot changes the count.
-        let choice = ((voter + pass) % paper.bodies.len()) as u8;
+        // A different ballot in each pass, so that each one changes the count.
+        let body = ((voter + pass) % paper.bodies.len()) as u8;
         let mut request = paper.template.request();
-        let body = paper.bodies[usize::from(choice)].clone();
+        let json = paper.bodies[usize::from(body)].json.clone();
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, self.voters[voter].clone());
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        *request.body_mut() = Full::new(body);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
+        *request.body_mut() = Full::new(json);
         let cast = Cast {
             question,
-            choice,
+            body,
             slot: user * self.papers.len() + question,
         };
         Some((cast, request))
@@ -165,13 +158,13 @@ impl Ballots {
                 if let Some(acknowledged) = &self.acknowledged {
                     acknowledged.note();
                 }
-                paper.count(cast.choice, 1);
+                paper.count(cast.body, 1);
             }
             Some(StatusCode::OK) => match voters.known(cast.slot) {
-                Some(before) if before != cast.choice => {
+                Some(before) if before != cast.body => {
                     add(&answers.changed);
                     paper.count(before, -1);
-                    paper.count(cast.choice, 1);
+                    paper.count(cast.body, 1);
                 }
                 _ => {
                     add(&answers.repeated);
@@ -210,7 +203,7 @@ impl Ballots {
                 ));
                 continue;
             }
-            // Without the earlier choice of these users, the votes for each choice are unknown.
+            // Without the earlier ballots of these users, the votes for each choice are unknown.
             if unknown > 0 || of(&answers.repeated) > 0 {
                 continue;
             }
@@ -240,7 +233,7 @@ impl Voters {
         if self.known.len() <= cast.slot {
             self.known.resize(cast.slot + 1, None);
         }
-        self.known[cast.slot] = Some(cast.choice);
+        self.known[cast.slot] = Some(cast.body);
     }
 }
 

@@ -8,6 +8,7 @@
 mod acknowledged;
 mod api;
 mod ballots;
+mod bodies;
 mod client;
 mod events;
 mod figures;

@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 use uuid::Uuid;
 
 use super::mistake::Mistake;
+use crate::tally::Method as VotingMethod;
 
 /// What to send, where to, how much, and how.
 #[derive(Debug, Clone, Args)]
@@ -126,6 +127,10 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = POLLS,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub questions: u32,
+
+    /// The voting method of new questions; default: multiple_choice
+    #[arg(long = "voting-method", value_name = "METHOD", conflicts_with = "question", help_heading = POLLS)]
+    pub voting_method: Option<VotingMethod>,
 
     /// The number of questions in a page of list
     #[arg(long, value_name = "N", default_value_t = 20, help_heading = POLLS,

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
 use http::header::CONTENT_TYPE;
-use serde_json::json;
 
 use super::api::{self, Api, Login, User};
 use super::ballots::{Ballots, Counted, Paper};
+use super::bodies;
 use super::mistake::Mistake;
 use super::options::{Options, Scenario, read};
 use super::plan::{Part, Plan, Requests};
@@ -265,7 +265,8 @@ impl Scene<'_> {
             let mut api = Api::new(self.target);
             for number in 1..=self.options.questions {
                 if let Some(author) = author {
-                    papers.push(self.paper(api.ask(author, number).await?)?);
+                    let question = api.ask(author, number, self.options.voting_method);
+                    papers.push(self.paper(question.await?)?);
                 }
             }
         } else {
@@ -293,19 +294,12 @@ impl Scene<'_> {
     }
 
     fn paper(&self, question: api::Question) -> Result<Paper, Mistake> {
-        let count = question.choices.len();
-        let bodies = (0..count).map(|first| {
-            let marks = (first..first + question.min_choices).map(|mark| mark % count);
-            let ids: Vec<&String> = marks.map(|mark| &question.choices[mark]).collect();
-            Bytes::from(json!({"choice_ids": ids}).to_string())
-        });
-        let bodies = bodies.collect();
+        let bodies = bodies::of(&question);
         let path = format!("/questions/{}/ballot", question.id);
         let mut template = self.template(Method::PUT, &path, Bytes::new())?;
         template.headers.insert(CONTENT_TYPE, api::JSON);
         let before = question.counted.ok_or_else(|| hidden(&question.id))?;
-        let marks = question.min_choices;
-        Ok(Paper::new(question.id, template, bodies, marks, before))
+        Ok(Paper::new(question.id, template, bodies, before))
     }
 
     fn template(&self, method: Method, path: &str, body: Bytes) -> Result<Template, Mistake> {

@@ -9,7 +9,10 @@ use validator::Validate;
 
 use super::draft::{ChoiceText, MAX_CHOICES, MIN_CHOICES};
 use super::quota::Use;
-use super::{Questions, choice, has_ballots_failure, lock_out_ballots, save, slot, term};
+use super::{
+    Question, Questions, Status, choice, closed, has_ballots_failure, lock_out_ballots, save, slot,
+    term,
+};
 use crate::db::Transaction;
 use crate::failure::{Failure, FieldError, Rule};
 use crate::input::{Number, present};
@@ -50,7 +53,7 @@ pub struct ChoicePatch {
 }
 
 impl Questions {
-    /// Adds a choice at a position, or at the end. Allowed while people vote.
+    /// Adds a choice at a position, or at the end. Allowed while people vote, but not afterwards.
     pub async fn add_choice(
         &self,
         caller: Caller,
@@ -62,7 +65,8 @@ impl Questions {
         self.db
             .write(|transaction| async move {
                 let parent = lock_out_ballots(&transaction, caller, question, if_match).await?;
-                let mut choices = of(&transaction, question).await?;
+                self.require_not_closed(&parent)?;
+                let mut choices = numbered(&transaction, question).await?;
                 if choices.len() >= MAX_CHOICES {
                     let message = format!("a question has at most {MAX_CHOICES} choices");
                     return Err(invalid("", Rule::Length, message));
@@ -78,6 +82,7 @@ impl Questions {
                     question_id: question,
                     choice_text: new.choice_text.to_string(),
                     position: -1,
+                    ordinal: free_ordinals(&choices).next(),
                 };
                 let row = added.clone().into_active_model();
                 choice::Entity::insert(row)
@@ -93,7 +98,8 @@ impl Questions {
         Ok(id)
     }
 
-    /// Changes a choice's text, which ballots forbid, or its position, which they don't.
+    /// Changes a choice's text, which ballots forbid, or its position, which they don't. Neither
+    /// changes any more once voting has ended.
     pub async fn update_choice(
         &self,
         caller: Caller,
@@ -104,6 +110,7 @@ impl Questions {
         self.db
             .write(|transaction| async move {
                 let parent = lock_out_ballots(&transaction, caller, question, if_match).await?;
+                self.require_not_closed(&parent)?;
                 let mut choices = of(&transaction, question).await?;
                 let from = index_of(&choices, id)?;
                 let to = place(patch.position, choices.len() - 1)?.unwrap_or(from);
@@ -135,7 +142,7 @@ impl Questions {
         Ok(())
     }
 
-    /// Removes a choice while nobody has voted on the question.
+    /// Removes a choice while nobody has voted on the question and voting has not ended.
     pub async fn remove_choice(
         &self,
         caller: Caller,
@@ -145,17 +152,20 @@ impl Questions {
         self.db
             .write(|transaction| async move {
                 let parent = lock_out_ballots(&transaction, caller, question, if_match).await?;
+                self.require_not_closed(&parent)?;
                 let mut choices = of(&transaction, question).await?;
                 let index = index_of(&choices, id)?;
                 if slot::has_ballots(&transaction, question).await? {
                     return Err(has_ballots_failure());
                 }
-                let least = usize::try_from(parent.max_choices)
-                    .unwrap_or(0)
-                    .max(MIN_CHOICES);
+                let at_least = |number: i32| usize::try_from(number).unwrap_or(0);
+                let least = MIN_CHOICES
+                    .max(at_least(parent.limit().unwrap_or(0)))
+                    .max(at_least(parent.seats) + 1);
                 if choices.len() <= least {
                     let message = format!(
-                        "a question needs {least} choices here: {MIN_CHOICES}, and max_choices"
+                        "a question needs {least} choices here: {MIN_CHOICES}, max_choices, and one \
+                         more than seats"
                     );
                     return Err(invalid("", Rule::Length, message));
                 }
@@ -174,6 +184,19 @@ impl Questions {
     }
 }
 
+impl Questions {
+    /// Results that are final must not change any more.
+    fn require_not_closed(&self, question: &Question) -> Result<(), Failure> {
+        match question.status(self.clock.now()) {
+            Status::Closed => {
+                let detail = "The choices of a closed question do not change; reopen it first.";
+                Err(closed(question).detail(detail))
+            }
+            Status::Scheduled | Status::Open => Ok(()),
+        }
+    }
+}
+
 /// The choices of a question in their order.
 pub async fn of(db: &impl ConnectionTrait, question: Uuid) -> Result<Vec<choice::Model>, DbErr> {
     choice::Entity::find()
@@ -182,6 +205,32 @@ pub async fn of(db: &impl ConnectionTrait, question: Uuid) -> Result<Vec<choice:
         .order_by_asc(choice::Column::Id)
         .all(db)
         .await
+}
+
+/// The choices of a question whose slots are all taken, in their order. Those that a process of the
+/// version before has added get an ordinal.
+pub(super) async fn numbered(
+    transaction: &Transaction,
+    question: Uuid,
+) -> Result<Vec<choice::Model>, DbErr> {
+    let mut choices = of(transaction, question).await?;
+    let free: Vec<i32> = free_ordinals(&choices).take(MAX_CHOICES).collect();
+    let without = choices.iter_mut().filter(|choice| choice.ordinal.is_none());
+    for (choice, ordinal) in without.zip(free) {
+        choice.ordinal = Some(ordinal);
+        let row = choice.clone().into_active_model().reset_all();
+        choice::Entity::update(row).exec(transaction).await?;
+    }
+    Ok(choices)
+}
+
+/// The ordinals that none of the choices has, the smallest first.
+fn free_ordinals(choices: &[choice::Model]) -> impl Iterator<Item = i32> {
+    (0..).filter(|ordinal| {
+        choices
+            .iter()
+            .all(|choice| choice.ordinal != Some(*ordinal))
+    })
 }
 
 /// Refuses a text that looks like one of the others. The question is locked, so that no choice is

@@ -16,7 +16,7 @@ use validator::Validate;
 
 use super::{Questions, entity, lock_for_change, lock_owned, save, slot};
 use crate::clock::Time;
-use crate::failure::{Failure, FieldError, Rule};
+use crate::failure::{Code, Failure, FieldError, Rule};
 use crate::input::present;
 use crate::precondition::IfMatch;
 use crate::users::Caller;
@@ -29,6 +29,15 @@ pub struct Reopening {
     /// Until when ballots are taken now; in the future.
     #[serde(default, deserialize_with = "present")]
     pub closes_at: Option<Time>,
+}
+
+/// What is known of the lot of a question before it is reopened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LotState {
+    /// When the question was sealed, if it was.
+    pub sealed_at: Option<Time>,
+    /// Whether the lot has decided the results that are final since then.
+    pub is_drawn: bool,
 }
 
 impl Questions {
@@ -51,17 +60,28 @@ impl Questions {
     }
 
     /// Opens voting again: clears the close and an end that has passed, or sets another end.
+    /// [`Code::LotDrawn`] if the lot is known. Returns whether that was done: not if the question has
+    /// been sealed or reopened since `lot` was looked up.
     pub async fn reopen(
         &self,
         caller: Caller,
         id: Uuid,
         if_match: &IfMatch,
         reopening: &Reopening,
-    ) -> Result<(), Failure> {
+        lot: LotState,
+    ) -> Result<bool, Failure> {
         let closes_at = reopening.closes_at;
-        self.db
+        let reopened = self
+            .db
             .write(|transaction| async move {
                 let before = lock_for_change(&transaction, caller, id, if_match).await?;
+                if before.sealed_at != lot.sealed_at {
+                    return Ok(false);
+                }
+                if lot.is_drawn {
+                    let detail = "The lot has decided the result of this question, and is known.";
+                    return Err(Failure::new(Code::LotDrawn, detail));
+                }
                 let now = self.clock.now();
                 if closes_at.is_some_and(|closes_at| closes_at <= now) {
                     let error = FieldError::new("/closes_at", Rule::Past, "must lie in the future");
@@ -80,15 +100,16 @@ impl Questions {
                     return Err(Failure::invalid(vec![error]));
                 }
                 if after == before {
-                    return Ok(());
+                    return Ok(true);
                 }
                 // Increments the version of the results, which are no longer final.
                 slot::take_all(&transaction, id).await?;
-                save(&transaction, after, now).await
+                save(&transaction, after, now).await?;
+                Ok(true)
             })
             .await?;
         self.share.tell_of_question(id);
-        Ok(())
+        Ok(reopened)
     }
 
     /// Hides the question from everyone but its author and admins, and stops voting on it.

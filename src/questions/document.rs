@@ -1,10 +1,12 @@
 //! Questions as documents of a statement that reads several tables at once; see
 //! [`db::documents`](crate::db::documents()).
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::LazyLock;
 
 use sea_orm::{ColumnTrait as _, ColumnType, IdenStatic as _, Iterable as _};
-use serde::{Deserialize as _, Deserializer};
+use serde::{Deserialize as _, Deserializer, de};
 
 use super::entity;
 use crate::clock::Time;
@@ -39,4 +41,15 @@ pub(super) fn time_or_null<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Time>, D::Error> {
     Option::<i64>::deserialize(deserializer).map(|time| time.map(Time))
+}
+
+/// For `#[serde(deserialize_with)]`: a value that is stored as text, or null.
+pub(super) fn text_or_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let text = Option::<String>::deserialize(deserializer)?;
+    let value = text.map(|text| text.parse().map_err(de::Error::custom));
+    value.transpose()
 }

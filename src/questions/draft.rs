@@ -10,11 +10,13 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::entity::closes_order;
+use super::lot::Seed;
 use super::{Question, Visibility};
 use crate::clock::Time;
 use crate::failure::{FieldError, Rule};
 use crate::input::{Line, Lines, Number, exact, present};
 use crate::patch::Patch;
+use crate::tally::{Method, Threshold, TieBreak};
 use crate::text;
 
 /// The fewest choices that a question may have.
@@ -25,8 +27,13 @@ pub const MAX_CHOICES: usize = 100;
 pub type QuestionText = Line<1, 200>;
 pub type Description = Lines<2000>;
 pub type ChoiceText = Line<1, 200>;
-/// How many choices a ballot names.
-pub type BallotSize = Number<1, { MAX_CHOICES as i32 }>;
+/// How many choices a ballot names at least.
+pub type LeastChoices = Number<0, { MAX_CHOICES as i32 }>;
+/// How many choices a ballot names at most.
+pub type MostChoices = Number<1, { MAX_CHOICES as i32 }>;
+pub type Seats = Number<1, { MAX_CHOICES as i32 - 1 }>;
+pub type MaxScore = Number<1, 100>;
+pub type Quorum = Number<1, 1_000_000_000>;
 
 /// A question to be asked.
 #[derive(Debug, Clone, Object, Deserialize, Validate)]
@@ -46,16 +53,42 @@ pub struct Draft {
     #[serde(deserialize_with = "exact::objects")]
     #[validate(nested)]
     pub choices: Vec<DraftChoice>,
-    /// How many choices a ballot names at least; 1 where absent.
-    #[oai(default = "one")]
-    #[serde(default = "one")]
+    /// How ballots are counted; `multiple_choice` where absent.
+    #[oai(default)]
+    #[serde(default, deserialize_with = "exact::word")]
+    pub method: Method,
+    /// How many choices are elected: fewer than there are, and only 1 with `instant_runoff`,
+    /// `ranked_pairs` and `star`; 1 where absent.
+    #[oai(default = "one_seat")]
+    #[serde(default = "one_seat")]
     #[validate(nested)]
-    pub min_choices: BallotSize,
-    /// How many choices a ballot names at most; not more than there are, and 1 where absent.
-    #[oai(default = "one")]
-    #[serde(default = "one")]
+    pub seats: Seats,
+    /// How many choices a ballot names at least; 1 where absent. With 0, a ballot may abstain.
+    #[oai(default = "one_choice")]
+    #[serde(default = "one_choice")]
     #[validate(nested)]
-    pub max_choices: BallotSize,
+    pub min_choices: LeastChoices,
+    /// How many choices a ballot names at most; not more than there are. Where absent, 1 with
+    /// `multiple_choice`, otherwise all, also those that are added later.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
+    pub max_choices: Option<MostChoices>,
+    /// The highest score; only with `score`, and 5 where absent.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
+    pub max_score: Option<MaxScore>,
+    /// What happens to a tie for the last seat. Where absent, `none` with `multiple_choice`, `borda`
+    /// and `score`; the other methods always use the lot.
+    #[serde(default, deserialize_with = "exact::word_if_present")]
+    pub tie_break: Option<TieBreak>,
+    /// The least number of ballots, abstentions included, without which nothing is decided.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
+    pub quorum: Option<Quorum>,
+    /// The part of the votes that a choice needs to be elected; only with `multiple_choice`.
+    #[serde(default, deserialize_with = "exact::object_if_present")]
+    #[validate(nested)]
+    pub threshold: Option<Threshold>,
     /// Whether a ballot may be changed or withdrawn; true where absent.
     #[oai(default = "yes")]
     #[serde(default = "yes")]
@@ -95,14 +128,39 @@ pub struct QuestionPatch {
     #[serde(default, deserialize_with = "cleared_if_empty")]
     #[validate(nested)]
     pub description: Patch<Description>,
+    /// How ballots are counted; only while nobody has voted.
+    #[serde(default, deserialize_with = "exact::word_if_present")]
+    pub method: Option<Method>,
+    /// How many choices are elected; only while nobody has voted.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
+    pub seats: Option<Seats>,
     /// How many choices a ballot names at least; only while nobody has voted.
     #[serde(default, deserialize_with = "present")]
     #[validate(nested)]
-    pub min_choices: Option<BallotSize>,
-    /// How many choices a ballot names at most; only while nobody has voted.
-    #[serde(default, deserialize_with = "present")]
+    pub min_choices: Option<LeastChoices>,
+    /// How many choices a ballot names at most; only while nobody has voted. Null restores the
+    /// default.
+    #[serde(default)]
     #[validate(nested)]
-    pub max_choices: Option<BallotSize>,
+    pub max_choices: Patch<MostChoices>,
+    /// The highest score; only while nobody has voted. Null restores the default.
+    #[serde(default)]
+    #[validate(nested)]
+    pub max_score: Patch<MaxScore>,
+    /// What happens to a tie for the last seat; only while nobody has voted. Null restores the
+    /// default.
+    #[serde(default, deserialize_with = "exact::word_or_null")]
+    pub tie_break: Patch<TieBreak>,
+    /// The least number of ballots; only while nobody has voted. Null means that any number will do.
+    #[serde(default)]
+    #[validate(nested)]
+    pub quorum: Patch<Quorum>,
+    /// The part of the votes that a choice needs; only while nobody has voted. Null means that any
+    /// will do.
+    #[serde(default, deserialize_with = "exact::object_or_null")]
+    #[validate(nested)]
+    pub threshold: Patch<Threshold>,
     /// Whether a ballot may be changed or withdrawn; only while nobody has voted.
     #[serde(default, deserialize_with = "present")]
     pub allow_change: Option<bool>,
@@ -127,8 +185,14 @@ impl Draft {
             question_text: QuestionText::new(question_text),
             description: None,
             choices: choices.collect(),
-            min_choices: one(),
-            max_choices: one(),
+            method: Method::default(),
+            seats: one_seat(),
+            min_choices: one_choice(),
+            max_choices: None,
+            max_score: None,
+            tie_break: None,
+            quorum: None,
+            threshold: None,
             allow_change: yes(),
             results_visibility: always(),
             opens_at: None,
@@ -139,13 +203,21 @@ impl Draft {
     /// The question that `author` asks at `now`.
     pub fn question(&self, author: Uuid, now: Time) -> Question {
         let draft = self.clone();
-        Question {
+        let mut question = Question {
             id: now.new_id(),
             author_id: author,
             question_text: draft.question_text.into(),
             description: draft.description.map(Into::into),
+            method: draft.method,
+            seats: draft.seats.0,
             min_choices: draft.min_choices.0,
-            max_choices: draft.max_choices.0,
+            max_choices: 0,
+            choice_limit: None,
+            max_score: draft.max_score.map(|score| score.0),
+            tie_break: draft.tie_break,
+            quorum: draft.quorum.map(|quorum| quorum.0),
+            threshold: draft.threshold,
+            lot_seed: Some(Seed::draw()),
             allow_change: draft.allow_change,
             results_visibility: draft.results_visibility,
             opens_at: draft.opens_at,
@@ -157,23 +229,13 @@ impl Draft {
             revision: 1,
             created_at: now,
             updated_at: now,
-        }
-    }
-
-    /// Which fields contradict each other, or come too late at `now`.
-    pub(super) fn contradictions(&self, now: Time) -> Vec<FieldError> {
-        let mut errors = self.repeated_choices();
-        errors.extend(contradictions(
-            (self.min_choices.0, self.max_choices.0),
-            self.choices.len(),
-            (self.opens_at, self.closes_at),
-            now,
-        ));
-        errors
+        };
+        question.set_limit(draft.max_choices.map(|choices| choices.0));
+        question
     }
 
     /// The choices that look like an earlier one.
-    fn repeated_choices(&self) -> Vec<FieldError> {
+    pub(super) fn repeated_choices(&self) -> Vec<FieldError> {
         let mut first = HashMap::new();
         let mut errors = Vec::new();
         for (index, choice) in self.choices.iter().enumerate() {
@@ -202,12 +264,23 @@ impl QuestionPatch {
             .description
             .map(Into::into)
             .apply(&mut after.description);
+        after.method = patch.method.unwrap_or(before.method);
+        if let Some(seats) = patch.seats {
+            after.seats = seats.0;
+        }
         if let Some(min_choices) = patch.min_choices {
             after.min_choices = min_choices.0;
         }
-        if let Some(max_choices) = patch.max_choices {
-            after.max_choices = max_choices.0;
-        }
+        let mut limit = before.limit();
+        patch.max_choices.map(|choices| choices.0).apply(&mut limit);
+        after.set_limit(limit);
+        patch
+            .max_score
+            .map(|score| score.0)
+            .apply(&mut after.max_score);
+        patch.tie_break.apply(&mut after.tie_break);
+        patch.quorum.map(|quorum| quorum.0).apply(&mut after.quorum);
+        patch.threshold.apply(&mut after.threshold);
         after.allow_change = patch.allow_change.unwrap_or(before.allow_change);
         after.results_visibility = patch
             .results_visibility
@@ -226,22 +299,18 @@ pub(super) fn contradictions_of_change(
     choices: usize,
     now: Time,
 ) -> Vec<FieldError> {
-    let sizes = (after.min_choices, after.max_choices);
-    let mut errors = contradictions(sizes, choices, (after.opens_at, after.closes_at), now);
+    let mut errors = contradictions(after, choices, now);
     if after.closes_at == before.closes_at {
         errors.retain(|error| error.code != Rule::Past);
     }
     errors
 }
 
-/// Which fields contradict each other, given how many of how many choices a ballot names.
-fn contradictions(
-    (min, max): (i32, i32),
-    choices: usize,
-    (opens_at, closes_at): (Option<Time>, Option<Time>),
-    now: Time,
-) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+/// Which fields of a question with this number of choices contradict each other, or come too late
+/// at `now`.
+pub(super) fn contradictions(question: &Question, choices: usize, now: Time) -> Vec<FieldError> {
+    let mut errors = contradictions_of_method(question, choices);
+    let (min, max) = (question.min_choices, question.effective_limit(choices));
     if usize::try_from(max).is_ok_and(|max| max > choices) {
         let message = format!("must be at most the number of choices, which is {choices}");
         errors.push(FieldError::new("/max_choices", Rule::Range, message));
@@ -250,12 +319,51 @@ fn contradictions(
         let message = format!("must be at most max_choices, which is {max}");
         errors.push(FieldError::new("/min_choices", Rule::Range, message));
     }
+    let (opens_at, closes_at) = (question.opens_at, question.closes_at);
     if closes_at.is_some_and(|closes_at| closes_at <= now) {
         let message = "must lie in the future; to end voting now, close the question";
         errors.push(FieldError::new("/closes_at", Rule::Past, message));
     } else if closes_at.is_some() && opens_at >= closes_at {
         let message = "must be later than opens_at";
         errors.push(FieldError::new("/closes_at", Rule::Order, message));
+    }
+    errors
+}
+
+/// Which fields contradict the method.
+fn contradictions_of_method(question: &Question, choices: usize) -> Vec<FieldError> {
+    let method = question.method;
+    let mut errors = Vec::new();
+    let mut refuse = |pointer: &str, code: Rule, message: String| {
+        errors.push(FieldError::new(pointer, code, message));
+    };
+    if method.has_one_seat() && question.seats != 1 {
+        refuse("/seats", Rule::Method, format!("must be 1 with {method}"));
+    } else if usize::try_from(question.seats).is_ok_and(|seats| seats >= choices) {
+        let message = format!("must be less than the number of choices, which is {choices}");
+        refuse("/seats", Rule::Range, message);
+    }
+    if question.max_score.is_some() && method != Method::Score {
+        let message = format!("is only for score, not for {method}");
+        refuse("/max_score", Rule::Method, message);
+    }
+    if question.tie_break == Some(TieBreak::None) && !method.can_show_ties() {
+        let message = format!("must be lot with {method}, which breaks ties during the count");
+        refuse("/tie_break", Rule::Method, message);
+    }
+    if let Some(threshold) = question.threshold {
+        if method != Method::MultipleChoice {
+            let message = format!("is only for multiple_choice, not for {method}");
+            refuse("/threshold", Rule::Method, message);
+        }
+        let (numerator, denominator) = (threshold.numerator, threshold.denominator);
+        if numerator > denominator {
+            let message = format!("must be at most the denominator, which is {denominator}");
+            refuse("/threshold/numerator", Rule::Range, message);
+        } else if numerator == denominator && threshold.exceed {
+            let message = "must be false where the threshold is the whole".to_owned();
+            refuse("/threshold/exceed", Rule::Range, message);
+        }
     }
     errors
 }
@@ -288,7 +396,11 @@ fn cleared_if_empty<'de, D: Deserializer<'de>>(
     Ok(text.map_or(Patch::Cleared, Patch::Set))
 }
 
-fn one() -> BallotSize {
+fn one_seat() -> Seats {
+    Number(1)
+}
+
+fn one_choice() -> LeastChoices {
     Number(1)
 }
 

@@ -5,7 +5,9 @@ use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::document;
+use super::lot::Seed;
 use crate::clock::Time;
+use crate::tally::{Method, Rules, Threshold, TieBreak};
 use crate::users::Caller;
 
 /// A question as it is stored. It can also be read as a [document](crate::db::documents).
@@ -19,8 +21,25 @@ pub struct Model {
     pub question_text: String,
     #[sea_orm(column_type = "Text", nullable)]
     pub description: Option<String>,
+    pub method: Method,
+    pub seats: i32,
     pub min_choices: i32,
+    /// The number of choices that processes of the version before allow, which know neither other
+    /// methods than `multiple_choice` nor ballots without choices: 0, so that they refuse ballots,
+    /// where a question has them. See [`Model::limit`].
     pub max_choices: i32,
+    /// How many choices a ballot names at most; none for the default of the method.
+    pub choice_limit: Option<i32>,
+    /// None for the default of the method.
+    pub max_score: Option<i32>,
+    /// None for the default of the method.
+    pub tie_break: Option<TieBreak>,
+    pub quorum: Option<i32>,
+    #[serde(deserialize_with = "document::text_or_null")]
+    pub threshold: Option<Threshold>,
+    /// None for a question of the version before that needs no lot.
+    #[serde(deserialize_with = "document::text_or_null")]
+    pub lot_seed: Option<Seed>,
     #[serde(deserialize_with = "document::flag")]
     pub allow_change: bool,
     pub results_visibility: Visibility,
@@ -92,7 +111,74 @@ pub enum Status {
     Closed,
 }
 
+/// The highest score where the question does not say otherwise, and always for `star`.
+pub const MAX_SCORE: i32 = 5;
+
 impl Model {
+    /// How many choices a ballot names at most, as the author has set it; none for the default of
+    /// the method.
+    pub fn limit(&self) -> Option<i32> {
+        match (self.max_choices, self.choice_limit) {
+            (0, limit) => limit,
+            (1, None) => None,
+            // Set by a process of the version before, which knows the one column only.
+            (limit, _) => Some(limit),
+        }
+    }
+
+    /// How many choices a ballot names at most, if the question has this number of choices.
+    pub fn effective_limit(&self, choices: usize) -> i32 {
+        self.limit().unwrap_or_else(|| match self.method {
+            Method::MultipleChoice => 1,
+            _ => i32::try_from(choices).unwrap_or(i32::MAX),
+        })
+    }
+
+    /// Sets how many choices a ballot names at most. To be called after a change of the method or of
+    /// `min_choices`, too.
+    pub(super) fn set_limit(&mut self, limit: Option<i32>) {
+        let for_all = self.method == Method::MultipleChoice && self.min_choices > 0;
+        if self.limit() == limit && (self.max_choices > 0) == for_all {
+            return;
+        }
+        self.choice_limit = limit;
+        self.max_choices = if for_all { limit.unwrap_or(1) } else { 0 };
+    }
+
+    /// The highest score of a scored ballot.
+    pub fn effective_max_score(&self) -> i32 {
+        self.max_score.unwrap_or(MAX_SCORE)
+    }
+
+    pub fn effective_tie_break(&self) -> TieBreak {
+        let default = Rules::new(self.method, 1).tie_break;
+        self.tie_break.unwrap_or(default)
+    }
+
+    /// The commitment to the lot, if ties are broken by lot.
+    pub fn lot_commitment(&self) -> Option<String> {
+        let seed = self
+            .lot_seed
+            .filter(|_| self.effective_tie_break() == TieBreak::Lot);
+        seed.map(|seed| seed.commitment())
+    }
+
+    /// How ballots are counted.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            method: self.method,
+            seats: usize::try_from(self.seats).unwrap_or(1),
+            quorum: self.quorum.and_then(|quorum| u64::try_from(quorum).ok()),
+            threshold: self.threshold,
+            tie_break: self.effective_tie_break(),
+        }
+    }
+
+    /// Whether the numbers can no longer change, unless the question is reopened.
+    pub fn is_final(&self) -> bool {
+        self.sealed_at.is_some()
+    }
+
     /// The status at `now`.
     pub fn status(&self, now: Time) -> Status {
         let ended = self.closed_at.is_some() || self.sealed_at.is_some();

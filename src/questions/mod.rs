@@ -11,6 +11,7 @@ pub mod closing;
 pub mod document;
 pub mod draft;
 pub mod entity;
+pub mod lot;
 pub mod quota;
 pub mod search;
 pub mod slot;
@@ -28,10 +29,12 @@ use crate::failure::{Code, Failure};
 use crate::input;
 use crate::precondition::IfMatch;
 use crate::share::Share;
+use crate::tally::{Method, Threshold, TieBreak};
 use crate::users::Caller;
 
 pub use draft::{Draft, QuestionPatch};
 pub use entity::{Model as Question, Status, Visibility};
+use lot::Seed;
 pub use quota::Quotas;
 use quota::Use;
 
@@ -109,7 +112,7 @@ impl Questions {
             .write(|transaction| async move {
                 let before = lock_out_ballots(&transaction, caller, id, if_match).await?;
                 let now = self.clock.now();
-                let after = patch.applied_to(&before);
+                let mut after = patch.applied_to(&before);
                 if after == before {
                     return Ok(());
                 }
@@ -117,15 +120,17 @@ impl Questions {
                     let detail = "Reopen the question to give it another end.";
                     return Err(closed(&before).detail(detail));
                 }
-                let has_other_rules = rules(&after) != rules(&before);
+                let has_other_rules = VotingRules::of(&after) != VotingRules::of(&before);
                 if has_other_rules && slot::has_ballots(&transaction, id).await? {
                     return Err(has_ballots_failure());
                 }
-                let choices = choices::of(&transaction, id).await?;
+                let choices = choices::numbered(&transaction, id).await?;
                 let errors = draft::contradictions_of_change(&before, &after, choices.len(), now);
                 if !errors.is_empty() {
                     return Err(Failure::invalid(errors));
                 }
+                // A question of the version before has none.
+                after.lot_seed = after.lot_seed.or_else(|| Some(Seed::draw()));
                 let used = Use::of_change(&before, &after);
                 self.quotas
                     .charge(&transaction, before.author_id, used, now)
@@ -150,8 +155,14 @@ struct New {
 
 impl New {
     fn of(author: Uuid, draft: &Draft, now: Time) -> Result<New, Failure> {
-        input::check(draft, |draft| draft.contradictions(now))?;
         let question = draft.question(author, now);
+        input::check(draft, |draft| {
+            let mut errors = draft.repeated_choices();
+            // That there are too few is a mistake by itself.
+            let choices = draft.choices.len().max(draft::MIN_CHOICES);
+            errors.extend(draft::contradictions(&question, choices, now));
+            errors
+        })?;
         let choices = (0..)
             .zip(&draft.choices)
             .map(|(position, choice)| choice::Model {
@@ -159,6 +170,7 @@ impl New {
                 question_id: question.id,
                 choice_text: choice.choice_text.to_string(),
                 position,
+                ordinal: Some(position),
             });
         let choices: Vec<choice::Model> = choices.collect();
         Ok(New {
@@ -303,13 +315,31 @@ fn closed(question: &Question) -> Failure {
 }
 
 /// What people rely on when they vote: it cannot be changed once somebody has.
-fn rules(question: &Question) -> (&str, i32, i32, bool, Visibility, Option<Time>) {
-    (
-        &question.question_text,
-        question.min_choices,
-        question.max_choices,
-        question.allow_change,
-        question.results_visibility,
-        question.opens_at,
-    )
+#[derive(PartialEq)]
+struct VotingRules<'a> {
+    question_text: &'a str,
+    counting: (Method, i32, TieBreak, Option<i32>, Option<Threshold>),
+    ballots: (i32, Option<i32>, Option<i32>),
+    allow_change: bool,
+    results_visibility: Visibility,
+    opens_at: Option<Time>,
+}
+
+impl VotingRules<'_> {
+    fn of(question: &Question) -> VotingRules<'_> {
+        VotingRules {
+            question_text: &question.question_text,
+            counting: (
+                question.method,
+                question.seats,
+                question.effective_tie_break(),
+                question.quorum,
+                question.threshold,
+            ),
+            ballots: (question.min_choices, question.limit(), question.max_score),
+            allow_change: question.allow_change,
+            results_visibility: question.results_visibility,
+            opens_at: question.opens_at,
+        }
+    }
 }

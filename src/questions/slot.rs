@@ -29,6 +29,8 @@ pub struct Model {
     pub seq: i64,
     /// How many ballots were counted here; negative where they were withdrawn here.
     pub ballots: i64,
+    /// How many of them choose nothing.
+    pub abstentions: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
@@ -66,6 +68,7 @@ pub async fn take_all(transaction: &Transaction, question: Uuid) -> Result<(), D
         shard: sea_orm::Set(shard),
         seq: sea_orm::Set(1),
         ballots: sea_orm::Set(0),
+        abstentions: sea_orm::Set(0),
     });
     let next = Expr::col((Entity, Column::Seq)).add(1);
     Entity::insert_many(rows)

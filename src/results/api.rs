@@ -1,10 +1,10 @@
 //! `/questions/{id}/results`.
 
 use poem_openapi::OpenApi;
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use uuid::Uuid;
 
-use super::{Results, Views, hidden};
+use super::{Results, Views};
 use crate::auth::guard::MaybeSignedIn;
 use crate::http::policy::operations;
 use crate::http::refused::Refused;
@@ -25,11 +25,26 @@ operations! {
 impl ResultsApi {
     /// Read the results
     ///
-    /// Votes and `ballot_count` are of one moment. `share` is the part of the ballots that name a
-    /// choice; where a ballot may name several, the shares add up to more than 1. `is_final` says
-    /// that the numbers can no longer move: the question is closed, and every ballot that was
+    /// Votes, `ballot_count` and `outcome` are of one moment. `share` is the part of the ballots that
+    /// name a choice; where a ballot may name several, the shares add up to more than 1. `is_final`
+    /// says that the numbers can no longer move: the question is closed, and every ballot that was
     /// taken in time is counted. It follows a close at once, and a `closes_at` within a second or
     /// so.
+    ///
+    /// With `explain=true` the answer tells how the outcome came about: round by round, pair by pair,
+    /// or by points. Where millions of ballots are all different, counting them takes some seconds;
+    /// after ten the answer is 503 `overloaded`, and the count goes on.
+    ///
+    /// **The lot** breaks ties that the ballots leave. The server draws its seed when the question is
+    /// asked and shows the seed's SHA-256 (`lot.commitment`); once the lot has decided a final result,
+    /// it shows the seed (`lot.seed`), and the question cannot be reopened. The choices are drawn in
+    /// ascending order of the SHA-256 of: the seed, then for each choice in the order of the ids the
+    /// 16 bytes of its id and its `votes` as 8 bytes, big-endian, then the 16 bytes of the id of the
+    /// choice in question. Until the result is final, positions stand in for the lot, and the outcome
+    /// is `provisional`. The README has a program that
+    /// checks a lot.
+    ///
+    /// Whoever can read the database knows the seed before.
     ///
     /// While the question's `results_visibility` hides the numbers from you, the answer is 403
     /// `results_hidden`. The `ETag` changes with the numbers, not with `as_of`.
@@ -44,12 +59,13 @@ impl ResultsApi {
         caller: MaybeSignedIn,
         /// The question.
         question_id: Path<Uuid>,
+        /// Whether to tell how the outcome came about. It can be some hundred kilobytes.
+        #[oai(default)]
+        explain: Query<bool>,
     ) -> Result<Fetched<Results>, Refused<GetResults>> {
-        let view = self.views.find(question_id.0, caller.caller()).await?;
-        if !self.views.is_visible(&view, caller.caller()).await? {
-            return Err(hidden().into());
-        }
-        Ok(Fetched::new(view.results()?))
+        let caller = caller.caller();
+        let view = self.views.find_results(question_id.0, caller).await?;
+        Ok(Fetched::new(view.results(explain.0)?))
     }
 
     /// Read the results as a picture
@@ -71,8 +87,13 @@ impl ResultsApi {
         /// The question.
         question_id: Path<Uuid>,
     ) -> Result<Picture, Refused<GetResultsPicture>> {
-        let view = self.views.find(question_id.0, caller.caller()).await?;
-        let with_numbers = self.views.is_visible(&view, caller.caller()).await?;
+        let caller = caller.caller();
+        let mut view = self.views.find(question_id.0, caller).await?;
+        let mut with_numbers = self.views.is_visible(&view, caller).await?;
+        if with_numbers {
+            view = self.views.counted(view).await?;
+            with_numbers = self.views.is_visible(&view, caller).await?;
+        }
         Ok(Picture::new(view.picture(with_numbers)?))
     }
 }

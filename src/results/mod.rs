@@ -2,9 +2,12 @@
 //!
 //! The way of a read: [`Views`] takes the request, [`shared`] joins it with others that ask at the
 //! same time, [`list`] finds the questions of a page, [`poll`] reads questions with their numbers
-//! from the database, and a [`View`] is what was read together with the answers made from it.
+//! from the database, and a [`View`] is what was read together with the answers made from it. Where
+//! sums are not enough for an outcome, `counts` counts the ballots.
 
 pub mod api;
+mod counts;
+mod explanation;
 mod facet;
 pub mod list;
 pub mod objects;
@@ -18,7 +21,7 @@ mod views;
 mod visibility;
 pub mod words;
 
-pub use outcome::{ChoiceResult, Results};
+pub use outcome::{BallotResults, ChoiceResult, Results};
 pub use pages::PageQuery;
 pub use poll::Poll;
 pub use view::View;

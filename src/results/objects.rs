@@ -9,6 +9,7 @@ use super::{Poll, Results};
 use crate::clock::Time;
 use crate::page::PageMeta;
 use crate::questions::{Draft, Status, Visibility};
+use crate::tally::{BallotKind, Method, Threshold, TieBreak};
 
 /// A question with its choices.
 #[derive(Debug, Clone, Object, Serialize)]
@@ -24,10 +25,26 @@ pub struct Question {
     pub author: Author,
     /// In their order.
     pub choices: Vec<Choice>,
-    /// How many choices a ballot names at least.
+    pub method: Method,
+    /// How many choices are elected.
+    pub seats: i32,
+    /// How many choices a ballot names at least; a scored ballot names those with a score above 0.
     pub min_choices: i32,
     /// How many choices a ballot names at most.
     pub max_choices: i32,
+    /// The highest score; only with `score` and `star`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_score: Option<i32>,
+    pub tie_break: TieBreak,
+    /// The least number of ballots, abstentions included, without which nothing is decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Threshold>,
+    /// The SHA-256 of the seed of the lot, in hexadecimal digits; only where ties are broken by lot.
+    /// `getResults` says more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lot_commitment: Option<String>,
     /// Whether a ballot may be changed or withdrawn.
     pub allow_change: bool,
     pub results_visibility: Visibility,
@@ -79,7 +96,8 @@ pub struct Choice {
     pub choice_text: String,
     /// 0 comes first.
     pub position: i32,
-    /// How many ballots name it. Absent while the results are hidden from you.
+    /// How many ballots name it. In rankings: as their first choice; with scores: the sum of its
+    /// scores. Absent while the results are hidden from you.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub votes: Option<i64>,
 }
@@ -115,8 +133,16 @@ impl Question {
                 name: poll.author_name.clone(),
             },
             choices: poll.choices(with_numbers),
+            method: question.method,
+            seats: question.seats,
             min_choices: question.min_choices,
-            max_choices: question.max_choices,
+            max_choices: question.effective_limit(poll.choices.len()),
+            max_score: (question.method.ballot_kind() == BallotKind::Scores)
+                .then(|| question.effective_max_score()),
+            tie_break: question.effective_tie_break(),
+            quorum: question.quorum,
+            threshold: question.threshold,
+            lot_commitment: question.lot_commitment(),
             allow_change: question.allow_change,
             results_visibility: question.results_visibility,
             opens_at: question.opens_at,
@@ -183,6 +209,7 @@ impl Example for Poll {
             author_name: Some("露西".to_owned()),
             choices: choices.collect(),
             ballot_count: results.ballot_count,
+            abstentions: results.abstentions,
             version: 0,
         }
     }

@@ -24,6 +24,7 @@ const TITLE: f64 = 21.0;
 const TITLE_LINE: f64 = 28.0;
 const TITLE_LINES: usize = 3;
 const TEXT: f64 = 15.0;
+const OUTCOME_LINE: f64 = 26.0;
 const BAR: f64 = 38.0;
 const STEP: f64 = BAR + 8.0;
 /// How much wider bold text is.
@@ -49,10 +50,16 @@ pub fn picture(question_text: &str, results: &Results) -> String {
     let words = Words::of(question_text);
     let shown = shown(results);
     let columns = Columns::of(&shown);
-    let mut paper = Paper::new(question_text, STEP * shown.len() as f64);
+    let outcome = words.outcome(results);
+    let line = if outcome.is_some() { OUTCOME_LINE } else { 0.0 };
+    let mut paper = Paper::new(question_text, STEP * shown.len() as f64 + line);
     for choice in &shown {
         let leads = results.leading_choice_ids.contains(&choice.id);
         row(&mut paper, choice, leads, columns);
+    }
+    if let Some(outcome) = outcome {
+        let outcome = cut(&outcome, INNER / (TEXT * BOLD));
+        paper.boxed("lead", MARGIN, INNER, OUTCOME_LINE, &outcome);
     }
     let mut foot = vec![words.ballots(results.ballot_count)];
     let left_out = results.choices.len() - shown.len();
@@ -303,10 +310,10 @@ fn wrapped(text: &str, room: f64, most: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use poem_openapi::types::Example as _;
     use uuid::Uuid;
 
     use super::*;
-    use crate::clock::Time;
 
     fn results(votes: &[i64]) -> Results {
         let choice = |(index, votes): (usize, &i64)| ChoiceResult {
@@ -315,15 +322,12 @@ mod tests {
             votes: *votes,
             share: *votes as f64 / 10.0,
         };
-        Results {
-            question_id: Uuid::nil(),
-            ballot_count: 10,
-            choices: votes.iter().enumerate().map(choice).collect(),
-            leading_choice_ids: vec![Uuid::from_u128(0)],
-            is_final: false,
-            revision: 1,
-            as_of: Time(0),
-        }
+        let mut results = Results::example();
+        results.ballot_count = 10;
+        results.choices = votes.iter().enumerate().map(choice).collect();
+        results.leading_choice_ids = vec![Uuid::from_u128(0)];
+        results.outcome.elected_choice_ids = vec![Uuid::from_u128(0)];
+        results
     }
 
     #[test]
@@ -340,6 +344,30 @@ mod tests {
     fn it_speaks_the_language_of_the_question() {
         assert!(picture("Which?", &results(&[1, 2])).contains(">10 voters<"));
         assert!(picture("哪一个?", &results(&[1, 2])).contains(">10 人参与<"));
+    }
+
+    #[test]
+    fn it_states_the_outcome() {
+        let mut results = results(&[3, 3, 1]);
+        let says = |results: &Results, words: &str| {
+            picture("Which?", results).contains(&format!(">{words}<"))
+        };
+        assert!(says(&results, "Ahead: choice 0"));
+        results.is_final = true;
+        assert!(says(&results, "Elected: choice 0"));
+        results.outcome.decided_by_lot = true;
+        assert!(says(&results, "Elected, by lot: choice 0"));
+        results.outcome.status = crate::tally::Status::Tied;
+        results.outcome.tied_choice_ids = [1, 2].map(Uuid::from_u128).into();
+        assert!(says(
+            &results,
+            "Elected: choice 0; tied: choice 1, choice 2"
+        ));
+        results.outcome.elected_choice_ids.clear();
+        assert!(says(&results, "Tied: choice 1, choice 2"));
+        assert!(picture("哪一个?", &results).contains(">平局：choice 1、choice 2<"));
+        results.outcome.status = crate::tally::Status::NoVotes;
+        assert!(!says(&results, "Tied: choice 1, choice 2"));
     }
 
     #[test]

@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, OnceLock};
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::objects::{ChoiceList, Question};
-use super::{Poll, Results, picture};
+use super::{BallotResults, Poll, Results, counts, picture};
 use crate::clock::Time;
 use crate::failure::Failure;
 use crate::questions::choices;
 use crate::rendered::{Rendered, entity_tag};
+use crate::tally::Count;
 
 /// A poll as it was at one moment, and the answers made from it.
 #[derive(Debug)]
@@ -20,7 +22,10 @@ pub struct View {
     /// Whether the last two queries found the same poll.
     pub(super) is_unchanged: bool,
     answers: Arc<Answers>,
+    count: Arc<OnceLock<Arc<Count>>>,
     results: OnceLock<Rendered>,
+    explained_results: OnceLock<Rendered>,
+    ballot_results: OnceLock<Rendered>,
 }
 
 /// The answers that stay the same until the poll changes, or its status.
@@ -40,8 +45,40 @@ impl View {
             read_at: now,
             is_unchanged,
             answers: Arc::default(),
+            count: Arc::default(),
             results: OnceLock::new(),
+            explained_results: OnceLock::new(),
+            ballot_results: OnceLock::new(),
         }
+    }
+
+    /// A poll that was read at `now` and counted.
+    pub(super) fn counted(poll: Poll, now: Time, count: Arc<Count>) -> View {
+        let view = View::new(poll, now, false);
+        view.complete(count);
+        view
+    }
+
+    /// Whether there is a count, or the sums are enough for one.
+    pub(super) fn is_counted(&self) -> bool {
+        self.count.get().is_some() || !self.poll.question.method.needs_profile()
+    }
+
+    /// Gives it the count of its ballots.
+    pub(super) fn complete(&self, count: Arc<Count>) {
+        // If another request was first, its count is the same.
+        let _ = self.count.set(count);
+    }
+
+    /// Fails unless [it is counted](View::is_counted).
+    pub(super) fn count(&self) -> Result<&Count, Failure> {
+        if !self.is_counted() {
+            return Err(Failure::internal(
+                "the ballots of a question are not counted",
+            ));
+        }
+        let by_sums = || Arc::new(counts::by_sums(&self.poll));
+        Ok(self.count.get_or_init(by_sums))
     }
 
     /// The same poll, which was found to be unchanged at the later time `now`.
@@ -56,7 +93,10 @@ impl View {
             read_at: now,
             is_unchanged: true,
             answers,
+            count: self.count.clone(),
             results: OnceLock::new(),
+            explained_results: OnceLock::new(),
+            ballot_results: OnceLock::new(),
         }
     }
 
@@ -73,19 +113,39 @@ impl View {
         })
     }
 
-    /// The results. Their tag leaves out the time at which they were read, and so is weak.
-    pub fn results(&self) -> Result<Rendered, Failure> {
-        once(&self.results, || {
-            let mut results = Results::of(&self.poll, self.read_at);
-            let rendered = Rendered::plain(&results)?;
-            results.as_of = Time(0);
-            let timeless = Rendered::plain(&results)?;
-            let tag = entity_tag(self.poll.question.revision, &timeless.body);
-            Ok(rendered.with_etag(format!("W/{tag}")))
+    /// The results, with an explanation or without, once the ballots [are
+    /// counted](super::Views::counted).
+    pub fn results(&self, explained: bool) -> Result<Rendered, Failure> {
+        let rendered = match explained {
+            true => &self.explained_results,
+            false => &self.results,
+        };
+        once(rendered, || {
+            let results = |at| Ok(Results::of(&self.poll, self.count()?, explained, at));
+            self.timed(results)
         })
     }
 
-    /// The results as a picture, in SVG; without numbers a picture that says why.
+    /// The results beside a ballot, which need no count.
+    pub fn ballot_results(&self) -> Result<Rendered, Failure> {
+        once(&self.ballot_results, || {
+            self.timed(|at| Ok(BallotResults::of(&self.poll, at)))
+        })
+    }
+
+    /// What was read at a time. Its tag leaves the time out, and so is weak.
+    fn timed<T: Serialize>(
+        &self,
+        results: impl Fn(Time) -> Result<T, Failure>,
+    ) -> Result<Rendered, Failure> {
+        let rendered = Rendered::plain(&results(self.read_at)?)?;
+        let timeless = Rendered::plain(&results(Time(0))?)?;
+        let tag = entity_tag(self.poll.question.revision, &timeless.body);
+        Ok(rendered.with_etag(format!("W/{tag}")))
+    }
+
+    /// The results as a picture, in SVG, once the ballots [are counted](super::Views::counted); without
+    /// numbers a picture that says why.
     pub fn picture(&self, with_numbers: bool) -> Result<Rendered, Failure> {
         let rendered = match with_numbers {
             true => &self.answers.picture,
@@ -94,7 +154,7 @@ impl View {
         once(rendered, || {
             let question = &self.poll.question;
             let picture = if with_numbers {
-                let results = Results::of(&self.poll, self.read_at);
+                let results = Results::of(&self.poll, self.count()?, false, self.read_at);
                 picture::picture(&question.question_text, &results)
             } else {
                 picture::card(question, self.read_at)
@@ -152,7 +212,7 @@ mod tests {
         assert_ne!(rendered(&closed), rendered(&view));
         assert!(!view.is_unchanged && later.is_unchanged);
         // The results tell when they were read.
-        let results = |view: &View| view.results().unwrap();
+        let results = |view: &View| view.results(false).unwrap();
         assert_ne!(results(&later).body, results(&view).body);
         assert_eq!(results(&later).etag, results(&view).etag);
     }

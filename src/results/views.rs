@@ -6,16 +6,19 @@ use std::sync::Arc;
 use sea_orm::DbErr;
 use uuid::Uuid;
 
+use super::counts::Counts;
 use super::pages::{PageReader, PageView};
 use super::poll::{self, Stamp};
 use super::shared::{ReadLimits, SharedReader};
-use super::{PageQuery, View, are_visible, depends_on_ballot};
+use super::{PageQuery, View, are_visible, depends_on_ballot, hidden};
 use crate::ballots;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
 use crate::questions;
+use crate::questions::closing::LotState;
 use crate::rendered::Rendered;
+use crate::tally::TieBreak;
 use crate::users::Caller;
 
 /// Limits for single questions: more than four queries at once gain nothing.
@@ -36,6 +39,7 @@ pub struct Views {
     db: Db,
     questions: SharedReader<Uuid, Option<Arc<View>>>,
     pages: SharedReader<PageQuery, Arc<PageView>>,
+    counts: Counts,
 }
 
 impl Views {
@@ -53,6 +57,7 @@ impl Views {
                 }
             })
         };
+        let counts = Counts::new(db.clone(), clock.clone());
         let reader = PageReader::new(db.clone(), clock);
         let pages = SharedReader::new("questions", PAGES, move |lookups| {
             let reader = reader.clone();
@@ -68,6 +73,7 @@ impl Views {
             db,
             questions,
             pages,
+            counts,
         }
     }
 
@@ -78,11 +84,58 @@ impl Views {
             .read(id)
             .await?
             .ok_or_else(questions::not_found)?;
-        let may_change = |caller: Caller| view.poll.question.may_be_changed_by(caller);
-        if view.is_deleted() && !caller.is_some_and(may_change) {
-            return Err(questions::not_found());
+        known(view, caller)
+    }
+
+    /// The poll with its ballots counted, for its results, if the caller may see them.
+    /// [`Code::ResultsHidden`].
+    pub async fn find_results(
+        &self,
+        id: Uuid,
+        caller: Option<Caller>,
+    ) -> Result<Arc<View>, Failure> {
+        let view = self.find(id, caller).await?;
+        self.require_visible(&view, caller).await?;
+        if view.is_counted() {
+            return Ok(view);
         }
+        let view = known(self.counted(view).await?, caller)?;
+        // The question may have been reopened meanwhile, or the ballot withdrawn.
+        self.require_visible(&view, caller).await?;
         Ok(view)
+    }
+
+    async fn require_visible(
+        &self,
+        view: &Arc<View>,
+        caller: Option<Caller>,
+    ) -> Result<(), Failure> {
+        match self.is_visible(view, caller).await? {
+            true => Ok(()),
+            false => Err(hidden()),
+        }
+    }
+
+    /// Whether the lot of a question has been drawn.
+    pub async fn lot_state(&self, id: Uuid) -> Result<LotState, Failure> {
+        let view = self.latest(id).await?.ok_or_else(questions::not_found)?;
+        let question = &view.poll.question;
+        let may_be_drawn = question.is_final() && question.effective_tie_break() == TieBreak::Lot;
+        let view = match may_be_drawn {
+            true => self.counted(view).await?,
+            false => view,
+        };
+        Ok(LotState {
+            sealed_at: view.poll.question.sealed_at,
+            is_drawn: may_be_drawn && view.count()?.outcome.decided_by_lot,
+        })
+    }
+
+    /// The same view with its ballots counted, or a later one. [`Code::Overloaded`] if that takes too
+    /// long.
+    pub async fn counted(&self, view: Arc<View>) -> Result<Arc<View>, Failure> {
+        let counted = self.counts.counted(view).await?;
+        counted.ok_or_else(questions::not_found)
     }
 
     /// The poll, even a deleted one: the caller of this method decides what is shown of it.
@@ -144,6 +197,15 @@ impl Views {
         let visible = self.visible(std::slice::from_ref(view), caller).await?;
         Ok(visible.first().copied().unwrap_or(false))
     }
+}
+
+/// The view, if the caller may know of its question.
+fn known(view: Arc<View>, caller: Option<Caller>) -> Result<Arc<View>, Failure> {
+    let may_change = |caller: Caller| view.poll.question.may_be_changed_by(caller);
+    if view.is_deleted() && !caller.is_some_and(may_change) {
+        return Err(questions::not_found());
+    }
+    Ok(view)
 }
 
 /// Reads the polls with these ids. `previous` are the views that the previous query has found: if

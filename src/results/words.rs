@@ -1,9 +1,12 @@
 //! Short sentences about a question, for pictures and previews: in Chinese where the question is,
 //! else in English.
 
-use super::Results;
+use uuid::Uuid;
+
+use super::{BallotResults, Results};
 use crate::clock::Time;
 use crate::questions::{Question, Status, Visibility};
+use crate::tally::Status as Decision;
 
 /// The language of the sentences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +96,54 @@ impl Words {
         }
     }
 
-    /// Which choice leads; none where several are tied, or nobody has voted.
-    pub fn leader(self, results: &Results) -> Option<String> {
+    /// The outcome in a sentence; none as long as nobody has voted.
+    pub fn outcome(self, results: &Results) -> Option<String> {
+        let outcome = &results.outcome;
+        let names = |ids: &[Uuid]| {
+            let choices = results.choices.iter();
+            let names: Vec<&str> = ids
+                .iter()
+                .filter_map(|id| choices.clone().find(|choice| choice.id == *id))
+                .map(|choice| choice.choice_text.as_str())
+                .collect();
+            match self {
+                Words::English => names.join(", "),
+                Words::Chinese => names.join("、"),
+            }
+        };
+        let elected = names(&outcome.elected_choice_ids);
+        let tied = names(&outcome.tied_choice_ids);
+        let is_final = results.is_final;
+        Some(match (self, outcome.status) {
+            (_, Decision::NoVotes) => return None,
+            (Words::English, Decision::NoQuorum) => "Too few ballots: no quorum".to_owned(),
+            (Words::Chinese, Decision::NoQuorum) => "投票人数不足法定人数".to_owned(),
+            (Words::English, Decision::BelowThreshold) => {
+                "No choice has reached the threshold".to_owned()
+            }
+            (Words::Chinese, Decision::BelowThreshold) => "没有选项达到所需比例".to_owned(),
+            (Words::English, Decision::Tied) if elected.is_empty() => format!("Tied: {tied}"),
+            (Words::English, Decision::Tied) => format!("Elected: {elected}; tied: {tied}"),
+            (Words::Chinese, Decision::Tied) if elected.is_empty() => format!("平局：{tied}"),
+            (Words::Chinese, Decision::Tied) => format!("当选：{elected}；平局：{tied}"),
+            (Words::English, Decision::Decided) if is_final && outcome.decided_by_lot => {
+                format!("Elected, by lot: {elected}")
+            }
+            (Words::English, Decision::Decided) if is_final => format!("Elected: {elected}"),
+            (Words::English, Decision::Decided) => format!("Ahead: {elected}"),
+            (Words::Chinese, Decision::Decided) if is_final && outcome.decided_by_lot => {
+                format!("抽签当选：{elected}")
+            }
+            (Words::Chinese, Decision::Decided) if is_final => format!("当选：{elected}"),
+            (Words::Chinese, Decision::Decided) => format!("领先：{elected}"),
+        })
+    }
+
+    /// Which choice leads; none where several are tied, nobody has voted, or the votes do not tell.
+    pub fn leader(self, results: &BallotResults) -> Option<String> {
+        if results.method.needs_profile() {
+            return None;
+        }
         let [leader] = results.leading_choice_ids[..] else {
             return None;
         };

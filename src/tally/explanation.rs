@@ -1,3 +1,4 @@
+use poem_openapi::Enum;
 use serde::Serialize;
 
 use super::{Points, Votes};
@@ -16,8 +17,15 @@ pub enum Explanation<C = usize> {
     Runoff(Runoff<C>),
 }
 
-/// The rule that broke a tie; the last one if several were needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// The rule that broke a tie, the last one if several were needed:
+///
+/// - `earlier_round`: the votes in an earlier round.
+/// - `head_to_head`: more ballots prefer one of the tied choices to the other.
+/// - `higher_sum`: the higher sum of scores.
+/// - `most_fives`: the number of scores of 5.
+/// - `lot`: the lot, or the order of positions until a lot is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Enum, Serialize)]
+#[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum TieBrokenBy {
     /// The votes in an earlier round.

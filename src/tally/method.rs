@@ -1,11 +1,45 @@
 use std::fmt;
 use std::str::FromStr;
 
+use poem_openapi::Enum;
+use sea_orm::entity::prelude::{DeriveActiveEnum, EnumIter, StringLen};
 use serde::{Deserialize, Serialize};
 
-/// How the ballots of a question are counted.
+/// How the ballots of a question are counted:
+///
+/// - `multiple_choice`: the choices with the most votes win. With `max_choices` 1 this is
+///   plurality, with more it is approval voting.
+/// - `instant_runoff`: ballots rank the choices. One choice is eliminated in each round, until one
+///   has more than half of the continuing ballots.
+/// - `single_transferable_vote`: ballots rank the choices, and several seats are filled in
+///   proportion, by the rules of Scottish council elections.
+/// - `ranked_pairs`: ballots rank the choices. A choice that beats every other one head to head
+///   wins; where there is none, the clearest victories count first.
+/// - `borda`: ballots rank the choices, and each place is worth points.
+/// - `score`: ballots score the choices, and the highest sums win.
+/// - `star`: ballots score the choices from 0 to 5. Of the two with the highest sums the one that
+///   more ballots prefer wins.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Default,
+    Enum,
+    EnumIter,
+    DeriveActiveEnum,
+    Serialize,
+    Deserialize,
+)]
+#[oai(rename = "VotingMethod", rename_all = "snake_case")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "String(StringLen::N(32))",
+    rename_all = "snake_case"
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
@@ -73,6 +107,13 @@ impl Method {
             | Self::Borda => BallotKind::Ranking,
             Self::Score | Self::Star => BallotKind::Scores,
         }
+    }
+
+    /// Whether sums are not enough to count by this method, so that a profile of the ballots has
+    /// to be read.
+    #[must_use]
+    pub const fn needs_profile(self) -> bool {
+        !matches!(self, Self::MultipleChoice | Self::Score)
     }
 
     /// Whether the method can only elect one choice.

@@ -1,8 +1,8 @@
 //! How ballots are counted: ballots in, outcome and explanation out.
 //!
 //! This module is pure. Counting needs no database, no HTTP, no clock and no randomness, and no
-//! floating-point number decides anything, so that the API, live results, `polls tally` and the
-//! recount arrive at the same result on every machine.
+//! floating-point number decides anything, so that the API, live results and `polls tally` arrive at
+//! the same result on every machine.
 //!
 //! [`count()`] takes the [`Rules`] of a question, a [`Profile`] (how many ballots are alike) and the
 //! [`Lot`]. Choices are known by their position: 0 is the first choice of the question.
@@ -52,7 +52,7 @@ pub use method::{BallotKind, Method, UnknownMethod};
 pub use number::{Fixed, Points, Votes};
 pub use outcome::{Count, Outcome, Status};
 pub use profile::{Ballot, InvalidBallot, MAX_BALLOTS, MAX_CHOICES, Mark, Profile, Turnout};
-pub use rules::{Base, Rules, Threshold, TieBreak};
+pub use rules::{Base, NoThreshold, Rules, Threshold, TieBreak};
 
 use lot::Draw;
 use outcome::{Found, conclude};

@@ -1,3 +1,4 @@
+use poem_openapi::Enum;
 use serde::{Deserialize, Serialize};
 
 use super::{Draw, Explanation, Lot, Rules, TieBreak, Turnout};
@@ -30,8 +31,15 @@ pub struct Outcome<C = usize> {
     pub provisional: bool,
 }
 
-/// What became of a question: the first that applies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What became of a question, the first that applies:
+///
+/// - `no_votes`: no ballot chooses anything.
+/// - `no_quorum`: there are fewer ballots than the quorum.
+/// - `below_threshold`: no choice that would be elected reaches the threshold.
+/// - `tied`: some seats are open because choices are tied for them.
+/// - `decided`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize, Deserialize)]
+#[oai(rename = "OutcomeStatus", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// No ballot chooses anything.

@@ -173,6 +173,25 @@ impl Profile {
         Ok(())
     }
 
+    /// The same ballots on `choices` choices, each mark with the new `position` of its choice.
+    ///
+    /// # Errors
+    /// If a choice that a ballot names has no new position.
+    pub fn renumbered(
+        mut self,
+        choices: usize,
+        position: impl Fn(usize) -> Option<usize>,
+    ) -> Result<Self, InvalidBallot> {
+        self.choices = choices.min(MAX_CHOICES);
+        self.seen = vec![false; self.choices];
+        for mark in &mut self.marks {
+            let unknown = InvalidBallot::UnknownChoice(mark.choice());
+            let new = position(mark.choice()).filter(|new| *new < self.choices);
+            mark.choice = new.and_then(|new| u16::try_from(new).ok()).ok_or(unknown)?;
+        }
+        Ok(self)
+    }
+
     /// The number of choices.
     #[must_use]
     pub const fn choices(&self) -> usize {

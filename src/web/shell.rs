@@ -7,7 +7,7 @@ use super::assets::{FOLDER, INDEX, with_imports};
 use crate::config::Config;
 use crate::markup::escaped;
 use crate::results::words::{Words, percent};
-use crate::results::{Poll, Results, View, are_visible};
+use crate::results::{BallotResults, Poll, View, are_visible};
 
 /// How much of the choices a preview shows, in characters.
 const PREVIEW: usize = 200;
@@ -105,7 +105,7 @@ struct Summary {
     /// Its state; the ballots and the leader only if everybody may see them.
     facts: Vec<String>,
     /// None if not everybody may see them.
-    results: Option<Results>,
+    results: Option<BallotResults>,
 }
 
 impl Summary {
@@ -113,7 +113,7 @@ impl Summary {
         let (question, now) = (&view.poll.question, view.read_at);
         let words = Words::of(&question.question_text);
         let is_public = are_visible(question, None, false, now);
-        let results = is_public.then(|| Results::of(&view.poll, now));
+        let results = is_public.then(|| BallotResults::of(&view.poll, now));
         let mut facts = vec![words.state(question, now)];
         if let Some(results) = &results {
             facts.push(words.ballots(results.ballot_count));

@@ -252,7 +252,7 @@ async fn a_restore_refuses_what_is_in_use_and_what_is_no_backup() {
     .done();
     let restored = polls(folder.path(), &["restore", "older.db"]).done();
     assert!(
-        restored.contains("6 account(s), 3 question(s) and 18 ballot(s)"),
+        restored.contains("6 account(s), 5 question(s) and 30 ballot(s)"),
         "{restored}"
     );
     let status = polls(folder.path(), &["migrate", "status"]).done();

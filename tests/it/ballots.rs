@@ -1,7 +1,7 @@
 //! Ballots: cast, repeated, changed, withdrawn.
 
 use futures_util::FutureExt as _;
-use polls::ballots::Ballots;
+use polls::ballots::{Ballots, Paper};
 use polls::clock::Clock;
 use polls::config::{self, Sources};
 use polls::share::Share;
@@ -275,7 +275,7 @@ async fn a_ballot_in_the_box_is_counted_though_nobody_waits_for_it() {
     let share = Share::open(&config.share, db.clone(), clock.clone()).unwrap();
     let (ballots, ballot_box) = Ballots::open(db, clock, share, &config.ballots);
     let id = |text: &str| text.parse().unwrap();
-    let chosen = [id(&question.choices[1])].into();
+    let chosen = Paper::Choices(vec![id(&question.choices[1])]);
     let cast = ballots.cast(id(&voter.id), id(&question.id), chosen);
     assert!(cast.now_or_never().is_none());
     drop(ballots);

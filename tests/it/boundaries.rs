@@ -93,9 +93,11 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("addChoice",      "/choice_text",           "maxLength", 200),
     ("addChoice",      "/position",              "minimum", 0),
     ("addChoice",      "/position",              "maximum", 99),
-    ("castBallot",     "/choice_ids",            "minItems", 1),
     ("castBallot",     "/choice_ids",            "maxItems", 100),
     ("castBallot",     "/choice_ids",            "uniqueItems", 1),
+    ("castBallot",     "/scores",                "maxItems", 100),
+    ("castBallot",     "/scores/0/score",        "minimum", 0),
+    ("castBallot",     "/scores/0/score",        "maximum", 100),
     ("changePassword", "/current_password",      "maxLength", 128),
     ("changePassword", "/new_password",          "minLength", 8),
     ("changePassword", "/new_password",          "maxLength", 128),
@@ -106,10 +108,20 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("createQuestion", "/description",           "maxLength", 2000),
     ("createQuestion", "/max_choices",           "minimum", 1),
     ("createQuestion", "/max_choices",           "maximum", 100),
-    ("createQuestion", "/min_choices",           "minimum", 1),
+    ("createQuestion", "/max_score",             "minimum", 1),
+    ("createQuestion", "/max_score",             "maximum", 100),
+    ("createQuestion", "/min_choices",           "minimum", 0),
     ("createQuestion", "/min_choices",           "maximum", 100),
     ("createQuestion", "/question_text",         "minLength", 1),
     ("createQuestion", "/question_text",         "maxLength", 200),
+    ("createQuestion", "/quorum",                "minimum", 1),
+    ("createQuestion", "/quorum",                "maximum", 1_000_000_000),
+    ("createQuestion", "/seats",                 "minimum", 1),
+    ("createQuestion", "/seats",                 "maximum", 99),
+    ("createQuestion", "/threshold/denominator", "minimum", 1),
+    ("createQuestion", "/threshold/denominator", "maximum", 1000),
+    ("createQuestion", "/threshold/numerator",   "minimum", 1),
+    ("createQuestion", "/threshold/numerator",   "maximum", 1000),
     ("createUser",     "/email",                 "maxLength", 254),
     ("createUser",     "/name",                  "minLength", 1),
     ("createUser",     "/name",                  "maxLength", 40),
@@ -127,10 +139,20 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("updateQuestion", "/description",           "maxLength", 2000),
     ("updateQuestion", "/max_choices",           "minimum", 1),
     ("updateQuestion", "/max_choices",           "maximum", 100),
-    ("updateQuestion", "/min_choices",           "minimum", 1),
+    ("updateQuestion", "/max_score",             "minimum", 1),
+    ("updateQuestion", "/max_score",             "maximum", 100),
+    ("updateQuestion", "/min_choices",           "minimum", 0),
     ("updateQuestion", "/min_choices",           "maximum", 100),
     ("updateQuestion", "/question_text",         "minLength", 1),
     ("updateQuestion", "/question_text",         "maxLength", 200),
+    ("updateQuestion", "/quorum",                "minimum", 1),
+    ("updateQuestion", "/quorum",                "maximum", 1_000_000_000),
+    ("updateQuestion", "/seats",                 "minimum", 1),
+    ("updateQuestion", "/seats",                 "maximum", 99),
+    ("updateQuestion", "/threshold/denominator", "minimum", 1),
+    ("updateQuestion", "/threshold/denominator", "maximum", 1000),
+    ("updateQuestion", "/threshold/numerator",   "minimum", 1),
+    ("updateQuestion", "/threshold/numerator",   "maximum", 1000),
 ];
 
 /// Operations whose bodies have no limits.
@@ -193,6 +215,12 @@ fn sized(limit: &Limit, size: i64, question: &Question) -> Value {
     match (limit.keyword, limit.pointer.as_str()) {
         ("minimum" | "maximum", _) => json!(size),
         ("minLength" | "maxLength", pointer) => json!(text(pointer, count)),
+        (_, "/scores") => (0..count)
+            .map(|index| match question.choices.get(index) {
+                Some(id) => json!({"choice_id": id, "score": 1}),
+                None => json!({"choice_id": polls::clock::Time::MAX.new_id(), "score": 1}),
+            })
+            .collect(),
         (_, "/choices") => (0..count)
             .map(|number| json!({"choice_text": number.to_string()}))
             .collect(),
@@ -222,10 +250,34 @@ fn template(operation: &str, limit: &Limit) -> Value {
         "createUser" => json!({"name": "n", "email": "n@example.org", "password": PASSWORD}),
         "changePassword" => json!({"current_password": PASSWORD, "new_password": PASSWORD}),
         "createQuestion" if limit.pointer == "/choices" => json!({"question_text": "?"}),
-        "createQuestion" => json!({"question_text": "?", "choices": choices, "max_choices": 100}),
+        "createQuestion" => {
+            let mut body = json!({"question_text": "?", "choices": choices, "max_choices": 100, "method": method(limit)});
+            if limit.pointer.starts_with("/threshold") {
+                body["threshold"] = threshold();
+            }
+            body
+        }
+        "updateQuestion" if limit.pointer.starts_with("/threshold") => {
+            json!({"threshold": threshold()})
+        }
+        "castBallot" if limit.pointer.starts_with("/scores/0") => {
+            json!({"scores": [{"choice_id": null, "score": 0}]})
+        }
         "addChoice" => json!({"choice_text": "another"}),
         _ => json!({}),
     }
+}
+
+/// The method with which the field has a meaning.
+fn method(limit: &Limit) -> &'static str {
+    match limit.pointer.starts_with("/scores") || limit.pointer == "/max_score" {
+        true => "score",
+        false => "multiple_choice",
+    }
+}
+
+fn threshold() -> Value {
+    json!({"numerator": 1, "denominator": 1000, "of": "ballots"})
 }
 
 /// A request by a new user for a new question, with a value of this size; without a size, with the
@@ -238,7 +290,7 @@ async fn request(
 ) -> RequestBuilder {
     let user = app.user("somebody").await;
     let question = match operation.path.contains("{question_id}") {
-        true => large_question(&user, &operation.id).await,
+        true => large_question(&user, &operation.id, method(limit)).await,
         false => Question {
             id: String::new(),
             path: String::new(),
@@ -251,17 +303,24 @@ async fn request(
         None => json!([question.choices[0], question.choices[0]]),
     };
     put(&mut body, &limit.pointer, value);
+    if let Some(score) = body.pointer_mut("/scores/0") {
+        score["choice_id"] = json!(question.choices[0]);
+    }
     let path = operation.path.replace("{question_id}", &question.id);
     let path = path.replace("{choice_id}", &question.choices[0]);
     user.request(operation.method.clone(), &path).json(&body)
 }
 
-async fn large_question(author: &User, operation: &str) -> Question {
+async fn large_question(author: &User, operation: &str, method: &str) -> Question {
     // There must be room for a hundredth choice.
     let count = if operation == "addChoice" { 99 } else { 100 };
     let texts: Vec<String> = (0..count).map(|number| number.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    author.ask(&texts, json!({"max_choices": count})).await
+    let mut more = json!({"max_choices": count, "method": method, "min_choices": 0});
+    if method == "score" {
+        more["max_score"] = json!(100);
+    }
+    author.ask(&texts, more).await
 }
 
 /// Sets the value at a pointer whose parent exists.

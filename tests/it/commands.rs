@@ -73,7 +73,7 @@ async fn seed_tells_the_tutorials_story() {
 
     let list = get(&server, "/questions?sort=created_at").await.expect(200);
     let questions = list.json["data"].as_array().expect("questions");
-    assert_eq!(questions.len(), 3);
+    assert_eq!(questions.len(), 5);
     let story = |question: &Value| {
         let choices = question["choices"].as_array().expect("choices").iter();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -96,6 +96,20 @@ async fn seed_tells_the_tutorials_story() {
             .iter()
             .all(|question| question["ballot_count"] == 6)
     );
+    for (question, method, elected) in [(3, "instant_runoff", "Prague"), (4, "star", "海边")] {
+        assert_eq!(questions[question]["method"], method);
+        let id = questions[question]["id"].as_str().expect("an id");
+        let results = get(&server, &format!("/questions/{id}/results"))
+            .await
+            .expect(200)
+            .json;
+        let winner = &results["outcome"]["elected_choice_ids"][0];
+        let mut choices = results["choices"].as_array().expect("choices").iter();
+        let winner = choices
+            .find(|choice| choice["id"] == *winner)
+            .expect("a winner");
+        assert_eq!(winner["choice_text"], elected);
+    }
     polls(folder.path(), &["recount", "--check"]).done();
 
     let again = polls(folder.path(), &["seed"]).fails(1);
@@ -104,7 +118,7 @@ async fn seed_tells_the_tutorials_story() {
         "{again}"
     );
     let list = get(&server, "/questions").await.expect(200);
-    assert_eq!(list.json["data"].as_array().map(Vec::len), Some(3));
+    assert_eq!(list.json["data"].as_array().map(Vec::len), Some(5));
 }
 
 #[test]

@@ -72,6 +72,14 @@ async fn provoke(code: Code) -> Option<Answer> {
                 .patch(&question.path, json!({"allow_change": false}))
                 .await
         }
+        Code::LotDrawn => {
+            let question = ask(json!({"method": "instant_runoff"})).await;
+            author.vote(&question, &[0]).await.expect(201);
+            voter.vote(&question, &[1]).await.expect(201);
+            let close = question.under("close");
+            author.post(&close, json!(null)).await.expect(200);
+            author.post(&question.under("reopen"), json!({})).await
+        }
         Code::QuotaExceeded => {
             let one = ("limits.questions_per_day", "1");
             let app = TestApp::with(&[("limits.enabled", "true"), one]).await;

@@ -27,6 +27,7 @@ mod limits;
 mod live;
 mod load;
 mod matrix;
+mod methods;
 mod metrics;
 mod migrations;
 mod openapi;

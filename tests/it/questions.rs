@@ -65,8 +65,11 @@ async fn a_question_has_its_defaults_and_nothing_that_is_absent() {
         "question_text": "最受欢迎的水果?",
         "author": {"id": author.id, "name": "露西"},
         "choices": [choice(0, "香蕉"), choice(1, "苹果")],
+        "method": "multiple_choice",
+        "seats": 1,
         "min_choices": 1,
         "max_choices": 1,
+        "tie_break": "none",
         "allow_change": true,
         "results_visibility": "always",
         "status": "open",
@@ -84,13 +87,14 @@ async fn a_question_has_its_defaults_and_nothing_that_is_absent() {
 #[tokio::test]
 async fn every_mistake_of_a_question_is_named_at_once() {
     let (app, author) = TestApp::with_user("lucy").await;
-    let body = json!({"question_text": "", "choices": [{"choice_text": ""}], "min_choices": 0, "max_choices": 101});
+    let body = json!({"question_text": "", "choices": [{"choice_text": ""}], "min_choices": 101, "max_choices": 102, "seats": 0});
     author.post("/questions", body).await.fields(&[
         ("/question_text", "length"),
         ("/choices", "length"),
         ("/choices/0/choice_text", "length"),
         ("/min_choices", "range"),
         ("/max_choices", "range"),
+        ("/seats", "range"),
     ]);
     let ask = |more: Value| {
         let mut body =

@@ -1,6 +1,6 @@
 use super::election::split_names;
 use super::problem::Fault;
-use crate::tally::{Base, Method, Threshold, TieBreak, UnknownMethod};
+use crate::tally::{Method, Threshold, TieBreak, UnknownMethod};
 
 /// What a file says about the count, beside choices and ballots.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +51,7 @@ impl Settings {
             "seats" => self.seats = Some(value.parse().map_err(|_| unknown())?),
             "max_score" => self.max_score = Some(value.parse().map_err(|_| unknown())?),
             "quorum" => self.quorum = Some(value.parse().map_err(|_| unknown())?),
-            "threshold" => self.threshold = Some(threshold(value).ok_or_else(unknown)?),
+            "threshold" => self.threshold = Some(value.parse().map_err(|_| unknown())?),
             "tie_break" => {
                 self.tie_break = Some(match value {
                     "none" => TieBreak::None,
@@ -70,25 +70,4 @@ impl Settings {
         }
         Ok(())
     }
-}
-
-/// Reads `2/3 of votes_cast` or `more than 1/2 of ballots`.
-fn threshold(text: &str) -> Option<Threshold> {
-    let (exceed, fraction) = match text.strip_prefix("more than ") {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let (fraction, base) = fraction.split_once(" of ")?;
-    let (numerator, denominator) = fraction.split_once('/')?;
-    let of = match base.trim() {
-        "votes_cast" => Base::VotesCast,
-        "ballots" => Base::Ballots,
-        _ => return None,
-    };
-    Some(Threshold {
-        numerator: numerator.trim().parse().ok()?,
-        denominator: denominator.trim().parse().ok()?,
-        of,
-        exceed,
-    })
 }

@@ -93,7 +93,7 @@ impl<T: OpenApi> OpenApi for Described<T> {
 /// - Gives each problem a type with the codes that it may have.
 /// - Moves the types of messages to extensions of their operations.
 /// - Links operations to those that go on with what they answer.
-/// - Mends schemas: defaults and descriptions beside references, constants where they are used, no
+/// - Mends schemas: defaults and descriptions beside references, constants and what may be null where they are used, no
 ///   `default: null`, whole numbers, formats that OpenAPI has, request bodies without other fields
 ///   and without defaults, examples without needless nulls, problems with an enum of codes. Drops
 ///   those that nothing refers to any more.
@@ -108,6 +108,7 @@ pub fn finish(text: &str) -> Result<Description, Flaw> {
 
     schemas::mend_named(&mut schemas);
     schemas::inline_constants(&mut schemas);
+    schemas::inline_nullables(&mut schemas);
     schemas::close_objects(&mut schemas, &received(&paths));
     responses::split_problem(&mut schemas);
 

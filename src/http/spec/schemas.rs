@@ -63,6 +63,25 @@ pub(super) fn inline_constants(schemas: &mut Map<String, Value>) {
     *schemas = rest;
 }
 
+/// Writes named schemas where they are used if they may be null there: OpenAPI 3.0 knows `nullable`
+/// only beside a `type`.
+pub(super) fn inline_nullables(schemas: &mut Map<String, Value>) {
+    let known = schemas.clone();
+    for schema in schemas.values_mut() {
+        visit(schema, &mut |schema| {
+            let target = match schema.get("allOf").and_then(Value::as_array) {
+                Some(all) if all.len() == 1 && schema.contains_key("nullable") => &all[0]["$ref"],
+                _ => return,
+            };
+            let name = target.as_str().and_then(|target| target.rsplit('/').next());
+            if let Some(Value::Object(named)) = name.and_then(|name| known.get(name)) {
+                let own = std::mem::replace(schema, named.clone());
+                schema.extend(own.into_iter().filter(|(key, _)| key != "allOf"));
+            }
+        });
+    }
+}
+
 /// Says that the objects below a request body have no other fields. What holds where a field is
 /// absent stands in its description alone: some generators make a field with a default required.
 pub(super) fn close_objects(schemas: &mut Map<String, Value>, bodies: &[Value]) {
@@ -312,6 +331,25 @@ mod tests {
                 "plain": {"type": "string", "description": "A kind.", "enum": ["a"]},
                 "described": {"type": "string", "description": "Ours.", "enum": ["a"]},
                 "other": {"$ref": "#/x/Pair"},
+            })
+        );
+    }
+
+    #[test]
+    fn what_may_be_null_has_a_type() {
+        let mut schemas = named(json!({
+            "Kind": {"type": "string", "description": "A kind.", "enum": ["a", "b"]},
+            "Patch": {"properties": {
+                "kind": {"allOf": [{"$ref": "#/x/Kind"}, {"nullable": true, "description": "New."}]},
+                "other": {"allOf": [{"$ref": "#/x/Kind"}, {"description": "Old."}]},
+            }},
+        }));
+        inline_nullables(&mut schemas);
+        assert_eq!(
+            schemas["Patch"]["properties"],
+            json!({
+                "kind": {"type": "string", "description": "New.", "enum": ["a", "b"], "nullable": true},
+                "other": {"allOf": [{"$ref": "#/x/Kind"}], "description": "Old."},
             })
         );
     }

@@ -29,7 +29,7 @@ pub struct ChoicesApi {
 operations! {
     ListChoices: NotFound;
     GetChoice: NotFound;
-    AddChoice: Forbidden, NotFound, QuotaExceeded, Stale, InvalidFields => {
+    AddChoice: Forbidden, NotFound, VotingClosed, QuotaExceeded, Stale, InvalidFields => {
         links: Some(Links {
             status: 201,
             parameters: &[
@@ -38,8 +38,8 @@ operations! {
             ],
         }),
     };
-    UpdateChoice: Forbidden, NotFound, HasBallots, QuotaExceeded, Stale, InvalidFields;
-    DeleteChoice: Forbidden, NotFound, HasBallots, Stale, InvalidFields;
+    UpdateChoice: Forbidden, NotFound, VotingClosed, HasBallots, QuotaExceeded, Stale, InvalidFields;
+    DeleteChoice: Forbidden, NotFound, VotingClosed, HasBallots, Stale, InvalidFields;
 }
 
 #[OpenApi]
@@ -66,7 +66,8 @@ impl ChoicesApi {
 
     /// Add a choice
     ///
-    /// Allowed while people vote, up to 100 choices. The question's revision grows.
+    /// Allowed while people vote, up to 100 choices, but not once the question is closed (409
+    /// `voting_closed`). Ballots that do not name it put it last. The question's revision grows.
     ///
     /// Sent twice: the second is 422 `unique`, since the choices of a question differ.
     #[oai(
@@ -119,8 +120,8 @@ impl ChoicesApi {
 
     /// Change a choice
     ///
-    /// Its `position` at any time; its `choice_text` only while nobody has voted on the question
-    /// (409 `has_ballots`). The question's revision grows.
+    /// Its `position` until the question is closed (409 `voting_closed`); its `choice_text` only while
+    /// nobody has voted on the question (409 `has_ballots`). The question's revision grows.
     #[oai(
         path = "/questions/:question_id/choices/:choice_id",
         method = "patch",
@@ -147,7 +148,8 @@ impl ChoicesApi {
     /// Delete a choice
     ///
     /// Only while nobody has voted on the question (409 `has_ballots`), and never so that fewer
-    /// than 2, or than `max_choices`, are left. The question's revision grows.
+    /// than 2, than `max_choices`, or than `seats` and one more are left. Not once the question is
+    /// closed (409 `voting_closed`). The question's revision grows.
     #[oai(
         path = "/questions/:question_id/choices/:choice_id",
         method = "delete",

@@ -46,7 +46,7 @@ operations! {
     GetQuestion: NotFound;
     UpdateQuestion: Forbidden, NotFound, VotingClosed, HasBallots, QuotaExceeded, Stale, InvalidFields;
     CloseQuestion: Forbidden, NotFound, Stale;
-    ReopenQuestion: Forbidden, NotFound, Stale, InvalidFields;
+    ReopenQuestion: Forbidden, NotFound, LotDrawn, Stale, InvalidFields;
     DeleteQuestion: Forbidden, NotFound, Stale => {
         links: Some(Links {
             status: 204,
@@ -158,7 +158,8 @@ impl QuestionsApi {
 
     /// Change a question
     ///
-    /// What is absent stays, and null clears `description`, `opens_at` or `closes_at`. Once
+    /// What is absent stays, null clears `description`, `quorum`, `threshold`, `opens_at` or
+    /// `closes_at`, and restores the default of `max_choices`, `max_score` and `tie_break`. Once
     /// somebody has voted, only `description` and `closes_at` can be changed (409 `has_ballots`).
     /// `closes_at` of a closed question is 409 `voting_closed`: reopen it. With `If-Match`, 412
     /// where somebody else has changed the question meanwhile; votes do not count as changes.
@@ -210,7 +211,8 @@ impl QuestionsApi {
     /// Reopen a question
     ///
     /// Clears the close, and a `closes_at` that has passed; the body may set another one, be null or
-    /// be left out.
+    /// be left out. A question whose result was decided by lot stays closed (409 `lot_drawn`), so that
+    /// nobody draws until they like the result.
     ///
     /// Sent twice: reopening an open question changes nothing but the `closes_at` that the body has.
     #[oai(
@@ -228,10 +230,13 @@ impl QuestionsApi {
         body: OptionalBody<Reopening>,
     ) -> Result<Changed<Question>, Refused<ReopenQuestion>> {
         let (caller, id) = (signed_in.caller, question_id.0);
-        self.questions
-            .reopen(caller, id, &if_match, &body.0)
-            .await?;
-        Ok(self.changed(id, caller).await?)
+        loop {
+            let lot = self.views.lot_state(id).await?;
+            let reopened = self.questions.reopen(caller, id, &if_match, &body.0, lot);
+            if reopened.await? {
+                return Ok(self.changed(id, caller).await?);
+            }
+        }
     }
 
     /// Delete a question

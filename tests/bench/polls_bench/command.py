@@ -15,7 +15,7 @@ from . import chart, conformance, growth, together
 from .contenders import ALL, Data, Hello, Polls, build_polls, build_rust, password_hash
 from .engines import ENGINES
 from .figures import Results, figures, show
-from .measure import SPREAD_QUESTIONS, SPREAD_USERS, TITLES, WORKLOADS, PgBench, Turns
+from .measure import OWN_WORKLOADS, SPREAD_QUESTIONS, SPREAD_USERS, TITLES, WORKLOADS, PgBench, Turns
 from .processes import BUILT, HERE
 
 
@@ -143,7 +143,7 @@ def one_engine(options, results, engine, contenders, hello):
                     run = Turns(hello).run(workload, clients, options.seconds)
                     results.add(engine.name, "hello", workload, clients, run)
                     continue
-                for turn in turns:
+                for turn in turns[:1] if workload in OWN_WORKLOADS else turns:
                     run = turn.run(workload, clients, options.seconds)
                     results.add(engine.name, turn.contender.name, workload, clients, run)
                 if bench and workload == "ballots":
@@ -181,7 +181,7 @@ def finish(options, results):
     for engine in ENGINES.values():
         panels = []
         for workload in options.workloads:
-            clients = max(options.clients) if workload in ("ballots", "spread") else min(options.clients)
+            clients = max(options.clients) if workload in ("ballots", "ranked", "spread") else min(options.clients)
             rows = [
                 (titles[who], results.median(engine.name, who, workload, clients), who == "polls")
                 for who in results.contenders(engine.name)

@@ -9,6 +9,7 @@ from .measure import TITLES
 EXPECTED = [
     ("hot ballots, 256 clients, to /healthz", ">=", (0.45, 0.30, 0.20)),
     ("hot ballots, 256 clients, to the fastest peer", ">=", (8, 9, 6)),
+    ("hot instant_runoff ballots, 256 clients, to hot ballots", ">=", (0.7, 0.7, 0.7)),
     ("hot question read, 64 clients, to /healthz", ">=", (0.75, 0.60, 0.55)),
     ("hot question read, 64 clients, to the fastest peer", ">=", (2.5, 3, 6)),
     ("list of 20, 64 clients, to the fastest peer", ">=", (2, 2, 3)),
@@ -95,6 +96,7 @@ def figures(results, growth):
         found = [
             ratio(polls("ballots", 256), polls("healthz", 256)),
             ratio(polls("ballots", 256), best("ballots", 256)),
+            ratio(polls("ranked", 256), polls("ballots", 256)),
             ratio(polls("read", 64), polls("healthz", 64)),
             ratio(polls("read", 64), best("read", 64)),
             ratio(polls("list", 64), best("list", 64)),

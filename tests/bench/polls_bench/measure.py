@@ -15,10 +15,13 @@ TITLES = {
     "read": "hot question read",
     "list": "list of 20 questions",
     "ballots": "durable ballots, one hot question",
+    "ranked": "durable ballots, one hot instant_runoff question",
     "spread": "durable ballots over 1,000 questions",
     "sign-in": "sign-ins",
 }
 WORKLOADS = [name for name in TITLES if name != "healthz"]
+# What no peer does.
+OWN_WORKLOADS = ["ranked"]
 
 
 def load(address, clients, seconds, *options, process=None):
@@ -85,6 +88,9 @@ class Turns:
             return load(*common, "list", **more)
         if workload == "ballots":
             options = ["--tokens", contender.tokens, "--question", self.next_hot()]
+            return load(*common, "vote", *options, **more)
+        if workload == "ranked":
+            options = ["--tokens", contender.tokens, "--voting-method", "instant_runoff"]
             return load(*common, "vote", *options, **more)
         if workload == "spread":
             spread = contender.questions[-SPREAD_QUESTIONS:]

@@ -98,9 +98,7 @@ async fn vote(
     chosen: &[usize],
 ) -> Result<ResponseValue<Ballot>, Error<Problem>> {
     let choice_ids = chosen.iter().map(|index| question.choices[*index].id);
-    let ballot = BallotInput {
-        choice_ids: choice_ids.collect(),
-    };
+    let ballot = BallotInput::builder().choice_ids(choice_ids.collect::<Vec<_>>());
     user.cast_ballot()
         .question_id(question.id)
         .body(ballot)
