@@ -5,7 +5,10 @@ import { api } from "./api.js";
 import { buttons, fill, h, newId, toast } from "./dom.js";
 import { loginPath, withReturn } from "./entry.js";
 import { action, form, say } from "./form.js";
+import { agree, kindOf, named, paperOf, within } from "./paper.js";
+import { ranking } from "./ranking.js";
 import { bars } from "./results.js";
+import { scores, scoring } from "./scoring.js";
 import { isSignedIn } from "./session.js";
 import { tab } from "./store.js";
 import { exact, t } from "./texts.js";
@@ -33,11 +36,11 @@ export async function ownBallot(id, signal) {
 
 const keyOf = (id) => `polls.chosen.${id}`;
 
-/** The ids that are selected but not sent, or undefined. */
-const selection = (id) => tab.read(keyOf(id))?.split(" ").filter(Boolean);
+/** What is selected but not sent, as a ballot has it. */
+const selection = (id) => JSON.parse(tab.read(keyOf(id)) ?? "null");
 
-function select(id, ids) {
-  tab.write(keyOf(id), ids ? ids.join(" ") : null);
+function select(id, paper) {
+  tab.write(keyOf(id), paper ? JSON.stringify(paper) : null);
 }
 
 /**
@@ -48,22 +51,17 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
   const { id, choices } = question;
   const takes = question.status === "open" && !question.deleted_at;
   const may = takes && (!ballot || question.allow_change);
-  const several = question.max_choices > 1;
-  const before = selection(id) ?? ballot?.choice_ids ?? [];
-  const chosen = before.filter((one) => choices.some((choice) => choice.id === one));
-  const isGone = may && chosen.length < before.length;
+  const kind = kindOf(question.method);
+  const before = ownSelection(id, kind) ?? (ballot && paperOf(ballot)) ?? blank(kind);
+  const chosen = within(before, choices);
+  const isGone = may && named(chosen).length < named(before).length;
   if (isGone) select(id, chosen);
-  const list = bars(choices, may ? (choice) => h("input", {
-    type: several ? "checkbox" : "radio", name: "choice", value: choice.id, checked: chosen.includes(choice.id),
-  }) : undefined);
-  if (ballot) {
-    choices.forEach((choice, index) => {
-      if (!ballot.choice_ids.includes(choice.id)) return;
-      const row = list.list.children[index].firstChild;
-      row.classList.add("yours");
-      row.querySelector(".text").append(h("span", { class: "unseen" }, `, ${t("yours")}`));
-    });
-  }
+  const isOneList = kind === "set";
+  const list = bars(choices, { before: may && isOneList && ((choice) => h("input", {
+    type: question.max_choices > 1 ? "checkbox" : "radio", name: "choice", value: choice.id,
+    checked: chosen.choice_ids.includes(choice.id),
+  })) });
+  if (ballot) markOwn(list, choices, kind, ballot);
   const notes = [
     isGone && h("p", { class: "note", role: "alert" }, t("choiceGone")),
     ballot && h("p", { class: "voted" }, moment(question.allow_change ? "voted" : "votedFinal", ballot.updated_at)),
@@ -78,15 +76,24 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
   const mistake = h("p", { class: "mistake", role: "alert", id: newId() });
   const progress = h("p", { class: "progress", role: "status" });
   const submit = h("button", { class: "primary", "aria-describedby": mistake.id }, label);
-  const selected = () => [...content.querySelectorAll("[name=choice]:checked")].map(({ value }) => value);
+  const control = {
+    set: () => list.list,
+    ranking: () => ranking(choices, { ranked: chosen.choice_ids, most: question.max_choices }),
+    scores: () => scoring(choices, { given: chosen.scores, most: question.max_score }),
+  }[kind]();
+  function selected() {
+    const data = new FormData(content);
+    return kind === "scores" ? { scores: scores(choices, data) } : { choice_ids: data.getAll("choice") };
+  }
 
   /** Says how many choices are selected, and that they are not counted yet. */
   function tell() {
-    const ids = selected();
-    const isSent = ballot && sameSet(ids, ballot.choice_ids);
+    const paper = selected();
+    const { length } = named(paper);
+    const isSent = ballot && agree(kind, paper, paperOf(ballot));
     fill(progress,
-      several && h("span", {}, t("chosenOf", { n: ids.length, max: question.max_choices })),
-      ids.length > 0 && !isSent
+      question.max_choices > 1 && h("span", {}, t("chosenOf", { n: length, max: question.max_choices })),
+      length > 0 && !isSent
         && h("strong", {}, t(isSignedIn() ? "notCounted" : "notCountedSignIn", { button: label })));
   }
 
@@ -96,9 +103,9 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
     submit.focus();
   }
 
-  async function send(ids) {
+  async function send(paper) {
     try {
-      const cast = await api("PUT", `/questions/${id}/ballot`, { body: { choice_ids: ids } });
+      const cast = await api("PUT", `/questions/${id}/ballot`, { body: paper });
       toast(t(!ballot ? "counted" : cast.updated_at === ballot.updated_at ? "unchanged" : "changed"));
       select(id, null);
       channel.postMessage(id);
@@ -122,14 +129,15 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
   });
   const content = form({ class: "plain voting" },
     async () => {
-      const ids = selected();
+      const paper = selected();
+      const { length } = named(paper);
       fill(mistake);
       if (!isSignedIn()) return go(loginPath());
-      if (ids.length < question.min_choices || ids.length > question.max_choices) return blame(ruleOf(question));
-      return send(ids);
+      if (length < question.min_choices || length > question.max_choices) return blame(ruleOf(question));
+      return send(paper);
     },
     h("fieldset", { "aria-describedby": rule.id },
-      h("legend", { class: "unseen" }, question.question_text), rule, list.sorter, list.list),
+      h("legend", { class: "unseen" }, question.question_text), rule, isOneList && list.sorter, control),
     notes,
     h("div", { class: "foot" }, mistake, progress,
       buttons(
@@ -142,12 +150,43 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
     tell();
   });
   tell();
-  return { content, show: list.show };
+  if (isOneList) return { content, show: list.show };
+  const numbers = h("section", { "aria-label": t("results") },
+    h("p", { class: "hint" }, t(kind === "scores" ? "sums" : "firstChoices")), list.sorter, list.list);
+  return {
+    content: [content, numbers],
+    show(results) {
+      numbers.hidden = !results;
+      list.show(results);
+    },
+  };
 }
 
-function ruleOf({ min_choices: min, max_choices: max }) {
+/** What was selected before, unless the method has changed since. */
+function ownSelection(id, kind) {
+  const paper = selection(id);
+  return paper && Boolean(paper.scores) === (kind === "scores") ? paper : undefined;
+}
+
+const blank = (kind) => (kind === "scores" ? { scores: [] } : { choice_ids: [] });
+
+/** Marks what the ballot says in the list of choices. */
+function markOwn(list, choices, kind, ballot) {
+  choices.forEach((choice, index) => {
+    const place = ballot.choice_ids.indexOf(choice.id);
+    if (place < 0) return;
+    const row = list.list.children[index].firstChild;
+    row.classList.add("yours");
+    const text = row.querySelector(".text");
+    if (kind === "set") text.append(h("span", { class: "unseen" }, `, ${t("yours")}`));
+    else if (kind === "ranking") text.append(h("span", { class: "own" }, t("yourPlace", { n: place + 1 })));
+    else text.append(h("span", { class: "own" }, t("yourScore", { n: ballot.scores.find((one) => one.choice_id === choice.id).score })));
+  });
+}
+
+function ruleOf({ method, min_choices: min, max_choices: max, choices }) {
+  const kind = kindOf(method);
+  if (kind !== "set" && max === choices.length && min <= 1) return t(kind === "scores" ? "scoreSome" : "rankSome");
   if (min === max) return t("chooseExactly", { n: max });
   return min <= 1 ? t("chooseUpTo", { max }) : t("chooseBetween", { min, max });
 }
-
-const sameSet = (some, others) => some.length === others.length && some.every((one) => others.includes(one));

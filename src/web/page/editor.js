@@ -6,11 +6,12 @@ import { buttons, h, heading, toast } from "./dom.js";
 import { draftHere } from "./drafts.js";
 import { loginPath } from "./entry.js";
 import { action, check, confirm, field, form, input, select } from "./form.js";
+import { ruleFields, rulesBody, rulesOf, ruleValues } from "./rules.js";
 import { isSignedIn } from "./session.js";
 import { t } from "./texts.js";
 
 const NEW = {
-  question_text: "", min_choices: 1, max_choices: 1, allow_change: true, results_visibility: "always",
+  question_text: "", method: "multiple_choice", seats: 1, min_choices: 1, max_choices: 1, tie_break: "none", allow_change: true, results_visibility: "always",
   choices: [{ choice_text: "" }, { choice_text: "" }],
 };
 
@@ -91,31 +92,23 @@ function fields(values, choices, { settled, closed, first }) {
   const time = (name, label, disabled) =>
     field(label, input(name, { type: "datetime-local", value: values[name], disabled }),
       { pointer: `/${name}`, optional: true, hint: t("localTime", { zone }) });
-  const count = (name, label, placeholder) =>
-    field(label, input(name, { type: "number", min: "1", max: "100", inputmode: "numeric", value: values[name], placeholder, disabled: settled }),
-      { pointer: `/${name}` });
-  const answers = select("answers", values.answers, { one: t("oneChoice"), several: t("severalChoices") });
   const visibility = select("results_visibility", values.results_visibility,
     { always: t("always"), after_vote: t("after_vote"), after_close: t("after_close"), author: t("author") });
-  answers.disabled = settled;
   visibility.disabled = settled;
-  const counts = h("fieldset", { class: "row" }, h("legend", {}, t("howMany")),
-    count("min_choices", t("min"), "1"), count("max_choices", t("max"), t("noLimit")));
-  const showCounts = () => (counts.hidden = answers.value !== "several");
-  answers.addEventListener("change", showCounts);
-  showCounts();
+  const rules = ruleFields(values, settled);
   const usual = valuesOf(NEW);
-  const options = ["min_choices", "max_choices", "opens_at", "results_visibility", "allow_change"];
+  const options = Object.keys(usual).filter((name) =>
+    !["question_text", "description", "choices", "answers", "closes_at"].includes(name));
   return [
     field(t("question"), input("question_text", text), { pointer: "/question_text" }),
     field(t("description"), h("textarea", { name: "description", dir: "auto", rows: "3", maxlength: "2000" }, values.description),
       { pointer: "/description", optional: true }),
     choices,
-    field(t("answers"), answers),
+    rules.answers,
     time("closes_at", t("closesAt"), closed),
     h("details", { open: options.some((name) => values[name] !== usual[name]) },
       h("summary", {}, t("moreOptions")),
-      counts,
+      rules.more,
       time("opens_at", t("opensAt"), settled),
       field(t("visibility"), visibility, { pointer: "/results_visibility" }),
       check("allow_change", t("allowChange"), { checked: values.allow_change, disabled: settled })),
@@ -132,22 +125,17 @@ function enterMovesOn(event) {
 }
 
 /** The question to be asked again: everything but its times. */
-function copyOf({ question_text, description, choices, min_choices, max_choices, allow_change, results_visibility }) {
-  const texts = choices.map(({ choice_text }) => ({ choice_text }));
-  return { question_text, description, choices: texts, min_choices, max_choices, allow_change, results_visibility };
+function copyOf({ choices, closes_at, opens_at, ballot_count, revision, ...question }) {
+  return { ...question, choices: choices.map(({ choice_text }) => ({ choice_text })) };
 }
 
 /** A question as the values of the form's controls. */
 function valuesOf(question) {
-  const { choices, min_choices: min, max_choices: max } = question;
   return {
     question_text: question.question_text,
     description: question.description ?? "",
-    choices: choices.map(({ id, choice_text }) => ({ id, choice_text })),
-    answers: max > 1 ? "several" : "one",
-    min_choices: min > 1 ? String(min) : "",
-    // Without a limit, all may be chosen.
-    max_choices: max > 1 && max < choices.length ? String(max) : "",
+    choices: question.choices.map(({ id, choice_text }) => ({ id, choice_text })),
+    ...ruleValues(question),
     closes_at: local(question.closes_at),
     opens_at: local(question.opens_at),
     results_visibility: question.results_visibility,
@@ -176,16 +164,10 @@ function bodyOf(data, choices, settled) {
   const free = { description: data.get("description") || null };
   if (data.has("closes_at")) free.closes_at = time("closes_at");
   if (settled) return free;
-  const several = data.get("answers") === "several";
-  const count = (name, otherwise) => {
-    const text = several ? data.get(name) : "";
-    return text ? (/^\d{1,9}$/.test(text) ? Number(text) : 0) : otherwise;
-  };
   return {
     question_text: data.get("question_text"),
     ...free,
-    min_choices: count("min_choices", 1),
-    max_choices: count("max_choices", several ? Math.min(Math.max(choices, 1), 100) : 1),
+    ...rulesBody(data, choices),
     opens_at: time("opens_at"),
     results_visibility: data.get("results_visibility"),
     allow_change: data.has("allow_change"),
@@ -199,8 +181,9 @@ async function change(question, body, wanted) {
   const path = `/questions/${question.id}`;
   const kept = wanted.filter(({ id }) => id);
   const gone = question.choices.filter(({ id }) => !kept.some((choice) => choice.id === id));
+  const now = { ...question, ...rulesOf(question) };
   const changed = Object.fromEntries(Object.entries(body).filter(([key, value]) =>
-    !same(value, question[key] ?? null)));
+    !same(value, now[key] ?? null)));
   // The revision that was read, so that another's change in between is not overwritten.
   let revision = question.revision;
   const once = () => {
@@ -239,9 +222,10 @@ async function change(question, body, wanted) {
   }
 }
 
-/** Whether nothing has changed. The form has no seconds. */
+/** Whether both are the same. The form has no seconds. */
 function same(one, other) {
   if (one === other) return true;
+  if (one && typeof one === "object") return JSON.stringify(one) === JSON.stringify(other);
   const times = [one, other].every((value) => typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value));
   return times && local(one) === local(other);
 }

@@ -4,6 +4,7 @@
 import { api } from "./api.js";
 import { fill, h } from "./dom.js";
 import { say } from "./form.js";
+import { isTelling, outcomeInWords } from "./outcome.js";
 import { bars, ofQuestion } from "./results.js";
 import { announce, t } from "./texts.js";
 import { watch } from "./watch.js";
@@ -30,8 +31,10 @@ let shown;
 function draw(question, results) {
   const list = bars(question.choices);
   const count = h("span", {});
+  const words = h("p", { class: "outcome", dir: "auto" });
   shown = (results) => {
     list.show(results);
+    fill(words, results?.outcome && isTelling(question) && outcomeInWords(question, results));
     fill(count, results && t("ballots", { n: results.ballot_count }));
   };
   shown(results);
@@ -39,6 +42,7 @@ function draw(question, results) {
   fill(main,
     h("h1", { dir: "auto" }, question.question_text),
     list.list,
+    words,
     h("p", { class: "under" }, count, h("a", {
       href: `/questions/${id}`, target: "_blank", rel: "noopener", class: "button primary",
     }, t(question.status === "open" ? "embedVote" : "poweredBy"))));

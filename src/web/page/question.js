@@ -2,10 +2,12 @@
 
 import { api } from "./api.js";
 import { onVoteElsewhere, ownBallot, voting } from "./ballot.js";
+import { counting } from "./counting.js";
 import { buttons, fill, h, heading, icon, toast } from "./dom.js";
 import { action, check, closer, confirm, dialog, field, input } from "./form.js";
+import { inWords } from "./outcome.js";
 import { badge, facts } from "./questions.js";
-import { inWords, ofQuestion } from "./results.js";
+import { ofQuestion } from "./results.js";
 import { accountId, isSignedIn } from "./session.js";
 import { t } from "./texts.js";
 import { watch } from "./watch.js";
@@ -30,6 +32,7 @@ export async function question({ id, offers, signal, go, again, entitle }) {
     meta: h("p", { class: "meta" }),
     description: h("div", {}),
     vote: h("section", { "aria-label": t("vote") }),
+    counting: counting(id, signal),
     live: h("p", { class: "live" }),
     words: h("p", { class: "unseen", role: "status" }),
     manage: h("div", {}),
@@ -45,6 +48,7 @@ export async function question({ id, offers, signal, go, again, entitle }) {
     shown = voting({ question, ballot, hint: hiding(state), offers, go, reread, show: (results) => watching.show(results) });
     keepFocus(places.vote, () => fill(places.vote, shown.content));
     shown.show(results);
+    places.counting.show(question, results);
     if (own || role === "admin") keepFocus(places.manage, () => fill(places.manage, manage({ question, path, own, go, again })));
     count();
   }
@@ -64,10 +68,11 @@ export async function question({ id, offers, signal, go, again, entitle }) {
   function keep(results) {
     state.results = results;
     shown.show(results);
+    places.counting.show(state.question, results);
     count();
     saying ??= setTimeout(() => {
       saying = undefined;
-      if (state.results) fill(places.words, inWords(state.results));
+      if (state.results) fill(places.words, inWords(state.question, state.results));
     }, results.is_final ? 0 : ANNOUNCED);
   }
   signal.addEventListener("abort", () => clearTimeout(saying));
@@ -115,6 +120,7 @@ export async function question({ id, offers, signal, go, again, entitle }) {
         places.meta,
         places.description,
         places.vote,
+        places.counting.element,
         h("div", { class: "under" }, places.live,
           h("button", { type: "button", class: "quiet", onclick: () => share(state.question) }, icon(SHARE), t("share"))),
         places.words),

@@ -8,15 +8,16 @@ let byVotes = false;
 
 /**
  * A list of choices with their bars. `before` may put a control in front of a choice's text, and
- * makes its row a label.
+ * makes its row a label. `count` is the text that names the numbers; `share: false` leaves out the
+ * percentages.
  */
-export function bars(choices, before) {
+export function bars(choices, { before, count = "votes", share = true } = {}) {
   const rows = new Map();
   let shown;
   const list = h("ul", { class: "bars" }, choices.map((choice) => {
     const fillIn = h("span", { class: "fill" });
     const numbers = h("span", { class: "numbers" });
-    const control = before?.(choice);
+    const control = before && before(choice);
     const row = h(control ? "label" : "div", { class: "bar" },
       fillIn, control, h("span", { class: "text", dir: "auto" }, choice.choice_text), numbers);
     const item = h("li", {}, row);
@@ -54,8 +55,8 @@ export function bars(choices, before) {
           fill(numbers);
           continue;
         }
-        const votes = t("votes", { n: choice.votes });
-        fill(numbers, h("strong", {}, percent(choice.share)),
+        const votes = t(count, { n: choice.votes });
+        fill(numbers, share && h("strong", {}, percent(choice.share)),
           h("span", { class: "votes" }, h("span", { "aria-hidden": "true" }, number(choice.votes)),
             h("span", { class: "unseen" }, `, ${votes}`)));
       }
@@ -66,26 +67,16 @@ export function bars(choices, before) {
 }
 
 /** The results within a question, in the form of the results resource. */
-export function ofQuestion({ id, choices, ballot_count }) {
+export function ofQuestion({ id, choices, ballot_count, method, max_score }) {
   if (ballot_count === undefined) return undefined;
-  const most = Math.max(...choices.map((choice) => choice.votes));
+  // By other methods than this one, the most votes need not win.
+  const most = method === "multiple_choice" ? Math.max(...choices.map((choice) => choice.votes)) : Infinity;
+  const whole = ballot_count * (max_score ?? 1);
   return {
     question_id: id,
     ballot_count,
-    choices: choices.map((choice) => ({ ...choice, share: ballot_count ? choice.votes / ballot_count : 0 })),
+    choices: choices.map((choice) => ({ ...choice, share: whole ? choice.votes / whole : 0 })),
     leading_choice_ids: choices.filter((choice) => most > 0 && choice.votes === most).map((choice) => choice.id),
     is_final: false,
   };
-}
-
-/** The results in a sentence, for screen readers. */
-export function inWords(results) {
-  const leading = results.choices.filter((choice) => results.leading_choice_ids.includes(choice.id));
-  const count = t("ballots", { n: results.ballot_count });
-  if (leading.length === 0) return `${count}.`;
-  const [first] = leading;
-  const who = leading.length === 1
-    ? t("leads", { choice: first.choice_text, share: percent(first.share) })
-    : t("tied", { n: leading.length });
-  return `${count}. ${who}`;
 }

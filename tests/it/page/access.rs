@@ -222,11 +222,30 @@ async fn axe_finds_nothing_to_complain_about() {
     }
     browser.press("Share").await;
     check("a dialog").await;
+    for method in ["instant_runoff", "ranked_pairs", "borda", "star"] {
+        let question = admin
+            .ask(&["python", "java", "go"], json!({"method": method}))
+            .await;
+        browser.go(&path_of(&question)).await;
+        check(&format!("a ballot by {method}")).await;
+        if method == "star" {
+            let scores = json!({"scores": [{"choice_id": question.choices[0], "score": 3}]});
+            admin.put(&question.under("ballot"), scores).await
+        } else {
+            admin.vote(&question, &[0, 1]).await
+        }
+        .expect(201);
+        browser.go(&path_of(&question)).await;
+        browser.press("How it is counted").await;
+        browser.settled().await;
+        check(&format!("a count by {method}")).await;
+    }
     browser.go("/questions/new").await;
     browser.write("Question", "What for lunch?").await;
     browser.choose("Voters choose", "Several choices").await;
     browser.reload().await;
     browser.press("More options").await;
+    browser.choose("Voters choose", "Ranking").await;
     check("a draft").await;
     browser.press("Cancel").await;
     check("a question").await;

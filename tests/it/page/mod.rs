@@ -21,6 +21,7 @@ mod access;
 mod docs;
 mod forms;
 mod looks;
+mod methods;
 mod session;
 mod watching;
 

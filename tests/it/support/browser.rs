@@ -32,6 +32,9 @@ const FLAGS: [&str; 10] = [
     "--force-color-profile=srgb",
 ];
 
+/// The visible text of the page, without the characters that isolate writing directions.
+const VISIBLE_TEXT: &str = r"document.body.innerText.replaceAll(/[\u2068\u2069]/g, '')";
+
 /// A browser with a new profile, and the server whose page it shows.
 pub struct Browser {
     // Declared first, so that it is dropped before chromedriver.
@@ -224,21 +227,21 @@ impl Browser {
 
     /// The visible text of the page.
     pub async fn text(&self) -> String {
-        let text = self.run("return document.body.innerText").await;
+        let text = self.run(&format!("return {VISIBLE_TEXT}")).await;
         text.as_str().unwrap_or_default().to_owned()
     }
 
     /// Waits until this text is visible.
     pub async fn sees(&self, text: &str) {
         let wanted = json!(text);
-        let script = format!("return document.body.innerText.includes({wanted})");
+        let script = format!("return {VISIBLE_TEXT}.includes({wanted})");
         self.until(&format!("{text:?}"), &script).await;
     }
 
     /// Waits until this text is not visible.
     pub async fn sees_no(&self, text: &str) {
         let unwanted = json!(text);
-        let script = format!("return !document.body.innerText.includes({unwanted})");
+        let script = format!("return !{VISIBLE_TEXT}.includes({unwanted})");
         self.until(&format!("page without {text:?}"), &script).await;
     }
 
