@@ -113,7 +113,7 @@ impl Served {
             || async { Ok(Value::Null) },
             shutdown.clone(),
         );
-        let (router, routes) = pages::add(site, true).into_parts(operations());
+        let (router, routes) = site.into_parts(operations());
         let router = router
             .at("/slow", get(slow()).put(slow()))
             .at("/panic", get(make_sync(panics)).put(make_sync(panics)))
