@@ -508,7 +508,7 @@ fn wrong_forms_are_named() {
         assert!(problem.message.contains(" Allowed: "), "{problem}");
         assert_eq!(problem.layer, format!("--set {key}"));
     }
-    let socket = "/".to_owned() + &"x".repeat(103);
+    let socket = format!("/{}", "x".repeat(103));
     problem(&[("server.path", &socket)]);
 }
 

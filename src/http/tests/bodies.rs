@@ -66,7 +66,7 @@ async fn a_body_is_measured_not_believed() {
     let refused = problem(send("x".repeat(1001).into()).await.unwrap()).await;
     assert_eq!(refused["code"], "payload_too_large");
 
-    let chunks = "1f4\r\n".to_owned() + &"x".repeat(500) + "\r\n";
+    let chunks = format!("1f4\r\n{}\r\n", "x".repeat(500));
     let head = "POST /api/v1/things HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
         Transfer-Encoding: chunked\r\n\r\n";
     let request = format!("{head}{}0\r\n\r\n", chunks.repeat(3));
