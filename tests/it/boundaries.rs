@@ -465,7 +465,7 @@ async fn everything_that_a_body_lacks_or_has_wrong_is_named() {
     user.post(
         "/questions",
         json!({
-            "closes_at": "tomorrow", "max_choices": "two", "min_choices": 0, "allow_change": "yes",
+            "closes_at": "tomorrow", "max_choices": "two", "min_choices": -1, "allow_change": "yes",
             "choices": [{}, {"choice_text": 1}, "c", {"choice_text": ""}, {"choice_text": "e"}],
         }),
     )
@@ -526,7 +526,7 @@ async fn every_required_field_is_named_where_the_body_is_empty() {
         assert_eq!(found, pointers, "{}", operation.id);
         named += 1;
     }
-    assert!(named >= 5, "{named}");
+    assert!(named >= 4, "{named}");
 }
 
 #[tokio::test]
