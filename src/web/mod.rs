@@ -33,7 +33,7 @@ use crate::http::{API, Site};
 use crate::results::Views;
 
 /// The addresses of the page. `main.js` knows the same ones.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 9] = [
     START,
     "/questions",
     "/questions/new",
@@ -41,7 +41,6 @@ const PAGES: [&str; 10] = [
     "/questions/{question_id}/edit",
     "/register",
     "/login",
-    "/reset",
     "/account",
     "/admin",
 ];

@@ -26,7 +26,6 @@ mod http;
 mod limits;
 mod live;
 mod load;
-mod mail;
 mod matrix;
 mod methods;
 mod metrics;

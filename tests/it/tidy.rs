@@ -6,18 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The features, each of which may use only those before it.
-const FEATURES: [&str; 7] = [
-    "mail",
-    "users",
-    "auth",
-    "questions",
-    "ballots",
-    "results",
-    "live",
-];
+const FEATURES: [&str; 6] = ["users", "auth", "questions", "ballots", "results", "live"];
 
 /// What the features stand on, beside `http`.
-const GROUND: [&str; 17] = [
+const GROUND: [&str; 16] = [
     "background",
     "clock",
     "config",
@@ -25,7 +17,6 @@ const GROUND: [&str; 17] = [
     "failure",
     "fair",
     "input",
-    "language",
     "markup",
     "network",
     "page",

@@ -35,10 +35,7 @@ async fn lose(on: &Process, loss: &str, of: &SignedIn) {
         }
         "role" => standing(Some(Role::Admin), None).await,
         "disabled" => standing(None, Some(true)).await,
-        "deleted" => {
-            let deleted = on.accounts.delete_account(of, PASSWORD, nowhere());
-            deleted.await.unwrap();
-        }
+        "deleted" => on.accounts.delete_account(of, &any).await.unwrap(),
         other => panic!("{other}"),
     }
 }
