@@ -1,12 +1,8 @@
 // The choices in the editor: rows that can be added, pasted, moved and removed.
 
-import { h, icon, toast } from "./dom.js";
+import { CROSS, DOWN, h, icon, toast, UP } from "./dom.js";
 import { input } from "./form.js";
 import { t } from "./texts.js";
-
-const UP = "M12 19V5m0 0l-6 6m6-6l6 6";
-const DOWN = "M12 5v14m0 0l-6-6m6 6l6-6";
-const CROSS = "M6 6l12 12M18 6L6 18";
 
 /** The fewest choices of a question. */
 const FEWEST = 2;

@@ -34,6 +34,11 @@ export const buttons = (...children) => h("div", { class: "buttons" }, ...childr
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** The paths of icons that several forms have. */
+export const UP = "M12 19V5m0 0l-6 6m6-6l6 6";
+export const DOWN = "M12 5v14m0 0l-6-6m6 6l6-6";
+export const CROSS = "M6 6l12 12M18 6L6 18";
+
 /** One of the page's few icons, drawn from a path. */
 export function icon(path) {
   const drawing = document.createElementNS(SVG, "svg");

@@ -1,11 +1,8 @@
 // The control for a ranking: choices in order of preference, and those that are not ranked.
 
-import { fill, h, icon } from "./dom.js";
+import { CROSS, DOWN, fill, h, icon, UP } from "./dom.js";
 import { t } from "./texts.js";
 
-const UP = "M12 19V5m0 0l-6 6m6-6l6 6";
-const DOWN = "M12 5v14m0 0l-6-6m6 6l6-6";
-const CROSS = "M6 6l12 12M18 6L6 18";
 const PLUS = "M12 5v14M5 12h14";
 const GRIP = "M9 6v.1M15 6v.1M9 12v.1M15 12v.1M9 18v.1M15 18v.1";
 
