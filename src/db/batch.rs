@@ -23,7 +23,7 @@ pub enum Column {
     Text(&'static str),
     /// A boolean, as 1 or 0.
     Flag(&'static str),
-    /// Up to [`MAX_BYTES`] bytes, as a string of hexadecimal digits.
+    /// Up to `MAX_BYTES` bytes, as a string of hexadecimal digits.
     Bytes(&'static str),
 }
 

@@ -107,6 +107,10 @@ async fn axe_has_nothing_against_what_is_not_swagger_uis() {
     let browser = browser!(app.address);
     browser.go("/docs#/Ballots/castBallot").await;
     browser.sees("Problems: 400, 401,").await;
+    // Swagger UI scrolls to the operation. A click while the page moves can miss the button.
+    let still = "const before = window.scrolled; window.scrolled = scrollY; \
+        return before === scrollY && scrollY > 0";
+    browser.until("page that does not move", still).await;
     browser.press("Authorize").await;
     browser.sees("Email or phone").await;
     browser
