@@ -5,20 +5,17 @@ use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
 /// What tokens are got for. Which fields a grant needs, its `grant_type` says; the others are
-/// ignored.
+/// ignored. An empty field counts as left out (RFC 6749, section 3.2).
 // One object for all grants: generators write a form of alternatives in ways that no server reads.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct TokenRequest {
     grant_type: GrantType,
     /// For `password`: the email address or phone number.
-    #[oai(validator(min_length = 1))]
     username: Option<String>,
     /// For `password`: the account's password.
-    #[oai(validator(min_length = 1))]
     password: Option<String>,
     /// For `refresh_token`: the refresh token of the last answer.
-    #[oai(validator(min_length = 1))]
     refresh_token: Option<String>,
 }
 

@@ -64,7 +64,7 @@ pub(super) fn inline_constants(schemas: &mut Map<String, Value>) {
 }
 
 /// Writes named schemas where they are used if they may be null there: OpenAPI 3.0 knows `nullable`
-/// only beside a `type`.
+/// only beside a `type`, and an `enum` has to list the null.
 pub(super) fn inline_nullables(schemas: &mut Map<String, Value>) {
     let known = schemas.clone();
     for schema in schemas.values_mut() {
@@ -77,6 +77,9 @@ pub(super) fn inline_nullables(schemas: &mut Map<String, Value>) {
             if let Some(Value::Object(named)) = name.and_then(|name| known.get(name)) {
                 let own = std::mem::replace(schema, named.clone());
                 schema.extend(own.into_iter().filter(|(key, _)| key != "allOf"));
+                if let Some(Value::Array(values)) = schema.get_mut("enum") {
+                    values.push(Value::Null);
+                }
             }
         });
     }
@@ -348,7 +351,7 @@ mod tests {
         assert_eq!(
             schemas["Patch"]["properties"],
             json!({
-                "kind": {"type": "string", "description": "New.", "enum": ["a", "b"], "nullable": true},
+                "kind": {"type": "string", "description": "New.", "enum": ["a", "b", null], "nullable": true},
                 "other": {"allOf": [{"$ref": "#/x/Kind"}], "description": "Old."},
             })
         );
