@@ -254,6 +254,7 @@ REFUSALS = {
     "already_voted": "ballots on it cannot be changed",
     "ballot_final": "ballots on it cannot be withdrawn",
     "has_ballots": "somebody has voted on it",
+    "lot_drawn": "a lot has decided the result",
     "last_admin": "no admin would be left",
     "stale": "`If-Match` names another revision",
 }
@@ -267,6 +268,7 @@ FIELDS = {
     "email": "the pattern checks only a part of the rules for addresses",
     "invisible": "text needs a visible character; patterns for that are not portable",
     "length": "counted after surrounding white space is removed",
+    "method": "it depends on the voting method of the question",
     "open_direction": "a change of the writing direction must be closed; no pattern can count that",
     "order": "the question would close before it opens",
     "past": "the time is over",
@@ -275,6 +277,11 @@ FIELDS = {
     "rule": "it depends on another field",
     "unique": "another choice has the same text",
     "wrong": "the password is not the account's",
+}
+
+# The same for the fields of one operation only.
+FIELDS_OF = {
+    "castBallot": {"required": "the voting method of the question decides which field a ballot has"},
 }
 
 
@@ -311,7 +318,8 @@ def valid_requests_are_refused_for_a_reason(context, response, case):
         lacks = GRANTS[form["grant_type"]] - {name for name in form if form[name]}
         reason = problem["error"] == ("invalid_request" if lacks else "invalid_grant")
     elif problem["code"] == "invalid_fields":
-        reason = all(field["code"] in FIELDS for field in problem["errors"])
+        fields = {**FIELDS, **FIELDS_OF.get(operation(case), {})}
+        reason = all(field["code"] in fields for field in problem["errors"])
     elif problem["code"] == "malformed_request":
         # Cursors are opaque: generated ones are refused.
         reason = "cursor" in (case.query or {}) and "cursor" in problem["detail"]

@@ -131,7 +131,7 @@ async function problems(ada: User, bob: User): Promise<void> {
 
   const secret = await ask(ada, { results_visibility: "author" });
   assert.equal(ok(await polls.getQuestion(secret.id, bob.token)).ballot_count, undefined);
-  is(await polls.getResults(secret.id, bob.token), "results_hidden");
+  is(await polls.getResults(secret.id, {}, bob.token), "results_hidden");
   const opens_at = new Date(Date.now() + 3_600_000).toISOString();
   is(await vote(bob, await ask(ada, { opens_at }), 0), "voting_not_open");
   const final = await ask(ada, { allow_change: false });
