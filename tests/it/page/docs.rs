@@ -5,6 +5,17 @@ use serde_json::json;
 use super::access::{AXE, axe};
 use crate::support::{Browser, PASSWORD, TestApp};
 
+/// Waits until Swagger UI has scrolled to an operation. A click while it still scrolls misses.
+async fn is_scrolled_to(browser: &Browser, operation: &str) {
+    let script = format!(
+        "const {{ top }} = document.getElementById('operations-{operation}')?.getBoundingClientRect() ?? {{}}; \
+         return top >= -1 && top <= 24"
+    );
+    browser
+        .until(&format!("{operation} at the top"), &script)
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_signs_in_may_call_even_after_a_reload() {
     let (app, user) = TestApp::with_user("lucy").await;
@@ -32,6 +43,7 @@ async fn who_signs_in_may_call_even_after_a_reload() {
     browser.go("/docs#/Users/getMe").await;
     browser.reload().await;
     browser.sees("You are signed in.").await;
+    is_scrolled_to(&browser, "Users-getMe").await;
     browser.press("Execute").await;
     browser
         .sees(&format!("\"email\": \"{}\"", user.email))
@@ -53,6 +65,7 @@ async fn who_signs_in_may_call_even_after_a_reload() {
     browser.press("Sign out").await;
     browser.reload().await;
     browser.sees("Sign in to try what needs an account.").await;
+    is_scrolled_to(&browser, "Users-getMe").await;
     browser.press("Execute").await;
     browser.sees("\"code\": \"unauthenticated\"").await;
     browser.close().await;
@@ -107,10 +120,7 @@ async fn axe_has_nothing_against_what_is_not_swagger_uis() {
     let browser = browser!(app.address);
     browser.go("/docs#/Ballots/castBallot").await;
     browser.sees("Problems: 400, 401,").await;
-    // Swagger UI scrolls to the operation. A click while the page moves can miss the button.
-    let still = "const before = window.scrolled; window.scrolled = scrollY; \
-        return before === scrollY && scrollY > 0";
-    browser.until("page that does not move", still).await;
+    is_scrolled_to(&browser, "Ballots-castBallot").await;
     browser.press("Authorize").await;
     browser.sees("Email or phone").await;
     browser
@@ -120,6 +130,9 @@ async fn axe_has_nothing_against_what_is_not_swagger_uis() {
     browser.run(ours).await;
     for scheme in ["light", "dark"] {
         browser.prefer(scheme).await;
+        // Swagger UI's buttons fade from one colour to the other.
+        let still = "return document.getAnimations().every((it) => it.playState !== 'running')";
+        browser.until("colours that stay", still).await;
         let found = browser.run(&format!("{axe}; {AXE}")).await;
         assert_eq!(found, json!([]), "{scheme}: {found:#}");
         browser.screenshot(&format!("docs-{scheme}")).await;

@@ -351,14 +351,18 @@ impl Browser {
         panic!("the tab key never leads to {name:?}: {met:?}");
     }
 
-    /// Waits for the element with this name, and for `act` on it to succeed.
+    /// Waits for the element with this name, until it stands still, and for `act` on it to succeed.
+    /// A click on an element that moves can miss it.
     async fn named(&self, kind: &str, name: &str, act: impl AsyncFn(&WebElement) -> Option<()>) {
         let script = format!(
             "{NAME_OF} const top = document.querySelector('dialog[open]') ?? document; \
              const found = [...top.querySelectorAll(arguments[0])].find((it) => \
                it.checkVisibility() && nameOf(it) === arguments[1]); \
              found?.scrollIntoView({{ block: 'nearest', behavior: 'instant' }}); \
-             return found ?? null"
+             const place = found && JSON.stringify(found.getBoundingClientRect()); \
+             const stands = place === window.placeBefore; \
+             window.placeBefore = place; \
+             return stands && found || null"
         );
         self.wait(&format!("{name:?}"), async || {
             let arguments = vec![json!(kind), json!(name)];
