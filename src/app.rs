@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::api::{SessionsApi, TokensApi};
+use crate::auth::api::{PasswordResetApi, SessionsApi, TokensApi};
 use crate::auth::{Accounts, Tokens};
 use crate::ballots::Ballots;
 use crate::ballots::api::BallotsApi;
@@ -29,6 +29,8 @@ use crate::http::{
 };
 use crate::live::Hub;
 use crate::live::api::LiveApi;
+use crate::mail::api::MailApi;
+use crate::mail::{self, Mail};
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::{Questions, Quotas};
 use crate::results::Views;
@@ -46,6 +48,7 @@ pub struct App {
     pub clock: Clock,
     pub db: Db,
     pub share: Share,
+    pub mail: Mail,
     pub tokens: Tokens,
     pub accounts: Accounts,
     pub questions: Questions,
@@ -62,6 +65,8 @@ pub enum OpenError {
     Migrate(#[from] MigrateError),
     #[error(transparent)]
     Share(#[from] share::OpenError),
+    #[error(transparent)]
+    Mail(#[from] mail::OpenError),
     #[error(transparent)]
     Auth(#[from] auth::OpenError),
 }
@@ -108,8 +113,15 @@ impl App {
             db.require_schema().await?;
         }
         let share = Share::open(&config.share, db.clone(), clock.clone())?;
-        let (tokens, accounts) =
-            auth::open(db.clone(), clock.clone(), share.clone(), &config).await?;
+        let mail = Mail::open(db.clone(), clock.clone(), &config)?;
+        let opened = auth::open(
+            db.clone(),
+            clock.clone(),
+            share.clone(),
+            mail.clone(),
+            &config,
+        );
+        let (tokens, accounts) = opened.await?;
         let quotas = Quotas::new(&config.limits);
         let questions = Questions::new(db.clone(), clock.clone(), share.clone(), quotas);
         let (ballots, ballot_box) =
@@ -119,6 +131,7 @@ impl App {
             clock,
             db,
             share,
+            mail,
             tokens,
             accounts,
             questions,
@@ -152,8 +165,10 @@ impl App {
 pub type Apis = (
     TokensApi,
     SessionsApi,
+    PasswordResetApi,
     UsersApi,
     MeApi,
+    MailApi,
     QuestionsApi,
     ChoicesApi,
     BallotsApi,
@@ -179,6 +194,7 @@ pub fn describe() -> Description {
 fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
     let App {
         config,
+        mail,
         tokens,
         accounts,
         questions,
@@ -193,12 +209,16 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         SessionsApi {
             tokens: tokens.clone(),
         },
+        PasswordResetApi {
+            accounts: accounts.clone(),
+        },
         UsersApi {
             accounts: accounts.clone(),
         },
         MeApi {
             accounts: accounts.clone(),
         },
+        MailApi { mail: mail.clone() },
         QuestionsApi {
             questions: questions.clone(),
             views: views.clone(),
@@ -238,7 +258,8 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     // Before anything is opened: the parts take hold of their metrics when they are made.
     let metrics = figures.is_some().then(Metrics::install);
     warn_of_unknown_address(&server);
-    let app = App::open(config, Clock::default()).await?;
+    // In a box: the future is large.
+    let app = Box::pin(App::open(config, Clock::default())).await?;
     watchdog::start()?;
     let stop = CancellationToken::new();
     http::stop_on_signals(stop.clone())?;
@@ -274,6 +295,12 @@ pub async fn run(
     );
     background.spawn(app.tokens.clone().maintain());
     background.spawn(app.accounts.clone().maintain());
+    let accounts = app.accounts.clone();
+    let write = move |message| {
+        let accounts = accounts.clone();
+        async move { accounts.write_letter(message).await }
+    };
+    background.spawn(app.mail.clone().keep_delivering(write));
     if let Some((_, metrics)) = &figures {
         let metrics = metrics.clone();
         background.spawn(async move { metrics.keep_up().await });
@@ -408,8 +435,8 @@ fn public_endpoint(
         let readiness = readiness.clone();
         async move { readiness_for_all(&readiness).await }
     };
-    let site = auth::api::add_well_known(Site::default());
     let document = spec::served(document, &app.config.server);
+    let site = auth::api::add_well_known(Site::default(), &app.config);
     let site = spec::add(site, &document, app.config.http.compression);
     let site = health::add(site, check, port.stop.clone());
     let site = security_txt::add(site, &app.config.server, &app.clock);

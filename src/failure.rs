@@ -29,6 +29,7 @@ pub enum Code {
     LotDrawn,
     QuotaExceeded,
     LastAdmin,
+    MailNotConfigured,
     Stale,
     PayloadTooLarge,
     UnsupportedMediaType,
@@ -42,7 +43,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Code; 26] = [
+    pub const ALL: [Code; 27] = [
         Code::MalformedRequest,
         Code::Unauthenticated,
         Code::Forbidden,
@@ -60,6 +61,7 @@ impl Code {
         Code::LotDrawn,
         Code::QuotaExceeded,
         Code::LastAdmin,
+        Code::MailNotConfigured,
         Code::Stale,
         Code::PayloadTooLarge,
         Code::UnsupportedMediaType,
@@ -176,6 +178,12 @@ impl Code {
                 "The last admin must stay",
                 "There would be no active admin left. Make somebody else an admin first.",
             ),
+            Code::MailNotConfigured => (
+                409,
+                "mail_not_configured",
+                "This server sends no mail",
+                "The call needs a mail server, and the operator has configured none. `features` in `/.well-known/oauth-authorization-server` has `mail` where there is one.",
+            ),
             Code::Stale => (
                 412,
                 "stale",
@@ -265,8 +273,9 @@ impl Code {
 ///   have, without any that can be seen, or with a writing direction that does not end.
 /// - `method`: not for the voting method of the question.
 /// - `email`, `phone`: no such address or number.
-/// - `common_password`, `contains_account`, `wrong`: a password that is easily guessed, that is
-///   made of what is known of the account, or that is not the account's.
+/// - `common_password`, `contains_account`: a password that is easily guessed, or that is made of
+///   what is known of the account.
+/// - `wrong`: a password, code or token that is not the account's, or is void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, Serialize, Deserialize)]
 #[oai(rename = "ProblemFieldCode", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]

@@ -22,9 +22,11 @@
 //!
 //! The features, each of which may use only those above it:
 //!
+//! - [`mail`]: messages that wait to be sent by email, and sending them.
 //! - [`users`]: the table of accounts, roles, and the rules for names, email addresses, phone
 //!   numbers and passwords.
-//! - [`auth`]: accounts that register and sign in; sessions, tokens, signing keys, revocation.
+//! - [`auth`]: accounts that register, sign in and get back in; sessions, tokens, signing keys,
+//!   revocation.
 //! - [`questions`]: questions and choices: how they are asked, changed, opened, closed, deleted and
 //!   searched.
 //! - [`ballots`]: casting and withdrawing ballots; the profile, which has the number of ballots that
@@ -40,6 +42,7 @@
 //!
 //! - [`clock`]: the only module that asks for the time. Times are microseconds in UTC.
 //! - [`failure`]: every way in which a call can fail, with its code, status and explanation.
+//! - [`language`]: the languages of messages, and which one a request prefers.
 //! - [`text`]: text is normalised here, so that every database compares and finds the same.
 //! - [`input`]: types of request fields that carry their own limits.
 //! - [`patch`], [`precondition`], [`page`]: merge patches, `If-Match`, keyset pagination.
@@ -212,8 +215,10 @@ pub mod fair;
 pub mod folder;
 pub mod http;
 pub mod input;
+pub mod language;
 pub mod live;
 pub mod load;
+pub mod mail;
 pub mod markup;
 pub mod network;
 pub mod page;

@@ -299,6 +299,7 @@ fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {
         name: Some(format!("User {number}")),
         email_key: Some(email.clone()),
         email: Some(email),
+        verified_email_key: None,
         phone: None,
         password_hash: Some(hash.to_owned()),
         role: Role::User,

@@ -23,6 +23,7 @@ mod m0015_email_keys;
 mod m0016_usage;
 mod m0017_search_beginnings;
 mod m0018_methods;
+mod m0019_mail;
 mod table;
 
 /// Applies and reverts migrations, and lists those that are applied.
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_usage::Migration),
             Box::new(m0017_search_beginnings::Migration),
             Box::new(m0018_methods::Migration),
+            Box::new(m0019_mail::Migration),
         ]
     }
 }
@@ -72,6 +74,7 @@ pub fn tables_of(migration: &str) -> &'static [&'static str] {
         "m0014_secrets" => &["secrets", "known_networks"],
         "m0016_usage" => &["author_usage"],
         "m0018_methods" => &["profile_shards"],
+        "m0019_mail" => &["outgoing_mail", "account_codes"],
         _ => &[],
     }
 }

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::failure::Failure;
+use crate::mail::Mail;
 use crate::share::Share;
 use crate::users::password::{BadParameters, Hasher};
 
@@ -52,6 +53,7 @@ pub async fn open(
     db: Db,
     clock: Clock,
     share: Share,
+    mail: Mail,
     config: &Config,
 ) -> Result<(Tokens, Accounts), OpenError> {
     // In boxes: both futures are large, since they may store something.
@@ -65,7 +67,8 @@ pub async fn open(
         config,
     );
     let tokens = Box::pin(opened).await?;
-    let accounts = Accounts::new(db, clock, share, tokens.clone(), hmac_keys, hasher, config);
+    let parts = (tokens.clone(), hmac_keys, hasher, mail);
+    let accounts = Accounts::new(db, clock, share, parts, config);
     Ok((tokens, accounts))
 }
 

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Flag, Sources};
 use crate::db::Db;
 use crate::failure::{Code, Failure};
+use crate::mail::Mail;
 use crate::network::Network;
 use crate::precondition::IfMatch;
 use crate::share::Share;
@@ -69,7 +70,9 @@ impl Cluster {
         let db = Db::connect(&config.database).await.unwrap();
         let share = Share::open(&config.share, db.clone(), clock.clone()).unwrap();
         share.connect().await;
-        let (tokens, accounts) = super::open(db.clone(), clock.clone(), share, &config).await?;
+        let mail = Mail::open(db.clone(), clock.clone(), &config).unwrap();
+        let opened = super::open(db.clone(), clock.clone(), share, mail, &config);
+        let (tokens, accounts) = opened.await?;
         Ok(Process {
             tokens,
             accounts,

@@ -27,7 +27,7 @@ pub async fn restore(config: &Config, arguments: &Restore) -> Outcome {
     if let Some(kept) = kept {
         println!("The database that was there is kept as {}.", kept.display());
     }
-    println!("All sessions are ended.");
+    println!("All sessions are ended; codes and unsent mail are deleted.");
     match config.auth.key {
         None => println!("The signing key is new."),
         Some(_) => println!(

@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use figment::providers::{Format, Yaml};
 use http::HeaderName;
 use ipnet::IpNet;
+use lettre::message::Mailbox;
 use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, value};
 
 use super::database_url::DatabaseUrl;
@@ -143,6 +144,18 @@ pub fn header_names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<HeaderName
         ))),
     });
     names.collect()
+}
+
+/// The sender of mail, or null.
+pub fn optional_mailbox<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Mailbox>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else {
+        return Ok(None);
+    };
+    let refusal =
+        "This is not an address. Write polls@example.org or \"Polls <polls@example.org>\".";
+    text.parse()
+        .map(Some)
+        .map_err(|_| D::Error::custom(refusal))
 }
 
 /// URLs of databases.

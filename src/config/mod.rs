@@ -16,6 +16,7 @@ mod problem;
 mod redis_url;
 mod rules;
 mod secret;
+mod smtp_url;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
+use lettre::message::Mailbox;
 use phonenumber::country;
 use serde::Deserialize;
 
@@ -37,6 +39,7 @@ pub use problem::{Problem, Problems};
 pub use redis_url::RedisUrl;
 pub use rules::hmac_key;
 pub use secret::Secret;
+pub use smtp_url::SmtpUrl;
 
 /// Everything that can be configured. `config/default.yaml` documents each key.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,6 +49,7 @@ pub struct Config {
     pub database: Database,
     pub auth: Auth,
     pub accounts: Accounts,
+    pub mail: Mail,
     pub limits: Limits,
     pub share: Share,
     pub ballots: Ballots,
@@ -65,6 +69,16 @@ impl Config {
             .as_deref()
             .or(public_url)
             .unwrap_or("polls")
+    }
+
+    /// What clients can use only where the operator has switched it on.
+    pub fn features(&self) -> Vec<&'static str> {
+        let all = [
+            ("mail", self.mail.url.is_some()),
+            ("registration", self.accounts.registration),
+        ];
+        let on = all.into_iter().filter(|(_, is_on)| *is_on);
+        on.map(|(name, _)| name).collect()
     }
 }
 
@@ -207,6 +221,18 @@ pub struct Accounts {
     pub password_workers: u32,
 }
 
+/// How mail is sent; none without `url`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    pub url: Option<SmtpUrl>,
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    /// The sender of all messages.
+    #[serde(deserialize_with = "forms::optional_mailbox")]
+    pub from: Option<Mailbox>,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -221,8 +247,14 @@ pub struct Limits {
     pub sign_in_failures_per_account_in_sum: u32,
     /// Failed sign-ins of one address in `window`.
     pub sign_in_failures_per_address: u32,
-    /// Attempts of one account to change its password in `window`.
+    /// How often one account may send its current password in `window`.
     pub password_changes_per_account: u32,
+    /// Messages that calls from one address cause in `window`.
+    pub mails_per_address: u32,
+    /// Messages to one recipient in `window`.
+    pub mails_per_recipient: u32,
+    /// Codes and tokens from messages that one address, or one account, sends in `window`.
+    pub code_attempts: u32,
     /// Registrations of one address in `window`.
     pub registrations_per_address: u32,
     #[serde(deserialize_with = "forms::duration")]

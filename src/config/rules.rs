@@ -10,7 +10,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use super::load::Merged;
 use super::manual;
 use super::{Address, Algorithm, Auth, Config, Cors, Database, DatabaseUrl};
-use super::{Origin, Origins, Secret, Server, Share, Web};
+use super::{Mail, Origin, Origins, Secret, Server, Share, Web};
 
 /// The longest path that a unix socket can have on every system.
 const LONGEST_SOCKET_PATH: usize = 103;
@@ -27,6 +27,7 @@ pub fn check(config: &Config, merged: &mut Merged) {
     rules.hosts(&config.database);
     rules.credentials(&config.database);
     rules.auth(&config.auth);
+    rules.mail(&config.mail, &config.server);
     rules.share(&config.share);
     rules.web(&config.web);
     rules.cors(&config.cors);
@@ -177,6 +178,46 @@ impl Rules<'_> {
         ] {
             if name.is_some_and(|name| !is_name_or_url(name)) {
                 self.merged.report(key, "This is neither a name nor a URL.");
+            }
+        }
+    }
+
+    fn mail(&mut self, mail: &Mail, server: &Server) {
+        if mail.url.is_some() {
+            let missing = [
+                ("mail.from", "Messages need a sender", mail.from.is_none()),
+                (
+                    "server.public_url",
+                    "Links in messages need an address",
+                    server.public_url.is_none(),
+                ),
+            ];
+            for (other, why, _) in missing.into_iter().filter(|(_, _, missing)| *missing) {
+                self.contradiction(("mail.url", other), why, "Set it.");
+            }
+        }
+        if mail.password.is_some() && mail.url.as_ref().is_some_and(|url| !url.is_private()) {
+            let why = "The password would be sent without encryption";
+            let how = "Use smtps:// or add ?tls=required.";
+            self.contradiction(("mail.password", "mail.url"), why, how);
+        }
+        for (key, set, other, needed) in [
+            (
+                "mail.user",
+                mail.user.is_some(),
+                "mail.password",
+                mail.password.is_some(),
+            ),
+            (
+                "mail.password",
+                mail.password.is_some(),
+                "mail.user",
+                mail.user.is_some(),
+            ),
+        ] {
+            if set && !needed {
+                let why = "The account needs a name and a password";
+                self.contradiction((key, other), why, "Set both or none.");
             }
         }
     }

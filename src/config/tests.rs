@@ -546,6 +546,31 @@ fn contradictions_name_both_sides() {
             "Any website could act in the name of its visitors: cors.origins is [\"*\"] (from default)",
         ),
         (
+            &[
+                ("server.public_url", "https://h"),
+                ("mail.url", "smtps://h"),
+            ],
+            "Messages need a sender: mail.from is null",
+        ),
+        (
+            &[("mail.from", "a@h"), ("mail.url", "smtps://h")],
+            "Links in messages need an address: server.public_url is null",
+        ),
+        (
+            &[("mail.user", "me")],
+            "The account needs a name and a password: mail.password is null",
+        ),
+        (
+            &[
+                ("mail.url", "smtp://h?tls=opportunistic"),
+                ("mail.from", "Polls <a@h>"),
+                ("server.public_url", "https://h"),
+                ("mail.user", "me"),
+                ("mail.password", "x"),
+            ],
+            "The password would be sent without encryption: mail.url is",
+        ),
+        (
             &[("database.user", "me")],
             "An SQLite file has no accounts: database.url is sqlite:polls.db",
         ),

@@ -1,5 +1,6 @@
 //! What many handlers take as an argument: the precondition, the page, the client's network.
 
+use http::header::ACCEPT_LANGUAGE;
 use poem::{Request, RequestBody};
 use poem_openapi::error::ParseParamError;
 use poem_openapi::param::{Header, Query};
@@ -8,6 +9,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::json;
 
 use super::rates::Metered;
+use crate::language::Language;
 use crate::network::Network;
 use crate::page::{DEFAULT_LIMIT, MAX_LIMIT, Paging};
 use crate::precondition::IfMatch;
@@ -129,6 +131,34 @@ impl<'a> ApiExtractor<'a> for Network {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         Ok(network(request))
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Language {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Header)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        let header = MetaSchema {
+            description: Some("The language of the message: English (`en`) or Chinese (`zh`)."),
+            example: Some(json!("zh-CN, en;q=0.5")),
+            ..MetaSchema::new("string")
+        };
+        parameters(vec![("Accept-Language", header)])
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Language::preferred(request.header(ACCEPT_LANGUAGE)))
     }
 }
 

@@ -235,6 +235,25 @@ impl ApiResponse for Done {
     fn register(_: &mut Registry) {}
 }
 
+/// 202: it will be done, as far as it can be.
+pub struct Accepted;
+
+impl IntoResponse for Accepted {
+    fn into_response(self) -> Response {
+        StatusCode::ACCEPTED.into_response()
+    }
+}
+
+impl ApiResponse for Accepted {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![bodiless(202)],
+        }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
 fn success<T: Type>(status: u16) -> MetaResponse {
     let content = MetaMediaType {
         content_type: "application/json",

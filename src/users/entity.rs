@@ -19,6 +19,9 @@ pub struct Model {
     /// older account has the same address in another form.
     #[sea_orm(unique)]
     pub email_key: Option<String>,
+    /// The key of the address that its owner has proved to read. The address of the account is
+    /// verified where both keys are the same.
+    pub verified_email_key: Option<String>,
     /// In E.164 form.
     #[sea_orm(unique)]
     pub phone: Option<String>,
@@ -62,5 +65,10 @@ impl Model {
     /// Whether the account may sign in and act.
     pub fn is_active(&self) -> bool {
         self.disabled_at.is_none() && self.deleted_at.is_none()
+    }
+
+    /// Whether its owner has proved to read the email address.
+    pub fn is_verified(&self) -> bool {
+        self.email_key.is_some() && self.email_key == self.verified_email_key
     }
 }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::db::{self, Transaction, is_unique_violation};
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, FieldError, Rule};
 use crate::page::{Cursor, Page, PageRequest};
 use crate::patch::Patch;
 use crate::precondition::IfMatch;
@@ -58,6 +58,7 @@ pub async fn register(
         name: Set(Some(new.name.clone())),
         email_key: Set(Some(email::key(&new.email))),
         email: Set(Some(new.email.clone())),
+        verified_email_key: Set(None),
         phone: Set(new.phone.clone()),
         password_hash: Set(Some(password_hash)),
         role: Set(role),
@@ -103,23 +104,30 @@ pub async fn list(
     Ok(page.await?)
 }
 
-/// Changes what is named. [`Code::AccountTaken`], [`Code::Stale`], [`Code::NotFound`].
+/// Changes what is named, and returns the account before and after. A changed email address is not
+/// verified. [`Code::AccountTaken`], [`Code::Stale`], [`Code::NotFound`], and
+/// [`Code::InvalidFields`] where the email address or phone number would change and the caller has
+/// not `confirmed` the password.
 pub async fn update(
     transaction: &Transaction,
-    id: Uuid,
+    account: Model,
     change: AccountPatch,
+    confirmed: bool,
     region: country::Id,
     if_match: &IfMatch,
     now: Time,
-) -> Result<Model, Failure> {
-    let account = lock(transaction, id).await?;
+) -> Result<(Model, Model), Failure> {
     if_match.check(account.revision)?;
     let mut changed = account.clone();
     if let Some(name) = change.name {
         changed.name = Some(name.into());
     }
     if let Some(email) = change.email {
-        changed.email_key = Some(email::key(email.as_str()));
+        let key = Some(email::key(email.as_str()));
+        if key != changed.email_key {
+            changed.verified_email_key = None;
+        }
+        changed.email_key = key;
         changed.email = Some(email.into_string());
     }
     match change.phone {
@@ -130,7 +138,25 @@ pub async fn update(
             changed.phone = Some(phone.e164(region).map_err(invalid)?);
         }
     }
-    save(transaction, account, changed, now).await
+    let same_logins = (&changed.email, &changed.phone) == (&account.email, &account.phone);
+    if !confirmed && !same_logins {
+        let message = "is required to change the email address or phone number";
+        let missing = FieldError::new("/current_password", Rule::Required, message);
+        return Err(Failure::invalid(vec![missing]));
+    }
+    let changed = save(transaction, account.clone(), changed, now).await?;
+    Ok((account, changed))
+}
+
+/// Notes that the owner of the account reads its email address.
+pub async fn set_verified(
+    transaction: &Transaction,
+    account: Model,
+    now: Time,
+) -> Result<Model, Failure> {
+    let mut verified = account.clone();
+    verified.verified_email_key = verified.email_key.clone();
+    save(transaction, account, verified, now).await
 }
 
 /// Replaces the password.
@@ -168,21 +194,14 @@ pub async fn set_access(
     Ok((account, changed))
 }
 
-/// Erases whatever says who it was; its questions and ballots stay.
-/// [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`].
-pub async fn erase(
-    transaction: &Transaction,
-    id: Uuid,
-    if_match: &IfMatch,
-    now: Time,
-) -> Result<(), Failure> {
-    let account = lock(transaction, id).await?;
-    if_match.check(account.revision)?;
+/// Erases whatever says who it was; its questions and ballots stay. [`Code::LastAdmin`].
+pub async fn erase(transaction: &Transaction, account: Model, now: Time) -> Result<(), Failure> {
     keep_an_admin(transaction, &account).await?;
     let erased = Model {
         name: None,
         email: None,
         email_key: None,
+        verified_email_key: None,
         phone: None,
         password_hash: None,
         role: Role::User,

@@ -8,7 +8,7 @@ use validator::Validate;
 
 use super::Role;
 use super::email::Email;
-use super::password::NewPassword;
+use super::password::{CurrentPassword, NewPassword};
 use super::phone::PhoneNumber;
 use super::policy::{self, Owner};
 use crate::failure::FieldError;
@@ -111,6 +111,10 @@ pub struct AccountPatch {
     #[serde(default)]
     #[validate(nested)]
     pub phone: Patch<PhoneNumber>,
+    /// The password that the account has: required to change the email address or phone number.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
+    pub current_password: Option<CurrentPassword>,
 }
 
 impl AccountPatch {
@@ -127,6 +131,7 @@ impl Example for AccountPatch {
             name: Some(Name::new("Lucy")),
             email: None,
             phone: Patch::Set(PhoneNumber::new("+8616666666661")),
+            current_password: Some(CurrentPassword::new("correct horse battery staple".into())),
         }
     }
 }

@@ -47,6 +47,7 @@ pub static FILES: &[File] = files![
     "question.js",
     "questions.js",
     "ranking.js",
+    "recovery.js",
     "results.js",
     "rules.js",
     "scoring.js",

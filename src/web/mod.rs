@@ -33,7 +33,7 @@ use crate::http::{API, Site};
 use crate::results::Views;
 
 /// The addresses of the page. `main.js` knows the same ones.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     START,
     "/questions",
     "/questions/new",
@@ -41,6 +41,7 @@ const PAGES: [&str; 9] = [
     "/questions/{question_id}/edit",
     "/register",
     "/login",
+    "/reset",
     "/account",
     "/admin",
 ];

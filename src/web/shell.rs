@@ -33,12 +33,9 @@ pub struct Shell {
 
 impl Shell {
     pub fn new(config: &Config) -> Shell {
-        let mut offers = Vec::new();
+        let mut offers = config.features();
         if config.http.docs {
             offers.push("docs");
-        }
-        if config.accounts.registration {
-            offers.push("registration");
         }
         let html = with_assets(INDEX, "main.js").replace("{{offers}}", &offers.join(" "));
         let (before, rest) = html.split_once("{{about}}").unwrap_or((&html, ""));

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::support::app::send;
-use crate::support::{Answer, TestApp};
+use crate::support::{Answer, PASSWORD, TestApp};
 
 /// Provokes an answer with this code. The match is exhaustive, so that a new code needs a case
 /// here.
@@ -39,7 +39,10 @@ async fn provoke(code: Code) -> Option<Answer> {
         Code::RequestTimeout => a_stalled_body().await,
         Code::AccountTaken => {
             author
-                .patch("/users/me", json!({"email": voter.email}))
+                .patch(
+                    "/users/me",
+                    json!({"email": voter.email, "current_password": PASSWORD}),
+                )
                 .await
         }
         Code::VotingNotOpen => {
@@ -89,7 +92,8 @@ async fn provoke(code: Code) -> Option<Answer> {
             let another = json!({"question_text": "Which one?", "choices": choices});
             author.post("/questions", another).await
         }
-        Code::LastAdmin => app.admin("root").await.delete("/users/me").await,
+        Code::LastAdmin => app.admin("root").await.delete_account().await,
+        Code::MailNotConfigured => author.post("/users/me/email-verification", json!({})).await,
         Code::Stale => {
             let path = ask(json!({})).await.path;
             send(
@@ -205,7 +209,7 @@ async fn the_right_password_does_not_help_who_is_over_the_limit() {
     for _ in 0..3 {
         app.token(&user.email, "wrong password").await.expect(400);
     }
-    app.token(&user.email, crate::support::PASSWORD)
+    app.token(&user.email, PASSWORD)
         .await
         .problem("rate_limited");
     // Nor does the same address in another form; other addresses are not affected.
@@ -214,9 +218,7 @@ async fn the_right_password_does_not_help_who_is_over_the_limit() {
         .problem("rate_limited");
     app.user("lucy").await.get("/users/me").await.expect(200);
     app.clock.advance(Duration::from_secs(900));
-    app.token(&user.email, crate::support::PASSWORD)
-        .await
-        .expect(200);
+    app.token(&user.email, PASSWORD).await.expect(200);
 }
 
 async fn limited() -> TestApp {

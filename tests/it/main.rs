@@ -26,6 +26,7 @@ mod http;
 mod limits;
 mod live;
 mod load;
+mod mail;
 mod matrix;
 mod methods;
 mod metrics;

@@ -15,7 +15,7 @@ type Row = (&'static str, [u16; 5]);
 /// The target is a question of the author's, or the author's account. Each role has a ballot
 /// where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 34] = [
+const TABLE: [Row; 39] = [
     //                    none  bad  other author admin
     ("issueToken",       [200, 200, 200, 200, 200]),
     ("revokeToken",      [200, 200, 200, 200, 200]),
@@ -29,6 +29,11 @@ const TABLE: [Row; 34] = [
     ("getMe",            [401, 401, 200, 200, 200]),
     ("updateMe",         [401, 401, 200, 200, 200]),
     ("deleteMe",         [401, 401, 204, 204, 204]),
+    ("requestEmailVerification", [401, 401, 202, 202, 202]),
+    ("verifyEmail",      [401, 401, 422, 422, 422]),
+    ("requestPasswordReset", [202, 202, 202, 202, 202]),
+    ("resetPassword",    [422, 422, 422, 422, 422]),
+    ("listMail",         [401, 401, 403, 403, 200]),
     ("changePassword",   [401, 401, 204, 204, 204]),
     ("listQuestions",    [200, 401, 200, 200, 200]),
     ("createQuestion",   [401, 401, 201, 201, 201]),
@@ -94,7 +99,7 @@ struct People {
 
 impl People {
     async fn new() -> People {
-        let app = TestApp::start().await;
+        let app = TestApp::without_mail_server().await;
         // The last admin cannot delete the own account, so there is another one.
         app.admin("remaining").await;
         let (other, author) = (app.user("other").await, app.user("author").await);
@@ -181,6 +186,10 @@ fn body_of(operation: &str, question: &Question, number: usize) -> Option<Conten
         "changePassword" => {
             json!({"current_password": PASSWORD, "new_password": "another password"})
         }
+        "deleteMe" => json!({"current_password": PASSWORD}),
+        "verifyEmail" => json!({"code": "00000-00000"}),
+        "requestPasswordReset" => json!({"email": "somebody@example.org"}),
+        "resetPassword" => json!({"token": "nonsense", "new_password": "another password"}),
         "createQuestion" => {
             json!({"question_text": "?", "choices": [{"choice_text": "a"}, {"choice_text": "b"}]})
         }

@@ -505,7 +505,7 @@ async fn rights_lost_on_one_process_are_lost_on_another_whatever_their_clocks_sa
                     }
                     "role" => admin.patch(&path, json!({"role": "admin"})).await,
                     "disabled" => admin.patch(&path, json!({"disabled": true})).await,
-                    _ => here.delete("/users/me").await,
+                    _ => here.delete_account().await,
                 };
                 assert!(done.status.is_success(), "{loss}: {}", done.status);
                 refused(&there).await;

@@ -475,7 +475,7 @@ async fn one_of_the_last_two_admins_stays() {
         let demote = |user: &User| (format!("/users/{}", user.id), json!({"role": "user"}));
         let leave = round % 2 == 1;
         let (first, second) = if leave {
-            join(last.delete("/users/me"), other.delete("/users/me")).await
+            join(last.delete_account(), other.delete_account()).await
         } else {
             let ((of_other, role), (of_last, same)) = (demote(&other), demote(&last));
             join(last.patch(&of_other, role), other.patch(&of_last, same)).await

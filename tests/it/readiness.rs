@@ -47,7 +47,7 @@ async fn a_schema_that_lacks_a_migration_is_not_ready() {
     db.write(|transaction| async move {
         let later = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m0099_later', 1)";
         transaction.execute_unprepared(later).await?;
-        let known = "DELETE FROM seaql_migrations WHERE version = 'm0018_methods'";
+        let known = "DELETE FROM seaql_migrations WHERE version = 'm0019_mail'";
         transaction.execute_unprepared(known).await?;
         Ok(())
     })
@@ -55,8 +55,7 @@ async fn a_schema_that_lacks_a_migration_is_not_ready() {
     .expect("it is written");
     eventually(async || readyz(&app.address).await == 503).await;
     db.write(|transaction| async move {
-        let known =
-            "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m0018_methods', 1)";
+        let known = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m0019_mail', 1)";
         transaction.execute_unprepared(known).await?;
         Ok(())
     })

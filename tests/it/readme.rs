@@ -190,7 +190,7 @@ fn the_settings_that_the_documents_name_exist() {
     }
     let readme = file("README.md");
     let rows = table(section(&readme, "Configuration"));
-    assert_eq!(rows.len(), 10);
+    assert_eq!(rows.len(), 11);
     for row in rows {
         let (section, key) = row[0].split_once('.').expect("a setting");
         let default = match &defaults[section][key] {

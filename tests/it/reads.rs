@@ -50,7 +50,7 @@ async fn whatever_changes_a_question_changes_its_stamp() {
         author.post(&question.under("reopen"), json!({})) => 200;
         author.delete(&question.path) => 204;
         author.post(&question.under("restore"), json!({})) => 200;
-        author.delete("/users/me") => 204;
+        author.delete_account() => 204;
     }
     let results = app.get(&question.path).await.expect(200).json;
     assert_eq!(results["author"]["name"], json!(null));

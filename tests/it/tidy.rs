@@ -6,10 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The features, each of which may use only those before it.
-const FEATURES: [&str; 6] = ["users", "auth", "questions", "ballots", "results", "live"];
+const FEATURES: [&str; 7] = [
+    "mail",
+    "users",
+    "auth",
+    "questions",
+    "ballots",
+    "results",
+    "live",
+];
 
 /// What the features stand on, beside `http`.
-const GROUND: [&str; 16] = [
+const GROUND: [&str; 17] = [
     "background",
     "clock",
     "config",
@@ -17,6 +25,7 @@ const GROUND: [&str; 16] = [
     "failure",
     "fair",
     "input",
+    "language",
     "markup",
     "network",
     "page",

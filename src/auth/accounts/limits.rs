@@ -1,6 +1,6 @@
-//! Limits on guessing passwords and on registering.
+//! Limits on guessing passwords and codes, on registering and on mail.
 //!
-//! Failed sign-ins and registrations are counted [together](crate::share::cells) by all processes.
+//! All but successful sign-ins are counted [together](crate::share::cells) by all processes.
 //! A sign-in checks the limit first and counts only when it fails, which the crate `governor` cannot
 //! do. All attempts to sign in, successful ones too, are also counted like
 //! [other calls](crate::share::rates), in memory: that bounds the work on passwords.
@@ -32,6 +32,9 @@ pub struct Limits {
     failures_from_network: Limit,
     password_changes: Limit,
     registrations: Limit,
+    mails_from_network: Limit,
+    mails_to_recipient: Limit,
+    code_attempts: Limit,
 }
 
 /// Whether a sign-in may be tried after the failures that there were.
@@ -84,6 +87,9 @@ impl Limits {
                 "registrations_per_address",
                 config.registrations_per_address,
             ),
+            mails_from_network: limit("mails_per_address", config.mails_per_address),
+            mails_to_recipient: limit("mails_per_recipient", config.mails_per_recipient),
+            code_attempts: limit("code_attempts", config.code_attempts),
         }
     }
 
@@ -152,7 +158,7 @@ impl Limits {
         }
     }
 
-    /// Counts an attempt to change the password of an account by whoever is signed in, or refuses
+    /// Counts an attempt to confirm the password of an account by whoever is signed in, or refuses
     /// it. Failed sign-ins are counted separately.
     pub async fn take_password_change(&self, user: Uuid) -> Result<(), Failure> {
         self.take(self.password_changes.of(user.as_bytes())).await
@@ -161,6 +167,29 @@ impl Limits {
     /// Counts a registration, or refuses it.
     pub async fn take_registration(&self, network: Network) -> Result<(), Failure> {
         self.take(self.registrations.of(&network.key())).await
+    }
+
+    /// Counts a message that a network asks for, or refuses it. The recipient is what was typed, so
+    /// that the limit does not tell whether there is an account.
+    pub async fn take_mail(&self, recipient: &str, network: Network) -> Result<(), Failure> {
+        self.take_notice(network).await?;
+        self.take(self.mails_to_recipient.of(recipient.as_bytes()))
+            .await
+    }
+
+    /// Counts a message that a network causes to somebody who must get it, or refuses it.
+    pub async fn take_notice(&self, network: Network) -> Result<(), Failure> {
+        self.take(self.mails_from_network.of(&network.key())).await
+    }
+
+    /// Counts an attempt to use a token for a new password, or refuses it.
+    pub async fn take_reset_attempt(&self, network: Network) -> Result<(), Failure> {
+        self.take(self.code_attempts.of(&network.key())).await
+    }
+
+    /// Counts an attempt to verify an email address, or refuses it.
+    pub async fn take_verification_attempt(&self, user: Uuid) -> Result<(), Failure> {
+        self.take(self.code_attempts.of(user.as_bytes())).await
     }
 
     /// What is left of the limit on registrations, as far as this process knows; none where there

@@ -1,33 +1,44 @@
 //! Accounts: what changes them, each change in one transaction with what it does to their sessions.
 
+pub(in crate::auth) mod codes;
 mod known_networks;
 mod limits;
+mod recovery;
 mod sign_in;
 
+pub mod code;
 pub mod known_network;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use phonenumber::country;
 use uuid::Uuid;
 
 use super::hmac_keys::HmacKeys;
+use super::tokens::revocation;
 use super::tokens::sessions::Which;
 use super::{SWEEP_INTERVAL, SignedIn, Tokens, repeat};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::config::Config;
-use crate::db::Db;
+use crate::db::{Db, Transaction};
 use crate::failure::{Code, Failure, FieldError, RateLimit, Rule};
+use crate::language::Language;
+use crate::mail::{self, Mail};
 use crate::network::Network;
 use crate::page::{Page, PageRequest};
 use crate::precondition::IfMatch;
 use crate::share::Share;
 use crate::users::entity::Model;
-use crate::users::password::{Hasher, PasswordCheck};
+use crate::users::password::{Hasher, PasswordCheck, Turn};
 use crate::users::policy::{self, Owner};
 use crate::users::{self, AccountPatch, Login, Registration, Role, UserPatch};
 
+use code::Purpose;
 use limits::Limits;
+
+/// For how long it makes sense to tell somebody that their address was changed.
+const NOTICE_LIFETIME: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// Registers, changes and deletes accounts, and checks their passwords. Clones share everything.
 #[derive(Clone)]
@@ -38,6 +49,7 @@ pub struct Accounts {
     hasher: Hasher,
     limits: Arc<Limits>,
     hmac_keys: Arc<HmacKeys>,
+    mail: Mail,
     region: country::Id,
     open_for_registration: bool,
 }
@@ -47,9 +59,7 @@ impl Accounts {
         db: Db,
         clock: Clock,
         share: Share,
-        tokens: Tokens,
-        hmac_keys: Arc<HmacKeys>,
-        hasher: Hasher,
+        (tokens, hmac_keys, hasher, mail): (Tokens, Arc<HmacKeys>, Hasher, Mail),
         config: &Config,
     ) -> Accounts {
         Accounts {
@@ -61,17 +71,20 @@ impl Accounts {
             tokens,
             hasher,
             hmac_keys,
+            mail,
         }
     }
 
-    /// Removes networks that are not known any more. Never returns; to be run beside the server
+    /// Removes networks that are not known any more, and codes whose time is over. Never returns; to be run beside the server
     /// and dropped with it.
     pub async fn maintain(self) {
         repeat(SWEEP_INTERVAL, || self.sweep()).await;
     }
 
     async fn sweep(&self) -> Result<(), Failure> {
-        self.sweep_networks(self.clock.now()).await
+        let now = self.clock.now();
+        codes::sweep(&self.db, now).await?;
+        self.sweep_networks(now).await
     }
 
     /// The region whose phone numbers are understood in national form.
@@ -96,19 +109,103 @@ impl Accounts {
         users::list(self.db.read(), page).await
     }
 
-    /// Changes an account's name, email address or phone number. [`Code::AccountTaken`],
-    /// [`Code::Stale`], [`Code::NotFound`].
+    /// Changes an account's name, email address or phone number. Changing one of the latter needs
+    /// the current password, and the email address before is told. [`Code::AccountTaken`],
+    /// [`Code::Stale`], [`Code::NotFound`], [`Code::InvalidFields`], [`Code::RateLimited`].
     pub async fn update(
         &self,
         id: Uuid,
         change: AccountPatch,
         if_match: &IfMatch,
+        language: Language,
+        network: Network,
     ) -> Result<Model, Failure> {
-        let (change, now) = (&change, self.clock.now());
+        if change.current_password.is_some() {
+            self.limits.take_password_change(id).await?;
+        }
+        if change.email.is_some() && self.mail.is_configured() {
+            self.limits.take_notice(network).await?;
+        }
+        let update = || self.try_update(id, &change, if_match, language, network);
+        let updated = while_hash_stays(update).await?;
+        self.mail.announce();
+        Ok(updated)
+    }
+
+    /// None where the stored hash was replaced meanwhile.
+    async fn try_update(
+        &self,
+        id: Uuid,
+        change: &AccountPatch,
+        if_match: &IfMatch,
+        language: Language,
+        network: Network,
+    ) -> Result<Option<Model>, Failure> {
+        let confirmed = match &change.current_password {
+            Some(current) => Some(self.confirm(id, current.expose(), network).await?.0),
+            None => None,
+        };
+        let (confirmed, region) = (&confirmed, self.region);
         let updated = self.db.write(|transaction| async move {
-            users::update(&transaction, id, change.clone(), self.region, if_match, now).await
+            let now = self.clock.now();
+            let account = users::lock(&transaction, id).await?;
+            let is_confirmed = match confirmed {
+                Some(of) if of.password_hash != account.password_hash => return Ok(None),
+                confirmed => confirmed.is_some(),
+            };
+            let updating = users::update(
+                &transaction,
+                account,
+                change.clone(),
+                is_confirmed,
+                region,
+                if_match,
+                now,
+            );
+            let (before, after) = updating.await?;
+            if before.email_key != after.email_key {
+                codes::void_all(&transaction, id).await?;
+                self.tell_of_change(&transaction, &before, language).await?;
+            }
+            Ok(Some(after))
         });
         updated.await
+    }
+
+    /// Tells the address that an account had before, if there is mail.
+    async fn tell_of_change(
+        &self,
+        transaction: &Transaction,
+        before: &Model,
+        language: Language,
+    ) -> Result<(), Failure> {
+        match &before.email {
+            Some(email) if self.mail.is_configured() => {
+                let kind = mail::Kind::AddressChanged;
+                self.mail
+                    .queue(transaction, kind, email, language, NOTICE_LIFETIME)
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The account, if this is its password, and the turn in which that was checked.
+    /// [`Code::InvalidFields`] where it is not.
+    async fn confirm(
+        &self,
+        id: Uuid,
+        current: &str,
+        network: Network,
+    ) -> Result<(Model, Turn), Failure> {
+        let account = users::get(self.db.read(), id).await?;
+        let turn = self.hasher.turn(network).await?;
+        let hash = account.password_hash.clone();
+        let (check, turn) = turn.verify(current.to_owned(), hash).await?;
+        match check {
+            PasswordCheck::Wrong => Err(wrong_password()),
+            PasswordCheck::Right { .. } => Ok((account, turn)),
+        }
     }
 
     /// Registers an account. [`Code::AccountTaken`], [`Code::Forbidden`] where registration is
@@ -163,33 +260,22 @@ impl Accounts {
         network: Network,
     ) -> Result<(), Failure> {
         self.limits.take_password_change(of.caller.id).await?;
-        // Again where the hash was replaced meanwhile: a sign-in may have brought it up to date.
-        for _ in 0..2 {
-            let changed = self.try_change_password(of, current, new, network);
-            if changed.await? {
-                return Ok(());
-            }
-        }
-        Err(wrong_password())
+        let change = || self.try_change_password(of, current, new, network);
+        let ended = while_hash_stays(change).await?;
+        self.tokens.announce(&ended);
+        Ok(())
     }
 
-    /// Whether it was done. It was not where the stored hash was replaced meanwhile.
+    /// The sessions that have ended. None where the stored hash was replaced meanwhile.
     async fn try_change_password(
         &self,
         of: &SignedIn,
         current: &str,
         new: &str,
         network: Network,
-    ) -> Result<bool, Failure> {
-        let account = users::get(self.db.read(), of.caller.id).await?;
-        let turn = self.hasher.turn(network).await?;
-        let hash = account.password_hash.clone();
-        let (check, turn) = turn.verify(current.to_owned(), hash).await?;
-        if check == PasswordCheck::Wrong {
-            return Err(wrong_password());
-        }
+    ) -> Result<Option<Vec<revocation::Model>>, Failure> {
+        let (account, turn) = self.confirm(of.caller.id, current, network).await?;
         let new_hash = turn.hash(new.to_owned()).await?;
-
         let (account, new_hash) = (&account, &new_hash);
         let changed = self.db.write(|transaction| async move {
             let now = self.clock.now();
@@ -197,18 +283,27 @@ impl Accounts {
             if locked.password_hash != account.password_hash {
                 return Ok(None);
             }
-            users::set_password_hash(&transaction, account.id, new_hash.clone()).await?;
             let others = Which::AllBut(of.session_id);
-            self.tokens
-                .end(&transaction, account.id, others, now)
+            self.replace_password(&transaction, account.id, new_hash, others, now)
                 .await
                 .map(Some)
         });
-        let Some(ended) = changed.await? else {
-            return Ok(false);
-        };
-        self.tokens.announce(&ended);
-        Ok(true)
+        changed.await
+    }
+
+    /// Sets another password, makes tokens for a new one void, and ends sessions. What is returned
+    /// must be announced once the transaction has committed.
+    async fn replace_password(
+        &self,
+        transaction: &Transaction,
+        id: Uuid,
+        hash: &str,
+        which: Which,
+        now: Time,
+    ) -> Result<Vec<revocation::Model>, Failure> {
+        users::set_password_hash(transaction, id, hash.to_owned()).await?;
+        codes::void(transaction, id, Purpose::PasswordReset).await?;
+        self.tokens.end(transaction, id, which, now).await
     }
 
     /// Replaces a password without asking for the old one, and ends every session.
@@ -220,8 +315,8 @@ impl Accounts {
         let (id, hash) = (account.id, &self.hash(new).await?);
         let ended = self.db.write(|transaction| async move {
             let now = self.clock.now();
-            users::set_password_hash(&transaction, id, hash.clone()).await?;
-            self.tokens.end(&transaction, id, Which::All, now).await
+            self.replace_password(&transaction, id, hash, Which::All, now)
+                .await
         });
         self.tokens.announce(&ended.await?);
         Ok(())
@@ -256,19 +351,61 @@ impl Accounts {
     }
 
     /// Deletes the caller's account: erases it and ends its sessions. [`Code::LastAdmin`],
-    /// [`Code::Stale`].
-    pub async fn delete_account(&self, of: &SignedIn, if_match: &IfMatch) -> Result<(), Failure> {
-        let ended = self.db.write(|transaction| async move {
-            let now = self.clock.now();
-            users::erase(&transaction, of.caller.id, if_match, now).await?;
-            known_networks::forget(&transaction, of.caller.id).await?;
-            self.tokens
-                .end(&transaction, of.caller.id, Which::All, now)
-                .await
-        });
-        self.tokens.announce(&ended.await?);
+    /// [`Code::InvalidFields`] where `current` is not its password, [`Code::RateLimited`].
+    pub async fn delete_account(
+        &self,
+        of: &SignedIn,
+        current: &str,
+        network: Network,
+    ) -> Result<(), Failure> {
+        self.limits.take_password_change(of.caller.id).await?;
+        let delete = || self.try_delete(of.caller.id, current, network);
+        let ended = while_hash_stays(delete).await?;
+        self.tokens.announce(&ended);
         Ok(())
     }
+
+    /// The sessions that have ended. None where the stored hash was replaced meanwhile.
+    async fn try_delete(
+        &self,
+        id: Uuid,
+        current: &str,
+        network: Network,
+    ) -> Result<Option<Vec<revocation::Model>>, Failure> {
+        let (confirmed, turn) = self.confirm(id, current, network).await?;
+        drop(turn);
+        let confirmed = &confirmed;
+        let deleted = self.db.write(|transaction| async move {
+            let now = self.clock.now();
+            let account = users::lock(&transaction, id).await?;
+            if account.password_hash != confirmed.password_hash {
+                return Ok(None);
+            }
+            let addresses = [account.email.clone(), account.email_key.clone()];
+            let addresses: Vec<&str> = addresses.iter().flatten().map(String::as_str).collect();
+            mail::forget(&transaction, &addresses).await?;
+            users::erase(&transaction, account, now).await?;
+            codes::void_all(&transaction, id).await?;
+            known_networks::forget(&transaction, id).await?;
+            let ended = self.tokens.end(&transaction, id, Which::All, now);
+            ended.await.map(Some)
+        });
+        deleted.await
+    }
+}
+
+/// Does what needs a confirmed password, and once more where it was not done because the stored hash
+/// was replaced meanwhile: a sign-in may have brought it up to date.
+async fn while_hash_stays<T, F>(attempt: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<Option<T>, Failure>>,
+{
+    for _ in 0..2 {
+        if let Some(done) = attempt().await? {
+            return Ok(done);
+        }
+    }
+    Err(wrong_password())
 }
 
 fn wrong_password() -> Failure {

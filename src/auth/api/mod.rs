@@ -2,10 +2,12 @@
 
 mod form;
 mod objects;
+mod password_reset;
 mod sessions;
 mod token;
 mod well_known;
 
+pub use password_reset::PasswordResetApi;
 pub use sessions::SessionsApi;
 pub use token::TokensApi;
 pub use well_known::add_well_known;

@@ -55,6 +55,7 @@ pub(super) fn plain(status: u16, raw: &Value, schemas: &Map<String, Value>) -> V
     let description = match status {
         101 => "From here on the connection is a WebSocket.".to_owned(),
         201 => format!("Created. {what}"),
+        202 => "Accepted. A message is sent if there is reason to.".to_owned(),
         204 => "Done; there is nothing more to say.".to_owned(),
         304 => "You have this already: its `ETag` is the one in `If-None-Match`.".to_owned(),
         _ if what.is_empty() => "Done.".to_owned(),

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use crate::clock::Time;
+use crate::input::Line;
 use crate::page::PageMeta;
 use crate::users::Role;
 use crate::users::entity::Model;
@@ -34,6 +35,42 @@ impl Example for PasswordChange {
     }
 }
 
+/// A code that was sent by mail.
+#[derive(Object, Deserialize, Validate)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub struct EmailVerificationInput {
+    /// The code in the newest message. Its case and its hyphen do not matter.
+    #[validate(nested)]
+    pub code: Line<1, 40>,
+}
+
+/// Proof that it is the account's owner who wants to delete it.
+#[derive(Object, Deserialize, Validate)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub struct DeletionInput {
+    /// The password that the account has.
+    #[validate(nested)]
+    pub current_password: CurrentPassword,
+}
+
+impl Example for EmailVerificationInput {
+    fn example() -> Self {
+        EmailVerificationInput {
+            code: Line::new("7Q2MX-C0V9R"),
+        }
+    }
+}
+
+impl Example for DeletionInput {
+    fn example() -> Self {
+        DeletionInput {
+            current_password: CurrentPassword::new("correct horse battery staple".into()),
+        }
+    }
+}
+
 /// An account as its owner and admins see it.
 #[derive(Object, Serialize)]
 #[oai(example, skip_serializing_if_is_none)]
@@ -44,6 +81,8 @@ pub struct Account {
     name: String,
     /// To sign in with.
     email: String,
+    /// Whether the owner has proved to read the email address.
+    email_verified: bool,
     /// To sign in with, in E.164 form.
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
@@ -60,6 +99,7 @@ impl Account {
     pub fn of(account: Model) -> Account {
         Account {
             id: account.id,
+            email_verified: account.is_verified(),
             name: account.name.unwrap_or_default(),
             email: account.email.unwrap_or_default(),
             phone: account.phone,
@@ -78,6 +118,7 @@ impl Example for Account {
             id: Uuid::from_u128(0x0196_3b1c_7a20_7d4e_9c1f_5a6b_7c8d_9e0f),
             name: "露西".into(),
             email: "luxi@qq.com".into(),
+            email_verified: true,
             phone: Some("+8616666666661".into()),
             role: Role::User,
             disabled: false,
@@ -116,6 +157,9 @@ pub struct User {
     /// To sign in with.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
+    /// Whether the owner has proved to read the email address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
     /// In E.164 form.
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
@@ -140,6 +184,7 @@ impl User {
             id: all.id,
             name: all.name,
             email: sees_all.then_some(all.email),
+            email_verified: sees_all.then_some(all.email_verified),
             phone: all.phone.filter(|_| sees_all),
             role: sees_all.then_some(all.role),
             disabled: sees_all.then_some(all.disabled),
@@ -157,6 +202,7 @@ impl Example for User {
                 name: Some("露西".into()),
                 email: None,
                 email_key: None,
+                verified_email_key: None,
                 phone: None,
                 password_hash: None,
                 role: Role::User,

@@ -4,12 +4,13 @@ import { api } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";
 import { discardAll } from "./drafts.js";
 import { loginPath } from "./entry.js";
-import { action, check, confirm, field, form, input } from "./form.js";
+import { action, confirm, field, form, input } from "./form.js";
+import { verification } from "./recovery.js";
 import { forget, isSignedIn, signOut } from "./session.js";
 import { t } from "./texts.js";
 import { moment } from "./times.js";
 
-export async function account({ signal, go, again }) {
+export async function account({ signal, go, again, offers }) {
   if (!isSignedIn()) return void (await go(loginPath(), { replace: true }));
   const me = await api("GET", "/users/me", { signal });
   return {
@@ -21,18 +22,19 @@ export async function account({ signal, go, again }) {
         me.role === "admin" && h("a", { href: "/admin", class: "button" }, t("admin")),
         action(t("signOut"), signOut)),
       profile(me, again),
+      offers.includes("mail") && verification(me, again),
       password(me),
       await sessions(signal),
       h("section", { class: "panel" }, h("h2", {}, t("deleteAccount")),
         h("p", {}, t("deleteWarning")),
-        action(t("deleteAccount"), () => leave(go), { class: "danger" })),
+        action(t("deleteAccount"), () => leave(me, go), { class: "danger" })),
     ],
   };
 }
 
-async function leave(go) {
+async function leave(me, go) {
   const done = await confirm(t("deleteAccount"), t("deleteSure"), t("deleteAccount"),
-    () => api("DELETE", "/users/me"), check("sure", t("deleteCheck"), { required: true }));
+    (data) => api("POST", "/users/me/deletion", { body: { current_password: data.get("current_password") } }), currentPassword(me));
   if (!done) return;
   discardAll();
   forget();
@@ -41,11 +43,22 @@ async function leave(go) {
 }
 
 function profile(me, again) {
-  return h("section", { class: "panel" }, h("h2", {}, t("profile")),
-    form({},
+  const changes = (data) => {
+    const wanted = { name: data.get("name"), email: data.get("email"), phone: data.get("phone") || null };
+    return Object.fromEntries(Object.entries(wanted).filter(([key, value]) => value !== (me[key] ?? null)));
+  };
+  const confirmation = currentPassword(me, t("confirmLogin"));
+  /** Shows the field for the password where it is needed. */
+  const needsPassword = (body) => {
+    const needed = "email" in body || "phone" in body;
+    confirmation.hidden = !needed;
+    return needed;
+  };
+  needsPassword({});
+  const section = form({ oninput: () => needsPassword(changes(new FormData(section))) },
       async (data) => {
-        const wanted = { name: data.get("name"), email: data.get("email"), phone: data.get("phone") || null };
-        const body = Object.fromEntries(Object.entries(wanted).filter(([key, value]) => value !== (me[key] ?? null)));
+        const body = changes(data);
+        if (needsPassword(body)) body.current_password = data.get("current_password") || undefined;
         if (Object.keys(body).length) await api("PATCH", "/users/me", { body });
         toast(t("saved"));
         await again();
@@ -53,8 +66,15 @@ function profile(me, again) {
       field(t("name"), input("name", { value: me.name, autocomplete: "nickname", maxlength: "40" }), { pointer: "/name" }),
       field(t("email"), input("email", { type: "email", value: me.email, autocomplete: "email" }), { pointer: "/email" }),
       field(t("phone"), input("phone", { type: "tel", value: me.phone ?? "", autocomplete: "tel" }), { pointer: "/phone", optional: true }),
-      buttons(h("button", {}, t("save")))));
+      confirmation,
+      buttons(h("button", {}, t("save"))));
+  return h("section", { class: "panel" }, h("h2", {}, t("profile")), section);
 }
+
+/** The field for the password that the account has, with its name for password managers. */
+const currentPassword = (me, hint) => h("div", {},
+  input("username", { value: me.email, autocomplete: "username", hidden: true }),
+  field(t("currentPassword"), input("current_password", { type: "password", autocomplete: "current-password" }), { pointer: "/current_password", hint }));
 
 function password(me) {
   const section = form({},
@@ -65,9 +85,7 @@ function password(me) {
       section.reset();
       toast(t("passwordChanged"));
     },
-    // For password managers.
-    input("username", { value: me.email, autocomplete: "username", hidden: true }),
-    field(t("currentPassword"), input("current_password", { type: "password", autocomplete: "current-password" }), { pointer: "/current_password" }),
+    currentPassword(me),
     field(t("newPassword"), input("new_password", { type: "password", autocomplete: "new-password" }), { pointer: "/new_password", hint: t("passwordHint") }),
     buttons(h("button", {}, t("changePassword"))));
   return h("section", { class: "panel" }, h("h2", {}, t("password")), section);

@@ -47,7 +47,8 @@ export class Problem extends Error {
  */
 export async function api(method, path, { body, signal, revision, known, repeatable = method !== "POST" } = {}) {
   const began = Date.now();
-  const headers = {};
+  // The language of messages that the call may cause.
+  const headers = { "Accept-Language": document.documentElement.lang };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (revision !== undefined) headers["If-Match"] = `"${revision}."`;
   if (known?.tag) headers["If-None-Match"] = known.tag;
@@ -59,7 +60,7 @@ export async function api(method, path, { body, signal, revision, known, repeata
       if (answer.status === 404 && method === "DELETE" && attempt > 0) return undefined;
       if (known && answer.status === 304) return undefined;
       if (known && answer.ok) known.tag = answer.headers.get("ETag");
-      if (answer.ok) return answer.status === 204 ? undefined : await answer.json();
+      if (answer.ok) return [202, 204].includes(answer.status) ? undefined : await answer.json();
       throw await problem(answer);
     } catch (error) {
       signal?.throwIfAborted();

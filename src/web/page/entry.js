@@ -32,6 +32,7 @@ export async function login({ query, go, offers }) {
         field(t("username"), input("username", { autocomplete: "username", "data-first": true, autocapitalize: "none", spellcheck: "false" })),
         field(t("password"), input("password", { type: "password", autocomplete: "current-password" })),
         buttons(h("button", { class: "primary" }, t("signIn")))),
+      offers.includes("mail") && h("p", {}, h("a", { href: "/reset" }, t("forgotPassword"))),
       offers.includes("registration")
         ? h("p", {}, t("noAccount"), " ", h("a", { href: forward("/register", query) }, t("signUp")))
         : h("p", { class: "hint" }, t("noRegistration"))),

@@ -9,6 +9,7 @@ import { login, loginPath, register, withReturn } from "./entry.js";
 import { say } from "./form.js";
 import { question } from "./question.js";
 import { home, list } from "./questions.js";
+import { reset } from "./recovery.js";
 import { accountId, changes, isSignedIn, signOut } from "./session.js";
 import { announce, choose, nameOf, other, t, tagOf } from "./texts.js";
 
@@ -23,6 +24,7 @@ const routes = [
   [`/questions/${ID}/edit`, editor],
   ["/login", login],
   ["/register", register],
+  ["/reset", reset],
   ["/account", account],
   ["/admin", admin],
 ].map(([path, page]) => [new RegExp(`^${path}/?$`), page]);

@@ -22,6 +22,7 @@ mod docs;
 mod forms;
 mod looks;
 mod methods;
+mod recovery;
 mod session;
 mod watching;
 
@@ -171,11 +172,9 @@ async fn the_whole_story_by_clicking_and_typing() {
     browser.arrives_at("Ada Lovelace").await;
     browser.press("Delete account").await;
     browser.press_in_dialog("Delete account").await;
-    browser.sees("Tick this to go on.").await;
-    browser
-        .press("I understand that my account cannot be restored")
-        .await;
-    browser.press("Delete account").await;
+    browser.sees("This is not your current password.").await;
+    browser.write("Current password", "another good one").await;
+    browser.press_in_dialog("Delete account").await;
     browser.sees("Your account has been deleted.").await;
     browser.sees("by a deleted account").await;
     browser.close().await;

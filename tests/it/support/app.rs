@@ -62,6 +62,16 @@ impl TestApp {
         TestApp::on(Arc::new(folder), settings).await
     }
 
+    /// A server whose mail server cannot be reached: it queues messages.
+    pub async fn without_mail_server() -> TestApp {
+        TestApp::with(&[
+            ("mail.url", "smtp://127.0.0.1:9"),
+            ("mail.from", "polls@example.org"),
+            ("server.public_url", "https://polls.example.org"),
+        ])
+        .await
+    }
+
     /// Another server of the same database, with the same settings and a clock of its own.
     pub async fn beside(&self) -> TestApp {
         let settings = self.settings.iter();
@@ -223,7 +233,12 @@ impl TestApp {
 
     /// The database, by connections of the test's own.
     pub async fn database_from_outside(&self) -> Db {
-        engine::connect(&engine::database_url(self.folder.path())).await
+        engine::connect(&self.database_url()).await
+    }
+
+    /// The URL of the database.
+    pub fn database_url(&self) -> String {
+        engine::database_url(self.folder.path())
     }
 
     /// The same account with tokens of this server.
@@ -311,6 +326,12 @@ impl User {
 
     pub async fn delete(&self, path: &str) -> Answer {
         send(self.request(Method::DELETE, path)).await
+    }
+
+    /// Deletes the account.
+    pub async fn delete_account(&self) -> Answer {
+        let body = json!({"current_password": PASSWORD});
+        self.post("/users/me/deletion", body).await
     }
 
     /// Asks a question with these choices; `more` adds fields or replaces them.

@@ -17,12 +17,14 @@ pub mod process;
 pub mod redis;
 pub mod require;
 pub mod schema;
+pub mod smtp;
 pub mod stub;
 
 pub use answer::Answer;
 pub use app::{PASSWORD, Question, TestApp, User};
 pub use browser::Browser;
 pub use process::{Server, polls};
+pub use smtp::Smtp;
 
 /// Waits until the condition is true.
 pub async fn eventually(is_so: impl AsyncFn() -> bool) {

@@ -202,8 +202,8 @@ async fn known_networks_are_hashes_and_are_forgotten() {
         .await
         .unwrap();
     let nanxi = caller(&process, &nanxi).await;
-    let any = IfMatch::default();
-    process.accounts.delete_account(&nanxi, &any).await.unwrap();
+    let deleted = process.accounts.delete_account(&nanxi, PASSWORD, nowhere());
+    deleted.await.unwrap();
     assert_eq!(rows().await.len(), 2);
     cluster.clock.advance(29 * 24 * 60 * MINUTE + 60 * MINUTE);
     let now = cluster.clock.now();

@@ -6,6 +6,7 @@ use crate::auth::tokens::grant::{GrantFailure, TokenResponse};
 use crate::page::{Page, PageRequest};
 use crate::patch::Patch;
 use crate::users::email::Email;
+use crate::users::password::CurrentPassword;
 use crate::users::phone::PhoneNumber;
 
 fn disable(disabled: bool) -> UserPatch {
@@ -29,7 +30,15 @@ async fn a_profile_changes_only_when_it_differs_and_only_from_its_revision() {
     user(&process, "nanxi").await;
     let update = async |change: AccountPatch, if_match: &str| {
         let if_match = IfMatch::new(Some(if_match.to_owned()));
-        process.accounts.update(luxi.id, change, &if_match).await
+        let change = AccountPatch {
+            current_password: Some(CurrentPassword::new(PASSWORD.to_owned())),
+            ..change
+        };
+        let language = Language::English;
+        let updated = process
+            .accounts
+            .update(luxi.id, change, &if_match, language, nowhere());
+        updated.await
     };
     let phone = Patch::Set(PhoneNumber::new("+8616666666661"));
     let change = AccountPatch {
@@ -140,7 +149,7 @@ async fn erasing_frees_email_and_phone_and_leaves_nothing() {
     let caller = caller(&process, &signed_in).await;
     process
         .accounts
-        .delete_account(&caller, &IfMatch::default())
+        .delete_account(&caller, PASSWORD, nowhere())
         .await
         .unwrap();
 
@@ -208,7 +217,11 @@ async fn the_last_admin_stays_whatever_races() {
     let signed_in = sign_in(&one, left.name.as_deref().unwrap()).await;
     let caller = caller(&one, &signed_in).await;
     assert_eq!(
-        code(one.accounts.delete_account(&caller, &any).await),
+        code(
+            one.accounts
+                .delete_account(&caller, PASSWORD, nowhere())
+                .await
+        ),
         Code::LastAdmin
     );
     assert_eq!(refusal(&one, &signed_in).await, None);

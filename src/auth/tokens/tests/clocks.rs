@@ -35,7 +35,10 @@ async fn lose(on: &Process, loss: &str, of: &SignedIn) {
         }
         "role" => standing(Some(Role::Admin), None).await,
         "disabled" => standing(None, Some(true)).await,
-        "deleted" => on.accounts.delete_account(of, &any).await.unwrap(),
+        "deleted" => {
+            let deleted = on.accounts.delete_account(of, PASSWORD, nowhere());
+            deleted.await.unwrap();
+        }
         other => panic!("{other}"),
     }
 }
