@@ -50,31 +50,24 @@ async fn a_message_waits_for_the_mail_server_and_no_request_does() {
     let message = waiting().await.expect("a message");
     assert_eq!(message["kind"], "password_reset");
     assert_eq!(message["recipient"], user.email);
-    assert_eq!(message["attempts"], 1);
 
     let smtp = Smtp::on(port).await;
     smtp.behave(Behaviour::Postpones);
     app.clock.advance(Duration::from_secs(10));
-    eventually(async || messages(&admin, "").await[0]["attempts"] == 2).await;
-    eventually(async || smtp.offered().len() == 1).await;
+    smtp.offer(1).await;
+    let is_postponed = |message: Value| message["error"].to_string().contains("451");
+    eventually(async || waiting().await.is_some_and(is_postponed)).await;
     assert!(smtp.received().is_empty());
-    eventually(async || {
-        waiting()
-            .await
-            .is_some_and(|it| it["error"].to_string().contains("451"))
-    })
-    .await;
 
     smtp.behave(Behaviour::Accepts);
-    app.clock.advance(Duration::from_secs(30));
+    // The third pause is the longest that there can have been.
+    app.clock.advance(Duration::from_secs(90));
     // The token is made when the message is sent, so it is valid for all of its time.
     let token = smtp.message(1).await.token();
     let sent = newest_becomes(&admin, "sent").await;
-    assert_eq!(
-        (&sent["attempts"], &sent["error"]),
-        (&json!(3), &Value::Null)
-    );
-    app.clock.advance(Duration::from_secs(29 * 60));
+    assert!(sent["attempts"].as_u64() >= Some(3), "{sent}");
+    assert_eq!(sent["error"], Value::Null);
+    app.clock.advance(Duration::from_secs(28 * 60));
     reset(&app, &token).await.expect(204);
 }
 
