@@ -632,6 +632,8 @@ fn every_command_has_help() {
         "keys",
         "keys rotate",
         "keys revoke",
+        "mail",
+        "mail test",
         "token",
         "recount",
         "tally",
