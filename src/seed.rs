@@ -89,7 +89,7 @@ const STORIES: [Story; 5] = [
         ],
     },
     Story {
-        question_text: "周末去哪里玩?",
+        question_text: "周末去哪里玩？",
         description: "给每个地方打 0 到 5 分。",
         choices: &["爬山", "海边", "博物馆"],
         method: Method::Star,

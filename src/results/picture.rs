@@ -365,7 +365,7 @@ mod tests {
         ));
         results.outcome.elected_choice_ids.clear();
         assert!(says(&results, "Tied: choice 1, choice 2"));
-        assert!(picture("哪一个?", &results).contains(">平局：choice 1、choice 2<"));
+        assert!(picture("哪一个?", &results).contains(">并列：choice 1、choice 2<"));
         results.outcome.status = crate::tally::Status::NoVotes;
         assert!(!says(&results, "Tied: choice 1, choice 2"));
     }

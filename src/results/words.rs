@@ -50,10 +50,12 @@ impl Words {
             (Words::English, Status::Open, None) => "Open".to_owned(),
             (Words::English, Status::Closed, _) => "Closed".to_owned(),
             (Words::Chinese, Status::Scheduled, Some(time)) => {
-                format!("投票将于 {time}(UTC)开始")
+                format!("投票将于 {time}（UTC）开始")
             }
             (Words::Chinese, Status::Scheduled, None) => "投票尚未开始".to_owned(),
-            (Words::Chinese, Status::Open, Some(time)) => format!("投票截至 {time}(UTC)"),
+            (Words::Chinese, Status::Open, Some(time)) => {
+                format!("投票将于 {time}（UTC）截止")
+            }
             (Words::Chinese, Status::Open, None) => "投票进行中".to_owned(),
             (Words::Chinese, Status::Closed, _) => "投票已结束".to_owned(),
         }
@@ -117,15 +119,15 @@ impl Words {
         Some(match (self, outcome.status) {
             (_, Decision::NoVotes) => return None,
             (Words::English, Decision::NoQuorum) => "Too few ballots: no quorum".to_owned(),
-            (Words::Chinese, Decision::NoQuorum) => "投票人数不足法定人数".to_owned(),
+            (Words::Chinese, Decision::NoQuorum) => "投票人数未达到法定人数".to_owned(),
             (Words::English, Decision::BelowThreshold) => {
                 "No choice has reached the threshold".to_owned()
             }
-            (Words::Chinese, Decision::BelowThreshold) => "没有选项达到所需比例".to_owned(),
+            (Words::Chinese, Decision::BelowThreshold) => "没有选项达到当选所需的比例".to_owned(),
             (Words::English, Decision::Tied) if elected.is_empty() => format!("Tied: {tied}"),
             (Words::English, Decision::Tied) => format!("Elected: {elected}; tied: {tied}"),
-            (Words::Chinese, Decision::Tied) if elected.is_empty() => format!("平局：{tied}"),
-            (Words::Chinese, Decision::Tied) => format!("当选：{elected}；平局：{tied}"),
+            (Words::Chinese, Decision::Tied) if elected.is_empty() => format!("并列：{tied}"),
+            (Words::Chinese, Decision::Tied) => format!("当选：{elected}；并列：{tied}"),
             (Words::English, Decision::Decided) if is_final && outcome.decided_by_lot => {
                 format!("Elected, by lot: {elected}")
             }
