@@ -3,10 +3,9 @@
 import { api } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";
 import { discardAll } from "./drafts.js";
-import { loginPath } from "./entry.js";
 import { action, confirm, field, form, input } from "./form.js";
 import { verification } from "./recovery.js";
-import { forget, isSignedIn, signOut } from "./session.js";
+import { forget, isSignedIn, loginPath, signOut } from "./session.js";
 import { t } from "./texts.js";
 import { moment } from "./times.js";
 

@@ -1,6 +1,6 @@
-// Calls to the public API, and nothing but the public API.
+// What is asked of the server: the public API and nothing but the public API, its time, and the parts
+// of the page that are loaded when they are needed.
 
-import { setClock } from "./clock.js";
 import { backOff, pause } from "./dom.js";
 import { retryAfter, token, Unreachable } from "./session.js";
 
@@ -76,17 +76,36 @@ export async function api(method, path, { body, signal, revision, known, repeata
 /** How many tokens may be refused in a row: on a slow network a token can expire on its way. */
 const MAX_REFUSALS = 4;
 
-/** Sends a request, and tells if the answer does not begin for long. */
 async function send(method, path, request) {
+  const answer = await impatiently(() => authenticated(method, path, request));
+  setClock(answer);
+  return answer;
+}
+
+/** How far the server's clock is ahead of the visitor's, in milliseconds. */
+let ahead = 0;
+
+/** Reads the server's time from an answer. The `Date` header leaves out the fraction of a second. */
+function setClock(answer) {
+  const date = Date.parse(answer.headers.get("Date"));
+  if (!Number.isNaN(date)) ahead = date + 500 - Date.now();
+}
+
+/**
+ * The server's time, in milliseconds since 1970. It decides whether voting is open, whatever the
+ * visitor's clock shows.
+ */
+export const now = () => Date.now() + ahead;
+
+/** Does `work`, and tells if the server does not answer for long. */
+async function impatiently(work) {
   let isSlow = false;
   const timer = setTimeout(() => {
     isSlow = true;
     connectionHas({ slow: connection.slow + 1 });
   }, SLOW);
   try {
-    const answer = await authenticated(method, path, request);
-    setClock(answer);
-    return answer;
+    return await work();
   } finally {
     clearTimeout(timer);
     if (isSlow) connectionHas({ slow: connection.slow - 1 });
@@ -124,4 +143,34 @@ export function address(path, parameters) {
   for (const [name, value] of Object.entries(parameters)) if (value) query.set(name, value);
   const text = query.toString();
   return text ? `${path}?${text}` : path;
+}
+
+/** A part of the page cannot be loaded: there is no connection, or the server has a new version. */
+export class NotLoaded extends Error {}
+
+/** Loads a part of the page; `load` imports its module. */
+export async function part(load) {
+  try {
+    return await impatiently(load);
+  } catch (error) {
+    // A module that cannot be fetched is a TypeError.
+    throw error instanceof TypeError ? new NotLoaded(error.message, { cause: error }) : error;
+  }
+}
+
+/**
+ * Loads the whole document again, as soon as the server can be reached. After `NotLoaded`, nothing
+ * less may help: a new version has other modules, and browsers may remember that a module failed.
+ */
+export async function startAgain(signal) {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await fetch(location.href, { method: "HEAD", cache: "no-store", signal });
+      return location.reload();
+    } catch {
+      signal.throwIfAborted();
+      connectionIs(false);
+      await pause(backOff(attempt), signal);
+    }
+  }
 }

@@ -1,15 +1,12 @@
 // The choices of a question, with the controls to vote. What is selected but not sent yet is kept in
 // the tab: while the question changes, through signing in, and when the page is loaded again.
 
-import { api } from "./api.js";
+import { api, part } from "./api.js";
 import { buttons, fill, h, newId, toast } from "./dom.js";
-import { loginPath, withReturn } from "./entry.js";
 import { action, form, say } from "./form.js";
 import { agree, kindOf, named, paperOf, within } from "./paper.js";
-import { ranking } from "./ranking.js";
 import { bars } from "./results.js";
-import { scores, scoring } from "./scoring.js";
-import { isSignedIn } from "./session.js";
+import { isSignedIn, loginPath, withReturn } from "./session.js";
 import { tab } from "./store.js";
 import { exact, t } from "./texts.js";
 import { moment } from "./times.js";
@@ -34,6 +31,15 @@ export async function ownBallot(id, signal) {
   }
 }
 
+/** The modules of the controls, by what ballots are. The list with the bars is the one for sets. */
+const CONTROLS = { ranking: () => import("./ranking.js"), scores: () => import("./scoring.js") };
+
+/** Loads the module of the control for ballots by this method, if it has one. */
+export async function controlOf(method) {
+  const load = CONTROLS[kindOf(method)];
+  return load && part(load);
+}
+
 const keyOf = (id) => `polls.chosen.${id}`;
 
 /** What is selected but not sent, as a ballot has it. */
@@ -44,10 +50,11 @@ function select(id, paper) {
 }
 
 /**
- * The choices with their bars, and with controls if one may vote. `reread` is called with the new
- * ballot, `show` with results. Returns the content, and a function that shows results in the bars.
+ * The choices with their bars, and with controls if one may vote, for which `control` is what
+ * `controlOf` has loaded. `reread` is called with the new ballot, `show` with results. Returns the
+ * content, and a function that shows results in the bars.
  */
-export function voting({ question, ballot, hint, offers, go, reread, show }) {
+export function voting({ question, control, ballot, hint, offers, go, reread, show }) {
   const { id, choices } = question;
   const takes = question.status === "open" && !question.deleted_at;
   const may = takes && (!ballot || question.allow_change);
@@ -76,14 +83,14 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
   const mistake = h("p", { class: "mistake", role: "alert", id: newId() });
   const progress = h("p", { class: "progress", role: "status" });
   const submit = h("button", { class: "primary", "aria-describedby": mistake.id }, label);
-  const control = {
+  const marks = {
     set: () => list.list,
-    ranking: () => ranking(choices, { ranked: chosen.choice_ids, most: question.max_choices }),
-    scores: () => scoring(choices, { given: chosen.scores, most: question.max_score }),
+    ranking: () => control.ranking(choices, { ranked: chosen.choice_ids, most: question.max_choices }),
+    scores: () => control.scoring(choices, { given: chosen.scores, most: question.max_score }),
   }[kind]();
   function selected() {
     const data = new FormData(content);
-    return kind === "scores" ? { scores: scores(choices, data) } : { choice_ids: data.getAll("choice") };
+    return kind === "scores" ? { scores: control.scores(choices, data) } : { choice_ids: data.getAll("choice") };
   }
 
   /** Says how many choices are selected, and that they are not counted yet. */
@@ -137,7 +144,7 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
       return send(paper);
     },
     h("fieldset", { "aria-describedby": rule.id },
-      h("legend", { class: "unseen" }, question.question_text), rule, isOneList && list.sorter, control),
+      h("legend", { class: "unseen" }, question.question_text), rule, isOneList && list.sorter, marks),
     notes,
     h("div", { class: "foot" }, mistake, progress,
       buttons(
@@ -178,7 +185,7 @@ function markOwn(list, choices, kind, ballot) {
     const row = list.list.children[index].firstChild;
     row.classList.add("yours");
     const text = row.querySelector(".text");
-    if (kind === "set") text.append(h("span", { class: "unseen" }, `, ${t("yours")}`));
+    if (kind === "set") text.append(h("span", { class: "unseen" }, `${t("betweenParts")}${t("yours")}`));
     else if (kind === "ranking") text.append(h("span", { class: "own" }, t("yourPlace", { n: place + 1 })));
     else text.append(h("span", { class: "own" }, t("yourScore", { n: ballot.scores.find((one) => one.choice_id === choice.id).score })));
   });

@@ -4,10 +4,9 @@ import { api } from "./api.js";
 import { choices } from "./choices.js";
 import { buttons, h, heading, toast } from "./dom.js";
 import { draftHere } from "./drafts.js";
-import { loginPath } from "./entry.js";
 import { action, check, confirm, field, form, input, select } from "./form.js";
 import { ruleFields, rulesBody, rulesOf, ruleValues } from "./rules.js";
-import { isSignedIn } from "./session.js";
+import { isSignedIn, loginPath } from "./session.js";
 import { t } from "./texts.js";
 
 const NEW = {

@@ -1,12 +1,12 @@
 // One question: vote, and watch the results.
 
 import { api } from "./api.js";
-import { onVoteElsewhere, ownBallot, voting } from "./ballot.js";
-import { counting } from "./counting.js";
+import { controlOf, onVoteElsewhere, ownBallot, voting } from "./ballot.js";
 import { buttons, fill, h, heading, icon, toast } from "./dom.js";
+import { badge, facts } from "./facts.js";
 import { action, check, closer, confirm, dialog, field, input } from "./form.js";
-import { inWords } from "./outcome.js";
-import { badge, facts } from "./questions.js";
+import { counting, inWords } from "./outcome.js";
+import { kindOf } from "./paper.js";
 import { ofQuestion } from "./results.js";
 import { accountId, isSignedIn } from "./session.js";
 import { t } from "./texts.js";
@@ -25,6 +25,7 @@ export async function question({ id, offers, signal, go, again, entitle }) {
     ownBallot(id, signal),
     isSignedIn() ? api("GET", "/users/me", { signal }).then((me) => me.role, () => "user") : "user",
   ]);
+  const control = await controlOf(read.method);
   const state = { question: read, ballot, results: ofQuestion(read) };
   const own = read.author.id === accountId();
   const places = {
@@ -45,7 +46,7 @@ export async function question({ id, offers, signal, go, again, entitle }) {
     fill(places.title, question.question_text);
     fill(places.meta, badge(question), facts({ ...question, ballot_count: undefined }).map((fact) => h("span", {}, fact)));
     fill(places.description, question.description && h("p", { class: "description", dir: "auto" }, question.description));
-    shown = voting({ question, ballot, hint: hiding(state), offers, go, reread, show: (results) => watching.show(results) });
+    shown = voting({ question, control, ballot, hint: hiding(state), offers, go, reread, show: (results) => watching.show(results) });
     keepFocus(places.vote, () => fill(places.vote, shown.content));
     shown.show(results);
     places.counting.show(question, results);
@@ -81,6 +82,10 @@ export async function question({ id, offers, signal, go, again, entitle }) {
     known, signal, results: keep, state: count,
     changed(question, results) {
       const before = state.question;
+      if (kindOf(before.method) !== kindOf(question.method)) {
+        toast(t("questionChanged"));
+        return void again();
+      }
       Object.assign(state, { question, results });
       draw();
       entitle(question.question_text);

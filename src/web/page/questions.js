@@ -2,11 +2,11 @@
 
 import { address, api } from "./api.js";
 import { buttons, fill, h, heading } from "./dom.js";
+import { badge, facts } from "./facts.js";
 import { action, input, select } from "./form.js";
 import { bars, ofQuestion } from "./results.js";
 import { accountId, isSignedIn } from "./session.js";
-import { isolated, t } from "./texts.js";
-import { moment } from "./times.js";
+import { t } from "./texts.js";
 
 /** How many of a question's choices its card shows. */
 const PREVIEWED = 3;
@@ -110,21 +110,4 @@ function card(question, level) {
     h("p", { class: "meta" }, badge(question), facts(question).map((fact) => h("span", {}, fact))),
     preview?.list,
     preview && others > 0 && h("p", { class: "hint" }, t("moreChoices", { n: others })));
-}
-
-export function badge({ status, deleted_at }) {
-  return deleted_at
-    ? h("span", { class: "badge deleted" }, t("deleted"))
-    : h("span", { class: `badge ${status}` }, t(status));
-}
-
-/** Author, number of ballots, opening and closing times. */
-export function facts({ author, status, ballot_count, opens_at, closes_at, closed_at }) {
-  const facts = [t("by", { name: author.name ? isolated(author.name) : t("somebody") })];
-  if (ballot_count !== undefined) facts.push(t("ballots", { n: ballot_count }));
-  const ended = closed_at ?? closes_at;
-  if (status === "scheduled") facts.push(moment("opens", opens_at));
-  else if (status === "closed" && ended) facts.push(moment("closedWhen", ended));
-  else if (closes_at) facts.push(moment("closes", closes_at));
-  return facts;
 }

@@ -32,6 +32,10 @@ export const isSignedIn = () => stored() !== null;
 /** The account's id. */
 export const accountId = () => stored()?.id;
 
+/** The page to sign in or up at `path`, which leads back to where one is. */
+export const withReturn = (path) => `${path}?next=${encodeURIComponent(location.pathname + location.search)}`;
+export const loginPath = () => withReturn("/login");
+
 /** Signs in. Returns an OAuth error, or nothing. */
 export async function signIn(username, password) {
   const answer = await grant({ grant_type: "password", username, password });

@@ -1,8 +1,6 @@
-// Keeps a question up to date while it can be seen.
+// Keeps a question up to date while somebody can see it, in the page or in a frame.
 
-import { api } from "./api.js";
-import { whileVisible } from "./attention.js";
-import { now } from "./clock.js";
+import { api, now } from "./api.js";
 import { pause } from "./dom.js";
 import { follow } from "./live.js";
 import { ofQuestion } from "./results.js";
@@ -148,3 +146,35 @@ export function watch(question, { known, element, signal, changed, results, stat
 /** Whether results have the numbers of the question. */
 const agree = (question, results) =>
   question.choices.every(({ votes }, index) => votes === results.choices[index]?.votes);
+
+/**
+ * Calls `work` when the page is visible, and again whenever it becomes visible again: what nobody
+ * sees need not be kept up to date. The signal that `work` is given is aborted when the page is hidden, and with `signal`. With `element`, the
+ * element has to be in view, too: in a frame that is scrolled out of view it is not.
+ */
+function whileVisible({ element, signal }, work) {
+  let inView = !element;
+  let working = null;
+  const decide = () => {
+    const visible = inView && !document.hidden && !signal.aborted;
+    if (visible === Boolean(working)) return;
+    if (visible) {
+      working = new AbortController();
+      work(working.signal);
+    } else {
+      working.abort(new DOMException("not visible", "AbortError"));
+      working = null;
+    }
+  };
+  document.addEventListener("visibilitychange", decide, { signal });
+  signal.addEventListener("abort", decide);
+  if (element) {
+    const observer = new IntersectionObserver((entries) => {
+      inView = entries.at(-1).isIntersecting;
+      decide();
+    });
+    observer.observe(element);
+    signal.addEventListener("abort", () => observer.disconnect());
+  }
+  decide();
+}
