@@ -218,7 +218,10 @@ impl Type for Explanation {
                 RunoffExplanation::schema_ref(),
             );
             MetaSchema {
-                description: Some("How an outcome came about, which depends on the method."),
+                description: Some(
+                    "How the outcome came about, which depends on the method. Only with \
+                     `explain=true`, and absent where nothing is decided or the votes say it all.",
+                ),
                 one_of,
                 discriminator: Some(MetaDiscriminatorObject {
                     property_name: "kind",

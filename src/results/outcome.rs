@@ -33,8 +33,7 @@ pub struct Results {
     /// Absent where no tie is broken by lot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lot: Option<Lot>,
-    /// How the outcome came about; only with `explain=true`, and absent where nothing is decided or
-    /// the votes say it all.
+    // Without a description of its own: beside one, openapi-typescript loses what depends on `kind`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Explanation>,
     /// Whether the numbers can no longer move, unless the question is reopened.

@@ -121,6 +121,48 @@ func voting(ada, bob User) {
 	is(polls.PROBLEMCODE_VOTING_CLOSED, err)
 }
 
+// how returns how the winner has won, for people.
+func how(explanation *polls.Explanation) string {
+	text := ""
+	switch it := explanation.GetActualInstance().(type) {
+	case *polls.RoundsExplanation:
+		text = "round 1:"
+		for _, tally := range it.Rounds[0].Tallies {
+			text += fmt.Sprintf(" %v", tally.Votes)
+		}
+	case *polls.PairsExplanation:
+		text = "pairs:"
+		for _, pair := range it.Pairs {
+			text += fmt.Sprintf(" %d:%d", pair.For, pair.Against)
+		}
+	case *polls.PointsExplanation:
+		text = "points:"
+		for _, total := range it.Totals {
+			text += fmt.Sprintf(" %v", total.Points)
+		}
+	case *polls.RunoffExplanation:
+		text = "run-off:"
+		for _, finalist := range it.Preferring {
+			text += fmt.Sprintf(" %d", finalist.Ballots)
+		}
+	}
+	return text
+}
+
+func ranking(ada, bob User, method polls.VotingMethod, expected string) {
+	question := ada.ask(polls.QuestionInput{Method: &method})
+	must(ada.vote(question, 2, 0))
+	// The same choices in another order are another ranking.
+	changed := must(ada.vote(question, 0, 2))
+	first, last := question.Choices[0].Id, question.Choices[2].Id
+	check(changed.ChoiceIds[0] == first && changed.ChoiceIds[1] == last, changed)
+	must(bob.vote(question, 0))
+	results := must(anyone.ResultsAPI.GetResults(anyone.ctx, question.Id).Explain(true).Execute())
+	elected := results.Outcome.ElectedChoiceIds
+	check(len(elected) == 1 && elected[0] == first, elected)
+	check(how(results.Explanation) == expected, how(results.Explanation))
+}
+
 func pages(ada User) {
 	for number := 0; number < 4; number++ {
 		ada.ask(polls.QuestionInput{})
@@ -137,7 +179,7 @@ func pages(ada User) {
 		}
 		list = list.Cursor(*page.Meta.NextCursor)
 	}
-	check(len(seen) == 5, seen)
+	check(len(seen) == 7, seen)
 }
 
 func problems(ada, bob User) {
@@ -222,6 +264,8 @@ func main() {
 	phone := "16666666661"
 	ada, bob := register("ada", &phone), register("bob", nil)
 	voting(ada, bob)
+	ranking(ada, bob, polls.VOTINGMETHOD_INSTANT_RUNOFF, "round 1: 2 0 0")
+	ranking(ada, bob, polls.VOTINGMETHOD_RANKED_PAIRS, "pairs: 2:0 2:0 1:0")
 	pages(ada)
 	problems(ada, bob)
 	signingIn(ada)

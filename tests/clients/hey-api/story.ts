@@ -4,6 +4,7 @@ import * as polls from "./polls/index.js";
 import { type Client, createClient, createConfig } from "./polls/client/index.js";
 import type {
   CastBallotConflictProblem,
+  Explanation,
   QuestionInput,
   Problem,
   Question,
@@ -56,6 +57,20 @@ function whyNot(code: CastBallotConflictProblem["code"]): string {
   }
 }
 
+/** How the winner has won, for people. Each kind of explanation has fields of its own. */
+function how(explanation: Explanation): string {
+  switch (explanation.kind) {
+    case "rounds":
+      return `round 1: ${explanation.rounds[0]?.tallies.map(({ votes }) => votes).join(", ")}`;
+    case "pairs":
+      return `pairs: ${explanation.pairs.map((pair) => `${pair.for}:${pair.against}`).join(", ")}`;
+    case "points":
+      return `points: ${explanation.totals.map(({ points }) => points).join(", ")}`;
+    case "runoff":
+      return `run-off: ${explanation.preferring.map(({ ballots }) => ballots).join(" against ")}`;
+  }
+}
+
 async function register(name: string, phone?: string): Promise<User> {
   const body = { name, email: `${name}@example.org`, password: "correct horse battery" };
   const account = ok(
@@ -103,6 +118,25 @@ async function voting(ada: User, bob: User): Promise<void> {
   assert.equal(whyNot(late.error.code), "too late");
 }
 
+async function rankings(ada: User, bob: User): Promise<void> {
+  for (const [method, expected] of [
+    ["instant_runoff", "round 1: 2, 0, 0"],
+    ["ranked_pairs", "pairs: 2:0, 2:0, 1:0"],
+  ] as const) {
+    const question = await ask(ada, { method });
+    ok(await vote(ada, question, 2, 0));
+    // The same choices in another order are another ranking.
+    const changed = ok(await vote(ada, question, 0, 2));
+    assert.deepEqual(changed.choice_ids, [0, 2].map((index) => question.choices[index]?.id));
+    ok(await vote(bob, question, 0));
+    const path = { question_id: question.id };
+    const results = ok(await polls.getResults({ client: anyone, path, query: { explain: true } }));
+    assert.deepEqual(results.outcome.elected_choice_ids, [question.choices[0]?.id]);
+    assert(results.explanation);
+    assert.equal(how(results.explanation), expected);
+  }
+}
+
 async function pages(ada: User): Promise<void> {
   for (let number = 0; number < 4; number++) await ask(ada);
   const seen = new Set<string>();
@@ -113,7 +147,7 @@ async function pages(ada: User): Promise<void> {
     for (const question of page.data) seen.add(question.id);
     cursor = page.meta.next_cursor;
   } while (cursor);
-  assert.equal(seen.size, 5);
+  assert.equal(seen.size, 7);
 }
 
 async function problems(ada: User, bob: User): Promise<void> {
@@ -179,6 +213,7 @@ const ada = await register("ada", "16666666661");
 await ada.refresh();
 const bob = await register("bob");
 await voting(ada, bob);
+await rankings(ada, bob);
 await pages(ada);
 await problems(ada, bob);
 await signingIn(ada);

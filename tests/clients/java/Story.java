@@ -5,6 +5,8 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.UUID;
+import java.util.function.Function;
+import java.util.stream.Collectors;
 import polls.ApiClient;
 import polls.ApiException;
 import polls.api.AuthApi;
@@ -105,11 +107,43 @@ final class Story {
         ada.vote(question, 0);
         bob.vote(question, 0, 1);
         check(ada.questions.closeQuestion(id, null).getClosedAt() != null, "closed");
-        var results = anyone.results.getResults(id, null);
+        var results = anyone.results.getResults(id, null, null);
         var shares = results.getChoices().stream().map(ChoiceResult::getShare).toList();
         check(shares.equals(List.of(1.0, 0.5, 0.0)), shares);
         check(results.getIsFinal() && results.getBallotCount() == 2, results);
         is(ProblemCode.VOTING_CLOSED, () -> bob.vote(question, 2));
+    }
+
+    /** How the winner has won, for people. */
+    static String how(Explanation explanation) {
+        var it = explanation.getActualInstance();
+        if (it instanceof RoundsExplanation rounds)
+            return "round 1: " + list(rounds.getRounds().get(0).getTallies(), CountTally::getVotes);
+        if (it instanceof PairsExplanation pairs)
+            return "pairs: " + list(pairs.getPairs(), pair -> pair.getFor() + ":" + pair.getAgainst());
+        if (it instanceof PointsExplanation points)
+            return "points: " + list(points.getTotals(), PointTotal::getPoints);
+        if (it instanceof RunoffExplanation runoff)
+            return "run-off: " + list(runoff.getPreferring(), Preferring::getBallots);
+        throw new AssertionError(it);
+    }
+
+    static <T> String list(List<T> items, Function<T, Object> text) {
+        return items.stream().map(text).map(Object::toString).collect(Collectors.joining(", "));
+    }
+
+    static void ranking(Polls ada, Polls bob, VotingMethod method, String expected) throws Exception {
+        var question = ada.ask(new QuestionInput().method(method));
+        var id = question.getId();
+        var ids = question.getChoices().stream().map(Choice::getId).toList();
+        ada.vote(question, 2, 0);
+        // The same choices in another order are another ranking.
+        var changed = ada.vote(question, 0, 2);
+        check(changed.getChoiceIds().equals(List.of(ids.get(0), ids.get(2))), changed);
+        bob.vote(question, 0);
+        var results = anyone.results.getResults(id, true, null);
+        check(results.getOutcome().getElectedChoiceIds().equals(List.of(ids.get(0))), results);
+        check(how(results.getExplanation()).equals(expected), results);
     }
 
     static void pages(Polls ada) throws ApiException {
@@ -122,7 +156,7 @@ final class Story {
             for (var question : page.getData()) seen.add(question.getId());
             cursor = page.getMeta().getNextCursor();
         } while (cursor != null);
-        check(seen.size() == 5, seen);
+        check(seen.size() == 7, seen);
     }
 
     static void problems(Polls ada, Polls bob) throws Exception {
@@ -146,7 +180,7 @@ final class Story {
 
         var secret = ada.ask(new QuestionInput().resultsVisibility(ResultsVisibility.AUTHOR)).getId();
         check(bob.questions.getQuestion(secret, null).getBallotCount() == null, "hidden");
-        is(ProblemCode.RESULTS_HIDDEN, () -> bob.results.getResults(secret, null));
+        is(ProblemCode.RESULTS_HIDDEN, () -> bob.results.getResults(secret, null, null));
         var scheduled = ada.ask(new QuestionInput().opensAt(OffsetDateTime.now().plusHours(1)));
         is(ProblemCode.VOTING_NOT_OPEN, () -> bob.vote(scheduled, 0));
         var last = ada.ask(new QuestionInput().allowChange(false));
@@ -186,6 +220,8 @@ final class Story {
         var ada = register("ada", "16666666661");
         var bob = register("bob", null);
         voting(ada, bob);
+        ranking(ada, bob, VotingMethod.INSTANT_RUNOFF, "round 1: 2.0, 0.0, 0.0");
+        ranking(ada, bob, VotingMethod.RANKED_PAIRS, "pairs: 2:0, 2:0, 1:0");
         pages(ada);
         problems(ada, bob);
         signingIn(ada);

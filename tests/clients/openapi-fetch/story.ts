@@ -60,6 +60,20 @@ function whyNot(code: components["schemas"]["CastBallotConflictProblem"]["code"]
   }
 }
 
+/** How the winner has won, for people. Each kind of explanation has fields of its own. */
+function how(explanation: components["schemas"]["Explanation"]): string {
+  switch (explanation.kind) {
+    case "rounds":
+      return `round 1: ${explanation.rounds[0]?.tallies.map(({ votes }) => votes).join(", ")}`;
+    case "pairs":
+      return `pairs: ${explanation.pairs.map((pair) => `${pair.for}:${pair.against}`).join(", ")}`;
+    case "points":
+      return `points: ${explanation.totals.map(({ points }) => points).join(", ")}`;
+    case "runoff":
+      return `run-off: ${explanation.preferring.map(({ ballots }) => ballots).join(" against ")}`;
+  }
+}
+
 async function register(name: string, phone?: string): Promise<User> {
   const body = { name, email: `${name}@example.org`, password: "correct horse battery" };
   const account = ok(await anyone.POST("/users", { body: phone ? { ...body, phone } : body }));
@@ -114,6 +128,25 @@ async function voting(ada: User, bob: User): Promise<void> {
   assert.equal(whyNot(late.error.code), "too late");
 }
 
+async function rankings(ada: User, bob: User): Promise<void> {
+  for (const [method, expected] of [
+    ["instant_runoff", "round 1: 2, 0, 0"],
+    ["ranked_pairs", "pairs: 2:0, 2:0, 1:0"],
+  ] as const) {
+    const question = await ask(ada, { method });
+    ok(await vote(ada, question, 2, 0));
+    // The same choices in another order are another ranking.
+    const changed = ok(await vote(ada, question, 0, 2));
+    assert.deepEqual(changed.choice_ids, [0, 2].map((index) => question.choices[index]?.id));
+    ok(await vote(bob, question, 0));
+    const params = { path: { question_id: question.id }, query: { explain: true } };
+    const { outcome, explanation } = ok(await anyone.GET("/questions/{question_id}/results", { params }));
+    assert.deepEqual(outcome.elected_choice_ids, [question.choices[0]?.id]);
+    assert(explanation);
+    assert.equal(how(explanation), expected);
+  }
+}
+
 async function pages(ada: User): Promise<void> {
   for (let number = 0; number < 4; number++) await ask(ada);
   const seen = new Set<string>();
@@ -124,7 +157,7 @@ async function pages(ada: User): Promise<void> {
     for (const question of page.data) seen.add(question.id);
     cursor = page.meta.next_cursor;
   } while (cursor);
-  assert.equal(seen.size, 5);
+  assert.equal(seen.size, 7);
 }
 
 async function problems(ada: User, bob: User): Promise<void> {
@@ -195,6 +228,7 @@ const ada = await register("ada", "16666666661");
 await ada.refresh();
 const bob = await register("bob");
 await voting(ada, bob);
+await rankings(ada, bob);
 await pages(ada);
 await problems(ada, bob);
 await signingIn(ada);

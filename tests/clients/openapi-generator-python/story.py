@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, assert_never
 from uuid import UUID
 
 from polls import (
@@ -16,8 +16,11 @@ from polls import (
     CastBallotConflictProblem,
     ChoiceText,
     Configuration,
+    Explanation,
     GrantType,
     InvalidFieldsProblem,
+    PairsExplanation,
+    PointsExplanation,
     Question,
     QuestionInput,
     QuestionPatch,
@@ -25,9 +28,12 @@ from polls import (
     QuestionStatus,
     ResultsApi,
     ResultsVisibility,
+    RoundsExplanation,
+    RunoffExplanation,
     TokenResponse,
     UserInput,
     UsersApi,
+    VotingMethod,
 )
 
 URL = os.environ.get("POLLS_URL", "http://127.0.0.1:8080/api/v1")
@@ -97,6 +103,25 @@ def why_not(problem: CastBallotConflictProblem) -> str:
     raise AssertionError(problem)
 
 
+def how(explanation: Explanation) -> str:
+    """How the winner has won, for people. mypy sees to it that no kind is forgotten."""
+    match explanation.actual_instance:
+        case RoundsExplanation(rounds=[first, *_]):
+            return f"round 1: {[round(tally.votes) for tally in first.tallies]}"
+        case RoundsExplanation():
+            return "no rounds"
+        case PairsExplanation(pairs=pairs):
+            return f"pairs: {[(pair.var_for, pair.against) for pair in pairs]}"
+        case PointsExplanation(totals=totals):
+            return f"points: {[total.points for total in totals]}"
+        case RunoffExplanation(preferring=preferring):
+            return f"run-off: {[finalist.ballots for finalist in preferring]}"
+        case None:
+            return "no explanation"
+        case never:
+            assert_never(never)
+
+
 def voting(ada: User, bob: User) -> None:
     question = ask(ada, max_choices=2)
     assert question.status is QuestionStatus.OPEN
@@ -121,6 +146,23 @@ def voting(ada: User, bob: User) -> None:
     assert isinstance(late, CastBallotConflictProblem) and why_not(late) == "too late"
 
 
+def rankings(ada: User, bob: User) -> None:
+    for method, expected in (
+        (VotingMethod.INSTANT_RUNOFF, "round 1: [2, 0, 0]"),
+        (VotingMethod.RANKED_PAIRS, "pairs: [(2, 0), (2, 0), (1, 0)]"),
+    ):
+        question = ask(ada, method=method)
+        vote(ada, question, 2, 0)
+        # The same choices in another order are another ranking.
+        changed = vote(ada, question, 0, 2)
+        assert changed.choice_ids == [question.choices[0].id, question.choices[2].id]
+        vote(bob, question, 0)
+        results = anyone.results.get_results(question.id, explain=True)
+        assert results.outcome.elected_choice_ids == [question.choices[0].id]
+        assert results.explanation is not None
+        assert how(results.explanation) == expected
+
+
 def pages(ada: User) -> None:
     for _ in range(4):
         ask(ada)
@@ -132,7 +174,7 @@ def pages(ada: User) -> None:
         cursor = page.meta.next_cursor
         if cursor is None:
             break
-    assert len(seen) == 5
+    assert len(seen) == 7
 
 
 def problems(ada: User, bob: User) -> None:
@@ -188,6 +230,7 @@ def signing_in(ada: User) -> None:
 ada = register("ada", "16666666661")
 bob = register("bob")
 voting(ada, bob)
+rankings(ada, bob)
 pages(ada)
 problems(ada, bob)
 signing_in(ada)

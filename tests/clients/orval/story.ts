@@ -1,7 +1,7 @@
 // The whole story with orval: a function for each operation, and zod schemas that check the answers.
 import assert from "node:assert/strict";
 import * as polls from "./polls.js";
-import type { CastBallotConflictProblemAllOfCode, Problem, Question, QuestionInput, TokenResponse } from "./polls.js";
+import type { CastBallotConflictProblemAllOfCode, Explanation, Problem, Question, QuestionInput, TokenResponse } from "./polls.js";
 import * as schemas from "./schemas.js";
 
 type Answer = { status: number; data: unknown };
@@ -55,6 +55,20 @@ function whyNot(code: CastBallotConflictProblemAllOfCode): string {
   }
 }
 
+/** How the winner has won, for people. Each kind of explanation has fields of its own. */
+function how(explanation: Explanation): string {
+  switch (explanation.kind) {
+    case "rounds":
+      return `round 1: ${explanation.rounds[0]?.tallies.map(({ votes }) => votes).join(", ")}`;
+    case "pairs":
+      return `pairs: ${explanation.pairs.map((pair) => `${pair.for}:${pair.against}`).join(", ")}`;
+    case "points":
+      return `points: ${explanation.totals.map(({ points }) => points).join(", ")}`;
+    case "runoff":
+      return `run-off: ${explanation.preferring.map(({ ballots }) => ballots).join(" against ")}`;
+  }
+}
+
 async function register(name: string, phone?: string): Promise<User> {
   const email = `${name}@example.org`, password = "correct horse battery";
   ok(await polls.createUser(phone ? { name, email, password, phone } : { name, email, password }));
@@ -101,6 +115,27 @@ async function voting(ada: User, bob: User): Promise<void> {
   assert.equal(whyNot(late.data.code), "too late");
 }
 
+async function rankings(ada: User, bob: User): Promise<void> {
+  for (const [method, expected] of [
+    ["instant_runoff", "round 1: 2, 0, 0"],
+    ["ranked_pairs", "pairs: 2:0, 2:0, 1:0"],
+  ] as const) {
+    const question = await ask(ada, { method });
+    ok(await vote(ada, question, 2, 0));
+    // The same choices in another order are another ranking.
+    const changed = ok(await vote(ada, question, 0, 2));
+    assert.deepEqual(changed.choice_ids, [0, 2].map((index) => question.choices[index]?.id));
+    ok(await vote(bob, question, 0));
+    const results = ok(await polls.getResults(question.id, { explain: true }));
+    assert.deepEqual(results.outcome.elected_choice_ids, [question.choices[0]?.id]);
+    assert(results.explanation);
+    assert.equal(how(results.explanation), expected);
+    const checked = schemas.getResultsResponse.parse(results).explanation;
+    assert(checked?.kind === (method === "ranked_pairs" ? "pairs" : "rounds"));
+    assert.equal("rounds" in checked ? checked.rounds[0]?.tallies[0]?.votes : checked.pairs[0]?.for, 2);
+  }
+}
+
 async function pages(ada: User): Promise<void> {
   for (let number = 0; number < 4; number++) await ask(ada);
   const seen = new Set<string>();
@@ -111,7 +146,7 @@ async function pages(ada: User): Promise<void> {
     for (const question of page.data) seen.add(question.id);
     cursor = page.meta.next_cursor;
   } while (cursor);
-  assert.equal(seen.size, 5);
+  assert.equal(seen.size, 7);
 }
 
 async function problems(ada: User, bob: User): Promise<void> {
@@ -167,6 +202,7 @@ const ada = await register("ada", "16666666661");
 await ada.refresh();
 const bob = await register("bob");
 await voting(ada, bob);
+await rankings(ada, bob);
 await pages(ada);
 await problems(ada, bob);
 await signingIn(ada);

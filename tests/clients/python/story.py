@@ -31,6 +31,8 @@ from polls.models import (
     InvalidFieldsProblem,
     ListQuestionsSort,
     BallotInput,
+    PairsExplanation,
+    PointsExplanation,
     QuestionInput,
     UserInput,
     Question,
@@ -40,9 +42,12 @@ from polls.models import (
     RateLimitedProblem,
     Results,
     ResultsVisibility,
+    RoundsExplanation,
+    RunoffExplanation,
     SessionPage,
     TokenRequest,
     TokenResponse,
+    VotingMethod,
 )
 from polls.types import UNSET, Unset
 
@@ -107,6 +112,23 @@ def why_not(problem: CastBallotConflictProblem) -> str:
             assert_never(never)
 
 
+def how(explanation: RoundsExplanation | PairsExplanation | PointsExplanation | RunoffExplanation) -> str:
+    """How the winner has won, for people. mypy sees to it that no kind is forgotten."""
+    match explanation:
+        case RoundsExplanation(rounds=[first, *_]):
+            return f"round 1: {[round(tally.votes) for tally in first.tallies]}"
+        case RoundsExplanation():
+            return "no rounds"
+        case PairsExplanation(pairs=pairs):
+            return f"pairs: {[(pair.for_, pair.against) for pair in pairs]}"
+        case PointsExplanation(totals=totals):
+            return f"points: {[total.points for total in totals]}"
+        case RunoffExplanation(preferring=preferring):
+            return f"run-off: {[finalist.ballots for finalist in preferring]}"
+        case never:
+            assert_never(never)
+
+
 def voting(ada: AuthenticatedClient, bob: AuthenticatedClient) -> None:
     question = ask(ada, max_choices=2)
     assert question.status is QuestionStatus.OPEN
@@ -137,6 +159,25 @@ def voting(ada: AuthenticatedClient, bob: AuthenticatedClient) -> None:
     assert why_not(late) == "too late"
 
 
+def rankings(ada: AuthenticatedClient, bob: AuthenticatedClient) -> None:
+    for method, expected in (
+        (VotingMethod.INSTANT_RUNOFF, "round 1: [2, 0, 0]"),
+        (VotingMethod.RANKED_PAIRS, "pairs: [(2, 0), (2, 0), (1, 0)]"),
+    ):
+        question = ask(ada, method=method)
+        assert isinstance(vote(ada, question, 2, 0), Ballot)
+        # The same choices in another order are another ranking.
+        changed = vote(ada, question, 0, 2)
+        assert isinstance(changed, Ballot)
+        assert changed.choice_ids == [question.choices[0].id, question.choices[2].id]
+        assert isinstance(vote(bob, question, 0), Ballot)
+        results = get_results.sync(question.id, client=nobody, explain=True)
+        assert isinstance(results, Results)
+        assert results.outcome.elected_choice_ids == [question.choices[0].id]
+        assert not isinstance(results.explanation, Unset)
+        assert how(results.explanation) == expected
+
+
 def pages(ada: AuthenticatedClient) -> None:
     for _ in range(4):
         ask(ada)
@@ -151,7 +192,7 @@ def pages(ada: AuthenticatedClient) -> None:
         cursor = page.meta.next_cursor
         if isinstance(cursor, Unset):
             break
-    assert len(seen) == 5
+    assert len(seen) == 7
 
 
 def problems(ada: AuthenticatedClient, bob: AuthenticatedClient) -> None:
@@ -207,6 +248,7 @@ def signing_in(ada: AuthenticatedClient) -> None:
 
 ada, bob = register("ada", "16666666661"), register("bob")
 voting(ada, bob)
+rankings(ada, bob)
 pages(ada)
 problems(ada, bob)
 signing_in(ada)

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import {
   Api,
   type CastBallotConflictProblem,
+  type Explanation,
   type GrantError,
   GrantType,
   type HttpResponse,
@@ -13,6 +14,7 @@ import {
   QuestionStatus,
   ResultsVisibility,
   type TokenResponse,
+  VotingMethod,
 } from "./polls.js";
 
 const baseUrl = process.env["POLLS_URL"] ?? "http://127.0.0.1:8080/api/v1";
@@ -74,6 +76,20 @@ function whyNot(code: CastBallotConflictProblem["code"]): string {
   }
 }
 
+/** How the winner has won, for people. Each kind of explanation has fields of its own. */
+function how(explanation: Explanation): string {
+  switch (explanation.kind) {
+    case "rounds":
+      return `round 1: ${explanation.rounds[0]?.tallies.map(({ votes }) => votes).join(", ")}`;
+    case "pairs":
+      return `pairs: ${explanation.pairs.map((pair) => `${pair.for}:${pair.against}`).join(", ")}`;
+    case "points":
+      return `points: ${explanation.totals.map(({ points }) => points).join(", ")}`;
+    case "runoff":
+      return `run-off: ${explanation.preferring.map(({ ballots }) => ballots).join(" against ")}`;
+  }
+}
+
 async function register(name: string, phone?: string): Promise<User> {
   const email = `${name}@example.org`, password = "correct horse battery";
   await anyone.users.createUser(phone ? { name, email, password, phone } : { name, email, password });
@@ -116,6 +132,24 @@ async function voting(ada: User, bob: User): Promise<void> {
   assert.equal(whyNot(late.error.code as CastBallotConflictProblem["code"]), "too late");
 }
 
+async function rankings(ada: User, bob: User): Promise<void> {
+  for (const [method, expected] of [
+    [VotingMethod.InstantRunoff, "round 1: 2, 0, 0"],
+    [VotingMethod.RankedPairs, "pairs: 2:0, 2:0, 1:0"],
+  ] as const) {
+    const question = await ask(ada, { method });
+    await vote(ada, question, 2, 0);
+    // The same choices in another order are another ranking.
+    const changed = (await vote(ada, question, 0, 2)).data;
+    assert.deepEqual(changed.choice_ids, [0, 2].map((index) => question.choices[index]?.id));
+    await vote(bob, question, 0);
+    const results = (await anyone.questions.getResults(question.id, { explain: true })).data;
+    assert.deepEqual(results.outcome.elected_choice_ids, [question.choices[0]?.id]);
+    assert(results.explanation);
+    assert.equal(how(results.explanation), expected);
+  }
+}
+
 async function pages(ada: User): Promise<void> {
   for (let number = 0; number < 4; number++) await ask(ada);
   const seen = new Set<string>();
@@ -126,7 +160,7 @@ async function pages(ada: User): Promise<void> {
     for (const question of page.data) seen.add(question.id);
     cursor = page.meta.next_cursor;
   } while (cursor);
-  assert.equal(seen.size, 5);
+  assert.equal(seen.size, 7);
 }
 
 async function problems(ada: User, bob: User): Promise<void> {
@@ -182,6 +216,7 @@ const ada = await register("ada", "16666666661");
 await ada.refresh();
 const bob = await register("bob");
 await voting(ada, bob);
+await rankings(ada, bob);
 await pages(ada);
 await problems(ada, bob);
 await signingIn(ada);

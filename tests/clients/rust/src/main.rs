@@ -4,9 +4,9 @@ use std::error::Error as StdError;
 
 use chrono::{Duration, Utc};
 use polls::types::{
-    Ballot, BallotInput, ChoiceText, GrantErrorCode, GrantType, Problem, ProblemCode, Question,
-    QuestionInput, QuestionPatch, QuestionStatus, ResultsVisibility, TokenFailure, TokenRequest,
-    TokenResponse, UserInput, builder,
+    Ballot, BallotInput, ChoiceText, Explanation, GrantErrorCode, GrantType, Problem, ProblemCode,
+    Question, QuestionInput, QuestionPatch, QuestionStatus, ResultsVisibility, TokenFailure,
+    TokenRequest, TokenResponse, UserInput, VotingMethod, builder,
 };
 use polls::{Client, Error, ResponseValue};
 use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
@@ -116,6 +116,31 @@ fn why_not(problem: &Problem) -> &str {
     }
 }
 
+/// How the winner has won, for people. Each kind of explanation has fields of its own.
+fn how(explanation: &Explanation) -> String {
+    fn list<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
+        items.iter().map(text).collect::<Vec<_>>().join(", ")
+    }
+    match explanation {
+        Explanation::RoundsExplanation(it) => {
+            let votes = list(&it.rounds[0].tallies, |tally| tally.votes.to_string());
+            format!("round 1: {votes}")
+        }
+        Explanation::PairsExplanation(it) => {
+            let votes = list(&it.pairs, |pair| format!("{}:{}", pair.for_, pair.against));
+            format!("pairs: {votes}")
+        }
+        Explanation::PointsExplanation(it) => {
+            let points = list(&it.totals, |total| total.points.to_string());
+            format!("points: {points}")
+        }
+        Explanation::RunoffExplanation(it) => {
+            let ballots = list(&it.preferring, |finalist| finalist.ballots.to_string());
+            format!("run-off: {ballots}")
+        }
+    }
+}
+
 async fn voting(anyone: &Client, ada: &Client, bob: &Client) -> Outcome {
     let question = ask(ada, question().max_choices(Some(2.try_into()?))).await?;
     let id = question.id;
@@ -145,6 +170,27 @@ async fn voting(anyone: &Client, ada: &Client, bob: &Client) -> Outcome {
     Ok(())
 }
 
+async fn rankings(anyone: &Client, ada: &Client, bob: &Client) -> Outcome {
+    for (method, expected) in [
+        (VotingMethod::InstantRunoff, "round 1: 2, 0, 0"),
+        (VotingMethod::RankedPairs, "pairs: 2:0, 2:0, 1:0"),
+    ] {
+        let question = ask(ada, question().method(Some(method))).await?;
+        let choice = |index: usize| question.choices[index].id;
+        vote(ada, &question, &[2, 0]).await?;
+        // The same choices in another order are another ranking.
+        let changed = vote(ada, &question, &[0, 2]).await?;
+        assert_eq!(changed.choice_ids, [choice(0), choice(2)]);
+        vote(bob, &question, &[0]).await?;
+        let results = anyone.get_results().question_id(question.id).explain(true);
+        let results = results.send().await?.into_inner();
+        assert_eq!(results.outcome.elected_choice_ids, [choice(0)]);
+        let explanation = results.explanation.as_ref().map(how);
+        assert_eq!(explanation.as_deref(), Some(expected));
+    }
+    Ok(())
+}
+
 async fn pages(anyone: &Client, ada: &Client) -> Outcome {
     for _ in 0..4 {
         ask(ada, question()).await?;
@@ -163,7 +209,7 @@ async fn pages(anyone: &Client, ada: &Client) -> Outcome {
             break;
         }
     }
-    assert_eq!(seen.len(), 5);
+    assert_eq!(seen.len(), 7);
     Ok(())
 }
 
@@ -291,6 +337,7 @@ async fn main() -> Outcome {
     let ada = register(&anyone, "ada", Some("16666666661")).await?;
     let bob = register(&anyone, "bob", None).await?;
     voting(&anyone, &ada, &bob).await?;
+    rankings(&anyone, &ada, &bob).await?;
     pages(&anyone, &ada).await?;
     problems(&anyone, &ada, &bob).await?;
     signing_in(&anyone, &ada).await?;
