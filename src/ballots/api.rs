@@ -68,15 +68,16 @@ struct RenderedBallot<'a> {
 }
 
 /// A ballot to be cast: `choice_ids` or `scores`, as the method of the question wants it. With neither,
-/// it chooses nothing.
+/// it chooses nothing. An empty list is the same as none.
 #[derive(Debug, Object, Deserialize, Validate)]
 #[oai(rename = "BallotInput", deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct NewBallot {
-    /// The choices that you vote for, `min_choices` to `max_choices` of the question's: a set with
-    /// `multiple_choice`, a ranking with the best first with `instant_runoff`,
+    /// The choices that you vote for, `min_choices` to `max_choices` of the question's, none of them
+    /// twice: a set with `multiple_choice`, a ranking with the best first with `instant_runoff`,
     /// `single_transferable_vote`, `ranked_pairs` and `borda`. Not with other methods.
-    #[oai(validator(max_items = 100, unique_items))]
+    // Not `unique_items`: generators would make a set of it, which may forget the ranking.
+    #[oai(validator(max_items = 100))]
     #[serde(default, deserialize_with = "present")]
     #[validate(length(max = 100), custom(function = "unique_choices"))]
     pub choice_ids: Option<Vec<Uuid>>,
@@ -89,9 +90,12 @@ pub struct NewBallot {
 }
 
 impl NewBallot {
-    /// The one of the two that is there.
+    /// The one of the two that says something. Clients that OpenAPI Generator makes for Java send the
+    /// other one as an empty list.
     fn paper(self) -> Result<Paper, Failure> {
-        match (self.choice_ids, self.scores) {
+        let choices = self.choice_ids.filter(|choices| !choices.is_empty());
+        let scores = self.scores.filter(|scores| !scores.is_empty());
+        match (choices, scores) {
             (Some(choices), None) => Ok(Paper::Choices(choices)),
             (None, Some(scores)) => Ok(Paper::Scores(scores)),
             (None, None) => Ok(Paper::Nothing),

@@ -94,7 +94,6 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("addChoice",      "/position",              "minimum", 0),
     ("addChoice",      "/position",              "maximum", 99),
     ("castBallot",     "/choice_ids",            "maxItems", 100),
-    ("castBallot",     "/choice_ids",            "uniqueItems", 1),
     ("castBallot",     "/scores",                "maxItems", 100),
     ("castBallot",     "/scores/0/score",        "minimum", 0),
     ("castBallot",     "/scores/0/score",        "maximum", 100),
@@ -291,14 +290,8 @@ fn threshold() -> Value {
     json!({"numerator": 1, "denominator": 1000, "of": "ballots"})
 }
 
-/// A request by a new user for a new question, with a value of this size; without a size, with the
-/// same value twice.
-async fn request(
-    app: &TestApp,
-    operation: &Operation,
-    limit: &Limit,
-    size: Option<i64>,
-) -> RequestBuilder {
+/// A request by a new user for a new question, with a value of this size.
+async fn request(app: &TestApp, operation: &Operation, limit: &Limit, size: i64) -> RequestBuilder {
     let user = app.user("somebody").await;
     let question = match operation.path.contains("{question_id}") {
         true => large_question(&user, &operation.id, method(limit)).await,
@@ -309,11 +302,7 @@ async fn request(
         },
     };
     let mut body = template(&operation.id, limit);
-    let value = match size {
-        Some(size) => sized(limit, size, &question),
-        None => json!([question.choices[0], question.choices[0]]),
-    };
-    put(&mut body, &limit.pointer, value);
+    put(&mut body, &limit.pointer, sized(limit, size, &question));
     if let Some(score) = body.pointer_mut("/scores/0") {
         score["choice_id"] = json!(question.choices[0]);
     }
@@ -345,7 +334,6 @@ fn put(body: &mut Value, pointer: &str, value: Value) {
 /// The name of the limit in the answer, if it has one.
 fn refusal(limit: &Limit) -> (String, &'static str) {
     match (limit.keyword, limit.pointer.as_str()) {
-        ("uniqueItems", pointer) => (format!("{pointer}/1"), "unique"),
         // For a phone number one rule checks everything, including the length.
         ("maxLength", "/phone") => (limit.pointer.clone(), "phone"),
         ("minimum" | "maximum", _) => (limit.pointer.clone(), "range"),
@@ -379,17 +367,14 @@ async fn check(operation: &Operation, limit: &Limit) {
     let context = format!("{} {limit:?}", operation.id);
     let at = limit.value.as_f64().unwrap_or(1.0) as i64;
     let beyond = match limit.keyword {
-        "uniqueItems" => None,
-        keyword if keyword.starts_with("min") => Some(at - 1),
-        _ => Some(at + 1),
+        keyword if keyword.starts_with("min") => at - 1,
+        _ => at + 1,
     };
-    if limit.keyword != "uniqueItems" {
-        let fits = send(request(&app, operation, limit, Some(at)).await).await;
-        if let Some(secret) = secret_of(operation, limit) {
-            fits.fields(&[(secret, "wrong")]);
-        } else {
-            assert!(fits.status.is_success(), "{context}: {}", fits.json);
-        }
+    let fits = send(request(&app, operation, limit, at).await).await;
+    if let Some(secret) = secret_of(operation, limit) {
+        fits.fields(&[(secret, "wrong")]);
+    } else {
+        assert!(fits.status.is_success(), "{context}: {}", fits.json);
     }
     let refused = send(request(&app, operation, limit, beyond).await).await;
     let refused = refused.problem("invalid_fields").expect(422);

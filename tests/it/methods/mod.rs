@@ -293,13 +293,19 @@ async fn a_ballot_has_choices_or_scores_as_its_question_wants() {
         let path = question.under("ballot");
         let put = |body: Value| voter.put(&path, body);
         let id = |index: usize| &question.choices[index];
-        let both = json!({"choice_ids": [], "scores": []});
+        let one = |index: usize, score: i32| json!({"choice_id": id(index), "score": score});
+        let both = json!({"choice_ids": [id(0)], "scores": [one(0, 1)]});
         put(both)
             .await
             .fields(&[("/choice_ids", "method"), ("/scores", "method")]);
-        let one = |index: usize, score: i32| json!({"choice_id": id(index), "score": score});
+        // An empty list is the same as none.
+        let empty = json!({"choice_ids": [], "scores": []});
         if matches!(method, "score" | "star") {
             put(json!({})).await.fields(&[("/scores", "length")]);
+            put(empty).await.fields(&[("/scores", "length")]);
+            put(json!({"choice_ids": [], "scores": [one(2, 1)]}))
+                .await
+                .expect(201);
             put(json!({"choice_ids": [id(0)]}))
                 .await
                 .fields(&[("/scores", "required"), ("/choice_ids", "method")]);
@@ -319,7 +325,7 @@ async fn a_ballot_has_choices_or_scores_as_its_question_wants() {
                 .fields(&[("/scores", "length")]);
             put(json!({"scores": [one(0, 1), one(1, 0), one(2, 1)]}))
                 .await
-                .expect(201);
+                .expect(200);
             put(json!({"scores": [one(0, 1), one(0, 2)]}))
                 .await
                 .fields(&[("/scores/1/choice_id", "unique")]);
@@ -333,6 +339,13 @@ async fn a_ballot_has_choices_or_scores_as_its_question_wants() {
             continue;
         }
         put(json!({})).await.fields(&[("/choice_ids", "length")]);
+        put(empty).await.fields(&[("/choice_ids", "length")]);
+        put(json!({"choice_ids": [id(0), id(1), id(0)]}))
+            .await
+            .fields(&[("/choice_ids/2", "unique")]);
+        put(json!({"choice_ids": [id(2)], "scores": []}))
+            .await
+            .expect(201);
         put(json!({"scores": [one(0, 1)]}))
             .await
             .fields(&[("/choice_ids", "required"), ("/scores", "method")]);
