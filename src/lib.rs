@@ -52,6 +52,7 @@
 //! - [`network`], [`fair`]: the network that a request comes from, and a semaphore that is fair
 //!   between networks.
 //! - [`background`]: threads of low priority for work that keeps a core busy.
+//! - [`periodic`]: work that is done again and again.
 //! - [`folder`], [`progress`]: for the terminal: errors about folders, and progress bars.
 //! - [`config`]: the settings, their layers and checks.
 //! - [`db`]: connections, transactions with bounded retry, and everything that differs between
@@ -224,6 +225,7 @@ pub mod markup;
 pub mod network;
 pub mod page;
 pub mod patch;
+pub mod periodic;
 pub mod precondition;
 pub mod progress;
 pub mod questions;

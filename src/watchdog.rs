@@ -14,6 +14,8 @@ use std::{io, process, thread};
 
 use sd_notify::NotifyState;
 
+use crate::periodic::every;
+
 /// How long the runtime may hang, unless systemd sets another time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -60,11 +62,10 @@ fn notify_systemd() {
 
 /// Increments the counter. Never returns.
 async fn beat(beats: Arc<AtomicU64>, interval: Duration) {
-    let mut ticks = tokio::time::interval(interval);
-    loop {
-        ticks.tick().await;
+    every(interval, || async {
         beats.fetch_add(1, Ordering::Relaxed);
-    }
+    })
+    .await;
 }
 
 /// Checks the counter regularly, and returns when it has not grown in [`CHECKS`] checks in a row.

@@ -20,7 +20,6 @@ use sea_orm::DbErr;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
-use crate::failure::Failure;
 use crate::mail::Mail;
 use crate::share::Share;
 use crate::users::password::{BadParameters, Hasher};
@@ -70,18 +69,6 @@ pub async fn open(
     let parts = (tokens.clone(), hmac_keys, hasher, mail);
     let accounts = Accounts::new(db, clock, share, parts, config);
     Ok((tokens, accounts))
-}
-
-/// Does `work` again and again.
-async fn repeat<F: Future<Output = Result<(), Failure>>>(interval: Duration, work: impl Fn() -> F) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if let Err(failure) = work().await {
-            tracing::warn!(error = ?failure, "maintenance of accounts and tokens failed; trying again");
-        }
-    }
 }
 
 #[cfg(test)]

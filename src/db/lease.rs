@@ -12,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::error::is_temporary;
+use crate::periodic::try_every;
 
 /// After how many seconds without renewal a lease expires.
 const TERM: u32 = 10;
@@ -46,12 +47,8 @@ impl Lease {
         }
         let renewed = connection.clone();
         let renewal = tokio::spawn(async move {
-            loop {
-                sleep(RENEWAL).await;
-                if let Err(error) = claim(&renewed, holder).await {
-                    tracing::warn!(%error, "the migration lock could not be renewed");
-                }
-            }
+            let renew = || async { claim(&renewed, holder).await.map(drop) };
+            try_every(RENEWAL, "the migration lock could not be renewed", renew).await;
         });
         Ok(Lease {
             connection,

@@ -6,6 +6,7 @@ use metrics::gauge;
 use sea_orm::{DatabaseConnection, DbBackend};
 
 use super::Db;
+use crate::periodic::every;
 
 /// How often the gauges are set.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -13,18 +14,18 @@ const INTERVAL: Duration = Duration::from_secs(2);
 impl Db {
     /// Keeps the metrics up to date. Never returns; to be dropped.
     pub async fn keep_measuring(self) {
-        let mut ticks = tokio::time::interval(INTERVAL);
-        loop {
-            ticks.tick().await;
-            let Some(pools) = self.reader.0.pools() else {
-                continue;
-            };
-            for (pool, connection) in [("reader", &pools.reader), ("writer", &pools.writer)] {
-                let (open, idle) = connections(connection);
-                gauge!("polls_database_connections", "pool" => pool, "state" => "idle").set(idle);
-                gauge!("polls_database_connections", "pool" => pool, "state" => "busy")
-                    .set(open - idle);
-            }
+        every(INTERVAL, || async { self.measure() }).await;
+    }
+
+    fn measure(&self) {
+        let Some(pools) = self.reader.0.pools() else {
+            return;
+        };
+        for (pool, connection) in [("reader", &pools.reader), ("writer", &pools.writer)] {
+            let (open, idle) = connections(connection);
+            gauge!("polls_database_connections", "pool" => pool, "state" => "idle").set(idle);
+            gauge!("polls_database_connections", "pool" => pool, "state" => "busy")
+                .set(open - idle);
         }
     }
 }

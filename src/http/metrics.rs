@@ -18,6 +18,7 @@ use poem::endpoint::make_sync;
 
 use super::routes::Route;
 use super::site::Site;
+use crate::periodic::every;
 
 const REQUEST_DURATION: &str = "http_request_duration_seconds";
 const REQUESTS_IN_FLIGHT: &str = "http_requests_in_flight";
@@ -66,11 +67,7 @@ impl Metrics {
 
     /// Keeps memory bounded; runs until it is dropped.
     pub async fn keep_up(&self) {
-        let mut tick = tokio::time::interval(UPKEEP);
-        loop {
-            tick.tick().await;
-            self.0.run_upkeep();
-        }
+        every(UPKEEP, || async { self.0.run_upkeep() }).await;
     }
 
     /// All metrics in Prometheus' text form.

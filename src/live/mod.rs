@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sea_orm::DbErr;
-use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use crate::auth::{SignedIn, Tokens};
@@ -33,6 +32,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::failure::Failure;
 use crate::network::Network;
+use crate::periodic::every;
 use crate::results::Views;
 use crate::results::poll;
 use crate::share::{News, Share};
@@ -150,10 +150,7 @@ impl Hub {
 
     /// Checks the streams, and refreshes the channels of questions that have opened or closed.
     async fn check(&self) {
-        let mut ticks = tokio::time::interval(CHECK_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
+        every(CHECK_INTERVAL, || async {
             self.inner.streams.check(&self.inner.tokens);
             let now = self.inner.clock.now();
             for channel in self.inner.channels.lock().values() {
@@ -161,22 +158,22 @@ impl Hub {
                     channel.refresh();
                 }
             }
-        }
+        })
+        .await;
     }
 
     /// Polls the versions of all watched tallies.
     async fn poll(&self) {
-        let mut ticks = tokio::time::interval(self.inner.poll_interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for count in 0_u32.. {
-            ticks.tick().await;
-            if self.inner.share.hears_others() && !count.is_multiple_of(POLLS_SKIPPED_WITH_REDIS) {
-                continue;
+        let mut turns = (0..POLLS_SKIPPED_WITH_REDIS).cycle();
+        every(self.inner.poll_interval, || {
+            let is_due = turns.next() == Some(0) || !self.inner.share.hears_others();
+            async move {
+                if is_due && let Err(error) = self.compare_versions().await {
+                    tracing::debug!(%error, "the versions of watched questions could not be read");
+                }
             }
-            if let Err(error) = self.compare_versions().await {
-                tracing::debug!(%error, "the versions of watched questions could not be read");
-            }
-        }
+        })
+        .await;
     }
 
     /// Refreshes the channels whose version is not the database's.

@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::client::Round;
+use crate::periodic::every;
 use crate::progress::Bar;
 
 /// How often the bar of a round is redrawn.
@@ -22,9 +23,7 @@ pub async fn follow(bar: &Bar, round: &Round, duration: Option<Duration>, count:
         return std::future::pending().await;
     }
     let (begun, mut before) = (Instant::now(), (Instant::now(), 0));
-    let mut ticks = tokio::time::interval(TICK);
-    loop {
-        ticks.tick().await;
+    every(TICK, || {
         let answered = round.answered.load(Ordering::Relaxed);
         let failed = round.failed.load(Ordering::Relaxed);
         let part = |done: f64, whole: f64| (done / whole * 1000.0).min(1000.0) as u64;
@@ -45,5 +44,7 @@ pub async fn follow(bar: &Bar, round: &Round, duration: Option<Duration>, count:
             by_time.max(by_count),
             format!("{answered} answered, {rate:.0}/s{failed}"),
         );
-    }
+        std::future::ready(())
+    })
+    .await;
 }

@@ -18,6 +18,7 @@ use super::{Questions, entity, lock_for_change, lock_owned, save, slot};
 use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError, Rule};
 use crate::input::present;
+use crate::periodic::try_every;
 use crate::precondition::IfMatch;
 use crate::users::Caller;
 
@@ -157,15 +158,11 @@ impl Questions {
 
     /// Seals the questions whose end has come, every `interval`. Never returns; to be dropped.
     pub async fn keep_sealing(self, interval: Duration) {
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(failure) = self.seal_due().await {
-                let cause = failure.source.as_deref();
-                tracing::warn!(%failure, cause, "questions that have ended are not sealed yet");
-            }
-        }
+        let warning = "questions that have ended could not be sealed";
+        try_every(interval, warning, || async {
+            self.seal_due().await.map(drop)
+        })
+        .await;
     }
 
     /// Seals all questions whose end has come, and returns which.

@@ -29,6 +29,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::config;
 use crate::db::Db;
+use crate::periodic::try_every;
 
 use self::local::LocalCells;
 use self::rates::Meters;
@@ -110,17 +111,9 @@ impl Share {
                 None => std::future::pending().await,
             }
         };
-        tokio::join!(redis, self.keep_sweeping(), self.keep_sharing_rates());
-    }
-
-    async fn keep_sweeping(&self) {
-        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = self.sweep().await {
-                tracing::warn!(%error, "expired cells of rate limits could not be deleted");
-            }
-        }
+        let warning = "expired cells of rate limits could not be deleted";
+        let sweeping = try_every(SWEEP_INTERVAL, warning, || self.sweep());
+        tokio::join!(redis, sweeping, self.keep_sharing_rates());
     }
 
     /// Tells the other processes that tokens were revoked. Without Redis they find out when they

@@ -13,6 +13,7 @@ use super::cells::{Cell, Spend};
 use super::quota::{Quota, duration};
 use crate::clock::Time;
 use crate::failure::RateLimit;
+use crate::periodic::every;
 
 /// Over how many maps the meters are spread, so that threads rarely wait for each other's lock.
 const SHARDS: usize = 16;
@@ -194,10 +195,7 @@ impl Share {
             return std::future::pending().await;
         };
         let meters = &self.inner.meters;
-        let mut ticks = tokio::time::interval(SHARE_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
+        every(SHARE_INTERVAL, || async {
             let spent = meters.take_unshared();
             for spent in spent.chunks(CHUNK) {
                 let now = self.inner.clock.now();
@@ -209,7 +207,8 @@ impl Share {
                     meters.learn(rate, *whose, before.after(duration(used)));
                 }
             }
-        }
+        })
+        .await;
     }
 }
 

@@ -30,6 +30,7 @@ const GROUND: [&str; 17] = [
     "network",
     "page",
     "patch",
+    "periodic",
     "precondition",
     "rendered",
     "share",

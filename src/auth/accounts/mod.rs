@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::hmac_keys::HmacKeys;
 use super::tokens::revocation;
 use super::tokens::sessions::Which;
-use super::{SWEEP_INTERVAL, SignedIn, Tokens, repeat};
+use super::{SWEEP_INTERVAL, SignedIn, Tokens};
 use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::db::{Db, Transaction};
@@ -28,6 +28,7 @@ use crate::language::Language;
 use crate::mail::{self, Draft, Mail};
 use crate::network::Network;
 use crate::page::{Page, PageRequest};
+use crate::periodic::try_every;
 use crate::precondition::IfMatch;
 use crate::share::Share;
 use crate::users::email;
@@ -80,7 +81,8 @@ impl Accounts {
     /// Removes networks that are not known any more, and codes whose time is over. Never returns; to
     /// be run beside the server and dropped with it.
     pub async fn maintain(self) {
-        repeat(SWEEP_INTERVAL, || self.sweep()).await;
+        let warning = "expired codes and known networks could not be removed";
+        try_every(SWEEP_INTERVAL, warning, || self.sweep()).await;
     }
 
     async fn sweep(&self) -> Result<(), Failure> {

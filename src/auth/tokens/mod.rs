@@ -26,11 +26,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::hmac_keys::HmacKeys;
-use super::{OpenError, SWEEP_INTERVAL, repeat};
+use super::{OpenError, SWEEP_INTERVAL};
 use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
+use crate::periodic::try_every;
 use crate::share::{News, Share};
 use crate::users::Caller;
 use crate::users::entity::Model as Account;
@@ -147,10 +148,12 @@ impl Tokens {
     /// Keeps keys and revocations up to date and removes what has expired. Never returns; to be
     /// run beside the server and dropped with it.
     pub async fn maintain(self) {
+        let unread = "keys and revocations could not be read";
+        let unswept = "expired sessions and revocations could not be removed";
         // Concurrently: a sweep may have to wait, and must not delay the revocations.
         tokio::join!(
-            repeat(self.settings.poll_interval, || self.catch_up()),
-            repeat(SWEEP_INTERVAL, || self.sweep()),
+            try_every(self.settings.poll_interval, unread, || self.catch_up()),
+            try_every(SWEEP_INTERVAL, unswept, || self.sweep()),
             self.listen(),
         );
     }
