@@ -43,6 +43,23 @@ pub(super) fn encode(method: Method, mut marks: Vec<(u8, i32)>) -> Vec<u8> {
     }
 }
 
+/// The choices of a ballot of the table, called by their ordinals, in the order of the key; each with
+/// its score if ballots are scored.
+pub(super) fn decode(method: Method, key: &[u8]) -> Vec<(u8, Option<u8>)> {
+    match method.ballot_kind() {
+        BallotKind::Set | BallotKind::Ranking => {
+            key.iter().map(|ordinal| (*ordinal, None)).collect()
+        }
+        BallotKind::Scores => {
+            let (pairs, _) = key.as_chunks();
+            let pairs = pairs.iter();
+            pairs
+                .map(|[ordinal, score]| (*ordinal, Some(*score)))
+                .collect()
+        }
+    }
+}
+
 /// Adds ballots of the table to a profile on choices that are called by their ordinals.
 pub fn push(
     profile: &mut Profile,

@@ -1,6 +1,7 @@
 //! Compares the tallies with the ballots, and corrects them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
@@ -26,15 +27,53 @@ pub struct Difference {
 }
 
 /// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tally {
     Ballots,
     /// Ballots that choose nothing.
     Abstentions,
     /// The votes of a choice.
     Votes(Uuid),
-    /// How many ballots are alike: the numbers are those of distinct ballots, and may be equal.
-    Profile,
+    /// Ballots that are alike: the choices that they name, best first, or with their scores. None is
+    /// a choice that does not exist.
+    Alike(Vec<(Option<Uuid>, Option<u8>)>),
+    /// So many further numbers of ballots that are alike. `tallied` and `counted` are their sums.
+    FurtherAlike(usize),
+}
+
+/// How many differences between ballots that are alike are told one by one, for each question.
+const ALIKE: usize = 5;
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "question {}, ", self.question_id)?;
+        match &self.of {
+            Tally::Ballots => f.write_str("ballots")?,
+            Tally::Abstentions => f.write_str("abstentions")?,
+            Tally::Votes(choice) => write!(f, "choice {choice}")?,
+            Tally::Alike(choices) => {
+                f.write_str("ballots for")?;
+                for (place, (choice, score)) in choices.iter().enumerate() {
+                    f.write_str(if place == 0 { " " } else { ", " })?;
+                    match choice {
+                        Some(choice) => write!(f, "{choice}")?,
+                        None => f.write_str("an unknown choice")?,
+                    }
+                    if let Some(score) = score {
+                        write!(f, " (score {score})")?;
+                    }
+                }
+            }
+            Tally::FurtherAlike(numbers) => {
+                write!(
+                    f,
+                    "ballots that are alike, {numbers} further numbers together"
+                )?;
+            }
+        }
+        let (tallied, counted) = (self.tallied, self.counted);
+        write!(f, ": the tally says {tallied}, the ballots {counted}")
+    }
 }
 
 /// Compares every tally with the ballots: all numbers in one statement, and each profile in one.
@@ -127,11 +166,7 @@ async fn questions_with_profile(db: &Db) -> Result<Vec<(Uuid, Method)>, DbErr> {
 /// How many ballots are alike: by key.
 type Counts = HashMap<Vec<u8>, i64>;
 
-async fn check_profile(
-    db: &Db,
-    question: Uuid,
-    method: Method,
-) -> Result<Option<Difference>, DbErr> {
+async fn check_profile(db: &Db, question: Uuid, method: Method) -> Result<Vec<Difference>, DbErr> {
     let reader = db.read();
     let (marks, ballots) = (marks_sql(reader), profile::ballots_sql(reader, 100_000));
     let sql = db::document_rows(reader, &[(&MARKS, &marks), (&PACKED, &ballots)]);
@@ -152,13 +187,48 @@ async fn check_profile(
             },
         )
         .await?;
-    let length = |counts: &Counts| i64::try_from(counts.len()).unwrap_or(i64::MAX);
-    Ok((counted != tallied).then(|| Difference {
+    let mut different = different(&tallied, &counted);
+    let further = different.split_off(ALIKE.min(different.len()));
+    if different.is_empty() {
+        return Ok(Vec::new());
+    }
+    let choices = choices::of(reader, question).await?;
+    let choice = |ordinal: u8| {
+        let mut choices = choices.iter();
+        let found = choices.find(|choice| choice.ordinal == Some(ordinal.into()));
+        found.map(|choice| choice.id)
+    };
+    let difference = |of, (tallied, counted)| Difference {
         question_id: question,
-        of: Tally::Profile,
-        tallied: length(&tallied),
-        counted: length(&counted),
-    }))
+        of,
+        tallied,
+        counted,
+    };
+    let differences = different.into_iter().map(|(key, numbers)| {
+        let choices = profile::decode(method, key).into_iter();
+        let choices = choices.map(|(ordinal, score)| (choice(ordinal), score));
+        difference(Tally::Alike(choices.collect()), numbers)
+    });
+    let mut differences: Vec<Difference> = differences.collect();
+    if !further.is_empty() {
+        let sums = further.iter().fold((0, 0), |sums, (_, numbers)| {
+            (sums.0 + numbers.0, sums.1 + numbers.1)
+        });
+        differences.push(difference(Tally::FurtherAlike(further.len()), sums));
+    }
+    Ok(differences)
+}
+
+/// The numbers that differ, in the tally and by the ballots, with their keys and in the order of
+/// these.
+fn different<'a>(tallied: &'a Counts, counted: &'a Counts) -> Vec<(&'a [u8], (i64, i64))> {
+    let keys: BTreeSet<&Vec<u8>> = tallied.keys().chain(counted.keys()).collect();
+    let number = |counts: &Counts, key| counts.get(key).copied().unwrap_or(0);
+    let numbers = keys.into_iter().map(|key| {
+        let numbers = (number(tallied, key), number(counted, key));
+        (key.as_slice(), numbers)
+    });
+    numbers.filter(|(_, (one, other))| one != other).collect()
 }
 
 /// A query for the marks of each ballot on a question, as text such as `3:1,0:2`: the ordinal and

@@ -13,7 +13,7 @@ use super::password::read_password;
 use crate::app::{self, App};
 use crate::auth::tokens::keys;
 use crate::auth::tokens::mint::Minted;
-use crate::ballots::recount::{self, Tally};
+use crate::ballots::recount;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -256,19 +256,7 @@ pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
     db.allow_scans().await?;
     let differences = recount::check(&db).await?;
     for difference in &differences {
-        let of = match difference.of {
-            Tally::Votes(choice) => format!("choice {choice}"),
-            Tally::Ballots => "ballots".to_owned(),
-            Tally::Abstentions => "abstentions".to_owned(),
-            Tally::Profile => "different ballots (or how many are alike)".to_owned(),
-        };
-        let recount::Difference {
-            question_id,
-            tallied,
-            counted,
-            ..
-        } = difference;
-        println!("question {question_id}, {of}: the tally says {tallied}, the ballots {counted}");
+        println!("{difference}");
     }
     if differences.is_empty() {
         println!("Every tally equals its ballots.");

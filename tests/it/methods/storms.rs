@@ -131,7 +131,7 @@ async fn voters_change_their_minds_and_servers_die() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recount_mends_profiles_votes_and_abstentions() {
     let pair = Pair::start();
-    let voters = pair.crowd(6);
+    let voters = pair.crowd(8);
     let mut questions = Vec::new();
     for method in ["borda", "score"] {
         let more = json!({"method": method, "min_choices": 0});
@@ -170,8 +170,41 @@ async fn a_recount_mends_profiles_votes_and_abstentions() {
         })
         .await
         .expect("damage is done");
-        let said = polls(pair.folder(), &["recount", "--check"]).fails(1);
+        let check = polls(pair.folder(), &["recount", "--check"]);
+        let told = check.stdout.clone();
+        let said = check.fails(1);
         assert!(said.contains("differ"), "{damage}: {said}");
+        if damage.contains("profile_shards") {
+            // Of seven different ballots on each question.
+            assert_eq!(told.lines().count(), 2 * (5 + 1), "{told}");
+            let tallied = if damage.starts_with("DELETE") { 0 } else { 2 };
+            let [(ranked, _), (scored, _)] = &questions[..] else {
+                panic!("two questions");
+            };
+            let ([.., last], [first, _, third]) = (&ranked.choices[..], &scored.choices[..]) else {
+                panic!("three choices");
+            };
+            for (question, of, ballots) in [
+                (ranked, format!("ballots for {last}"), 1),
+                (
+                    scored,
+                    format!("ballots for {first} (score 5), {third} (score 3)"),
+                    1,
+                ),
+                (
+                    ranked,
+                    "ballots that are alike, 2 further numbers together".to_owned(),
+                    2,
+                ),
+            ] {
+                let line = format!(
+                    "question {}, {of}: the tally says {}, the ballots {ballots}\n",
+                    question.id,
+                    tallied * ballots,
+                );
+                assert!(told.contains(&line), "{line} is not in {told}");
+            }
+        }
         polls(pair.folder(), &["recount"]).done();
         pair.recount();
         for (question, before) in &questions {
