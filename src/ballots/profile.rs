@@ -115,30 +115,32 @@ pub(super) fn add(
     script.then(sql, [rows.to_value()]);
 }
 
-/// A query for the distinct ballots of a question and their numbers, packed: its rows are
-/// [`db::Packed`], and its parameter is the id of the question. `rows` is about how many there are.
-pub fn ballots_sql(db: &impl ConnectionTrait, rows: u64) -> String {
+/// A query for the distinct ballots of a question and their numbers. Its parameter is the id of the
+/// question.
+const DISTINCT: &str = "SELECT ballot AS bytes, SUM(ballots) AS n FROM profile_shards \
+                        WHERE question_id = ? GROUP BY ballot HAVING SUM(ballots) <> 0";
+
+/// The same query, packed: its rows are [`db::Packed`]. `ballots` is about how many there are.
+pub fn ballots_sql(db: &impl ConnectionTrait, ballots: u64) -> String {
     /// How many ballots are packed into one row.
     const PACK: u64 = 1_000;
-    let ballots = "SELECT ballot AS bytes, SUM(ballots) AS n FROM profile_shards \
-                   WHERE question_id = ? GROUP BY ballot HAVING SUM(ballots) <> 0";
-    db::packed(db, ballots, rows / PACK + 1)
+    db::packed(db, DISTINCT, ballots / PACK + 1)
 }
 
 /// The size of a question's profile.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// The number of rows; at least that of distinct ballots.
-    pub rows: u64,
-    /// The number of bytes of all ballots.
+    /// The number of distinct ballots.
+    pub ballots: u64,
+    /// The number of bytes of these.
     pub bytes: u64,
 }
 
 /// Reads how large the profile of a question is.
 pub async fn size(db: &impl ConnectionTrait, question: Uuid) -> Result<Size, DbErr> {
     let sql = format!(
-        "SELECT COUNT(*), {} FROM profile_shards WHERE question_id = ?",
-        db::integer(db, "COALESCE(SUM(LENGTH(ballot)), 0)")
+        "SELECT COUNT(*), {} FROM ({DISTINCT}) b",
+        db::integer(db, "COALESCE(SUM(LENGTH(bytes)), 0)")
     );
     let row = db
         .query_one_raw(db::statement(db, &sql, [question.into()]))
@@ -147,7 +149,7 @@ pub async fn size(db: &impl ConnectionTrait, question: Uuid) -> Result<Size, DbE
     let number = |column| row.try_get_by_index::<i64>(column);
     let number = |column| number(column).map(|number| u64::try_from(number).unwrap_or(0));
     Ok(Size {
-        rows: number(0)?,
+        ballots: number(0)?,
         bytes: number(1)?,
     })
 }

@@ -147,15 +147,15 @@ fn sum_of_slots(column: &str, name: &str) -> String {
     )
 }
 
-/// Reads a poll together with the profile of its ballots, which has about this number of rows. None
-/// if there is no such question with this method.
+/// Reads a poll together with the profile of its ballots, which has about this number of distinct
+/// ballots. None if there is no such question with this method.
 pub async fn with_profile(
     db: &Reader,
     (id, method): (Uuid, Method),
-    rows: u64,
+    ballots: u64,
 ) -> Result<Option<(Poll, Profile)>, DbErr> {
     let [questions, choices] = queries(db);
-    let ballots = profile::ballots_sql(db, rows);
+    let ballots = profile::ballots_sql(db, ballots);
     let question = [&COLUMNS[..], &BESIDE_QUESTION].concat();
     let choice = [&CHOICE[..], &[Column::Integer("ordinal")]].concat();
     let sources = [
