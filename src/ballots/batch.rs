@@ -253,7 +253,7 @@ impl Batch<'_> {
                 if let Some(failure) = not_open {
                     return Err(failure);
                 }
-                if !question.allow_change {
+                if !question.allows_change() {
                     let detail = "You have voted already, and this question's ballots are final.";
                     return Err(Failure::new(Code::AlreadyVoted, detail));
                 }
@@ -266,7 +266,7 @@ impl Batch<'_> {
                 if let Some(failure) = not_open {
                     return Err(failure);
                 }
-                if !question.allow_change {
+                if !question.allows_change() {
                     let detail = "This question's ballots are final and cannot be withdrawn.";
                     return Err(Failure::new(Code::BallotFinal, detail));
                 }

@@ -13,6 +13,7 @@ use super::{
     Question, Questions, Status, choice, closed, has_ballots_failure, lock_out_ballots, save, slot,
     term,
 };
+use crate::clock::Time;
 use crate::db::Transaction;
 use crate::failure::{Failure, FieldError, Rule};
 use crate::input::{Number, present};
@@ -64,9 +65,8 @@ impl Questions {
         let id = self.clock.now().new_id();
         self.db
             .write(|transaction| async move {
-                let parent = lock_out_ballots(&transaction, caller, question, if_match).await?;
-                self.require_not_closed(&parent)?;
-                let mut choices = numbered(&transaction, question).await?;
+                let locked = self.lock_choices(&transaction, caller, question, if_match);
+                let (parent, mut choices) = locked.await?;
                 if choices.len() >= MAX_CHOICES {
                     let message = format!("a question has at most {MAX_CHOICES} choices");
                     return Err(invalid("", Rule::Length, message));
@@ -89,9 +89,7 @@ impl Questions {
                     .exec_without_returning(&transaction)
                     .await?;
                 choices.insert(at, added);
-                term::update(&transaction, &parent, &choices).await?;
-                renumber(&transaction, choices).await?;
-                save(&transaction, parent, now).await
+                store(&transaction, parent, choices, now).await
             })
             .await?;
         self.share.tell_of_question(question);
@@ -109,9 +107,8 @@ impl Questions {
     ) -> Result<(), Failure> {
         self.db
             .write(|transaction| async move {
-                let parent = lock_out_ballots(&transaction, caller, question, if_match).await?;
-                self.require_not_closed(&parent)?;
-                let mut choices = of(&transaction, question).await?;
+                let locked = self.lock_choices(&transaction, caller, question, if_match);
+                let (parent, mut choices) = locked.await?;
                 let from = index_of(&choices, id)?;
                 let to = place(patch.position, choices.len() - 1)?.unwrap_or(from);
                 let new_text = patch.choice_text.as_deref();
@@ -133,9 +130,7 @@ impl Questions {
                 }
                 let moved = choices.remove(from);
                 choices.insert(to, moved);
-                term::update(&transaction, &parent, &choices).await?;
-                renumber(&transaction, choices).await?;
-                save(&transaction, parent, self.clock.now()).await
+                store(&transaction, parent, choices, self.clock.now()).await
             })
             .await?;
         self.share.tell_of_question(question);
@@ -151,9 +146,8 @@ impl Questions {
     ) -> Result<(), Failure> {
         self.db
             .write(|transaction| async move {
-                let parent = lock_out_ballots(&transaction, caller, question, if_match).await?;
-                self.require_not_closed(&parent)?;
-                let mut choices = of(&transaction, question).await?;
+                let locked = self.lock_choices(&transaction, caller, question, if_match);
+                let (parent, mut choices) = locked.await?;
                 let index = index_of(&choices, id)?;
                 if slot::has_ballots(&transaction, question).await? {
                     return Err(has_ballots_failure());
@@ -174,9 +168,7 @@ impl Questions {
                     .charge(&transaction, parent.author_id, used, self.clock.now())
                     .await?;
                 choice::Entity::delete_by_id(id).exec(&transaction).await?;
-                term::update(&transaction, &parent, &choices).await?;
-                renumber(&transaction, choices).await?;
-                save(&transaction, parent, self.clock.now()).await
+                store(&transaction, parent, choices, self.clock.now()).await
             })
             .await?;
         self.share.tell_of_question(question);
@@ -185,16 +177,35 @@ impl Questions {
 }
 
 impl Questions {
-    /// Results that are final must not change any more.
-    fn require_not_closed(&self, question: &Question) -> Result<(), Failure> {
-        match question.status(self.clock.now()) {
-            Status::Closed => {
-                let detail = "The choices of a closed question do not change; reopen it first.";
-                Err(closed(question).detail(detail))
-            }
-            Status::Scheduled | Status::Open => Ok(()),
+    /// A question and its choices in their order, which nobody else changes before the commit.
+    /// Fails once voting has ended: results that are final must not change any more.
+    async fn lock_choices(
+        &self,
+        transaction: &Transaction,
+        caller: Caller,
+        question: Uuid,
+        if_match: &IfMatch,
+    ) -> Result<(Question, Vec<choice::Model>), Failure> {
+        let parent = lock_out_ballots(transaction, caller, question, if_match).await?;
+        if parent.status(self.clock.now()) == Status::Closed {
+            let detail = "The choices of a closed question do not change; reopen it first.";
+            return Err(closed(&parent).detail(detail));
         }
+        let choices = numbered(transaction, question).await?;
+        Ok((parent, choices))
     }
+}
+
+/// Stores the choices of a question in this order, and the question as a new revision.
+async fn store(
+    transaction: &Transaction,
+    question: Question,
+    choices: Vec<choice::Model>,
+    now: Time,
+) -> Result<(), Failure> {
+    term::update(transaction, &question, &choices).await?;
+    renumber(transaction, choices).await?;
+    save(transaction, question, now).await
 }
 
 /// The choices of a question in their order.

@@ -218,7 +218,8 @@ impl Draft {
             quorum: draft.quorum.map(|quorum| quorum.0),
             threshold: draft.threshold,
             lot_seed: Some(Seed::draw()),
-            allow_change: draft.allow_change,
+            older_allow_change: false,
+            changes_allowed: false,
             results_visibility: draft.results_visibility,
             opens_at: draft.opens_at,
             closes_at: draft.closes_at,
@@ -230,7 +231,8 @@ impl Draft {
             created_at: now,
             updated_at: now,
         };
-        question.set_limit(draft.max_choices.map(|choices| choices.0));
+        let limit = draft.max_choices.map(|choices| choices.0);
+        question.set_ballot_rules(limit, draft.allow_change);
         question
     }
 
@@ -271,9 +273,6 @@ impl QuestionPatch {
         if let Some(min_choices) = patch.min_choices {
             after.min_choices = min_choices.0;
         }
-        let mut limit = before.limit();
-        patch.max_choices.map(|choices| choices.0).apply(&mut limit);
-        after.set_limit(limit);
         patch
             .max_score
             .map(|score| score.0)
@@ -281,10 +280,13 @@ impl QuestionPatch {
         patch.tie_break.apply(&mut after.tie_break);
         patch.quorum.map(|quorum| quorum.0).apply(&mut after.quorum);
         patch.threshold.apply(&mut after.threshold);
-        after.allow_change = patch.allow_change.unwrap_or(before.allow_change);
         after.results_visibility = patch
             .results_visibility
             .unwrap_or(before.results_visibility);
+        let mut limit = before.limit();
+        patch.max_choices.map(|choices| choices.0).apply(&mut limit);
+        let allows_change = patch.allow_change.unwrap_or(before.allows_change());
+        after.set_ballot_rules(limit, allows_change);
         patch.opens_at.apply(&mut after.opens_at);
         patch.closes_at.apply(&mut after.closes_at);
         after

@@ -24,9 +24,8 @@ pub struct Model {
     pub method: Method,
     pub seats: i32,
     pub min_choices: i32,
-    /// The number of choices that processes of the version before allow, which know neither other
-    /// methods than `multiple_choice` nor ballots without choices: 0, so that they refuse ballots,
-    /// where a question has them. See [`Model::limit`].
+    /// The number of choices that processes of the version before allow: 0, so that they refuse
+    /// ballots, where [they may not take any](Model::is_for_all_versions). See [`Model::limit`].
     pub max_choices: i32,
     /// How many choices a ballot names at most; none for the default of the method.
     pub choice_limit: Option<i32>,
@@ -40,8 +39,15 @@ pub struct Model {
     /// None for a question of the version before that needs no lot.
     #[serde(deserialize_with = "document::text_or_null")]
     pub lot_seed: Option<Seed>,
+    /// Whether processes of the version before let voters change and withdraw ballots: false where
+    /// [they may not take any](Model::is_for_all_versions), because they would subtract them wrongly.
+    /// See [`Model::allows_change`].
+    #[sea_orm(column_name = "allow_change")]
+    #[serde(rename = "allow_change", deserialize_with = "document::flag")]
+    pub older_allow_change: bool,
+    /// Whether voters may change and withdraw ballots that those processes may not take.
     #[serde(deserialize_with = "document::flag")]
-    pub allow_change: bool,
+    pub changes_allowed: bool,
     pub results_visibility: Visibility,
     #[serde(deserialize_with = "document::time_or_null")]
     pub opens_at: Option<Time>,
@@ -134,10 +140,26 @@ impl Model {
         })
     }
 
-    /// Sets how many choices a ballot names at most. To be called after a change of the method or of
-    /// `min_choices`, too.
-    pub(super) fn set_limit(&mut self, limit: Option<i32>) {
-        let for_all = self.method == Method::MultipleChoice && self.min_choices > 0;
+    /// Whether voters may change and withdraw their ballots.
+    pub fn allows_change(&self) -> bool {
+        match self.is_for_all_versions() {
+            true => self.older_allow_change,
+            false => self.changes_allowed,
+        }
+    }
+
+    /// Whether processes of the version before may take ballots on it. They know neither other
+    /// methods than `multiple_choice` nor ballots without choices.
+    fn is_for_all_versions(&self) -> bool {
+        self.method == Method::MultipleChoice && self.min_choices > 0
+    }
+
+    /// Sets how many choices a ballot names at most, and whether it may be changed. To be called
+    /// after a change of the method or of `min_choices`, too.
+    pub(super) fn set_ballot_rules(&mut self, limit: Option<i32>, allows_change: bool) {
+        let for_all = self.is_for_all_versions();
+        self.older_allow_change = allows_change && for_all;
+        self.changes_allowed = allows_change && !for_all;
         if self.limit() == limit && (self.max_choices > 0) == for_all {
             return;
         }

@@ -320,7 +320,7 @@ struct VotingRules<'a> {
     question_text: &'a str,
     counting: (Method, i32, TieBreak, Option<i32>, Option<Threshold>),
     ballots: (i32, Option<i32>, Option<i32>),
-    allow_change: bool,
+    allows_change: bool,
     results_visibility: Visibility,
     opens_at: Option<Time>,
 }
@@ -337,7 +337,7 @@ impl VotingRules<'_> {
                 question.threshold,
             ),
             ballots: (question.min_choices, question.limit(), question.max_score),
-            allow_change: question.allow_change,
+            allows_change: question.allows_change(),
             results_visibility: question.results_visibility,
             opens_at: question.opens_at,
         }

@@ -143,7 +143,7 @@ impl Question {
             quorum: question.quorum,
             threshold: question.threshold,
             lot_commitment: question.lot_commitment(),
-            allow_change: question.allow_change,
+            allow_change: question.allows_change(),
             results_visibility: question.results_visibility,
             opens_at: question.opens_at,
             closes_at: question.closes_at,

@@ -17,7 +17,7 @@ const FEATURES: [&str; 7] = [
 ];
 
 /// What the features stand on, beside `http`.
-const GROUND: [&str; 17] = [
+const GROUND: [&str; 18] = [
     "background",
     "clock",
     "config",

@@ -4,6 +4,7 @@ mod elections;
 mod lot;
 mod outcomes;
 mod storms;
+mod versions;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::support::app::send;
 use crate::support::{Answer, Question, TestApp, User};
 
 /// Every method with one seat.
-const METHODS: [&str; 7] = [
+pub const METHODS: [&str; 7] = [
     "multiple_choice",
     "instant_runoff",
     "single_transferable_vote",
