@@ -38,6 +38,8 @@ pub struct Question {
     pub method: VotingMethod,
     pub min_choices: usize,
     pub max_choices: usize,
+    /// The highest score, if ballots are scored.
+    pub max_score: i64,
     pub counted: Option<Counted>,
 }
 
@@ -276,6 +278,7 @@ fn question(json: &Value, call: &str) -> Result<Question, Mistake> {
         method: bodies::method(json).ok_or_else(unexpected)?,
         min_choices: size("min_choices").clamp(1, ids.len()),
         max_choices: size("max_choices").clamp(1, ids.len()),
+        max_score: json["max_score"].as_i64().unwrap_or(1),
         choices: ids,
         counted: json["ballot_count"]
             .as_i64()

@@ -44,11 +44,19 @@ pub fn of(question: &Question) -> Vec<Body> {
                 }
             })
             .collect(),
+        // The choices with the highest score take turns, and the others get lower ones at random.
         BallotKind::Scores => (0..VARIETY)
             .map(|number| {
-                let scored = rotated(number % count).take(question.max_choices);
-                let scored = scored.map(|choice| (choice, rand::random_range(1..=5)));
-                let votes: Vec<(usize, i64)> = scored.collect();
+                let most = question.max_score;
+                let scores = (0..question.max_choices).map(|place| {
+                    let least = i64::from(place < question.min_choices);
+                    match place {
+                        0 => most,
+                        _ => rand::random_range(least..=least.max(most - 1)),
+                    }
+                });
+                let scored = rotated(number % count).zip(scores);
+                let votes: Vec<(usize, i64)> = scored.filter(|(_, score)| *score > 0).collect();
                 let scores = votes.iter().map(
                     |(choice, score)| json!({"choice_id": question.choices[*choice], "score": score}),
                 );

@@ -52,6 +52,7 @@ use crate::db::{self, Db, Transaction};
 use crate::failure::{Code, Failure};
 use crate::language::Language;
 use crate::page::{Cursor, Page, PageRequest};
+use crate::periodic::try_every;
 
 use entity::{Column, Entity};
 use server::{Attempt, Server};
@@ -174,13 +175,8 @@ impl Mail {
     /// Removes messages that are 30 days old, even where no mail is configured any more. Never
     /// returns; to be run beside the server and dropped with it.
     pub async fn maintain(self) {
-        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-        loop {
-            ticks.tick().await;
-            if let Err(failure) = self.sweep(self.clock.now()).await {
-                tracing::warn!(error = ?failure, "old mail could not be removed; trying again");
-            }
-        }
+        let warning = "old mail could not be removed";
+        try_every(SWEEP_INTERVAL, warning, || self.sweep(self.clock.now())).await;
     }
 
     async fn sweep(&self, now: Time) -> Result<(), Failure> {

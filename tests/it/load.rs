@@ -16,9 +16,11 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use polls::ballots::recount;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::methods::METHODS;
 use crate::support::crowd::CHEAP_PASSWORDS;
 use crate::support::process::Run;
 use crate::support::{PASSWORD, Server, TestApp};
@@ -256,6 +258,50 @@ async fn every_acknowledged_ballot_is_counted() {
     let questions = list.json["data"].as_array().expect("questions").iter();
     let counts: Vec<u64> = questions.map(|one| count(one, "/ballot_count")).collect();
     assert_eq!(counts, [10, 10, 10]);
+}
+
+/// By every method, and within the limits of a question that exists.
+#[tokio::test]
+async fn ballots_of_every_method_are_cast_and_changed() {
+    let (app, ada) = TestApp::with_user("ada").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokens = folder.path().join("tokens");
+    let mut lines = String::new();
+    for name in ["one", "two", "three", "four"] {
+        lines.push_str(&app.user(name).await.access_token);
+        lines.push('\n');
+    }
+    fs::write(&tokens, lines).expect("a file");
+    let tokens = tokens.display().to_string();
+    let vote = async |stored: u64, more: &[&str]| {
+        let requests = (3 * stored).to_string();
+        let arguments = [&app.address, "vote", "-c", "4", "--revote", "-n", &requests];
+        let report = report(&[&arguments[..], more].concat()).await;
+        assert_eq!(count(&report, "/failed"), 0, "{report}");
+        assert_eq!(count(&report, "/ballots/stored"), stored, "{report}");
+        assert_eq!(count(&report, "/ballots/changed"), 2 * stored, "{report}");
+        assert_eq!(report["ballots"]["agrees"], true, "{report}");
+    };
+    for method in METHODS {
+        let users = ["--users", "8", "--questions", "2", "--voting-method"];
+        vote(16, &[&users[..], &[method]].concat()).await;
+        let newest = app.get("/questions?limit=2").await.expect(200).json;
+        for question in newest["data"].as_array().expect("questions") {
+            assert_eq!(question["method"], method);
+            assert_eq!(question["ballot_count"], 8, "{method}");
+        }
+    }
+    for more in [
+        json!({"method": "score", "max_score": 3}),
+        json!({"method": "score", "max_score": 1, "min_choices": 2}),
+        json!({"method": "star", "min_choices": 0, "max_choices": 1}),
+        json!({"method": "borda", "min_choices": 3}),
+    ] {
+        let question = ada.ask(&["a", "b", "c"], more).await;
+        vote(4, &["--tokens", &tokens, "--question", &question.id]).await;
+    }
+    let differences = recount::check(&app.db).await.expect("it is checked");
+    assert_eq!(differences, []);
 }
 
 #[tokio::test]
