@@ -53,6 +53,7 @@ pub static FILES: &[File] = files![
     "rules.js",
     "scoring.js",
     "session.js",
+    "share.js",
     "store.js",
     "texts.js",
     "times.js",

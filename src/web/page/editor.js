@@ -35,7 +35,7 @@ export async function editor({ id, query, signal, go }) {
         const texts = wanted.map(({ choice_text }) => ({ choice_text }));
         const asked = await api("POST", "/questions", { body: { ...dropNulls(body), choices: texts } });
         draft.discard();
-        return go(`/questions/${asked.id}`, { replace: true });
+        return go(`/questions/${asked.id}?ready`, { replace: true });
       }
       try {
         await change(question, body, wanted);

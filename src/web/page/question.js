@@ -1,10 +1,10 @@
 // One question: vote, and watch the results.
 
-import { api } from "./api.js";
+import { api, part } from "./api.js";
 import { controlOf, onVoteElsewhere, ownBallot, voting } from "./ballot.js";
 import { buttons, fill, h, heading, icon, toast } from "./dom.js";
 import { badge, facts } from "./facts.js";
-import { action, check, closer, confirm, dialog, field, input } from "./form.js";
+import { action, check, confirm, field, input, say } from "./form.js";
 import { counting, inWords } from "./outcome.js";
 import { kindOf } from "./paper.js";
 import { ofQuestion } from "./results.js";
@@ -17,7 +17,7 @@ const ANNOUNCED = 10_000;
 
 const SHARE = "M12 15V4m0 0L8 8m4-4l4 4M5 12v7h14v-7";
 
-export async function question({ id, offers, signal, go, again, entitle }) {
+export async function question({ id, query, offers, signal, go, again, entitle }) {
   const path = `/questions/${id}`;
   const known = {};
   const [read, ballot, role] = await Promise.all([
@@ -116,10 +116,24 @@ export async function question({ id, offers, signal, go, again, entitle }) {
     if (!document.hidden) followBallot().catch(() => {});
   }, { signal });
 
+  const loadSharing = () => part(() => import("./share.js"));
+  async function share() {
+    try {
+      const { sharing } = await loadSharing();
+      await sharing(state.question, offers);
+    } catch (error) {
+      toast(say(error));
+    }
+  }
+  // Once, for whoever has just asked it.
+  const isNew = query.has("ready");
+  if (isNew) history.replaceState(history.state, "", location.pathname);
+
   draw();
   return {
     title: read.question_text,
     content: [
+      isNew && (await loadSharing()).ready(read, offers),
       h("article", {},
         places.title,
         places.meta,
@@ -127,7 +141,7 @@ export async function question({ id, offers, signal, go, again, entitle }) {
         places.vote,
         places.counting.element,
         h("div", { class: "under" }, places.live,
-          h("button", { type: "button", class: "quiet", onclick: () => share(state.question) }, icon(SHARE), t("share"))),
+          h("button", { type: "button", class: "quiet", onclick: share }, icon(SHARE), t("share"))),
         places.words),
       places.manage,
     ],
@@ -192,37 +206,4 @@ function manage({ question, path, own, go, again }) {
         question.status === "closed" ? action(t("reopen"), reopen) : action(t("closeVoting"), close),
         action(t("remove"), remove, { class: "danger" }),
       ]));
-}
-
-/** Ways to show the question to others. */
-function share({ id, question_text: text }) {
-  const url = `${location.origin}/questions/${id}`;
-  const frame = `<script src="${location.origin}/embed.js"></script><iframe src="${location.origin}/embed/${id}" title="polls" width="480" height="360" frameborder="0"></iframe>`;
-  const alt = text.replace(/[[\]\\]/g, "\\$&");
-  const markdown = `[![${alt}](${location.origin}/api/v1/questions/${id}/results.svg)](${url})`;
-  const line = (label, value, name) => {
-    const box = input(name, { value, readonly: true, dir: "ltr", onfocus: (event) => event.target.select() });
-    const copy = action(t("copy"), async () => {
-      try {
-        await navigator.clipboard.writeText(value);
-        toast(t("copied"));
-      } catch {
-        // Without HTTPS there is no clipboard.
-        box.focus();
-        toast(t("copyByHand"));
-      }
-    });
-    const row = field(label, box);
-    row.append(copy);
-    row.classList.add("copied");
-    return row;
-  };
-  return dialog(t("shareTitle"), (leave) => [
-    line(t("link"), url, "link"),
-    line(t("embedCode"), frame, "frame"),
-    line(t("picture"), markdown, "picture"),
-    buttons(
-      navigator.share && action(t("send"), () => navigator.share({ title: text, url }).catch(() => {}), { class: "primary" }),
-      closer(t("close"), leave)),
-  ]);
 }

@@ -95,6 +95,9 @@ const en = {
   copied: "Copied.",
   copyByHand: "Press Ctrl+C to copy.",
   send: "Send to…",
+  ready: "Your poll is ready",
+  readyHint: "Share the link, and watch the votes come in.",
+  qrCode: "QR code of the link",
   close: "Close",
 
   manage: "Your question",
@@ -451,6 +454,9 @@ const zh = {
   copied: "已复制",
   copyByHand: "请按 Ctrl+C 复制",
   send: "发送到…",
+  ready: "投票已创建",
+  readyHint: "分享链接，实时查看结果。",
+  qrCode: "链接二维码",
   close: "关闭",
 
   manage: "管理投票",

@@ -84,6 +84,41 @@ async fn drafts_outlive_a_reload_the_back_button_and_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_question_comes_with_its_link_and_its_qr_code() {
+    // The server knows its own address.
+    let app = TestApp::without_mail_server().await;
+    let user = app.user("lucy").await;
+    let browser = browser!(app.address);
+    sign_in(&browser, &user).await;
+    browser.press("Ask").await;
+    browser.arrives_at("New question").await;
+    browser.write("Question", "What for lunch?").await;
+    browser.write("Choice 1", "pizza").await;
+    browser.write("Choice 2", "pasta").await;
+    browser.press("Publish").await;
+    browser.arrives_at("What for lunch?").await;
+    browser.sees("Your poll is ready").await;
+    let link = "return document.querySelector('.ready [name=link]').value === location.href";
+    browser.until("the link", link).await;
+    let code = "const { complete, naturalWidth } = document.querySelector('.ready .qr'); \
+        return complete && naturalWidth > 0";
+    browser.until("the QR code", code).await;
+    browser.press("Copy").await;
+    // The button says so, or where the browser does not let pages copy, how to copy by hand.
+    let told = "return document.querySelector('.ready .primary').textContent === 'Copied.' \
+        || document.querySelector('#toast').textContent === 'Press Ctrl+C to copy.'";
+    browser.until("what was copied", told).await;
+    browser.screenshot("ready").await;
+    browser.reload().await;
+    browser.arrives_at("What for lunch?").await;
+    browser.sees_no("Your poll is ready").await;
+    browser.press("Share").await;
+    let code = "return document.querySelector('dialog .qr')?.naturalWidth > 0";
+    browser.until("the QR code", code).await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_draft_of_a_question_that_has_changed_overwrites_nothing_unseen() {
     let (app, author) = TestApp::with_user("lucy").await;
     let question = author.ask(&["python", "java"], json!({})).await;
