@@ -155,11 +155,12 @@ impl Visit for Fields {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, LazyLock};
 
     use http::{HeaderMap, HeaderValue};
     use parking_lot::Mutex;
-    use tracing::subscriber::DefaultGuard;
+    use tracing::Dispatch;
+    use tracing::subscriber::{DefaultGuard, NoSubscriber};
 
     use super::*;
     use crate::clock::Clock;
@@ -178,9 +179,15 @@ pub(crate) mod tests {
         }
     }
 
+    /// While there is only one subscriber, tracing asks the thread that meets an event first whether
+    /// anybody wants it, and remembers the answer for all threads: another test could switch off the
+    /// lines of this one. Where there are two, it asks both.
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+
     impl Sink {
         /// Collects this thread's JSON lines for as long as the guard lives.
         pub(crate) fn json() -> (Sink, DefaultGuard) {
+            LazyLock::force(&ANOTHER);
             let sink = Sink::default();
             let writer = sink.clone();
             let log = tracing_subscriber::fmt()
