@@ -25,7 +25,7 @@ pub struct Model {
     pub seats: i32,
     pub min_choices: i32,
     /// The number of choices that processes of the version before allow: 0, so that they refuse
-    /// ballots, where [they may not take any](Model::is_for_all_versions). See [`Model::limit`].
+    /// ballots, where they may not take any. See [`Model::limit`].
     pub max_choices: i32,
     /// How many choices a ballot names at most; none for the default of the method.
     pub choice_limit: Option<i32>,
@@ -40,7 +40,7 @@ pub struct Model {
     #[serde(deserialize_with = "document::text_or_null")]
     pub lot_seed: Option<Seed>,
     /// Whether processes of the version before let voters change and withdraw ballots: false where
-    /// [they may not take any](Model::is_for_all_versions), because they would subtract them wrongly.
+    /// they may not take any, because they would subtract them wrongly.
     /// See [`Model::allows_change`].
     #[sea_orm(column_name = "allow_change")]
     #[serde(rename = "allow_change", deserialize_with = "document::flag")]
