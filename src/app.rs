@@ -233,6 +233,7 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         },
         ResultsApi {
             views: views.clone(),
+            public_url: config.server.public_url.clone(),
         },
         LiveApi {
             hub,

@@ -24,6 +24,7 @@ mod m0016_usage;
 mod m0017_search_beginnings;
 mod m0018_methods;
 mod m0019_mail;
+mod m0020_electorates;
 mod table;
 
 /// Applies and reverts migrations, and lists those that are applied.
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0017_search_beginnings::Migration),
             Box::new(m0018_methods::Migration),
             Box::new(m0019_mail::Migration),
+            Box::new(m0020_electorates::Migration),
         ]
     }
 }

@@ -75,6 +75,7 @@ impl Config {
     pub fn features(&self) -> Vec<&'static str> {
         let all = [
             ("mail", self.mail.url.is_some()),
+            ("qr_codes", self.server.public_url.is_some()),
             ("registration", self.accounts.registration),
         ];
         let on = all.into_iter().filter(|(_, is_on)| *is_on);

@@ -25,8 +25,8 @@ pub struct Model {
     pub seats: i32,
     pub min_choices: i32,
     /// The number of choices that processes of the version before allow, which know neither other
-    /// methods than `multiple_choice` nor ballots without choices: 0, so that they refuse ballots,
-    /// where a question has them. See [`Model::limit`].
+    /// methods than `multiple_choice`, nor ballots without choices, nor who may vote, nor anonymous
+    /// ballots: 0, so that they refuse ballots, where a question has them. See [`Model::limit`].
     pub max_choices: i32,
     /// How many choices a ballot names at most; none for the default of the method.
     pub choice_limit: Option<i32>,
@@ -43,6 +43,16 @@ pub struct Model {
     #[serde(deserialize_with = "document::flag")]
     pub allow_change: bool,
     pub results_visibility: Visibility,
+    pub electorate: Electorate,
+    /// How many ballots of guests one network address may cast; none for any number.
+    pub ballots_per_address: Option<i32>,
+    /// Whether lists and searches show it.
+    #[serde(deserialize_with = "document::flag")]
+    pub listed: bool,
+    pub ballot_secrecy: BallotSecrecy,
+    /// Whether voting went on after a close.
+    #[serde(deserialize_with = "document::flag")]
+    pub reopened: bool,
     #[serde(deserialize_with = "document::time_or_null")]
     pub opens_at: Option<Time>,
     #[serde(deserialize_with = "document::time_or_null")]
@@ -100,6 +110,74 @@ pub enum Visibility {
     Author,
 }
 
+/// Who may vote.
+///
+/// - `accounts`: whoever has signed in.
+/// - `verified`: accounts whose email address is verified.
+/// - `anyone`: accounts and guests.
+/// - `invited`: whoever uses an invitation to this question.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Enum,
+    EnumIter,
+    DeriveActiveEnum,
+    Serialize,
+    Deserialize,
+)]
+#[oai(rename_all = "snake_case")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "String(StringLen::N(16))",
+    rename_all = "snake_case"
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Electorate {
+    #[default]
+    Accounts,
+    Verified,
+    Anyone,
+    Invited,
+}
+
+/// Who learns how somebody voted.
+///
+/// - `secret`: only the voter.
+/// - `public`: whoever may see the results.
+/// - `anonymous`: nobody; what was voted is stored apart from who voted.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Enum,
+    EnumIter,
+    DeriveActiveEnum,
+    Serialize,
+    Deserialize,
+)]
+#[oai(rename_all = "snake_case")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "String(StringLen::N(16))",
+    rename_all = "snake_case"
+)]
+#[serde(rename_all = "snake_case")]
+pub enum BallotSecrecy {
+    #[default]
+    Secret,
+    Public,
+    Anonymous,
+}
+
 /// Whether ballots are taken: not yet (`scheduled`), now (`open`), or no more (`closed`).
 // The status is derived from the times whenever it is needed, and never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enum, Serialize)]
@@ -134,10 +212,13 @@ impl Model {
         })
     }
 
-    /// Sets how many choices a ballot names at most. To be called after a change of the method or of
-    /// `min_choices`, too.
+    /// Sets how many choices a ballot names at most. To be called after a change of the method, of
+    /// `min_choices`, of the electorate or of the secrecy, too.
     pub(super) fn set_limit(&mut self, limit: Option<i32>) {
-        let for_all = self.method == Method::MultipleChoice && self.min_choices > 0;
+        let for_all = self.method == Method::MultipleChoice
+            && self.min_choices > 0
+            && matches!(self.electorate, Electorate::Accounts | Electorate::Anyone)
+            && self.ballot_secrecy != BallotSecrecy::Anonymous;
         if self.limit() == limit && (self.max_choices > 0) == for_all {
             return;
         }

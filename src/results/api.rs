@@ -4,21 +4,28 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use uuid::Uuid;
 
+use super::qr_code::qr_code;
 use super::{Results, Views};
 use crate::auth::guard::MaybeSignedIn;
+use crate::config::Origin;
+use crate::failure::{Code, Failure};
 use crate::http::policy::operations;
 use crate::http::refused::Refused;
 use crate::http::reply::{Fetched, Picture};
 use crate::http::spec::Tag;
+use crate::rendered::{Rendered, entity_tag};
 
 /// The handlers of results.
 pub struct ResultsApi {
     pub views: Views,
+    /// The address that clients use, if it is configured.
+    pub public_url: Option<Origin>,
 }
 
 operations! {
     GetResults: NotFound, ResultsHidden;
     GetResultsPicture: NotFound;
+    GetQrCode: NotFound;
 }
 
 #[OpenApi]
@@ -95,5 +102,33 @@ impl ResultsApi {
             with_numbers = self.views.is_visible(&view, caller).await?;
         }
         Ok(Picture::new(view.picture(with_numbers)?))
+    }
+
+    /// Get the QR code of a question
+    ///
+    /// The address of the question's page, as SVG. 404 where the server does not know its own
+    /// address; `features` in `/.well-known/oauth-authorization-server` has `qr_codes` where it does.
+    #[oai(
+        path = "/questions/:question_id/qr.svg",
+        method = "get",
+        operation_id = "getQrCode",
+        tag = "Tag::Questions"
+    )]
+    async fn qr_code(
+        &self,
+        caller: MaybeSignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+    ) -> Result<Picture, Refused<GetQrCode>> {
+        let view = self.views.find(question_id.0, caller.caller()).await?;
+        let unknown = || {
+            let detail =
+                "The server does not know its address: its operator has not set server.public_url.";
+            Failure::new(Code::NotFound, detail)
+        };
+        let origin = self.public_url.as_ref().ok_or_else(unknown)?;
+        let code = qr_code(&format!("{origin}/questions/{}", view.poll.question.id))?;
+        let tag = entity_tag(0, code.as_bytes());
+        Ok(Picture::new(Rendered::picture(code, tag)))
     }
 }

@@ -15,6 +15,7 @@ mod outcome;
 mod pages;
 mod picture;
 pub mod poll;
+mod qr_code;
 pub mod shared;
 mod view;
 mod views;

@@ -15,7 +15,7 @@ type Row = (&'static str, [u16; 5]);
 /// The target is a question of the author's, or the author's account. Each role has a ballot
 /// where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 39] = [
+const TABLE: [Row; 40] = [
     //                    none  bad  other author admin
     ("issueToken",       [200, 200, 200, 200, 200]),
     ("revokeToken",      [200, 200, 200, 200, 200]),
@@ -54,6 +54,7 @@ const TABLE: [Row; 39] = [
     ("withdrawBallot",   [401, 401, 204, 204, 204]),
     ("getResults",       [200, 401, 200, 200, 200]),
     ("getResultsPicture", [200, 401, 200, 200, 200]),
+    ("getQrCode",        [200, 401, 200, 200, 200]),
     ("watchResults",     [200, 401, 200, 200, 200]),
     // The request is no WebSocket handshake.
     ("openResultsSocket",[400, 400, 400, 400, 400]),

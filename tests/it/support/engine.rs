@@ -64,6 +64,13 @@ pub async fn connect(url: &str) -> Db {
     Db::connect(&config.database).await.expect("the database")
 }
 
+/// The name of the newest migration.
+pub fn newest_migration() -> String {
+    use migration::MigratorTrait as _;
+    let all = migration::Migrator::migrations();
+    all.last().expect("there are some").name().to_owned()
+}
+
 /// Reverts migrations down to this one, and with it.
 pub async fn migrate_down_with(db: &Db, migration: &str) {
     let status = db.migration_status().await.expect("the steps");
