@@ -30,7 +30,7 @@ use crate::http::{
 use crate::live::Hub;
 use crate::live::api::LiveApi;
 use crate::mail::api::MailApi;
-use crate::mail::{self, Mail};
+use crate::mail::{self, Kind, Letter, Mail, Message};
 use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::{Questions, Quotas};
 use crate::results::Views;
@@ -278,6 +278,17 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
+/// Writes a message that is about to be sent: each kind by the feature that has queued it. None where
+/// the message has lost its purpose.
+async fn write_letter(accounts: Accounts, message: Message) -> Result<Option<Letter>, Failure> {
+    match message.kind {
+        Kind::PasswordReset => accounts.write_password_reset(message).await,
+        Kind::EmailVerification => accounts.write_verification(message).await,
+        Kind::AddressChanged => accounts.write_notice_of_address(message),
+        Kind::PasswordChanged => accounts.write_notice_of_password(message),
+    }
+}
+
 /// Serves until `stop`, then finishes what was begun and closes the app. `metrics` is a second
 /// listener, for the operator.
 pub async fn run(
@@ -296,11 +307,9 @@ pub async fn run(
     );
     background.spawn(app.tokens.clone().maintain());
     background.spawn(app.accounts.clone().maintain());
+    background.spawn(app.mail.clone().maintain());
     let accounts = app.accounts.clone();
-    let write = move |message| {
-        let accounts = accounts.clone();
-        async move { accounts.write_letter(message).await }
-    };
+    let write = move |message| write_letter(accounts.clone(), message);
     background.spawn(app.mail.clone().keep_delivering(write));
     if let Some((_, metrics)) = &figures {
         let metrics = metrics.clone();

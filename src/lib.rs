@@ -22,7 +22,8 @@
 //!
 //! The features, each of which may use only those above it:
 //!
-//! - [`mail`]: messages that wait to be sent by email, and sending them.
+//! - [`mail`]: messages that wait to be sent by email, and sending them; a recipe for another kind
+//!   of message.
 //! - [`users`]: the table of accounts, roles, and the rules for names, email addresses, phone
 //!   numbers and passwords.
 //! - [`auth`]: accounts that register, sign in and get back in; sessions, tokens, signing keys,

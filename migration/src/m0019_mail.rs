@@ -4,8 +4,8 @@
 use sea_orm_migration::prelude::*;
 
 use crate::table::{
-    add_column, add_index, drop_column, id, integer, optional_text, optional_time, reference,
-    table, text, time,
+    add_column, add_index, drop_column, id, integer, optional_id, optional_text, optional_time,
+    reference, table, text, time,
 };
 
 #[derive(DeriveMigrationName)]
@@ -22,6 +22,7 @@ impl MigrationTrait for Migration {
             .if_not_exists()
             .col(id("id").primary_key())
             .col(text("kind", 24))
+            .col(optional_id("about"))
             .col(text("recipient", 762))
             .col(text("language", 2))
             .col(text("status", 8))
@@ -39,6 +40,9 @@ impl MigrationTrait for Migration {
         let newest = &mut Index::create();
         newest.col("created_at").col("id");
         add_index(manager, "outgoing_mail", "outgoing_mail_created", newest).await?;
+        let by_status = &mut Index::create();
+        by_status.col("status").col("created_at").col("id");
+        add_index(manager, "outgoing_mail", "outgoing_mail_status", by_status).await?;
         let recipient = &mut Index::create();
         recipient.col("recipient");
         add_index(

@@ -34,6 +34,11 @@ pub fn id(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).uuid().not_null().take()
 }
 
+/// An id, or NULL.
+pub fn optional_id(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).uuid().take()
+}
+
 /// A moment: microseconds since 1970 in UTC.
 pub fn time(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).big_integer().not_null().take()

@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use super::arguments::{
-    Account, KeysCommand, Migrate, NewUser, Openapi, Recount, Seed, TokenArguments, UserCommand,
+    Account, KeysCommand, MailCommand, Migrate, NewUser, Openapi, Recount, Seed, TokenArguments,
+    UserCommand,
 };
 use super::confirm::confirm;
 use super::password::read_password;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::http::spec;
 use crate::input;
+use crate::mail;
 use crate::precondition::IfMatch;
 use crate::seed;
 use crate::users::email::Email;
@@ -115,6 +117,13 @@ pub async fn user(config: Config, command: UserCommand) -> Outcome {
     let outcome = change_user(&app, command).await;
     app.close().await;
     outcome
+}
+
+pub async fn mail(config: &Config, command: MailCommand) -> Outcome {
+    let MailCommand::Test { to } = command;
+    mail::send_test(config, &Clock::default(), &to).await?;
+    println!("The mail server has accepted a message to {to}.");
+    Ok(())
 }
 
 async fn change_user(app: &App, command: UserCommand) -> Outcome {

@@ -18,8 +18,8 @@ use std::error::Error;
 use std::io::{self, Write};
 
 pub use arguments::{
-    Account, Backup, Cli, Command, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Ready,
-    Recount, Restore, Seed, ServeFlags, Tally, TokenArguments, UserCommand,
+    Account, Backup, Cli, Command, ConfigCommand, KeysCommand, MailCommand, Migrate, NewUser,
+    Openapi, Ready, Recount, Restore, Seed, ServeFlags, Tally, TokenArguments, UserCommand,
 };
 pub use complain::complain;
 pub use explain::{explain, is_enough};
@@ -51,6 +51,7 @@ pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error +
         Command::Config(ConfigCommand::Print) => config_print(&loaded, &mut io::stdout().lock()),
         Command::User(command) => commands::user(config.clone(), command).await,
         Command::Keys(command) => commands::keys(config, command).await,
+        Command::Mail(command) => commands::mail(config, command).await,
         Command::Token(arguments) => commands::token(config.clone(), arguments).await,
         Command::Recount(arguments) => commands::recount(config, arguments).await,
         Command::Tally(arguments) => tally::command(&arguments),

@@ -39,7 +39,7 @@ pub use problem::{Problem, Problems};
 pub use redis_url::RedisUrl;
 pub use rules::hmac_key;
 pub use secret::Secret;
-pub use smtp_url::SmtpUrl;
+pub use smtp_url::{SmtpEncryption, SmtpUrl};
 
 /// Everything that can be configured. `config/default.yaml` documents each key.
 #[derive(Debug, Clone, Deserialize)]

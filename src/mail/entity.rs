@@ -14,13 +14,16 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub kind: Kind,
+    /// What the message is about, where its kind needs more than the recipient to be written: the id
+    /// of an account, for example.
+    pub about: Option<Uuid>,
     /// An email address.
     pub recipient: String,
     pub language: Language,
     pub status: Status,
     pub attempts: i32,
     /// When the next attempt may begin; absent once the message is done. While a process sends the
-    /// message, this is when others may try, because that process may have been killed.
+    /// message, this is when other processes may try, because that process may have been killed.
     pub due_at: Option<Time>,
     /// Why the last attempt failed.
     pub error: Option<String>,
@@ -31,7 +34,8 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What a message is about. Which codes it has is decided when it is sent, so that none is stored.
+// The documentation of `mail` has the recipe for another kind.
+/// What a message is for.
 #[derive(
     Clone,
     Copy,
@@ -59,6 +63,19 @@ pub enum Kind {
     EmailVerification,
     /// To the address that an account had before.
     AddressChanged,
+    /// To the owner of an account that has another password.
+    PasswordChanged,
+}
+
+impl Kind {
+    /// Whether somebody sits in front of a screen and waits for the message. Such messages do not
+    /// queue behind the others.
+    pub fn is_awaited(self) -> bool {
+        match self {
+            Kind::PasswordReset | Kind::EmailVerification => true,
+            Kind::AddressChanged | Kind::PasswordChanged => false,
+        }
+    }
 }
 
 /// What has become of a message.

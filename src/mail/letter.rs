@@ -1,4 +1,4 @@
-//! Messages as they are sent: plain text and HTML, in English or Chinese.
+//! Messages as they are sent: plain text and HTML with the same paragraphs.
 
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
@@ -8,28 +8,111 @@ use uuid::Uuid;
 use crate::language::Language;
 use crate::markup::escaped;
 
-/// A message, complete with what only its recipient may know.
+/// The most characters of a subject that are sent.
+const SUBJECT_LENGTH: usize = 120;
+
+/// A message, complete with what only its recipient may know. Whatever it says may come from users.
+#[derive(Debug)]
 pub struct Letter {
-    /// The address that it is sent to.
-    pub to: String,
-    pub content: Content,
+    to: String,
+    language: Language,
+    subject: String,
+    paragraphs: Vec<Paragraph>,
 }
 
-/// What a message says.
-pub enum Content {
-    PasswordReset { token: String },
-    EmailVerification { code: String },
-    AddressChanged,
+#[derive(Debug)]
+enum Paragraph {
+    Text(String),
+    Link(String),
+    Code(String),
 }
 
-impl Content {
-    /// What must not be seen by anybody but the recipient.
-    pub fn secret(&self) -> Option<&str> {
-        match self {
-            Content::PasswordReset { token: secret }
-            | Content::EmailVerification { code: secret } => Some(secret),
-            Content::AddressChanged => None,
+impl Letter {
+    /// A letter to an email address, without a paragraph yet.
+    pub fn new(to: impl Into<String>, language: Language, subject: impl Into<String>) -> Letter {
+        Letter {
+            to: to.into(),
+            language,
+            subject: subject.into(),
+            paragraphs: Vec::new(),
         }
+    }
+
+    /// Adds a paragraph of text.
+    pub fn text(self, text: impl Into<String>) -> Letter {
+        self.and(Paragraph::Text(text.into()))
+    }
+
+    /// Adds a link, which the recipient sees in full. What stands after `#` is a secret of the
+    /// recipient.
+    pub fn link(self, url: impl Into<String>) -> Letter {
+        self.and(Paragraph::Link(url.into()))
+    }
+
+    /// Adds a code for people to type, which is a secret of the recipient.
+    pub fn code(self, code: impl Into<String>) -> Letter {
+        self.and(Paragraph::Code(code.into()))
+    }
+
+    fn and(mut self, paragraph: Paragraph) -> Letter {
+        self.paragraphs.push(paragraph);
+        self
+    }
+
+    /// Whether the mail server must take addresses in Unicode (RFC 6531): the part before the `@`
+    /// has no other form.
+    pub(super) fn needs_unicode(&self) -> bool {
+        address(&self.to).is_ok_and(|address| !address.user().is_ascii())
+    }
+
+    /// What nobody but the recipient may see.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.paragraphs
+            .iter()
+            .filter_map(|paragraph| match paragraph {
+                Paragraph::Text(_) => None,
+                Paragraph::Link(url) => url.split_once('#').map(|(_, secret)| secret),
+                Paragraph::Code(code) => Some(code),
+            })
+    }
+
+    /// The message in the form that mail servers take. The id is the same for each attempt, so that
+    /// recipients can recognise a message that was sent twice.
+    pub(super) fn message(&self, id: Uuid, from: &Mailbox) -> Result<Message, LetterError> {
+        let message = Message::builder()
+            .message_id(Some(format!("<{id}@{}>", from.email.domain())))
+            .from(from.clone())
+            .to(Mailbox::new(None, address(&self.to)?))
+            .subject(one_line(&self.subject))
+            .header(AutoSubmitted);
+        Ok(message.multipart(MultiPart::alternative_plain_html(self.plain(), self.html()))?)
+    }
+
+    fn plain(&self) -> String {
+        let paragraphs = self.paragraphs.iter().map(|paragraph| match paragraph {
+            Paragraph::Text(text) | Paragraph::Link(text) | Paragraph::Code(text) => text.as_str(),
+        });
+        paragraphs.collect::<Vec<_>>().join("\n\n") + "\n"
+    }
+
+    fn html(&self) -> String {
+        let paragraphs = self.paragraphs.iter().map(|paragraph| match paragraph {
+            Paragraph::Text(text) => format!("<p>{}</p>\n", escaped(text)),
+            Paragraph::Link(url) => {
+                let url = escaped(url);
+                format!("<p><a href=\"{url}\">{url}</a></p>\n")
+            }
+            Paragraph::Code(code) => format!("<p><strong>{}</strong></p>\n", escaped(code)),
+        });
+        let tag = match self.language {
+            Language::English => "en",
+            Language::Chinese => "zh-Hans",
+        };
+        let body: String = paragraphs.collect();
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"{tag}\">\n<head><meta charset=\"utf-8\"></head>\n\
+             <body>\n{body}</body>\n</html>\n"
+        )
     }
 }
 
@@ -42,36 +125,22 @@ pub enum LetterError {
     Message(#[from] lettre::error::Error),
 }
 
-impl Letter {
-    /// The message in the form that mail servers take. The id is the same for each attempt, so that
-    /// recipients can recognise a message that was sent twice.
-    pub fn message(
-        &self,
-        id: Uuid,
-        language: Language,
-        from: &Mailbox,
-        public_url: &str,
-    ) -> Result<Message, LetterError> {
-        let (subject, lines) = texts(&self.content, language, public_url);
-        let domain = from.email.domain();
-        let message = Message::builder()
-            .message_id(Some(format!("<{id}@{domain}>")))
-            .from(from.clone())
-            .to(Mailbox::new(None, address(&self.to)?))
-            .subject(subject)
-            .header(AutoSubmitted);
-        let bodies = MultiPart::alternative_plain_html(plain(&lines), html(&lines, language));
-        Ok(message.multipart(bodies)?)
-    }
-}
-
 /// The address with its domain in the form of DNS, which every mail server takes.
-fn address(text: &str) -> Result<Address, lettre::address::AddressError> {
+pub(super) fn address(text: &str) -> Result<Address, lettre::address::AddressError> {
     let ascii = text.rsplit_once('@').and_then(|(local, domain)| {
         let domain = idna::domain_to_ascii(domain).ok()?;
         Some(format!("{local}@{domain}"))
     });
     ascii.as_deref().unwrap_or(text).parse()
+}
+
+/// The text of a header: without line breaks, and no longer than mail clients show.
+fn one_line(text: &str) -> String {
+    let shown = text.chars().map(|letter| match letter.is_control() {
+        true => ' ',
+        false => letter,
+    });
+    shown.take(SUBJECT_LENGTH).collect()
 }
 
 /// Says that no person has written the message, so that no program answers it (RFC 3834).
@@ -92,139 +161,99 @@ impl Header for AutoSubmitted {
     }
 }
 
-/// A paragraph.
-enum Line {
-    Text(String),
-    Link(String),
-    Code(String),
-}
-
-/// The subject and the paragraphs. Nothing in them was written by a user.
-fn texts(content: &Content, language: Language, public_url: &str) -> (&'static str, Vec<Line>) {
-    let text = |text: &str| Line::Text(text.replace("{site}", public_url));
-    match (content, language) {
-        (Content::PasswordReset { token }, Language::English) => (
-            "Choose a new password",
-            vec![
-                text("You asked for a new password for your account at {site}. Choose it here:"),
-                Line::Link(format!("{public_url}/reset#{token}")),
-                text("The link works once, for 30 minutes, and only if it is the newest one."),
-                text(
-                    "If you did not ask for it, ignore this message. Your password stays as it is.",
-                ),
-            ],
-        ),
-        (Content::PasswordReset { token }, Language::Chinese) => (
-            "重设密码",
-            vec![
-                text("您请求为 {site} 的账号重设密码。请打开以下链接设置新密码："),
-                Line::Link(format!("{public_url}/reset#{token}")),
-                text("该链接 30 分钟内有效，只能使用一次，且仅最新的链接有效。"),
-                text("如果不是您本人操作，请忽略此邮件，您的密码不会改变。"),
-            ],
-        ),
-        (Content::EmailVerification { code }, Language::English) => (
-            "Verify your email address",
-            vec![
-                text(
-                    "To verify that this is the email address of your account at {site}, enter this code there:",
-                ),
-                Line::Code(code.clone()),
-                text("The code works for one hour, and only if it is the newest one."),
-                text("If you did not ask for it, ignore this message."),
-            ],
-        ),
-        (Content::EmailVerification { code }, Language::Chinese) => (
-            "验证您的邮箱地址",
-            vec![
-                text("请在 {site} 输入以下验证码，以确认这是您账号的邮箱地址："),
-                Line::Code(code.clone()),
-                text("验证码一小时内有效，且仅最新的验证码有效。"),
-                text("如果不是您本人操作，请忽略此邮件。"),
-            ],
-        ),
-        (Content::AddressChanged, Language::English) => (
-            "Your email address was changed",
-            vec![
-                text("The account at {site} that had this email address has another one now."),
-                text(
-                    "If you did not change it, somebody else knows your password. Tell the operator of {site}.",
-                ),
-            ],
-        ),
-        (Content::AddressChanged, Language::Chinese) => (
-            "您的邮箱地址已更改",
-            vec![
-                text("{site} 上使用此邮箱地址的账号已更换为其他邮箱地址。"),
-                text("如果不是您本人操作，说明他人知道您的密码。请联系 {site} 的管理员。"),
-            ],
-        ),
-    }
-}
-
-fn plain(lines: &[Line]) -> String {
-    let lines = lines.iter().map(|line| match line {
-        Line::Text(text) | Line::Link(text) | Line::Code(text) => text.as_str(),
-    });
-    lines.collect::<Vec<_>>().join("\n\n") + "\n"
-}
-
-fn html(lines: &[Line], language: Language) -> String {
-    let lines = lines.iter().map(|line| match line {
-        Line::Text(text) => format!("<p>{}</p>\n", escaped(text)),
-        Line::Link(url) => {
-            let url = escaped(url);
-            format!("<p><a href=\"{url}\">{url}</a></p>\n")
-        }
-        Line::Code(code) => format!("<p><strong>{}</strong></p>\n", escaped(code)),
-    });
-    let tag = match language {
-        Language::English => "en",
-        Language::Chinese => "zh-Hans",
-    };
-    let body: String = lines.collect();
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"{tag}\">\n<head><meta charset=\"utf-8\"></head>\n\
-         <body>\n{body}</body>\n</html>\n"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn message(to: &str, language: Language) -> String {
-        let letter = Letter {
-            to: to.to_owned(),
-            content: Content::PasswordReset {
-                token: "T0KEN".to_owned(),
-            },
-        };
-        let from = "Polls <polls@example.org>".parse().unwrap();
-        let message = letter.message(Uuid::nil(), language, &from, "https://polls.example.org");
+    /// The message as the mail server gets it.
+    fn sent(letter: &Letter) -> String {
+        let from = "投票 <polls@example.org>".parse().unwrap();
+        let message = letter.message(Uuid::nil(), &from);
         String::from_utf8(message.unwrap().formatted()).unwrap()
+    }
+
+    fn head(message: &str) -> &str {
+        message.split_once("\r\n\r\n").unwrap().0
     }
 
     #[test]
     fn a_message_has_both_forms_and_says_that_a_program_wrote_it() {
-        let message = message("ada@dömäin.org", Language::English);
+        let letter = Letter::new("ada@dömäin.org", Language::English, "Choose a password")
+            .text("Here:")
+            .link("https://polls.example.org/reset#T0KEN");
+        let message = sent(&letter);
         for part in [
-            "Subject: Choose a new password\r\n",
+            "Subject: Choose a password\r\n",
             "To: ada@xn--dmin-moa0i.org\r\n",
+            "From: =?utf-8?b?5oqV56Wo?= <polls@example.org>\r\n",
             "Auto-Submitted: auto-generated\r\n",
             "Message-ID: <00000000-0000-0000-0000-000000000000@example.org>\r\n",
             "Content-Type: text/plain; charset=utf-8",
             "Content-Type: text/html; charset=utf-8",
-            "https://polls.example.org/reset#T0KEN",
+            "Here:\r\n\r\nhttps://polls.example.org/reset#T0KEN\r\n",
         ] {
             assert!(message.contains(part), "no {part:?} in {message}");
         }
+        let link = "<p>Here:</p>\n<p><a href=\"https://polls.example.org/reset#T0KEN\">";
+        assert!(letter.html().contains(link), "{}", letter.html());
+        assert!(!letter.needs_unicode());
+        assert_eq!(letter.secrets().collect::<Vec<_>>(), ["T0KEN"]);
     }
 
     #[test]
-    fn a_chinese_subject_is_encoded() {
-        let message = message("ada@example.org", Language::Chinese);
+    fn what_users_wrote_breaks_out_of_neither_header_nor_html() {
+        let hostile = "</p><script>\"&'\r\nBcc: eve@example.org\r\n\r\n.\r\n\u{202e}";
+        let letter = Letter::new("ada@example.org", Language::English, hostile).text(hostile);
+        let message = sent(&letter);
+        let head = head(&message);
+        let headers = head.replace("\r\n ", " ");
+        let names: Vec<&str> = headers
+            .lines()
+            .filter_map(|line| line.split(':').next())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "Message-ID",
+                "From",
+                "To",
+                "Subject",
+                "Auto-Submitted",
+                "MIME-Version",
+                "Date",
+                "Content-Type"
+            ],
+            "{head}"
+        );
+        assert!(message.is_ascii());
+        assert!(
+            letter
+                .html()
+                .contains("<p>&lt;/p&gt;&lt;script&gt;&quot;&amp;&#39;")
+        );
+        assert_eq!(one_line(hostile).lines().count(), 1);
+    }
+
+    #[test]
+    fn a_subject_is_encoded_and_short() {
+        let long = "最".repeat(500);
+        let letter = Letter::new("ada@example.org", Language::Chinese, long);
+        let message = sent(&letter);
         assert!(message.is_ascii(), "{message}");
         assert!(message.contains("Subject: =?utf-8?"), "{message}");
+        assert!(
+            head(&message).lines().all(|line| line.len() <= 78),
+            "{message}"
+        );
+        let word = Letter::new("ada@example.org", Language::English, "x".repeat(5000));
+        assert!(head(&sent(&word)).lines().all(|line| line.len() <= 998));
+    }
+
+    #[test]
+    fn an_address_in_unicode_needs_a_server_that_takes_it() {
+        for (to, needs) in [("ada@dömäin.org", false), ("ädä@example.org", true)] {
+            let letter = Letter::new(to, Language::English, "?");
+            assert_eq!(letter.needs_unicode(), needs, "{to}");
+        }
     }
 }

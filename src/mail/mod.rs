@@ -1,12 +1,38 @@
 //! Mail: messages that wait in a table, and the mail server that takes them.
 //!
-//! A message is queued in the transaction that causes it, so that no request waits for the mail
-//! server. Each process looks for messages that are due; one process at a time sends a message
-//! ([`delivery`]). Codes and tokens are made when a message is sent, by whoever knows what they are
-//! for: no table, and no backup, ever has one.
+//! A message is queued in the transaction that causes it ([`Mail::queue`]), so that no request waits
+//! for the mail server, and no message is lost once the change that causes it is committed. Each
+//! process looks for messages that are due, and takes each before it sends it (`delivery.rs`). The
+//! row has no text: the feature that queued the message writes the [`Letter`] when it is sent. Codes
+//! and tokens are made then, too, and only their hashes are stored: no table, backup or log ever has
+//! one.
+//!
+//! **Each message is sent at least once**, unless it expires first. A process that is killed between
+//! sending a message and writing that down, or an answer of the mail server that gets lost, leads to
+//! a second copy. It has the same `Message-ID`, and a code or token of its own; the first one is void
+//! then.
+//!
+//! # Recipe: a kind of message
+//!
+//! For example, an invitation to a question.
+//!
+//! 1. **Kind.** Add it to [`Kind`], and say in [`Kind::is_awaited`] whether somebody waits for it.
+//! 2. **Letter.** In the folder of the feature, write a function that makes the [`Letter`] of a
+//!    [`Message`]: subject and paragraphs in each [`Language`], as `src/auth/accounts/letters.rs` does.
+//!    It looks up what `about` names, makes the code and stores its hash, and returns none where the
+//!    message has lost its purpose (the invitation was taken back). Mail clients get the paragraphs as
+//!    plain text and as HTML. What users wrote may stand in any of them, since it is escaped, and in
+//!    the subject, since it is encoded; it stands in no other header.
+//! 3. **Wiring.** Call that function in `write_letter` in `src/app.rs`.
+//! 4. **Queue.** [`Mail::require`] refuses a call that makes no sense without mail. In the
+//!    transaction that causes the message, call [`Mail::queue`]; after the commit, [`Mail::announce`].
+//!    Limit how many messages one client causes (`src/auth/accounts/limits.rs`).
+//! 5. **Page.** Name the kind (`mail_…`) in `src/web/page/texts.js`, in both languages.
+//! 6. **Test** in `tests/it/mail.rs`; `Smtp` there is a mail server that records what it gets. Run
+//!    `cargo run -- openapi --output openapi/polls.json`.
 
 pub mod api;
-mod delivery;
+pub mod delivery;
 pub mod entity;
 mod letter;
 mod server;
@@ -17,7 +43,7 @@ use std::time::Duration;
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
 };
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::clock::{Clock, Time};
@@ -27,15 +53,18 @@ use crate::failure::{Code, Failure};
 use crate::language::Language;
 use crate::page::{Cursor, Page, PageRequest};
 
-use entity::{Column, Entity, Model};
-use server::Server;
+use entity::{Column, Entity};
+use server::{Attempt, Server};
 
-pub use entity::{Kind, Status};
-pub use letter::{Content, Letter};
+pub use entity::{Kind, Model as Message, Status};
+pub use letter::Letter;
 pub use server::OpenError;
 
-/// For how long messages that are done are shown to admins.
+/// For how long messages are kept and shown to admins.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How often older messages are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The messages. Clones share everything.
 #[derive(Clone)]
@@ -44,8 +73,21 @@ pub struct Mail {
     clock: Clock,
     /// None where no mail is configured.
     server: Option<Arc<Server>>,
-    /// Tells the deliverer of this process that there is something to send.
-    queued: Arc<Notify>,
+    /// Tells this process that there is something to send.
+    queued: Arc<watch::Sender<()>>,
+}
+
+/// A message to be queued.
+#[derive(Debug, Clone, Copy)]
+pub struct Draft<'a> {
+    pub kind: Kind,
+    /// What the message is about, for whoever writes it.
+    pub about: Option<Uuid>,
+    /// An email address.
+    pub recipient: &'a str,
+    pub language: Language,
+    /// For how long it is worth sending.
+    pub lifetime: Duration,
 }
 
 impl Mail {
@@ -60,42 +102,45 @@ impl Mail {
         })
     }
 
+    /// [`Code::MailNotConfigured`] where messages cannot be sent.
+    pub fn require(&self) -> Result<(), Failure> {
+        self.server().map(drop)
+    }
+
     /// Whether messages can be sent.
     pub fn is_configured(&self) -> bool {
         self.server.is_some()
     }
 
-    /// [`Code::MailNotConfigured`] where messages cannot be sent.
-    pub fn require(&self) -> Result<(), Failure> {
-        if self.is_configured() {
-            return Ok(());
-        }
-        let detail = "This server sends no mail. Ask its operator.";
-        Err(Failure::new(Code::MailNotConfigured, detail))
+    /// The address of the page (`server.public_url`), without a slash at its end. Links in messages
+    /// begin with it, whatever host a request names. [`Code::MailNotConfigured`].
+    pub fn site(&self) -> Result<&str, Failure> {
+        Ok(self.server()?.site())
     }
 
-    /// Queues a message that is of use for `lifetime`. [`Mail::announce`] must be called once the
-    /// transaction has committed.
-    pub async fn queue(
-        &self,
-        transaction: &Transaction,
-        kind: Kind,
-        recipient: &str,
-        language: Language,
-        lifetime: Duration,
-    ) -> Result<(), Failure> {
+    fn server(&self) -> Result<&Server, Failure> {
+        self.server.as_deref().ok_or_else(|| {
+            let detail = "This server sends no mail. Ask its operator.";
+            Failure::new(Code::MailNotConfigured, detail)
+        })
+    }
+
+    /// Queues a message in the transaction that causes it. [`Mail::announce`] must be called once
+    /// that has committed.
+    pub async fn queue(&self, transaction: &Transaction, draft: &Draft<'_>) -> Result<(), Failure> {
         let now = db::moment(transaction, &self.clock).await?;
-        let message = Model {
+        let message = Message {
             id: now.new_id(),
-            kind,
-            recipient: recipient.to_owned(),
-            language,
+            kind: draft.kind,
+            about: draft.about,
+            recipient: draft.recipient.to_owned(),
+            language: draft.language,
             status: Status::Queued,
             attempts: 0,
             due_at: Some(now),
             error: None,
             created_at: now,
-            expires_at: now.after(lifetime),
+            expires_at: now.after(draft.lifetime),
         };
         let insert = Entity::insert(message.into_active_model());
         insert.exec_without_returning(transaction).await?;
@@ -104,7 +149,7 @@ impl Mail {
 
     /// Has queued messages sent at once rather than at the next look.
     pub fn announce(&self) {
-        self.queued.notify_one();
+        self.queued.send_replace(());
     }
 
     /// A page of the messages of the last 30 days, newest first.
@@ -112,13 +157,13 @@ impl Mail {
         &self,
         status: Option<Status>,
         page: PageRequest,
-    ) -> Result<Page<Model>, Failure> {
+    ) -> Result<Page<Message>, Failure> {
         let mut messages = Entity::find();
         if let Some(status) = status {
             messages = messages.filter(Column::Status.eq(status));
         }
         let columns = (Column::CreatedAt, Column::Id);
-        let cursor = |message: &Model| Cursor {
+        let cursor = |message: &Message| Cursor {
             key: message.created_at.0,
             id: message.id,
         };
@@ -126,10 +171,45 @@ impl Mail {
         Ok(page.await?)
     }
 
-    /// Removes messages that admins need not see any more.
+    /// Removes messages that are 30 days old, even where no mail is configured any more. Never
+    /// returns; to be run beside the server and dropped with it.
+    pub async fn maintain(self) {
+        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+        loop {
+            ticks.tick().await;
+            if let Err(failure) = self.sweep(self.clock.now()).await {
+                tracing::warn!(error = ?failure, "old mail could not be removed; trying again");
+            }
+        }
+    }
+
     async fn sweep(&self, now: Time) -> Result<(), Failure> {
         let old = Condition::all().add(Column::CreatedAt.lte(now.before(KEPT)));
         db::sweep::<Entity, Uuid>(&self.db, Column::Id, old).await
+    }
+}
+
+/// Why a test message was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    #[error("no mail is configured: set mail.url")]
+    NotConfigured,
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the message was not sent: {0}")]
+    NotSent(String),
+}
+
+/// Sends a message that says that mail works, without queuing it.
+pub async fn send_test(config: &Config, clock: &Clock, to: &str) -> Result<(), TestError> {
+    let server = Server::open(config)?.ok_or(TestError::NotConfigured)?;
+    let text = format!("The server at {} can send mail.", server.site());
+    let letter = Letter::new(to, Language::English, "Mail works").text(text);
+    match server.send(clock.now().new_id(), &letter).await {
+        Attempt::Accepted => Ok(()),
+        Attempt::Unconnected(error) | Attempt::Postponed(error) | Attempt::Refused(error) => {
+            Err(TestError::NotSent(error))
+        }
     }
 }
 

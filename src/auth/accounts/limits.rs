@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::config;
 use crate::failure::{Failure, RateLimit};
+use crate::mail;
 use crate::network::Network;
 use crate::share::Share;
 use crate::share::cells::Cell;
@@ -169,17 +170,20 @@ impl Limits {
         self.take(self.registrations.of(&network.key())).await
     }
 
-    /// Counts a message that a network asks for, or refuses it. The recipient is what was typed, so
-    /// that the limit does not tell whether there is an account.
-    pub async fn take_mail(&self, recipient: &str, network: Network) -> Result<(), Failure> {
-        self.take_notice(network).await?;
-        self.take(self.mails_to_recipient.of(recipient.as_bytes()))
+    /// Counts a message that a network causes, or refuses it. The recipient is what was typed, so
+    /// that the limit does not tell whether there is an account. Kinds are counted apart: a stranger
+    /// who asks for new passwords in somebody's name does not keep other messages from them.
+    pub async fn take_mail(
+        &self,
+        kind: mail::Kind,
+        recipient: &str,
+        network: Network,
+    ) -> Result<(), Failure> {
+        self.take(self.mails_from_network.of(&network.key()))
+            .await?;
+        let of_kind = format!("{kind:?} {recipient}");
+        self.take(self.mails_to_recipient.of(of_kind.as_bytes()))
             .await
-    }
-
-    /// Counts a message that a network causes to somebody who must get it, or refuses it.
-    pub async fn take_notice(&self, network: Network) -> Result<(), Failure> {
-        self.take(self.mails_from_network.of(&network.key())).await
     }
 
     /// Counts an attempt to use a token for a new password, or refuses it.

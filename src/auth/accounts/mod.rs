@@ -2,6 +2,7 @@
 
 pub(in crate::auth) mod codes;
 mod known_networks;
+mod letters;
 mod limits;
 mod recovery;
 mod sign_in;
@@ -24,11 +25,12 @@ use crate::config::Config;
 use crate::db::{Db, Transaction};
 use crate::failure::{Code, Failure, FieldError, RateLimit, Rule};
 use crate::language::Language;
-use crate::mail::{self, Mail};
+use crate::mail::{self, Draft, Mail};
 use crate::network::Network;
 use crate::page::{Page, PageRequest};
 use crate::precondition::IfMatch;
 use crate::share::Share;
+use crate::users::email;
 use crate::users::entity::Model;
 use crate::users::password::{Hasher, PasswordCheck, Turn};
 use crate::users::policy::{self, Owner};
@@ -75,8 +77,8 @@ impl Accounts {
         }
     }
 
-    /// Removes networks that are not known any more, and codes whose time is over. Never returns; to be run beside the server
-    /// and dropped with it.
+    /// Removes networks that are not known any more, and codes whose time is over. Never returns; to
+    /// be run beside the server and dropped with it.
     pub async fn maintain(self) {
         repeat(SWEEP_INTERVAL, || self.sweep()).await;
     }
@@ -123,9 +125,6 @@ impl Accounts {
         if change.current_password.is_some() {
             self.limits.take_password_change(id).await?;
         }
-        if change.email.is_some() && self.mail.is_configured() {
-            self.limits.take_notice(network).await?;
-        }
         let update = || self.try_update(id, &change, if_match, language, network);
         let updated = while_hash_stays(update).await?;
         self.mail.announce();
@@ -145,6 +144,12 @@ impl Accounts {
             Some(current) => Some(self.confirm(id, current.expose(), network).await?.0),
             None => None,
         };
+        let kind = mail::Kind::AddressChanged;
+        if let (Some(account), Some(email)) = (&confirmed, &change.email)
+            && account.email_key.as_deref() != Some(&email::key(email.as_str()))
+        {
+            self.take_notice(account, kind, network).await?;
+        }
         let (confirmed, region) = (&confirmed, self.region);
         let updated = self.db.write(|transaction| async move {
             let now = self.clock.now();
@@ -165,26 +170,47 @@ impl Accounts {
             let (before, after) = updating.await?;
             if before.email_key != after.email_key {
                 codes::void_all(&transaction, id).await?;
-                self.tell_of_change(&transaction, &before, language).await?;
+                self.notify(&transaction, &before, kind, language).await?;
             }
             Ok(Some(after))
         });
         updated.await
     }
 
-    /// Tells the address that an account had before, if there is mail.
-    async fn tell_of_change(
+    /// Counts a notice to an account, if there is mail.
+    async fn take_notice(
+        &self,
+        account: &Model,
+        kind: mail::Kind,
+        network: Network,
+    ) -> Result<(), Failure> {
+        match &account.email_key {
+            Some(recipient) if self.mail.is_configured() => {
+                self.limits.take_mail(kind, recipient, network).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the address of an account about a change, if there is mail. [`Mail::announce`] must be
+    /// called once the transaction has committed.
+    async fn notify(
         &self,
         transaction: &Transaction,
-        before: &Model,
+        account: &Model,
+        kind: mail::Kind,
         language: Language,
     ) -> Result<(), Failure> {
-        match &before.email {
-            Some(email) if self.mail.is_configured() => {
-                let kind = mail::Kind::AddressChanged;
-                self.mail
-                    .queue(transaction, kind, email, language, NOTICE_LIFETIME)
-                    .await
+        match &account.email {
+            Some(recipient) if self.mail.is_configured() => {
+                let draft = Draft {
+                    kind,
+                    about: Some(account.id),
+                    recipient,
+                    language,
+                    lifetime: NOTICE_LIFETIME,
+                };
+                self.mail.queue(transaction, &draft).await
             }
             _ => Ok(()),
         }
@@ -250,19 +276,22 @@ impl Accounts {
         registered.await
     }
 
-    /// Replaces the caller's password and ends every other session. [`Code::InvalidFields`]
-    /// where `current` is wrong, [`Code::RateLimited`] where that was tried too often.
+    /// Replaces the caller's password, ends every other session, and tells the owner.
+    /// [`Code::InvalidFields`] where `current` is wrong, [`Code::RateLimited`] where that was tried
+    /// too often.
     pub async fn change_password(
         &self,
         of: &SignedIn,
         current: &str,
         new: &str,
+        language: Language,
         network: Network,
     ) -> Result<(), Failure> {
         self.limits.take_password_change(of.caller.id).await?;
-        let change = || self.try_change_password(of, current, new, network);
+        let change = || self.try_change_password(of, current, new, language, network);
         let ended = while_hash_stays(change).await?;
         self.tokens.announce(&ended);
+        self.mail.announce();
         Ok(())
     }
 
@@ -272,9 +301,12 @@ impl Accounts {
         of: &SignedIn,
         current: &str,
         new: &str,
+        language: Language,
         network: Network,
     ) -> Result<Option<Vec<revocation::Model>>, Failure> {
         let (account, turn) = self.confirm(of.caller.id, current, network).await?;
+        let kind = mail::Kind::PasswordChanged;
+        self.take_notice(&account, kind, network).await?;
         let new_hash = turn.hash(new.to_owned()).await?;
         let (account, new_hash) = (&account, &new_hash);
         let changed = self.db.write(|transaction| async move {
@@ -283,6 +315,7 @@ impl Accounts {
             if locked.password_hash != account.password_hash {
                 return Ok(None);
             }
+            self.notify(&transaction, &locked, kind, language).await?;
             let others = Which::AllBut(of.session_id);
             self.replace_password(&transaction, account.id, new_hash, others, now)
                 .await
@@ -322,8 +355,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Changes role or standing. Sessions of who is disabled end; a new role revokes the access
-    /// tokens that say the old one. [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`].
+    /// Changes role or standing. Sessions of who is disabled end, and their codes are void; a new role
+    /// revokes the access tokens that say the old one. [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`].
     pub async fn set_access(
         &self,
         user: Uuid,
@@ -335,6 +368,7 @@ impl Accounts {
             let (before, after) =
                 users::set_access(&transaction, user, change, if_match, now).await?;
             let revoked = if !after.is_active() {
+                codes::void_all(&transaction, user).await?;
                 self.tokens.end(&transaction, user, Which::All, now).await?
             } else if after.role != before.role {
                 self.tokens

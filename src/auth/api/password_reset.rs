@@ -60,8 +60,8 @@ impl PasswordResetApi {
     /// Reset a forgotten password
     ///
     /// Takes the token after `#` in the link that was sent, sets the new password, and ends all
-    /// sessions of the account. Its email address is verified then. How often one network address
-    /// may try is limited.
+    /// sessions of the account. Its email address is verified then, and told by mail. How often one
+    /// network address may try is limited.
     #[oai(
         path = "/auth/password-reset",
         method = "put",
@@ -71,15 +71,16 @@ impl PasswordResetApi {
     async fn reset_password(
         &self,
         network: Network,
+        language: Language,
         body: Body<PasswordReset>,
     ) -> Result<Done, Refused<ResetPassword>> {
         let PasswordReset {
             token,
             new_password,
         } = body.0;
-        let reset = self
-            .accounts
-            .reset_password_by_mail(&token, new_password.expose(), network);
+        let reset =
+            self.accounts
+                .reset_password_by_mail(&token, new_password.expose(), language, network);
         reset.await?;
         Ok(Done)
     }

@@ -12,8 +12,8 @@ use crate::config::{Flag, Sources};
 use crate::load;
 
 pub use options::{
-    Account, Backup, ConfigCommand, KeysCommand, Migrate, NewUser, Openapi, Ready, Recount,
-    Restore, Seed, ServeFlags, Tally, TokenArguments, UserCommand,
+    Account, Backup, ConfigCommand, KeysCommand, MailCommand, Migrate, NewUser, Openapi, Ready,
+    Recount, Restore, Seed, ServeFlags, Tally, TokenArguments, UserCommand,
 };
 
 /// A polls and voting API server.
@@ -140,6 +140,14 @@ key.")]
   polls keys revoke                           after a key was stolen"
     )]
     Keys(KeysCommand),
+
+    /// Try whether mail can be sent
+    #[command(
+        subcommand,
+        after_long_help = "Examples:
+  polls mail test you@example.org"
+    )]
+    Mail(MailCommand),
 
     /// Make access tokens without passwords, for operators
     ///

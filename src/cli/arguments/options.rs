@@ -169,6 +169,19 @@ pub struct Account {
     pub login: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum MailCommand {
+    /// Send a message with the settings of mail.*, and show the mail server's answer
+    ///
+    /// Exit code 1 if the mail server cannot be reached or does not accept the message. Needs no
+    /// database.
+    Test {
+        /// The email address to send it to
+        #[arg(value_name = "EMAIL")]
+        to: String,
+    },
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum KeysCommand {
     /// Sign with a new key from now on; the old one is good until its tokens have expired

@@ -66,6 +66,10 @@ fn each_command_is_understood() {
         C::Ready(Ready { wait, .. }) if wait == Duration::from_secs(60)
     ));
     assert!(matches!(
+        command("polls mail test ada@example.org"),
+        C::Mail(MailCommand::Test { to }) if to == "ada@example.org"
+    ));
+    assert!(matches!(
         command("polls migrate up"),
         C::Migrate(Migrate::Up)
     ));

@@ -137,7 +137,8 @@ impl MeApi {
 
     /// Change my password
     ///
-    /// Signs out everywhere else; this session goes on. How often an account may try is limited.
+    /// Signs out everywhere else; this session goes on. The owner is told by mail, if the server sends
+    /// mail. How often an account may try is limited.
     #[oai(
         path = "/users/me/password",
         method = "put",
@@ -147,6 +148,7 @@ impl MeApi {
     async fn change_password(
         &self,
         network: Network,
+        language: Language,
         signed_in: SignedIn,
         body: Unchecked<PasswordChange>,
     ) -> Result<Done, Refused<ChangePassword>> {
@@ -164,7 +166,7 @@ impl MeApi {
         let (current, new) = (current_password.expose(), new_password.expose());
         let changed = self
             .accounts
-            .change_password(&signed_in, current, new, network);
+            .change_password(&signed_in, current, new, language, network);
         changed.await.map_err(gone)?;
         Ok(Done)
     }

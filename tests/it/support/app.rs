@@ -28,6 +28,7 @@ pub struct TestApp {
     pub clock: Clock,
     pub db: Db,
     pub questions: polls::questions::Questions,
+    pub mail: polls::mail::Mail,
     accounts: polls::auth::Accounts,
     client: Client,
     next_user: AtomicU32,
@@ -74,10 +75,14 @@ impl TestApp {
 
     /// Another server of the same database, with the same settings and a clock of its own.
     pub async fn beside(&self) -> TestApp {
+        self.beside_with(&[]).await
+    }
+
+    /// The same with further settings.
+    pub async fn beside_with(&self, more: &[(&str, &str)]) -> TestApp {
         let settings = self.settings.iter();
-        let settings: Vec<_> = settings
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
+        let settings = settings.map(|(key, value)| (key.as_str(), value.as_str()));
+        let settings: Vec<_> = settings.chain(more.iter().copied()).collect();
         TestApp::on(self.folder.clone(), &settings).await
     }
 
@@ -112,13 +117,15 @@ impl TestApp {
             .await
             .expect("the app opens");
         let (db, questions) = (app.db.clone(), app.questions.clone());
-        let (accounts, stop) = (app.accounts.clone(), CancellationToken::new());
+        let (accounts, mail) = (app.accounts.clone(), app.mail.clone());
+        let stop = CancellationToken::new();
         let running = tokio::spawn(app::run(app, listener, None, stop.clone()));
         TestApp {
             address,
             clock,
             db,
             questions,
+            mail,
             accounts,
             client: client(),
             next_user: AtomicU32::new(1),

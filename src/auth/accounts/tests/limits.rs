@@ -257,7 +257,7 @@ async fn password_changes_are_limited_by_themselves() {
     let change = async |current: &str, new: &str| {
         process
             .accounts
-            .change_password(&of, current, new, address(1))
+            .change_password(&of, current, new, Language::English, address(1))
             .await
     };
     // What strangers do does not count.

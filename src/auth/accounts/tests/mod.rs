@@ -72,7 +72,7 @@ async fn a_new_password_ends_every_other_session() {
     let change = async |current: &str, new: &str| {
         process
             .accounts
-            .change_password(&caller, current, new, nowhere())
+            .change_password(&caller, current, new, Language::English, nowhere())
             .await
     };
     assert_eq!(
