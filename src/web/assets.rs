@@ -41,6 +41,7 @@ pub static FILES: &[File] = files![
     "entry.js",
     "form.js",
     "live.js",
+    "mail.js",
     "main.js",
     "outcome.js",
     "paper.js",

@@ -1,14 +1,15 @@
-// For admins: the accounts and their roles.
+// For admins: the accounts and their roles, and the messages that the server sends.
 
 import { address, api } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";
 import { loginPath } from "./entry.js";
 import { action, say, select } from "./form.js";
+import { messages } from "./mail.js";
 import { accountId, isSignedIn } from "./session.js";
 import { t } from "./texts.js";
 import { moment } from "./times.js";
 
-export async function admin({ signal, go }) {
+export async function admin({ signal, go, offers }) {
   if (!isSignedIn()) return void (await go(loginPath(), { replace: true }));
   const read = (cursor) => api("GET", address("/users", { limit: "50", cursor }), { signal });
   const first = await read().catch((error) => {
@@ -30,6 +31,7 @@ export async function admin({ signal, go }) {
       heading(t("users")),
       buttons(h("a", { href: "/questions?whose=deleted", class: "button" }, t("deletedQuestions"))),
       h("section", { class: "panel" }, list, more),
+      offers.includes("mail") && (await messages(signal)),
     ],
   };
 }

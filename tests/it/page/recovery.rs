@@ -1,9 +1,12 @@
 //! Getting back in by mail, in the browser.
 
+use polls::mail::{Kind, Status};
+use sea_orm::Iterable as _;
 use serde_json::json;
 
 use super::sign_in;
-use crate::support::{Browser, PASSWORD, Smtp, TestApp};
+use crate::support::smtp::Behaviour;
+use crate::support::{Browser, PASSWORD, Smtp, TestApp, eventually};
 
 async fn app_with_mail(smtp: &Smtp) -> TestApp {
     let settings = smtp.settings();
@@ -116,4 +119,52 @@ async fn without_mail_the_page_offers_none() {
     browser.arrives_at("lucy").await;
     browser.sees_no("verified").await;
     browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admins_see_what_became_of_messages() {
+    let smtp = Smtp::start().await;
+    let app = app_with_mail(&smtp).await;
+    let (admin, user) = (app.admin("root").await, app.user("lucy").await);
+    let browser = browser!(app.address);
+    sign_in(&browser, &admin).await;
+    browser.go("/admin").await;
+    browser.sees("No messages.").await;
+    let forget = async |email: &str| {
+        let body = json!({"email": email});
+        app.post("/auth/password-reset", body).await.expect(202);
+    };
+    forget(&user.email).await;
+    smtp.message(1).await;
+    smtp.behave(Behaviour::Refuses);
+    forget(&admin.email).await;
+    let statuses = async || {
+        let messages = admin.get("/mail").await.expect(200).json;
+        let messages = messages["data"].as_array().cloned().unwrap_or_default();
+        let status = |message: &serde_json::Value| message["status"].clone();
+        messages.iter().map(status).collect::<Vec<_>>()
+    };
+    eventually(async || statuses().await == ["dead", "sent"]).await;
+    browser.press_button("Reload").await;
+    browser.sees("5.7.1 spam").await;
+    let rows =
+        "return [...document.querySelectorAll('#messages strong')].map((it) => it.textContent)";
+    assert_eq!(browser.run(rows).await, json!([admin.email, user.email]));
+    browser.choose("Status", "Sent").await;
+    browser.sees_no("5.7.1 spam").await;
+    assert_eq!(browser.run(rows).await, json!([user.email]));
+    browser.press("中文").await;
+    browser.sees("重设密码").await;
+    browser.close().await;
+}
+
+/// The page names whatever kind and status a message may have.
+#[test]
+fn every_kind_and_status_of_a_message_has_a_name_in_both_languages() {
+    let texts = include_str!("../../../src/web/page/texts.js");
+    let kinds = Kind::iter().map(|kind| json!(kind));
+    for name in kinds.chain(Status::iter().map(|status| json!(status))) {
+        let key = format!("  mail_{}: ", name.as_str().expect("a name"));
+        assert_eq!(texts.matches(&key).count(), 2, "{key}");
+    }
 }
