@@ -25,6 +25,7 @@ mod m0017_search_beginnings;
 mod m0018_methods;
 mod m0019_mail;
 mod m0020_electorates;
+mod m0021_guests;
 mod m0022_invitations;
 mod table;
 
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0018_methods::Migration),
             Box::new(m0019_mail::Migration),
             Box::new(m0020_electorates::Migration),
+            Box::new(m0021_guests::Migration),
             Box::new(m0022_invitations::Migration),
         ]
     }
@@ -79,6 +81,7 @@ pub fn tables_of(migration: &str) -> &'static [&'static str] {
         "m0016_usage" => &["author_usage"],
         "m0018_methods" => &["profile_shards"],
         "m0019_mail" => &["outgoing_mail", "account_codes"],
+        "m0021_guests" => &["network_ballots"],
         "m0022_invitations" => &["invitations", "invitation_codes", "invitation_refusals"],
         _ => &[],
     }
