@@ -40,6 +40,7 @@ pub static FILES: &[File] = files![
     "embed.js",
     "entry.js",
     "form.js",
+    "invitation.js",
     "live.js",
     "mail.js",
     "main.js",

@@ -33,7 +33,7 @@ use crate::http::{API, Site};
 use crate::results::Views;
 
 /// The addresses of the page. `main.js` knows the same ones.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     START,
     "/questions",
     "/questions/new",
@@ -42,6 +42,7 @@ const PAGES: [&str; 10] = [
     "/register",
     "/login",
     "/reset",
+    "/refuse",
     "/account",
     "/admin",
 ];

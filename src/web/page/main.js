@@ -7,6 +7,7 @@ import { fill, h, heading, hush, icon, toast } from "./dom.js";
 import { editor } from "./editor.js";
 import { login, loginPath, register, withReturn } from "./entry.js";
 import { say } from "./form.js";
+import { refuse } from "./invitation.js";
 import { question } from "./question.js";
 import { home, list } from "./questions.js";
 import { reset } from "./recovery.js";
@@ -25,6 +26,7 @@ const routes = [
   ["/login", login],
   ["/register", register],
   ["/reset", reset],
+  ["/refuse", refuse],
   ["/account", account],
   ["/admin", admin],
 ].map(([path, page]) => [new RegExp(`^${path}/?$`), page]);
