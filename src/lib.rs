@@ -54,6 +54,8 @@
 //! - [`network`], [`fair`]: the network that a request comes from, and a semaphore that is fair
 //!   between networks.
 //! - [`background`]: threads of low priority for work that keeps a core busy.
+//! - [`downloads`]: long answers that are written while they are sent.
+//! - [`formula`]: text that spreadsheets must not run.
 //! - [`folder`], [`progress`]: for the terminal: errors about folders, and progress bars.
 //! - [`config`]: the settings, their layers and checks.
 //! - [`db`]: connections, transactions with bounded retry, and everything that differs between
@@ -214,9 +216,11 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod downloads;
 pub mod failure;
 pub mod fair;
 pub mod folder;
+pub mod formula;
 pub mod http;
 pub mod input;
 pub mod invitations;

@@ -26,6 +26,7 @@ mod m0018_methods;
 mod m0019_mail;
 mod m0020_electorates;
 mod m0022_invitations;
+mod m0024_lists;
 mod table;
 
 /// Applies and reverts migrations, and lists those that are applied.
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_mail::Migration),
             Box::new(m0020_electorates::Migration),
             Box::new(m0022_invitations::Migration),
+            Box::new(m0024_lists::Migration),
         ]
     }
 }

@@ -137,6 +137,7 @@ KINDS = itertools.cycle([
     {"results_visibility": "author"},
     {"opens_at": "2100-01-01T00:00:00Z"},
     {"closed": True},
+    {"ballot_secrecy": "public"},
 ])
 
 
@@ -226,6 +227,9 @@ GROUND = {
     "castBallot": ground_ballot,
     "getBallot": ground_cast,
     "withdrawBallot": ground_cast,
+    "listBallots": question,
+    "listVoters": question,
+    "exportBallots": question,
     "getResults": question,
     "getQuestion": question,
     "updateQuestion": question,
@@ -254,6 +258,11 @@ REFUSALS = {
     "already_voted": "ballots on it cannot be changed",
     "ballot_final": "ballots on it cannot be withdrawn",
     "has_ballots": "somebody has voted on it",
+    "voting_open": "it is shown after the close",
+    "reopened": "the question was reopened",
+    "too_few_ballots": "fewer than ten people have voted",
+    "ballots_not_public": "the question keeps its ballots secret",
+    "format_unavailable": "the format has no room for such ballots",
     "lot_drawn": "a lot has decided the result",
     "last_admin": "no admin would be left",
     "stale": "`If-Match` names another revision",

@@ -15,7 +15,7 @@ type Row = (&'static str, [u16; 5]);
 /// The target is a question of the author's, or the author's account. Each role has a ballot
 /// where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 40] = [
+const TABLE: [Row; 44] = [
     //                    none  bad  other author admin
     ("issueToken",       [200, 200, 200, 200, 200]),
     ("revokeToken",      [200, 200, 200, 200, 200]),
@@ -27,6 +27,7 @@ const TABLE: [Row; 40] = [
     ("getUser",          [200, 401, 200, 200, 200]),
     ("updateUser",       [401, 401, 403, 403, 200]),
     ("getMe",            [401, 401, 200, 200, 200]),
+    ("exportMe",         [401, 401, 200, 200, 200]),
     ("updateMe",         [401, 401, 200, 200, 200]),
     ("deleteMe",         [401, 401, 204, 204, 204]),
     ("requestEmailVerification", [401, 401, 202, 202, 202]),
@@ -52,6 +53,10 @@ const TABLE: [Row; 40] = [
     ("listMyBallots",    [401, 401, 200, 200, 200]),
     ("castBallot",       [401, 401, 201, 201, 201]),
     ("withdrawBallot",   [401, 401, 204, 204, 204]),
+    // Of a question with public ballots, and of one with secret ones.
+    ("listBallots",      [200, 401, 200, 200, 200]),
+    ("listVoters",       [401, 401, 403, 200, 200]),
+    ("exportBallots",    [401, 401, 403, 200, 200]),
     ("getResults",       [200, 401, 200, 200, 200]),
     ("getResultsPicture", [200, 401, 200, 200, 200]),
     ("getQrCode",        [200, 401, 200, 200, 200]),
@@ -115,15 +120,29 @@ impl People {
 
     /// A question in the state that the operation needs.
     async fn question_for(&self, operation: &str) -> Question {
-        let question = self.author.ask(&["a", "b", "c"], json!({})).await;
+        let secrecy = match operation {
+            "listBallots" => "public",
+            _ => "secret",
+        };
+        let more = json!({"ballot_secrecy": secrecy});
+        let question = self.author.ask(&["a", "b", "c"], more).await;
         match operation {
+            // It is shown for ten ballots and more, after the close.
+            "listVoters" => {
+                for _ in 0..10 {
+                    let voter = self.app.user("voter").await;
+                    voter.vote(&question, &[0]).await.expect(201);
+                }
+                let close = question.under("close");
+                self.author.post(&close, json!(null)).await.expect(200);
+            }
             "getBallot" | "withdrawBallot" => {
                 for voter in [&self.other, &self.author, &self.admin] {
                     voter.vote(&question, &[0]).await.expect(201);
                 }
             }
             // The stream of a closed question ends by itself.
-            "reopenQuestion" | "watchResults" => {
+            "reopenQuestion" | "watchResults" | "exportBallots" => {
                 self.author
                     .post(&question.under("close"), json!(null))
                     .await

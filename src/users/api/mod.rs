@@ -1,6 +1,7 @@
 //! Accounts over HTTP: registering, one's own account, and what others and admins see.
 
 mod me;
+mod my_data;
 mod objects;
 
 use poem::Request;
@@ -28,6 +29,7 @@ use crate::rendered::Rendered;
 use objects::{Account, AccountPage, User};
 
 pub use me::MeApi;
+pub use my_data::MyDataApi;
 
 /// The list of accounts, for its cursors.
 const LIST: &str = "users";
