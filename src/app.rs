@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::api::{PasswordResetApi, SessionsApi, TokensApi};
 use crate::auth::{Accounts, Tokens};
-use crate::ballots::Ballots;
 use crate::ballots::api::BallotsApi;
+use crate::ballots::{Ballots, unlink};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError, Readiness};
@@ -123,7 +123,13 @@ impl App {
         );
         let (tokens, accounts) = opened.await?;
         let quotas = Quotas::new(&config.limits);
-        let questions = Questions::new(db.clone(), clock.clone(), share.clone(), quotas);
+        let questions = Questions::new(
+            db.clone(),
+            clock.clone(),
+            share.clone(),
+            quotas,
+            unlink::step,
+        );
         let (ballots, ballot_box) =
             Ballots::open(db.clone(), clock.clone(), share.clone(), &config.ballots);
         Ok(App {

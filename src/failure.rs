@@ -23,10 +23,13 @@ pub enum Code {
     AccountTaken,
     VotingNotOpen,
     VotingClosed,
+    VotingOpen,
     AlreadyVoted,
+    ReceiptTaken,
     BallotFinal,
     HasBallots,
     LotDrawn,
+    AnonymousBallots,
     QuotaExceeded,
     LastAdmin,
     MailNotConfigured,
@@ -43,7 +46,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Code; 27] = [
+    pub const ALL: [Code; 30] = [
         Code::MalformedRequest,
         Code::Unauthenticated,
         Code::Forbidden,
@@ -55,10 +58,13 @@ impl Code {
         Code::AccountTaken,
         Code::VotingNotOpen,
         Code::VotingClosed,
+        Code::VotingOpen,
         Code::AlreadyVoted,
+        Code::ReceiptTaken,
         Code::BallotFinal,
         Code::HasBallots,
         Code::LotDrawn,
+        Code::AnonymousBallots,
         Code::QuotaExceeded,
         Code::LastAdmin,
         Code::MailNotConfigured,
@@ -98,7 +104,7 @@ impl Code {
                 403,
                 "results_hidden",
                 "The results are not visible yet",
-                "The question's `results_visibility` hides its numbers from you for now: until you have voted, until it closes, or from everyone but its author.",
+                "The question's `results_visibility` hides its numbers from you for now: until you have voted, until it closes, or from everyone but its author. With anonymous ballots everyone sees them only once they are final.",
             ),
             Code::NotFound => (
                 404,
@@ -142,11 +148,23 @@ impl Code {
                 "Voting has closed",
                 "The question was closed, or its `closes_at` has passed. Ballots are no longer accepted, changed or withdrawn, and the choices stay as they are.",
             ),
+            Code::VotingOpen => (
+                409,
+                "voting_open",
+                "Voting is not over yet",
+                "This is shown once voting is over and the results are final: within a second of the close. Try again then.",
+            ),
             Code::AlreadyVoted => (
                 409,
                 "already_voted",
                 "You have already voted",
                 "The question does not allow a ballot to be changed (`allow_change` is false), and yours is already cast. `GET` the ballot to see it.",
+            ),
+            Code::ReceiptTaken => (
+                409,
+                "receipt_taken",
+                "Another ballot has this receipt",
+                "The `receipt` of an anonymous ballot must be new: 128 bits from a cryptographic random number generator. Nothing of this ballot was kept. Draw another receipt and vote again.",
             ),
             Code::BallotFinal => (
                 409,
@@ -165,6 +183,12 @@ impl Code {
                 "lot_drawn",
                 "The lot has been drawn",
                 "The result of this question was decided by lot, and the lot is known. Voting cannot go on, or one could draw again until one likes the result. Ask a new question.",
+            ),
+            Code::AnonymousBallots => (
+                409,
+                "anonymous_ballots",
+                "The ballots are anonymous",
+                "A question with anonymous ballots stays closed: its numbers are known, and the next numbers would tell what those vote who vote then. Ask a new question.",
             ),
             Code::QuotaExceeded => (
                 409,

@@ -171,7 +171,7 @@ async fn ask(app: &App, story: &Story, author: Uuid, voters: &[Uuid]) -> Result<
                 Paper::Choices(chosen.iter().map(|index| choices[*index].id).collect())
             }
         };
-        app.ballots.cast(*voter, question, paper).await?;
+        app.ballots.cast(*voter, question, paper, None).await?;
     }
     Ok(())
 }
@@ -279,7 +279,7 @@ async fn vote(app: &App, questions: &[Uuid], users: &[Uuid], amount: u64) -> Res
     stream::iter(pairs.map(Ok))
         .try_for_each_concurrent(BALLOTS_AT_ONCE, async |(user, question, choice)| {
             let paper = Paper::Choices(vec![choice]);
-            app.ballots.cast(user, question, paper).await?;
+            app.ballots.cast(user, question, paper, None).await?;
             bar.advance(1);
             Ok(())
         })

@@ -26,6 +26,7 @@ mod m0018_methods;
 mod m0019_mail;
 mod m0020_electorates;
 mod m0022_invitations;
+mod m0023_anonymous;
 mod table;
 
 /// Applies and reverts migrations, and lists those that are applied.
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_mail::Migration),
             Box::new(m0020_electorates::Migration),
             Box::new(m0022_invitations::Migration),
+            Box::new(m0023_anonymous::Migration),
         ]
     }
 }
@@ -80,6 +82,7 @@ pub fn tables_of(migration: &str) -> &'static [&'static str] {
         "m0018_methods" => &["profile_shards"],
         "m0019_mail" => &["outgoing_mail", "account_codes"],
         "m0022_invitations" => &["invitations", "invitation_codes", "invitation_refusals"],
+        "m0023_anonymous" => &["anonymous_ballots", "anonymous_marks"],
         _ => &[],
     }
 }

@@ -7,7 +7,8 @@
 //! 3. [`Batch::insert_ballots`] inserts ballots without reading first: most are first ballots, and
 //!    the primary key (question, user) decides. Those that exist already are read and locked.
 //! 4. [`Batch::decide`] compares an operation with the ballot that exists.
-//! 5. [`Changes::apply`] writes marks and counts.
+//! 5. [`Batch::cast_anonymous`] does steps 3 and 4 for anonymous ballots.
+//! 6. [`Changes::apply`] writes marks and counts.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,6 +16,7 @@ use sea_orm::DbErr;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::anonymous::{AnonymousBallot, Receipt, required_receipt};
 use super::changes::Changes;
 use super::method::{self, Marks, Ordinals};
 use super::{Ballot, BallotKey, Cast, KEY_COLUMNS, Paper, Stored, key_rows, not_found, read};
@@ -34,8 +36,8 @@ pub(super) struct Operation {
 
 #[derive(Debug, Clone)]
 pub(super) enum Action {
-    /// Casts this ballot, or changes the existing one to it.
-    Cast(Paper),
+    /// Casts this ballot, or changes the existing one to it. Anonymous ballots have a receipt.
+    Cast(Paper, Option<Receipt>),
     Withdraw,
 }
 
@@ -65,7 +67,7 @@ pub(super) async fn commit(
     // wrong, which is rare.
     let mut assumed: BTreeMap<Uuid, i64> = BTreeMap::new();
     for operation in operations {
-        let cast = matches!(operation.action, Action::Cast(_));
+        let cast = matches!(operation.action, Action::Cast(..));
         *assumed.entry(operation.question).or_default() += i64::from(cast);
     }
     let assumed = &assumed;
@@ -158,16 +160,24 @@ struct ChoiceRow {
     ordinal: Option<u8>,
 }
 
-struct Batch<'a> {
-    transaction: &'a Transaction,
+pub(super) struct Batch<'a> {
+    pub(super) transaction: &'a Transaction,
     state: State,
     slot: i32,
-    now: Time,
+    pub(super) now: Time,
     /// Random: distinguishes the ballots that this batch inserts from those that were there before.
     number: i64,
 }
 
 impl Batch<'_> {
+    pub(super) fn question(&self, id: Uuid) -> Result<&Question, Failure> {
+        self.state.question(id)
+    }
+
+    pub(super) fn choices(&self, question: Uuid) -> Result<&Ordinals, Failure> {
+        self.state.choices(question)
+    }
+
     async fn run(
         &self,
         operations: &[Operation],
@@ -176,6 +186,7 @@ impl Batch<'_> {
         let mut outcomes: HashMap<BallotKey, Result<Outcome, Failure>> = HashMap::new();
         let mut to_insert = BTreeMap::new();
         let mut to_find = BTreeMap::new();
+        let mut anonymous = Vec::new();
         for operation in operations {
             let key = operation.key();
             match self.validate(operation) {
@@ -188,6 +199,11 @@ impl Batch<'_> {
                 Ok(Next::Find(wanted)) => {
                     to_find.insert(key, wanted);
                 }
+                Ok(Next::Anonymous(receipt, marks)) => anonymous.push(AnonymousBallot {
+                    voter: key,
+                    receipt,
+                    marks,
+                }),
             }
         }
 
@@ -208,6 +224,7 @@ impl Batch<'_> {
             let outcome = self.decide(key, wanted, existing.remove(&key), &mut changes);
             outcomes.insert(key, outcome);
         }
+        outcomes.extend(self.cast_anonymous(anonymous, &mut changes).await?);
         changes.apply(self.transaction, self.slot, self.now).await?;
 
         let missing = || Err(Failure::internal("a ballot of the batch has no outcome"));
@@ -218,12 +235,23 @@ impl Batch<'_> {
 
     /// Checks an operation against its question, without the user's existing ballot.
     fn validate(&self, operation: &Operation) -> Result<Next, Failure> {
-        let question = self.state.question(operation.question)?;
+        let question = self.question(operation.question)?;
         match &operation.action {
             Action::Withdraw => Ok(Next::Find(None)),
-            Action::Cast(paper) => {
-                let choices = self.state.choices(question.id)?;
-                let marks = method::marks(question, choices, paper)?;
+            Action::Cast(paper, receipt) => {
+                let choices = self.choices(question.id)?;
+                let marks = method::marks(question, choices, paper);
+                let (marks, receipt) = match (marks, required_receipt(question, *receipt)) {
+                    (Ok(marks), Ok(receipt)) => (marks, receipt),
+                    (marks, receipt) => {
+                        let mut errors = marks.err().unwrap_or_default();
+                        errors.extend(receipt.err());
+                        return Err(Failure::invalid(errors));
+                    }
+                };
+                if let Some(receipt) = receipt {
+                    return Ok(Next::Anonymous(receipt, marks));
+                }
                 Ok(match questions::not_open(question, self.now) {
                     None => Next::Insert(marks),
                     // Voting is over or has not begun. Only the ballot that exists may be repeated.
@@ -242,7 +270,7 @@ impl Batch<'_> {
         existing: Option<Stored>,
         changes: &mut Changes,
     ) -> Result<Outcome, Failure> {
-        let question = self.state.question(key.0)?;
+        let question = self.question(key.0)?;
         let not_open = questions::not_open(question, self.now);
         match (wanted, existing) {
             (Some(marks), Some(stored)) if marks == stored.marks => Ok(Outcome::Cast(Cast {
@@ -270,7 +298,7 @@ impl Batch<'_> {
                     let detail = "This question's ballots are final and cannot be withdrawn.";
                     return Err(Failure::new(Code::BallotFinal, detail));
                 }
-                let choices = self.state.choices(question.id)?;
+                let choices = self.choices(question.id)?;
                 changes.withdraw(key, question.method, choices, &before.marks);
                 Ok(Outcome::Withdrawn)
             }
@@ -285,8 +313,8 @@ impl Batch<'_> {
         before: Option<&Stored>,
         changes: &mut Changes,
     ) -> Result<Outcome, Failure> {
-        let question = self.state.question(key.0)?;
-        let choices = self.state.choices(key.0)?;
+        let question = self.question(key.0)?;
+        let choices = self.choices(key.0)?;
         match before {
             None => changes.first(key, question.method, choices, &marks),
             Some(before) => changes.change(key, question.method, choices, (&before.marks, &marks)),
@@ -358,4 +386,6 @@ enum Next {
     /// Find the existing ballot: the operation can only succeed if there is one. It casts a ballot
     /// with these marks, or withdraws the one that exists.
     Find(Option<Marks>),
+    /// Cast an anonymous ballot with this receipt and these marks.
+    Anonymous(Receipt, Marks),
 }

@@ -256,18 +256,25 @@ pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
     db.allow_scans().await?;
     let differences = recount::check(&db).await?;
     for difference in &differences {
-        let of = match difference.of {
-            Tally::Votes(choice) => format!("choice {choice}"),
-            Tally::Ballots => "ballots".to_owned(),
-            Tally::Abstentions => "abstentions".to_owned(),
-            Tally::Profile => "different ballots (or how many are alike)".to_owned(),
-        };
         let recount::Difference {
             question_id,
             tallied,
             counted,
             ..
         } = difference;
+        let of = match difference.of {
+            Tally::Roll => {
+                println!(
+                    "question {question_id}: {tallied} have voted, and there are {counted} anonymous \
+                     ballots; nothing can mend this"
+                );
+                continue;
+            }
+            Tally::Votes(choice) => format!("choice {choice}"),
+            Tally::Ballots => "ballots".to_owned(),
+            Tally::Abstentions => "abstentions".to_owned(),
+            Tally::Profile => "different ballots (or how many are alike)".to_owned(),
+        };
         println!("question {question_id}, {of}: the tally says {tallied}, the ballots {counted}");
     }
     if differences.is_empty() {
@@ -283,6 +290,12 @@ pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
             recount::mend(&db, *question).await?;
         }
         println!("The tallies of {} questions are mended.", questions.len());
+        if differences
+            .iter()
+            .any(|difference| difference.of == Tally::Roll)
+        {
+            return Err("some anonymous questions have other ballots than voters".into());
+        }
     }
     db.close().await;
     Ok(())

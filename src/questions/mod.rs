@@ -18,8 +18,10 @@ pub mod slot;
 pub mod term;
 pub mod usage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sea_orm::IntoActiveModel as _;
 use sea_orm::entity::prelude::*;
 
@@ -32,6 +34,7 @@ use crate::share::Share;
 use crate::tally::{Method, Threshold, TieBreak};
 use crate::users::Caller;
 
+use closing::Unlink;
 pub use draft::{Draft, QuestionPatch};
 pub use entity::{BallotSecrecy, Electorate, Model as Question, Status, Visibility};
 use lot::Seed;
@@ -46,6 +49,10 @@ pub struct Questions {
     clock: Clock,
     share: Share,
     quotas: Quotas,
+    unlink: Unlink,
+    /// Of anonymous questions that are being sealed: the last user on the roll that this process has
+    /// stored anew.
+    unlinked: Arc<Mutex<HashMap<Uuid, Uuid>>>,
 }
 
 /// How many questions [`Questions::create_all`] takes: SQLite's statements have room for 32,766
@@ -53,12 +60,14 @@ pub struct Questions {
 pub const MAX_AT_ONCE: usize = 50;
 
 impl Questions {
-    pub fn new(db: Db, clock: Clock, share: Share, quotas: Quotas) -> Questions {
+    pub fn new(db: Db, clock: Clock, share: Share, quotas: Quotas, unlink: Unlink) -> Questions {
         Questions {
             db,
             clock,
             share,
             quotas,
+            unlink,
+            unlinked: Arc::default(),
         }
     }
 

@@ -276,7 +276,7 @@ async fn a_ballot_in_the_box_is_counted_though_nobody_waits_for_it() {
     let (ballots, ballot_box) = Ballots::open(db, clock, share, &config.ballots);
     let id = |text: &str| text.parse().unwrap();
     let chosen = Paper::Choices(vec![id(&question.choices[1])]);
-    let cast = ballots.cast(id(&voter.id), id(&question.id), chosen);
+    let cast = ballots.cast(id(&voter.id), id(&question.id), chosen, None);
     assert!(cast.now_or_never().is_none());
     drop(ballots);
     ballot_box.await.unwrap();

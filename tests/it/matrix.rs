@@ -15,7 +15,7 @@ type Row = (&'static str, [u16; 5]);
 /// The target is a question of the author's, or the author's account. Each role has a ballot
 /// where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 40] = [
+const TABLE: [Row; 41] = [
     //                    none  bad  other author admin
     ("issueToken",       [200, 200, 200, 200, 200]),
     ("revokeToken",      [200, 200, 200, 200, 200]),
@@ -52,6 +52,7 @@ const TABLE: [Row; 40] = [
     ("listMyBallots",    [401, 401, 200, 200, 200]),
     ("castBallot",       [401, 401, 201, 201, 201]),
     ("withdrawBallot",   [401, 401, 204, 204, 204]),
+    ("listReceipts",     [200, 401, 200, 200, 200]),
     ("getResults",       [200, 401, 200, 200, 200]),
     ("getResultsPicture", [200, 401, 200, 200, 200]),
     ("getQrCode",        [200, 401, 200, 200, 200]),
@@ -115,7 +116,11 @@ impl People {
 
     /// A question in the state that the operation needs.
     async fn question_for(&self, operation: &str) -> Question {
-        let question = self.author.ask(&["a", "b", "c"], json!({})).await;
+        let fields = match operation {
+            "listReceipts" => json!({"ballot_secrecy": "anonymous", "allow_change": false}),
+            _ => json!({}),
+        };
+        let question = self.author.ask(&["a", "b", "c"], fields).await;
         match operation {
             "getBallot" | "withdrawBallot" => {
                 for voter in [&self.other, &self.author, &self.admin] {
@@ -123,7 +128,7 @@ impl People {
                 }
             }
             // The stream of a closed question ends by itself.
-            "reopenQuestion" | "watchResults" => {
+            "reopenQuestion" | "watchResults" | "listReceipts" => {
                 self.author
                     .post(&question.under("close"), json!(null))
                     .await
