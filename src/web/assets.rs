@@ -3,6 +3,7 @@
 //! All of them are served below one folder whose name is the hash of their contents, so that they
 //! may be kept for ever, and that modules of one version find those of the same version.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
@@ -29,17 +30,19 @@ pub static FILES: &[File] = files![
     "account.js",
     "admin.js",
     "api.js",
-    "attention.js",
+    "authors.js",
     "ballot.js",
     "choices.js",
-    "clock.js",
-    "counting.js",
     "dom.js",
     "drafts.js",
     "editor.js",
+    "electorate.js",
     "embed.js",
     "entry.js",
+    "explained.js",
+    "facts.js",
     "form.js",
+    "invitation.js",
     "live.js",
     "main.js",
     "outcome.js",
@@ -47,11 +50,13 @@ pub static FILES: &[File] = files![
     "question.js",
     "questions.js",
     "ranking.js",
+    "receipts.js",
     "recovery.js",
     "results.js",
     "rules.js",
     "scoring.js",
     "session.js",
+    "share.js",
     "store.js",
     "texts.js",
     "times.js",
@@ -83,21 +88,30 @@ impl File {
         }
     }
 
-    /// The names of the modules that this module imports.
+    /// The names of the modules that this module always imports. Those that it imports when they
+    /// are needed, by `import()`, are not among them.
     pub fn imports(&self) -> impl Iterator<Item = &'static str> {
         let lines = self.text.lines();
         lines.filter_map(|line| line.split_once("from \"./")?.1.strip_suffix("\";"))
     }
 }
 
-/// A module and all that it needs, so that the browser need not find out step by step.
-pub fn with_imports(name: &str) -> Vec<&'static File> {
-    let find = |name: &str| FILES.iter().find(|file| file.name == name);
-    let mut found: Vec<&File> = find(name).into_iter().collect();
+/// What each module imports, so that no request has to search the texts for it.
+static IMPORTS: LazyLock<HashMap<&str, Vec<&str>>> = LazyLock::new(|| {
+    let files = FILES.iter();
+    files
+        .map(|file| (file.name, file.imports().collect()))
+        .collect()
+});
+
+/// The names of these modules and of all that they need, so that the browser need not find out step
+/// by step.
+pub fn with_imports(names: &[&'static str]) -> Vec<&'static str> {
+    let mut found = names.to_vec();
     let mut next = 0;
-    while let Some(file) = found.get(next).copied() {
-        for import in file.imports().filter_map(find) {
-            if !found.iter().any(|known| known.name == import.name) {
+    while let Some(name) = found.get(next) {
+        for import in IMPORTS.get(name).into_iter().flatten() {
+            if !found.contains(import) {
                 found.push(import);
             }
         }
@@ -108,6 +122,7 @@ pub fn with_imports(name: &str) -> Vec<&'static File> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;
@@ -126,16 +141,20 @@ mod tests {
         assert_eq!(there, served);
     }
 
+    fn file(name: &str) -> &'static File {
+        FILES.iter().find(|file| file.name == name).expect(name)
+    }
+
     #[test]
-    fn the_page_stays_small() {
-        let scripts = with_imports("main.js");
-        let others = FILES.iter().filter(|file| !file.name.ends_with(".js"));
-        let files = scripts
-            .into_iter()
-            .chain(others)
-            .map(|file| file.text.len());
-        let all = INDEX.len() + files.sum::<usize>();
-        assert!(all < 200_000, "{all} bytes");
+    fn the_page_of_a_question_stays_small() {
+        for (control, most) in [(None, 126_000), (Some("ranking.js"), 134_000)] {
+            let modules = ["main.js", "question.js"].into_iter().chain(control);
+            let mut files = with_imports(&modules.collect::<Vec<_>>());
+            files.extend(["base.css", "style.css"]);
+            let sizes = files.iter().map(|name| file(name).text.len());
+            let all = INDEX.len() + sizes.sum::<usize>();
+            assert!(files.len() < 20 && all < most, "{all} bytes in {files:?}");
+        }
     }
 
     #[test]
@@ -152,7 +171,7 @@ mod tests {
 
     /// The names and texts of one language.
     fn texts(language: &str) -> Vec<(&'static str, &'static str)> {
-        let file = FILES.iter().find(|file| file.name == "texts.js").unwrap();
+        let file = file("texts.js");
         let start = format!("const {language} = {{\n");
         let (_, rest) = file.text.split_once(&start).unwrap();
         let (block, _) = rest.split_once("\n};").unwrap();
@@ -184,21 +203,28 @@ mod tests {
         }
     }
 
+    /// The names of the modules that a module imports when they are needed.
+    fn later(name: &str) -> impl Iterator<Item = &'static str> {
+        let parts = file(name).text.split("import(\"./").skip(1);
+        parts.map(|part| part.split_once("\")").unwrap().0)
+    }
+
     #[test]
     fn imports_are_found_to_the_last() {
-        let names = |start| {
-            let mut names: Vec<_> = with_imports(start).iter().map(|file| file.name).collect();
-            names.sort_unstable();
-            names
-        };
-        assert_eq!(names("store.js"), ["store.js"]);
-        assert_eq!(names("session.js"), ["session.js", "store.js"]);
-        let others = ["icon.svg", "base.css", "style.css", "embed.js"];
-        let all: Vec<_> = FILES.iter().map(|file| file.name).collect();
-        let expected: Vec<_> = all
-            .into_iter()
-            .filter(|name| !others.contains(name))
-            .collect();
-        assert_eq!(names("main.js"), expected);
+        assert_eq!(with_imports(&["store.js"]), ["store.js"]);
+        assert_eq!(with_imports(&["session.js"]), ["session.js", "store.js"]);
+        assert!(later("main.js").any(|name| name == "editor.js"));
+        assert!(!with_imports(&["main.js"]).contains(&"editor.js"));
+        // Nothing is served that no page loads, now or later.
+        let mut found = with_imports(&["main.js", "embed.js"]);
+        let mut next = 0;
+        while let Some(name) = found.get(next) {
+            found.extend(later(name));
+            found = with_imports(&found);
+            next += 1;
+        }
+        let scripts = FILES.iter().filter(|file| file.name.ends_with(".js"));
+        let scripts: BTreeSet<_> = scripts.map(|file| file.name).collect();
+        assert_eq!(BTreeSet::from_iter(found), scripts);
     }
 }

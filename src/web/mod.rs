@@ -23,7 +23,7 @@ use poem::endpoint::make;
 use poem::{Request, Response};
 use uuid::Uuid;
 
-use self::assets::{EMBED, FILES, FOLDER};
+use self::assets::{FILES, FOLDER};
 use self::folder::Folder;
 use self::shell::{About, Shell};
 use crate::config::{Config, Origin, Origins};
@@ -32,18 +32,19 @@ use crate::http::asset::Asset;
 use crate::http::{API, Site};
 use crate::results::Views;
 
-/// The addresses of the page. `main.js` knows the same ones.
-const PAGES: [&str; 10] = [
-    START,
-    "/questions",
-    "/questions/new",
-    QUESTION,
-    "/questions/{question_id}/edit",
-    "/register",
-    "/login",
-    "/reset",
-    "/account",
-    "/admin",
+/// The addresses of the page, each with the module that shows it. `main.js` has the same list.
+const PAGES: [(&str, &str); 11] = [
+    (START, "questions.js"),
+    ("/questions", "questions.js"),
+    ("/questions/new", "editor.js"),
+    (QUESTION, "question.js"),
+    ("/questions/{question_id}/edit", "editor.js"),
+    ("/register", "entry.js"),
+    ("/login", "entry.js"),
+    ("/reset", "recovery.js"),
+    ("/i", "invitation.js"),
+    ("/account", "account.js"),
+    ("/admin", "admin.js"),
 ];
 const START: &str = "/";
 const QUESTION: &str = "/questions/{question_id}";
@@ -74,7 +75,7 @@ pub fn add(mut site: Site, config: &Config, views: Views) -> Site {
         return site;
     }
     let origins = origins(&config.web.embed_origins);
-    let frame = fixed(shell::with_assets(EMBED, "embed.js"), policy(&origins));
+    let frame = fixed(shell::frame(), policy(&origins));
     site = site.get(FRAME, frame.endpoint(compression));
     site = fixed::add_script(site, compression);
 
@@ -89,9 +90,11 @@ pub fn add(mut site: Site, config: &Config, views: Views) -> Site {
     }
     site = fixed::add(site, compression);
     let shell = Arc::new(Shell::new(config));
-    let fixed = |path: &&str| !matches!(*path, START | QUESTION);
-    for path in PAGES.into_iter().filter(fixed) {
-        site = site.get(path, own(shell.page(About::Polls)).endpoint(compression));
+    let page = |module| own(shell.page(About::Polls(module)));
+    for (path, module) in PAGES {
+        if path != START && path != QUESTION {
+            site = site.get(path, page(Some(module)).endpoint(compression));
+        }
     }
     let of_question = {
         let shell = shell.clone();
@@ -100,7 +103,7 @@ pub fn add(mut site: Site, config: &Config, views: Views) -> Site {
             async move { question(&request, &shell, &views, compression).await }
         })
     };
-    let start = own(shell.page(About::Polls));
+    let start = page(Some("questions.js"));
     // poem's router passes the start page to the fallback, too.
     let others = Arc::new((start, shell));
     let others = make(move |request: Request| {
@@ -151,7 +154,7 @@ async fn question(
         // It may have been deleted: its author can still see it, and the page is for them too.
         Err(failure) if failure.code == Code::NotFound => return nowhere(request, shell).await,
         // The page itself will try again, and say so.
-        Err(_) => shell.page(About::Polls),
+        Err(_) => shell.page(About::Polls(Some("question.js"))),
     };
     own(html).answer(request.headers(), compression).await
 }
@@ -162,7 +165,7 @@ async fn nowhere(request: &Request, shell: &Shell) -> Result<Response, Failure> 
         let detail = "There is nothing at this address.";
         return Err(Failure::new(Code::NotFound, detail));
     }
-    let page = own(shell.page(About::Polls));
+    let page = own(shell.page(About::Polls(None)));
     let mut response = page.answer(&HeaderMap::new(), false).await?;
     response.set_status(StatusCode::NOT_FOUND);
     Ok(response)
@@ -171,7 +174,7 @@ async fn nowhere(request: &Request, shell: &Shell) -> Result<Response, Failure> 
 /// Whether a path, without the slashes around it, is a page's.
 fn is_page(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
-    PAGES.iter().any(|page| {
+    PAGES.iter().any(|(page, _)| {
         let named: Vec<&str> = page[1..].split('/').collect();
         let fits = |(named, part): (&&str, &&str)| named.starts_with('{') || named == part;
         named.len() == parts.len() && named.iter().zip(&parts).all(fits)
@@ -224,5 +227,25 @@ fn origins(origins: &Origins) -> String {
             let origins: Vec<&str> = origins.iter().map(Origin::as_str).collect();
             origins.join(" ")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_the_same_addresses_and_modules() {
+        let main = FILES.iter().find(|file| file.name == "main.js").unwrap();
+        let (_, routes) = main.text.split_once("const routes = [\n").unwrap();
+        let (routes, _) = routes.split_once("\n]").unwrap();
+        let routes = routes.lines().map(|route| {
+            let mut parts = route.split(['"', '`']);
+            let path = parts.nth(1).unwrap().replace("${ID}", "{question_id}");
+            let module = parts.nth(1).unwrap().trim_start_matches("./");
+            (path, module)
+        });
+        let expected = PAGES.map(|(path, module)| (path.to_owned(), module));
+        assert_eq!(routes.collect::<Vec<_>>(), expected);
     }
 }

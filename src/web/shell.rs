@@ -3,11 +3,12 @@
 
 use std::fmt::Write;
 
-use super::assets::{FOLDER, INDEX, with_imports};
+use super::assets::{EMBED, FOLDER, INDEX, with_imports};
 use crate::config::Config;
 use crate::markup::escaped;
 use crate::results::words::{Words, percent};
 use crate::results::{BallotResults, Poll, View, are_visible};
+use crate::tally::BallotKind;
 
 /// How much of the choices a preview shows, in characters.
 const PREVIEW: usize = 200;
@@ -17,15 +18,42 @@ const LISTED: usize = 16 * 1024;
 
 /// What a page is about.
 pub enum About<'a> {
-    Polls,
+    /// Polls in general. The page is shown by this module, or by the router itself.
+    Polls(Option<&'static str>),
     Question(&'a View),
 }
 
+impl About<'_> {
+    /// The modules that the page begins with.
+    fn modules(&self) -> Vec<&'static str> {
+        let mut modules = vec![ROUTER];
+        match self {
+            About::Polls(module) => modules.extend(*module),
+            About::Question(view) => {
+                modules.push("question.js");
+                // The controls that `ballot.js` has for each kind of ballot.
+                match view.poll.question.method.ballot_kind() {
+                    BallotKind::Set => {}
+                    BallotKind::Ranking => modules.push("ranking.js"),
+                    BallotKind::Scores => modules.push("scoring.js"),
+                }
+            }
+        }
+        modules
+    }
+}
+
+/// The module that decides by the address which others show the page.
+const ROUTER: &str = "main.js";
+
 /// The page without the parts that depend on its address.
 pub struct Shell {
+    /// Before the title and what chats and search engines read.
     before: String,
-    /// Between the changing part of the head and the content for browsers without JavaScript.
-    between: String,
+    /// Between those and the links to the modules.
+    styles: String,
+    /// Between those links and the content for browsers without JavaScript.
+    start: String,
     after: String,
     /// The address by which others reach the server, where it is known.
     public_url: Option<String>,
@@ -37,20 +65,25 @@ impl Shell {
         if config.http.docs {
             offers.push("docs");
         }
-        let html = with_assets(INDEX, "main.js").replace("{{offers}}", &offers.join(" "));
+        let html = INDEX
+            .replace("{{assets}}", &FOLDER)
+            .replace("{{offers}}", &offers.join(" "));
         let (before, rest) = html.split_once("{{about}}").unwrap_or((&html, ""));
-        let (between, after) = rest.split_once("{{content}}").unwrap_or((rest, ""));
+        let (styles, rest) = rest.split_once("{{modules}}").unwrap_or((rest, ""));
+        let (start, after) = rest.split_once("{{content}}").unwrap_or((rest, ""));
         Shell {
             before: before.to_owned(),
-            between: between.to_owned(),
+            styles: styles.to_owned(),
+            start: start.to_owned(),
             after: after.to_owned(),
             public_url: config.server.public_url.as_ref().map(ToString::to_string),
         }
     }
 
     pub fn page(&self, about: About<'_>) -> String {
+        let modules = preloads(&about.modules());
         let (head, content) = match about {
-            About::Polls => (
+            About::Polls(_) => (
                 "<title>polls</title>\n\
                  <meta name=\"description\" content=\"Ask anything. See what people think.\">"
                     .to_owned(),
@@ -64,7 +97,9 @@ impl Shell {
                 )
             }
         };
-        [&*self.before, &head, &self.between, &content, &self.after].concat()
+        let parts = [&self.before, &head, &self.styles, &modules, &self.start];
+        let parts = parts.into_iter().chain([&content, &self.after]);
+        parts.map(String::as_str).collect()
     }
 
     /// What chats and search engines show of a question (Open Graph).
@@ -171,37 +206,59 @@ fn content(poll: &Poll, summary: &Summary) -> String {
     html
 }
 
-/// Puts the addresses of the assets into a page. The modules are named beforehand, so that they
-/// are loaded side by side.
-pub fn with_assets(html: &str, start: &str) -> String {
-    let mut modules = String::new();
-    for file in with_imports(start).iter().skip(1) {
-        let _ = writeln!(
-            modules,
-            "<link rel=\"modulepreload\" href=\"{{{{assets}}}}/{}\">",
-            file.name
-        );
-    }
-    html.replace("{{modules}}", modules.trim_end())
+/// The page for frames.
+pub fn frame() -> String {
+    EMBED
+        .replace("{{modules}}", &preloads(&["embed.js"]))
         .replace("{{assets}}", &FOLDER)
+}
+
+/// Links to modules and all that they need, so that they are loaded side by side. The first is the
+/// page's script.
+fn preloads(modules: &[&'static str]) -> String {
+    let links = with_imports(modules).into_iter().skip(1);
+    let links = links.map(|name| {
+        let folder = &*FOLDER;
+        format!("<link rel=\"modulepreload\" href=\"{folder}/{name}\">")
+    });
+    links.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, Sources};
+
+    fn shell() -> Shell {
+        Shell::new(&config::load(&Sources::default()).unwrap().config)
+    }
 
     #[test]
     fn everything_is_filled_in() {
+        let shell = shell();
         for html in [
-            with_assets(INDEX, "main.js"),
-            with_assets(super::super::EMBED, "embed.js"),
+            shell.page(About::Polls(None)),
+            shell.page(About::Polls(Some("editor.js"))),
+            frame(),
         ] {
-            let open = html
-                .replace("{{offers}}", "")
-                .replace("{{about}}", "")
-                .replace("{{content}}", "");
-            assert!(!open.contains("{{"), "{open}");
+            assert!(!html.contains("{{"), "{html}");
             assert!(html.matches("modulepreload").count() > 5);
         }
+    }
+
+    #[test]
+    fn a_page_names_its_modules_once_and_no_others() {
+        let shell = shell();
+        let names = |page: &str, module: &str| page.matches(&format!("/{module}\"")).count();
+        let page = shell.page(About::Polls(Some("editor.js")));
+        for module in ["main.js", "editor.js", "rules.js", "api.js"] {
+            assert_eq!(names(&page, module), 1, "{module}");
+        }
+        assert_eq!(names(&page, "question.js"), 0);
+        let unknown = shell.page(About::Polls(None));
+        assert_eq!(
+            (names(&unknown, "main.js"), names(&unknown, "editor.js")),
+            (1, 0)
+        );
     }
 }

@@ -2,9 +2,8 @@
 
 import { address, api } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";
-import { loginPath } from "./entry.js";
 import { action, say, select } from "./form.js";
-import { accountId, isSignedIn } from "./session.js";
+import { accountId, isSignedIn, loginPath } from "./session.js";
 import { t } from "./texts.js";
 import { moment } from "./times.js";
 

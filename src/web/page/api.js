@@ -1,8 +1,8 @@
-// Calls to the public API, and nothing but the public API.
+// What is asked of the server: the public API and nothing but the public API, its time, and the parts
+// of the page that are loaded when they are needed.
 
-import { setClock } from "./clock.js";
-import { backOff, pause } from "./dom.js";
-import { retryAfter, token, Unreachable } from "./session.js";
+import { backOff, h, pause } from "./dom.js";
+import { mine, retryAfter, Unreachable } from "./session.js";
 
 export { Unreachable };
 
@@ -43,9 +43,10 @@ export class Problem extends Error {
  * Calls the API and returns the body, if any. Repeatable calls are retried with growing pauses.
  * `PUT`, `PATCH` and `DELETE` are idempotent; a `POST` is repeatable only if the caller says so.
  * `known` remembers the entity tag of an answer for the next call, which returns nothing if the
- * resource has not changed.
+ * resource has not changed. `as` is the session whose call it is; without it, that of who uses the
+ * browser.
  */
-export async function api(method, path, { body, signal, revision, known, repeatable = method !== "POST" } = {}) {
+export async function api(method, path, { body, signal, revision, known, as, repeatable = method !== "POST" } = {}) {
   const began = Date.now();
   // The language of messages that the call may cause.
   const headers = { "Accept-Language": document.documentElement.lang };
@@ -54,7 +55,7 @@ export async function api(method, path, { body, signal, revision, known, repeata
   if (known?.tag) headers["If-None-Match"] = known.tag;
   for (let attempt = 0; ; attempt++) {
     try {
-      const answer = await send(method, path, { headers, body: body && JSON.stringify(body), signal });
+      const answer = await send(method, path, { headers, body: body && JSON.stringify(body), signal, as });
       connectionIs(true);
       // An earlier attempt has deleted it, but its answer was lost.
       if (answer.status === 404 && method === "DELETE" && attempt > 0) return undefined;
@@ -76,17 +77,36 @@ export async function api(method, path, { body, signal, revision, known, repeata
 /** How many tokens may be refused in a row: on a slow network a token can expire on its way. */
 const MAX_REFUSALS = 4;
 
-/** Sends a request, and tells if the answer does not begin for long. */
 async function send(method, path, request) {
+  const answer = await impatiently(() => authenticated(method, path, request));
+  setClock(answer);
+  return answer;
+}
+
+/** How far the server's clock is ahead of the visitor's, in milliseconds. */
+let ahead = 0;
+
+/** Reads the server's time from an answer. The `Date` header leaves out the fraction of a second. */
+function setClock(answer) {
+  const date = Date.parse(answer.headers.get("Date"));
+  if (!Number.isNaN(date)) ahead = date + 500 - Date.now();
+}
+
+/**
+ * The server's time, in milliseconds since 1970. It decides whether voting is open, whatever the
+ * visitor's clock shows.
+ */
+export const now = () => Date.now() + ahead;
+
+/** Does `work`, and tells if the server does not answer for long. */
+async function impatiently(work) {
   let isSlow = false;
   const timer = setTimeout(() => {
     isSlow = true;
     connectionHas({ slow: connection.slow + 1 });
   }, SLOW);
   try {
-    const answer = await authenticated(method, path, request);
-    setClock(answer);
-    return answer;
+    return await work();
   } finally {
     clearTimeout(timer);
     if (isSlow) connectionHas({ slow: connection.slow - 1 });
@@ -94,10 +114,10 @@ async function send(method, path, request) {
 }
 
 /** Sends a request with the access token, and again with a new one if that is refused. */
-async function authenticated(method, path, { headers = {}, body, signal }) {
+async function authenticated(method, path, { headers = {}, body, signal, as = mine }) {
   let refused;
   for (let attempt = 1; ; attempt++) {
-    const bearer = await token(refused);
+    const bearer = await as.token(refused);
     const all = bearer ? { ...headers, Authorization: `Bearer ${bearer}` } : headers;
     let answer;
     try {
@@ -118,10 +138,50 @@ async function problem(answer) {
   return new Problem(answer.status, body, retryAfter(answer));
 }
 
+/** Saves what the API answers as a file. The name is the server's, or else this one. */
+export async function download(path, name) {
+  const answer = await send("GET", path, {});
+  if (!answer.ok) throw await problem(answer);
+  const [, given] = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition")) ?? [];
+  const link = h("a", { href: URL.createObjectURL(await answer.blob()), download: given ?? name });
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
 /** A path with its query; parameters without a value are left out. */
 export function address(path, parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) if (value) query.set(name, value);
   const text = query.toString();
   return text ? `${path}?${text}` : path;
+}
+
+/** A part of the page cannot be loaded: there is no connection, or the server has a new version. */
+export class NotLoaded extends Error {}
+
+/** Loads a part of the page; `load` imports its module. */
+export async function part(load) {
+  try {
+    return await impatiently(load);
+  } catch (error) {
+    // A module that cannot be fetched is a TypeError.
+    throw error instanceof TypeError ? new NotLoaded(error.message, { cause: error }) : error;
+  }
+}
+
+/**
+ * Loads the whole document again, as soon as the server can be reached. After `NotLoaded`, nothing
+ * less may help: a new version has other modules, and browsers may remember that a module failed.
+ */
+export async function startAgain(signal) {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await fetch(location.href, { method: "HEAD", cache: "no-store", signal });
+      return location.reload();
+    } catch {
+      signal.throwIfAborted();
+      connectionIs(false);
+      await pause(backOff(attempt), signal);
+    }
+  }
 }

@@ -1,17 +1,14 @@
 // The choices of a question, with the controls to vote. What is selected but not sent yet is kept in
 // the tab: while the question changes, through signing in, and when the page is loaded again.
 
-import { api } from "./api.js";
+import { api, part } from "./api.js";
 import { buttons, fill, h, newId, toast } from "./dom.js";
-import { loginPath, withReturn } from "./entry.js";
 import { action, form, say } from "./form.js";
 import { agree, kindOf, named, paperOf, within } from "./paper.js";
-import { ranking } from "./ranking.js";
 import { bars } from "./results.js";
-import { scores, scoring } from "./scoring.js";
-import { isSignedIn } from "./session.js";
+import { enterAsGuest, invitationTo, isGuest, isSignedIn, loginPath, viewerOf, withReturn } from "./session.js";
 import { tab } from "./store.js";
-import { exact, t } from "./texts.js";
+import { exact, explain, t } from "./texts.js";
 import { moment } from "./times.js";
 
 /** Tells the other tabs on which question somebody has voted. */
@@ -22,16 +19,42 @@ export function onVoteElsewhere(id, signal, work) {
   channel.addEventListener("message", ({ data }) => data === id && work(), { signal });
 }
 
-/** The user's ballot on a question, or null. */
+/** The voter's ballot on a question, or null. */
 export async function ownBallot(id, signal) {
-  if (!isSignedIn()) return null;
+  const as = viewerOf(id);
+  if (!as.stored) return null;
   try {
-    const { data } = await api("GET", `/users/me/ballots?question_id=${id}`, { signal });
+    const { data } = await api("GET", `/users/me/ballots?question_id=${id}`, { signal, as });
     return data[0] ?? null;
   } catch (error) {
     if (error.status === 401) return null;
     throw error;
   }
+}
+
+/** Whether one may vote, where that depends on more than being signed in. */
+export async function eligibility({ id, status, electorate, ballots_per_address: limit }, signal) {
+  const as = viewerOf(id);
+  const isKnown = electorate === "accounts" || (electorate === "anyone" && !limit) || (electorate === "verified" && !isSignedIn());
+  if (isKnown || status !== "open" || !as.stored) return { can_vote: true };
+  return api("GET", `/questions/${id}/eligibility`, { signal, as });
+}
+
+/** Whether somebody has to sign in to vote, or to be invited. */
+const needsAccount = ({ electorate }) => ["accounts", "verified"].includes(electorate) && !isSignedIn();
+const needsInvitation = ({ id, electorate }) => electorate === "invited" && !invitationTo(id);
+
+/** The modules of the controls, by what ballots are. The list with the bars is the one for sets. */
+const CONTROLS = { ranking: () => import("./ranking.js"), scores: () => import("./scoring.js") };
+
+/** Loads what the ballots of a question need: a control by their method, and receipts. */
+export async function partsOf({ method, ballot_secrecy: secrecy }) {
+  const load = CONTROLS[kindOf(method)];
+  const [control, receipts] = await Promise.all([
+    load && part(load),
+    secrecy === "anonymous" && part(() => import("./receipts.js")),
+  ]);
+  return { control, receipts };
 }
 
 const keyOf = (id) => `polls.chosen.${id}`;
@@ -44,15 +67,19 @@ function select(id, paper) {
 }
 
 /**
- * The choices with their bars, and with controls if one may vote. `reread` is called with the new
- * ballot, `show` with results. Returns the content, and a function that shows results in the bars.
+ * The choices with their bars, and with controls if one may vote: `parts` is what `partsOf` has loaded,
+ * `eligible` what `eligibility` has said. `reread` is called with the new ballot, `show` with results.
+ * Returns the content, and a function that shows results in the bars.
  */
-export function voting({ question, ballot, hint, offers, go, reread, show }) {
+export function voting({ question, parts: { control, receipts }, eligible, ballot, hint, offers, go, reread, show }) {
   const { id, choices } = question;
   const takes = question.status === "open" && !question.deleted_at;
-  const may = takes && (!ballot || question.allow_change);
+  const isAnonymous = question.ballot_secrecy === "anonymous";
+  // What an anonymous ballot says is not known any more.
+  const cast = isAnonymous ? null : ballot;
+  const may = takes && (ballot ? question.allow_change : eligible.can_vote && !needsInvitation(question));
   const kind = kindOf(question.method);
-  const before = ownSelection(id, kind) ?? (ballot && paperOf(ballot)) ?? blank(kind);
+  const before = ownSelection(id, kind) ?? (cast && paperOf(cast)) ?? blank(kind);
   const chosen = within(before, choices);
   const isGone = may && named(chosen).length < named(before).length;
   if (isGone) select(id, chosen);
@@ -61,40 +88,45 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
     type: question.max_choices > 1 ? "checkbox" : "radio", name: "choice", value: choice.id,
     checked: chosen.choice_ids.includes(choice.id),
   })) });
-  if (ballot) markOwn(list, choices, kind, ballot);
+  if (cast) markOwn(list, choices, kind, cast);
   const notes = [
     isGone && h("p", { class: "note", role: "alert" }, t("choiceGone")),
-    ballot && h("p", { class: "voted" }, moment(question.allow_change ? "voted" : "votedFinal", ballot.updated_at)),
+    cast && h("p", { class: "voted" }, moment(question.allow_change ? "voted" : "votedFinal", cast.updated_at)),
+    ballot && isAnonymous && [h("p", { class: "voted" }, t("votedAnonymously")), receipts.receiptOf(question)],
+    ballot && isGuest() && !invitationTo(id) && offers.includes("registration")
+      && h("p", { class: "hint" }, t("votedAsGuest"), " ", h("a", { href: withReturn("/register") }, t("signUp"))),
+    takes && !ballot && h("p", { class: "hint" }, electorateOf(question, eligible)),
+    takes && !ballot && question.ballot_secrecy !== "secret" && h("p", { class: "hint" }, t(`${question.ballot_secrecy}Ballots`)),
     hint && h("p", { class: "hint" }, hint),
     question.status === "scheduled" && h("p", { class: "hint" }, t("notOpenYet", { when: exact(question.opens_at) })),
     question.deleted_at && h("p", { class: "hint" }, t("isDeleted")),
   ];
   if (!may) return { content: [list.sorter, list.list, notes], show: list.show };
 
-  const label = t(!isSignedIn() ? "signInToVote" : ballot ? "change" : "vote");
+  const label = t(needsAccount(question) ? "signInToVote" : ballot ? "change" : "vote");
   const rule = h("p", { class: "hint", id: newId() }, ruleOf(question));
   const mistake = h("p", { class: "mistake", role: "alert", id: newId() });
   const progress = h("p", { class: "progress", role: "status" });
   const submit = h("button", { class: "primary", "aria-describedby": mistake.id }, label);
-  const control = {
+  const marks = {
     set: () => list.list,
-    ranking: () => ranking(choices, { ranked: chosen.choice_ids, most: question.max_choices }),
-    scores: () => scoring(choices, { given: chosen.scores, most: question.max_score }),
+    ranking: () => control.ranking(choices, { ranked: chosen.choice_ids, most: question.max_choices }),
+    scores: () => control.scoring(choices, { given: chosen.scores, most: question.max_score }),
   }[kind]();
   function selected() {
     const data = new FormData(content);
-    return kind === "scores" ? { scores: scores(choices, data) } : { choice_ids: data.getAll("choice") };
+    return kind === "scores" ? { scores: control.scores(choices, data) } : { choice_ids: data.getAll("choice") };
   }
 
   /** Says how many choices are selected, and that they are not counted yet. */
   function tell() {
     const paper = selected();
     const { length } = named(paper);
-    const isSent = ballot && agree(kind, paper, paperOf(ballot));
+    const isSent = cast && agree(kind, paper, paperOf(cast));
     fill(progress,
       question.max_choices > 1 && h("span", {}, t("chosenOf", { n: length, max: question.max_choices })),
       length > 0 && !isSent
-        && h("strong", {}, t(isSignedIn() ? "notCounted" : "notCountedSignIn", { button: label })));
+        && h("strong", {}, t(needsAccount(question) ? "notCountedSignIn" : "notCounted", { button: label })));
   }
 
   /** Says what is wrong with the selection, beside the button. */
@@ -105,23 +137,25 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
 
   async function send(paper) {
     try {
-      const cast = await api("PUT", `/questions/${id}/ballot`, { body: paper });
-      toast(t(!ballot ? "counted" : cast.updated_at === ballot.updated_at ? "unchanged" : "changed"));
+      // The first vote of somebody without an account.
+      if (!viewerOf(id).stored) enterAsGuest(await api("POST", "/auth/guest"));
+      const sent = await put(question, paper, receipts);
+      toast(t(!ballot ? "counted" : sent.updated_at === ballot.updated_at ? "unchanged" : "changed"));
       select(id, null);
       channel.postMessage(id);
-      if (cast.results) show(cast.results);
-      await reread(cast);
+      if (sent.results) show(sent.results);
+      await reread(sent);
     } catch (error) {
       // The page is out of date.
       if (error.code === "invalid_fields") toast(t("questionChanged"));
-      else if (["voting_closed", "voting_not_open", "already_voted"].includes(error.code)) toast(say(error));
+      else if (REFUSALS.includes(error.code)) toast(say(error));
       else throw error;
       await reread(await ownBallot(id));
     }
   }
 
   const withdraw = ballot && action(t("withdraw"), async () => {
-    await api("DELETE", `/questions/${id}/ballot`);
+    await api("DELETE", `/questions/${id}/ballot`, { as: viewerOf(id) });
     toast(t("withdrawn"));
     select(id, null);
     channel.postMessage(id);
@@ -132,17 +166,17 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
       const paper = selected();
       const { length } = named(paper);
       fill(mistake);
-      if (!isSignedIn()) return go(loginPath());
+      if (needsAccount(question)) return go(loginPath());
       if (length < question.min_choices || length > question.max_choices) return blame(ruleOf(question));
       return send(paper);
     },
     h("fieldset", { "aria-describedby": rule.id },
-      h("legend", { class: "unseen" }, question.question_text), rule, isOneList && list.sorter, control),
+      h("legend", { class: "unseen" }, question.question_text), rule, isOneList && list.sorter, marks),
     notes,
     h("div", { class: "foot" }, mistake, progress,
       buttons(
         submit,
-        !isSignedIn() && offers.includes("registration") && h("a", { href: withReturn("/register"), class: "button" }, t("signUp")),
+        needsAccount(question) && offers.includes("registration") && h("a", { href: withReturn("/register"), class: "button" }, t("signUp")),
         withdraw)));
   content.addEventListener("change", () => {
     fill(mistake);
@@ -162,6 +196,31 @@ export function voting({ question, ballot, hint, offers, go, reread, show }) {
   };
 }
 
+/** Why a ballot was refused by a question that has changed since it was read. */
+const REFUSALS = ["voting_closed", "voting_not_open", "already_voted", "not_eligible", "address_limit"];
+
+/** Casts the ballot. An anonymous one has a receipt, the same each time that it is sent. */
+async function put({ id }, paper, receipts) {
+  const send = (body) => api("PUT", `/questions/${id}/ballot`, { body, as: viewerOf(id) });
+  if (!receipts) return send(paper);
+  try {
+    return await send({ ...paper, receipt: receipts.receiptFor(id) });
+  } catch (error) {
+    if (error.code !== "receipt_taken") throw error;
+    return send({ ...paper, receipt: receipts.draw(id) });
+  }
+}
+
+/** Who may vote, if that is not everybody with an account, or why the voter may not. */
+function electorateOf(question, { code }) {
+  if (code === "not_eligible" && question.electorate === "verified") {
+    return [t("verifyFirst"), " ", h("a", { href: "/account" }, t("account"))];
+  }
+  if (code) return explain({ code, message: t("notEligible") });
+  if (needsInvitation(question)) return t("onlyInvited");
+  return { anyone: t("anyoneVotes"), verified: t("verifiedVote"), invited: t("youAreInvited") }[question.electorate];
+}
+
 /** What was selected before, unless the method has changed since. */
 function ownSelection(id, kind) {
   const paper = selection(id);
@@ -178,7 +237,7 @@ function markOwn(list, choices, kind, ballot) {
     const row = list.list.children[index].firstChild;
     row.classList.add("yours");
     const text = row.querySelector(".text");
-    if (kind === "set") text.append(h("span", { class: "unseen" }, `, ${t("yours")}`));
+    if (kind === "set") text.append(h("span", { class: "unseen" }, `${t("betweenParts")}${t("yours")}`));
     else if (kind === "ranking") text.append(h("span", { class: "own" }, t("yourPlace", { n: place + 1 })));
     else text.append(h("span", { class: "own" }, t("yourScore", { n: ballot.scores.find((one) => one.choice_id === choice.id).score })));
   });

@@ -12,10 +12,6 @@ function next(query) {
   return /^\/(?![/\\])/.test(path) ? path : "/";
 }
 
-/** The page to sign in or up at `path`, which leads back to where one is. */
-export const withReturn = (path) => `${path}?next=${encodeURIComponent(location.pathname + location.search)}`;
-export const loginPath = () => withReturn("/login");
-
 const forward = (path, query) => (query.has("next") ? `${path}?next=${encodeURIComponent(query.get("next"))}` : path);
 
 export async function login({ query, go, offers }) {

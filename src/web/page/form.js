@@ -1,6 +1,6 @@
 // Forms: fields with labels and the server's validation errors.
 
-import { Problem, Unreachable } from "./api.js";
+import { NotLoaded, Problem, startAgain, Unreachable } from "./api.js";
 import { buttons, fill, h, newId } from "./dom.js";
 import { explain, explainField, t } from "./texts.js";
 
@@ -121,9 +121,16 @@ export function say(error) {
     return id ? `${explain(error)} ${t("requestId", { id })}` : explain(error);
   }
   if (error instanceof Unreachable) return t("unreachable");
+  if (error instanceof NotLoaded) return t("notLoaded");
   console.error(error);
   return t("trouble");
 }
+
+/** What an error says, with a button that does `work` again until `signal` is aborted. */
+export const failure = (error, work, signal) => [
+  h("p", { class: "error", role: "alert" }, say(error)),
+  buttons(action(t("tryAgain"), () => (error instanceof NotLoaded ? startAgain(signal) : work()))),
+];
 
 /** A button that calls `work`, and shows an error above `place`. */
 export function action(label, work, properties = {}) {

@@ -1,33 +1,27 @@
 // The router, header and footer.
 
-import { connection } from "./api.js";
-import { account } from "./account.js";
-import { admin } from "./admin.js";
+import { connection, part } from "./api.js";
 import { fill, h, heading, hush, icon, toast } from "./dom.js";
-import { editor } from "./editor.js";
-import { login, loginPath, register, withReturn } from "./entry.js";
-import { say } from "./form.js";
-import { question } from "./question.js";
-import { home, list } from "./questions.js";
-import { reset } from "./recovery.js";
-import { accountId, changes, isSignedIn, signOut } from "./session.js";
+import { failure } from "./form.js";
+import { accountId, changes, isSignedIn, loginPath, signOut, withReturn } from "./session.js";
 import { announce, choose, nameOf, other, t, tagOf } from "./texts.js";
 
 const ID = "([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})";
 
-/** The pages by path. The server has the same list. */
+/** The pages by path: the module of each, and its function there. The server has the same list. */
 const routes = [
-  ["/", home],
-  ["/questions", list],
-  ["/questions/new", editor],
-  [`/questions/${ID}`, question],
-  [`/questions/${ID}/edit`, editor],
-  ["/login", login],
-  ["/register", register],
-  ["/reset", reset],
-  ["/account", account],
-  ["/admin", admin],
-].map(([path, page]) => [new RegExp(`^${path}/?$`), page]);
+  ["/", () => import("./questions.js"), "home"],
+  ["/questions", () => import("./questions.js"), "list"],
+  ["/questions/new", () => import("./editor.js"), "editor"],
+  [`/questions/${ID}`, () => import("./question.js"), "question"],
+  [`/questions/${ID}/edit`, () => import("./editor.js"), "editor"],
+  ["/register", () => import("./entry.js"), "register"],
+  ["/login", () => import("./entry.js"), "login"],
+  ["/reset", () => import("./recovery.js"), "reset"],
+  ["/i", () => import("./invitation.js"), "invitation"],
+  ["/account", () => import("./account.js"), "account"],
+  ["/admin", () => import("./admin.js"), "admin"],
+].map(([path, load, name]) => [new RegExp(`^${path}/?$`), load, name]);
 
 /** Links to what else the server offers. */
 const offers = document.querySelector("meta[name=polls]").content.split(" ");
@@ -59,7 +53,7 @@ async function show({ arrive = false, scroll = 0, drafts } = {}) {
   leaving = new AbortController();
   const { signal } = leaving;
   const url = new URL(location);
-  const [pattern, page] = routes.find(([pattern]) => pattern.test(url.pathname)) ?? [/.*/, missing];
+  const [pattern, load, name] = routes.find(([pattern]) => pattern.test(url.pathname)) ?? [/.*/];
   const context = {
     id: pattern.exec(url.pathname)[1]?.toLowerCase(),
     query: url.searchParams,
@@ -72,10 +66,12 @@ async function show({ arrive = false, scroll = 0, drafts } = {}) {
   main.setAttribute("aria-busy", "true");
   let shown;
   try {
-    shown = await page(context);
+    const module = load && await part(load);
+    signal.throwIfAborted();
+    shown = module ? await module[name](context) : missing();
   } catch (error) {
     if (signal.aborted) return;
-    shown = error.status === 404 ? missing() : failed(error);
+    shown = error.status === 404 ? missing() : failed(error, signal);
   }
   if (signal.aborted || !shown) return;
   main.removeAttribute("aria-busy");
@@ -105,14 +101,10 @@ function missing() {
   };
 }
 
-function failed(error) {
+function failed(error, signal) {
   return {
     title: t("trouble"),
-    content: [
-      heading(t("trouble")),
-      h("p", { role: "alert" }, say(error)),
-      h("p", {}, h("button", { type: "button", onclick: () => show() }, t("tryAgain"))),
-    ],
+    content: [heading(t("trouble")), failure(error, () => show(), signal)],
   };
 }
 
@@ -192,7 +184,7 @@ addEventListener("popstate", (event) => {
 let signedIn = accountId();
 changes.addEventListener("change", () => {
   const before = signedIn;
-  signedIn = accountId();
+  signedIn = isSignedIn() && accountId();
   if (before && !signedIn) {
     toast(t("signedOut"));
     const needed = ["/account", "/admin", "/questions/new"].includes(location.pathname);

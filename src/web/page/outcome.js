@@ -1,11 +1,9 @@
-// The outcome of a count: in words, and how it came about.
+// The outcome of a count: in words and, when somebody asks, how it came about.
 
+import { address, api, part } from "./api.js";
 import { fill, h } from "./dom.js";
-import { bars } from "./results.js";
-import { isolated, number, percent, t, together } from "./texts.js";
-
-/** How long each round is shown while the rounds play, in milliseconds. */
-const ROUND_SHOWN = 2200;
+import { failure } from "./form.js";
+import { isolated, percent, t, together } from "./texts.js";
 
 /** What has been decided, as sentences. `question` gives the texts and the rules. */
 export function outcomeInWords(question, { outcome, explanation, is_final: final }) {
@@ -23,7 +21,7 @@ export function outcomeInWords(question, { outcome, explanation, is_final: final
       sentences.push(t(closed ? "noQuorum" : "noQuorumYet", { n: question.quorum }));
       break;
     case "below_threshold":
-      sentences.push(t(closed ? "belowThreshold" : "belowThresholdYet", fraction(question.threshold)));
+      sentences.push(missed(question.threshold, closed));
       break;
     default:
       if (elected.length) sentences.push(electedInWords(elected, closed, explanation, names));
@@ -41,15 +39,17 @@ export const isTelling = ({ method, status, quorum, threshold, seats }) =>
 /** The results in a sentence or two, for screen readers. */
 export function inWords(question, results) {
   const leading = results.choices.filter((choice) => results.leading_choice_ids.includes(choice.id));
-  const count = t("ballots", { n: results.ballot_count });
-  if (question.method !== "multiple_choice") return `${count}. ${outcomeInWords(question, results)}`;
-  if (leading.length === 0) return `${count}.`;
+  const count = `${t("ballots", { n: results.ballot_count })}${t("fullStop")}`;
+  const and = (sentence) => `${count}${t("betweenSentences")}${sentence}`;
+  if (question.method !== "multiple_choice") return and(outcomeInWords(question, results));
+  if (leading.length === 0) return count;
   const [first] = leading;
-  const who = leading.length === 1
+  return and(leading.length === 1
     ? t("leads", { choice: first.choice_text, share: percent(first.share) })
-    : t("tied", { n: leading.length });
-  return `${count}. ${who}`;
+    : t("tied", { n: leading.length }));
 }
+
+const voters = ({ ballots }) => t("voters", { n: ballots });
 
 function electedInWords(elected, closed, explanation, names) {
   const values = { n: elected.length, choices: together(elected) };
@@ -60,152 +60,85 @@ function electedInWords(elected, closed, explanation, names) {
     const [first, second] = [...last.tallies].sort((one, other) => other.votes - one.votes);
     if (!second || names(first.choice_id) !== elected[0]) return plain;
     return t(closed ? "electedInRound" : "aheadInRound",
-      { ...values, round: last.round, votes: first.votes, against: second.votes });
+      { ...values, round: last.round, votes: t("votes", { n: first.votes }), against: second.votes });
   }
   if (explanation.kind === "runoff") {
     const [winner, loser] = [...explanation.preferring].sort((one) => (names(one.choice_id) === elected[0] ? -1 : 1));
     return t(closed ? "electedInRunoff" : "aheadInRunoff",
-      { ...values, other: names(loser.choice_id), votes: winner.ballots, against: loser.ballots });
+      { ...values, other: names(loser.choice_id), voters: voters(winner), others: voters(loser) });
   }
   if (explanation.kind === "pairs" && explanation.condorcet_winner_id) return `${plain}${t("betweenSentences")}${t("beatsAll", values)}`;
   return plain;
 }
 
-const fraction = ({ numerator, denominator, of, exceed }) =>
-  ({ part: `${exceed ? "> " : ""}${numerator}/${denominator}`, of: t(of === "ballots" ? "ofBallots" : "ofVotes") });
+/** That no choice has the votes that the question asks for. */
+function missed({ numerator, denominator, of, exceed }, closed) {
+  const key = exceed ? "notAboveThreshold" : "belowThreshold";
+  return t(closed ? key : `${key}Yet`, { part: `${numerator}/${denominator}`, of: t(of === "ballots" ? "ofBallots" : "ofVotes") });
+}
 
-const namesOf = ({ choices }) => {
+/** The function that names a choice within a sentence. */
+export function namesOf({ choices }) {
   const texts = new Map(choices.map(({ id, choice_text: text }) => [id, text]));
-  return (id) => isolated(texts.get(id) ?? "?");
-};
-
-/** How the outcome came about, or null where the totals tell all. */
-export function explained(question, { explanation }) {
-  const names = namesOf(question);
-  const kinds = { rounds, pairs, points, runoff };
-  return explanation ? kinds[explanation.kind](explanation, question, names) : null;
+  return (id) => t("named", { choice: isolated(texts.get(id) ?? "?") });
 }
 
-/** The rounds, one at a time. */
-function rounds({ quota, rounds: all }, { choices }, names) {
-  const list = bars(choices);
-  const title = h("h2", { "aria-live": "polite" });
-  const events = h("ul", { class: "events" });
-  const slide = h("input", {
-    type: "range", min: "1", max: String(all.length), step: "1", value: String(all.length), "aria-label": t("roundSlider"),
-    oninput: () => {
-      stop();
-      show(Number(slide.value));
+/**
+ * The outcome, and on demand its explanation. `show` takes the question and its results each time
+ * that they change. `as` is the session of who looks.
+ */
+export function counting(id, { signal, as }) {
+  const words = h("p", { class: "outcome", dir: "auto" });
+  const content = h("div", {});
+  const summary = h("summary", {});
+  const details = h("details", { class: "counting", hidden: true }, summary, content);
+  let question;
+  let results;
+  /** The explained results, and the results for which they were asked. */
+  let latest;
+  let asked;
+  /** The results whose explanation is shown. */
+  let shown;
+  let loading = false;
+
+  /** Whether the results need an explanation: in words once they are final, and in full on demand. */
+  const wanted = () => results && !details.hidden && (details.open ? shown !== results : results.is_final && asked !== results);
+
+  async function load() {
+    if (loading) return;
+    loading = true;
+    try {
+      while (wanted()) {
+        const now = results;
+        if (asked !== now) latest = await api("GET", address(`/questions/${id}/results`, { explain: "true" }), { signal, as });
+        asked = now;
+        fill(words, outcomeInWords(question, latest));
+        if (!details.open) continue;
+        const { explained } = await part(() => import("./explained.js"));
+        fill(content, explained(question, latest) ?? h("p", {}, t("totalsTell")));
+        shown = now;
+      }
+    } catch (error) {
+      if (!signal.aborted) fill(content, failure(error, load, signal));
+    } finally {
+      loading = false;
+    }
+  }
+
+  details.addEventListener("toggle", load);
+
+  return {
+    element: h("div", {}, words, details),
+    show(read, seen) {
+      question = read;
+      // The numbers that come with a question or with a ballot have no outcome. Results follow.
+      if (seen && !seen.outcome) return;
+      results = seen;
+      const { outcome } = seen ?? {};
+      details.hidden = !outcome || question.method === "multiple_choice" || !["decided", "tied"].includes(outcome.status);
+      fill(summary, t(question.status === "closed" ? "howCounted" : "howCounts"));
+      fill(words, outcome && isTelling(question) && outcomeInWords(question, seen));
+      load();
     },
-  });
-  const turn = (by) => {
-    stop();
-    show(Number(slide.value) + by);
   };
-  const back = h("button", { type: "button", onclick: () => turn(-1) }, t("previousRound"));
-  const next = h("button", { type: "button", onclick: () => turn(1) }, t("nextRound"));
-  const play = h("button", { type: "button", onclick: () => (timer ? stop() : start()) }, t("playRounds"));
-  let timer;
-
-  function start() {
-    show(1);
-    fill(play, t("pauseRounds"));
-    timer = setInterval(() => {
-      const at = Number(slide.value);
-      if (at >= all.length || !play.isConnected) stop();
-      else show(at + 1);
-    }, ROUND_SHOWN);
-  }
-
-  function stop() {
-    clearInterval(timer);
-    timer = undefined;
-    fill(play, t("playRounds"));
-  }
-
-  function show(at) {
-    slide.value = String(at);
-    back.disabled = at <= 1;
-    next.disabled = at >= all.length;
-    const one = all[at - 1];
-    const sum = one.tallies.reduce((sum, { votes }) => sum + votes, 0) || 1;
-    const elected = all.slice(0, at).flatMap((round) => round.elected_choice_ids);
-    const standing = new Set(one.tallies.map(({ choice_id: id }) => id));
-    fill(title, t("roundOf", { n: at, of: all.length }));
-    list.show({
-      choices: one.tallies.map(({ choice_id: id, votes }) => ({ id, votes, share: votes / sum })),
-      leading_choice_ids: elected,
-    });
-    [...list.list.children].forEach((row, index) => row.classList.toggle("out", !standing.has(choices[index].id)));
-    fill(events, eventsOf(one, quota, names).map((text) => h("li", { dir: "auto" }, text)));
-  }
-
-  show(all.length);
-  return h("div", { class: "rounds" },
-    title, quota !== undefined && h("p", { class: "hint" }, t("quotaIs", { n: quota })),
-    list.list, events,
-    all.length > 1 && h("div", { class: "steps" }, back, slide, next, play));
-}
-
-/** What happens in a round. */
-function eventsOf({ tallies, elected_choice_ids: elected, eliminated_choice_ids: eliminated, transfers, exhausted, tie_broken_by: tie }, quota, names) {
-  const votesOf = new Map(tallies.map(({ choice_id: id, votes }) => [id, votes]));
-  const moves = (ids) => {
-    const parts = transfers.filter(({ from_choice_id: from }) => ids.includes(from)).map(({ to_choice_id: to, votes }) =>
-      t(to ? "votesTo" : "votesLost", { votes: number(votes), choice: to && names(to) }));
-    return parts.length ? `${t("betweenSentences")}${t("transferred", { parts: together(parts) })}` : "";
-  };
-  const said = (key, ids) => ids.length &&
-    t(key, { n: ids.length, choices: together(ids.map(names)), votes: ids.length === 1 ? votesOf.get(ids[0]) ?? 0 : "" }) + moves(ids);
-  return [
-    said(quota === undefined ? "wins" : "isElected", elected),
-    said("isEliminated", eliminated),
-    exhausted > 0 && t("exhausted", { votes: number(exhausted) }),
-    tie && t("tieBroken", { how: t(`tie_${tie}`) }),
-  ].filter(Boolean);
-}
-
-/** Every choice against every other. */
-function pairs({ pairs: all, condorcet_winner_id: winner }, _, names) {
-  const head = (text) => h("th", { scope: "col" }, text);
-  return h("div", { class: "pairs" },
-    h("p", {}, winner ? t("condorcet", { choice: names(winner) }) : t("noCondorcet")),
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("pairsTable") },
-      h("table", {},
-        h("thead", {}, h("tr", {}, head(t("preferred")), head(t("to")), head(t("forAgainst")), head(t("counts")))),
-        h("tbody", {}, all.map((pair) => h("tr", { class: !pair.locked && "out" },
-          h("td", { dir: "auto" }, names(pair.winner_id)), h("td", { dir: "auto" }, names(pair.loser_id)),
-          h("td", { class: "figure" }, `${number(pair.for)} : ${number(pair.against)}`),
-          h("td", {}, pair.locked ? t("yes") : pair.for === pair.against ? t("even") : t("circle"),
-            pair.tie_broken_by && h("span", { class: "hint" }, ` ${t("tie_lot")}`))))))));
-}
-
-/** The points of the Borda count. */
-function points({ totals }, { choices }) {
-  const most = Math.max(...totals.map(({ points }) => points), 1);
-  const list = bars(choices, { count: "pointCount", share: false });
-  const best = totals.filter(({ points }) => points === most).map(({ choice_id: id }) => id);
-  list.show({
-    choices: totals.map(({ choice_id: id, points }) => ({ id, votes: points, share: points / most })),
-    leading_choice_ids: best,
-  });
-  return h("div", {}, h("p", { class: "hint" }, t("pointsAre")), list.list);
-}
-
-/** The two finalists of STAR voting. */
-function runoff({ preferring, no_preference: neither, tie_broken_by: tie }, { choices }, names) {
-  const ballots = preferring.reduce((sum, { ballots }) => sum + ballots, 0);
-  const sum = ballots + neither || 1;
-  const finalists = preferring.map(({ choice_id: id }) => choices.find((choice) => choice.id === id)).filter(Boolean);
-  const list = bars(finalists);
-  const most = Math.max(...preferring.map(({ ballots }) => ballots));
-  list.show({
-    choices: preferring.map(({ choice_id: id, ballots }) => ({ id, votes: ballots, share: ballots / sum })),
-    leading_choice_ids: preferring.filter(({ ballots }) => ballots === most).map(({ choice_id: id }) => id),
-  });
-  return h("div", {},
-    h("p", { class: "hint" }, t("runoffIs", { choices: together(finalists.map(({ id }) => names(id))) })),
-    list.list,
-    h("p", {}, t("noPreference", { n: neither })),
-    tie && h("p", {}, t("tieBroken", { how: t(`tie_${tie}`) })));
 }

@@ -1,14 +1,14 @@
 // One question: vote, and watch the results.
 
-import { api } from "./api.js";
-import { onVoteElsewhere, ownBallot, voting } from "./ballot.js";
-import { counting } from "./counting.js";
+import { api, part } from "./api.js";
+import { eligibility, onVoteElsewhere, ownBallot, partsOf, voting } from "./ballot.js";
 import { buttons, fill, h, heading, icon, toast } from "./dom.js";
-import { action, check, closer, confirm, dialog, field, input } from "./form.js";
-import { inWords } from "./outcome.js";
-import { badge, facts } from "./questions.js";
+import { badge, facts } from "./facts.js";
+import { action, check, confirm, field, input, say } from "./form.js";
+import { counting, inWords } from "./outcome.js";
+import { kindOf } from "./paper.js";
 import { ofQuestion } from "./results.js";
-import { accountId, isSignedIn } from "./session.js";
+import { accountId, isSignedIn, viewerOf } from "./session.js";
 import { t } from "./texts.js";
 import { watch } from "./watch.js";
 
@@ -17,39 +17,43 @@ const ANNOUNCED = 10_000;
 
 const SHARE = "M12 15V4m0 0L8 8m4-4l4 4M5 12v7h14v-7";
 
-export async function question({ id, offers, signal, go, again, entitle }) {
+export async function question({ id, query, offers, signal, go, again, entitle }) {
   const path = `/questions/${id}`;
   const known = {};
+  const as = viewerOf(id);
   const [read, ballot, role] = await Promise.all([
-    api("GET", path, { signal, known }),
+    api("GET", path, { signal, known, as }),
     ownBallot(id, signal),
     isSignedIn() ? api("GET", "/users/me", { signal }).then((me) => me.role, () => "user") : "user",
   ]);
-  const state = { question: read, ballot, results: ofQuestion(read) };
+  const [parts, eligible] = await Promise.all([partsOf(read), eligibility(read, signal)]);
+  const state = { question: read, ballot, eligible, results: ofQuestion(read) };
   const own = read.author.id === accountId();
   const places = {
     title: heading(),
     meta: h("p", { class: "meta" }),
     description: h("div", {}),
     vote: h("section", { "aria-label": t("vote") }),
-    counting: counting(id, signal),
+    counting: counting(id, { signal, as }),
     live: h("p", { class: "live" }),
     words: h("p", { class: "unseen", role: "status" }),
     manage: h("div", {}),
+    signed: h("button", { type: "button", class: "quiet", onclick: () => open("whoVoted").catch((error) => toast(say(error))) }, t("whoVotedHow")),
   };
   let shown;
 
   /** Renders everything. */
   function draw() {
-    const { question, ballot, results } = state;
+    const { question, ballot, eligible, results } = state;
     fill(places.title, question.question_text);
     fill(places.meta, badge(question), facts({ ...question, ballot_count: undefined }).map((fact) => h("span", {}, fact)));
     fill(places.description, question.description && h("p", { class: "description", dir: "auto" }, question.description));
-    shown = voting({ question, ballot, hint: hiding(state), offers, go, reread, show: (results) => watching.show(results) });
+    shown = voting({ question, parts, eligible, ballot, hint: hiding(state), offers, go, reread, show: (results) => watching.show(results) });
     keepFocus(places.vote, () => fill(places.vote, shown.content));
     shown.show(results);
     places.counting.show(question, results);
-    if (own || role === "admin") keepFocus(places.manage, () => fill(places.manage, manage({ question, path, own, go, again })));
+    places.signed.hidden = question.ballot_secrecy !== "public" || !results;
+    if (own || role === "admin") keepFocus(places.manage, () => fill(places.manage, manage({ question, path, own, open, go, again })));
     count();
   }
 
@@ -78,10 +82,15 @@ export async function question({ id, offers, signal, go, again, entitle }) {
   signal.addEventListener("abort", () => clearTimeout(saying));
 
   const watching = watch(read, {
-    known, signal, results: keep, state: count,
-    changed(question, results) {
+    known, signal, as, results: keep, state: count,
+    async changed(question, results) {
       const before = state.question;
+      if (kindOf(before.method) !== kindOf(question.method) || before.ballot_secrecy !== question.ballot_secrecy) {
+        toast(t("questionChanged"));
+        return void again();
+      }
       Object.assign(state, { question, results });
+      if (before.status !== question.status || before.electorate !== question.electorate) await askEligibility();
       draw();
       entitle(question.question_text);
       const news = { closed: "nowClosed", open: "votingOpen" }[question.status];
@@ -94,10 +103,16 @@ export async function question({ id, offers, signal, go, again, entitle }) {
     },
   });
 
+  /** Asks again whether one may vote. Where that fails, casting a ballot will tell. */
+  async function askEligibility() {
+    const told = await eligibility(state.question, signal).catch(() => ({ can_vote: true }));
+    state.eligible = told;
+  }
+
   /** Reads the question again, and shows it with this ballot. */
   async function reread(ballot) {
     state.ballot = ballot;
-    await watching.look();
+    await Promise.all([watching.look(), !ballot && askEligibility()]);
     if (!signal.aborted) draw();
   }
 
@@ -111,18 +126,37 @@ export async function question({ id, offers, signal, go, again, entitle }) {
     if (!document.hidden) followBallot().catch(() => {});
   }, { signal });
 
+  /** Opens a dialog of the module for authors. */
+  async function open(name) {
+    const module = await part(() => import("./authors.js"));
+    await module[name](state.question);
+  }
+  const loadSharing = () => part(() => import("./share.js"));
+  async function share() {
+    try {
+      const { sharing } = await loadSharing();
+      await sharing(state.question, offers);
+    } catch (error) {
+      toast(say(error));
+    }
+  }
+  // Once, for whoever has just asked it.
+  const isNew = query.has("ready");
+  if (isNew) history.replaceState(history.state, "", location.pathname);
+
   draw();
   return {
     title: read.question_text,
     content: [
+      isNew && (await loadSharing()).ready(read, offers),
       h("article", {},
         places.title,
         places.meta,
         places.description,
         places.vote,
         places.counting.element,
-        h("div", { class: "under" }, places.live,
-          h("button", { type: "button", class: "quiet", onclick: () => share(state.question) }, icon(SHARE), t("share"))),
+        h("div", { class: "under" }, places.live, places.signed,
+          h("button", { type: "button", class: "quiet", onclick: share }, icon(SHARE), t("share"))),
         places.words),
       places.manage,
     ],
@@ -142,13 +176,14 @@ function keepFocus(place, replace) {
 /** Why the results are hidden. */
 function hiding({ question, results }) {
   if (results) return null;
+  if (question.ballot_secrecy === "anonymous" && question.status !== "closed") return t("hiddenAnonymous");
   const why = { after_vote: "hiddenAfterVote", after_close: "hiddenAfterClose", author: "hiddenAuthor" };
   const key = why[question.results_visibility];
   return key && t(key);
 }
 
 /** What the author and admins can do. */
-function manage({ question, path, own, go, again }) {
+function manage({ question, path, own, open, go, again }) {
   const then = async (text) => {
     toast(t(text));
     await again();
@@ -184,40 +219,11 @@ function manage({ question, path, own, go, again }) {
       : [
         h("a", { href: `/questions/${question.id}/edit`, class: "button" }, t("edit")),
         h("a", { href: `/questions/new?from=${question.id}`, class: "button" }, t("askAgain")),
-        question.status === "closed" ? action(t("reopen"), reopen) : action(t("closeVoting"), close),
+        question.status !== "closed" ? action(t("closeVoting"), close)
+          : question.ballot_secrecy !== "anonymous" && action(t("reopen"), reopen),
+        question.electorate === "invited" && action(t("invite"), () => open("invite")),
+        action(t("whoVoted"), () => open("whoVoted")),
+        action(t("export"), () => open("save")),
         action(t("remove"), remove, { class: "danger" }),
       ]));
-}
-
-/** Ways to show the question to others. */
-function share({ id, question_text: text }) {
-  const url = `${location.origin}/questions/${id}`;
-  const frame = `<script src="${location.origin}/embed.js"></script><iframe src="${location.origin}/embed/${id}" title="polls" width="480" height="360" frameborder="0"></iframe>`;
-  const alt = text.replace(/[[\]\\]/g, "\\$&");
-  const markdown = `[![${alt}](${location.origin}/api/v1/questions/${id}/results.svg)](${url})`;
-  const line = (label, value, name) => {
-    const box = input(name, { value, readonly: true, dir: "ltr", onfocus: (event) => event.target.select() });
-    const copy = action(t("copy"), async () => {
-      try {
-        await navigator.clipboard.writeText(value);
-        toast(t("copied"));
-      } catch {
-        // Without HTTPS there is no clipboard.
-        box.focus();
-        toast(t("copyByHand"));
-      }
-    });
-    const row = field(label, box);
-    row.append(copy);
-    row.classList.add("copied");
-    return row;
-  };
-  return dialog(t("shareTitle"), (leave) => [
-    line(t("link"), url, "link"),
-    line(t("embedCode"), frame, "frame"),
-    line(t("picture"), markdown, "picture"),
-    buttons(
-      navigator.share && action(t("send"), () => navigator.share({ title: text, url }).catch(() => {}), { class: "primary" }),
-      closer(t("close"), leave)),
-  ]);
 }

@@ -2,10 +2,11 @@
 
 import { address, api } from "./api.js";
 import { buttons, fill, h, heading } from "./dom.js";
+import { badge, facts } from "./facts.js";
 import { action, input, select } from "./form.js";
 import { bars, ofQuestion } from "./results.js";
-import { accountId, isSignedIn } from "./session.js";
-import { isolated, t } from "./texts.js";
+import { isGuest, isSignedIn } from "./session.js";
+import { t } from "./texts.js";
 import { moment } from "./times.js";
 
 /** How many of a question's choices its card shows. */
@@ -35,12 +36,13 @@ export async function list({ query, signal, go }) {
     whose: query.get("whose") ?? "",
     sort: query.get("sort") ?? "",
   };
+  if (chosen.whose === "voted") return votedIn(signal);
   if (!isSignedIn()) chosen.whose = "";
   const parameters = {
     q: chosen.q.trim(),
     status: chosen.status,
     sort: chosen.sort,
-    author: chosen.whose === "mine" && accountId(),
+    author: chosen.whose === "mine" && "me",
     deleted: chosen.whose === "deleted" && "true",
   };
   const page = (cursor) => api("GET", address("/questions", { ...parameters, cursor }), { signal });
@@ -84,6 +86,25 @@ export async function list({ query, signal, go }) {
   };
 }
 
+/** The questions on which the visitor has voted, with an account or as a guest. */
+async function votedIn(signal) {
+  const list = h("ul", { class: "rows" });
+  const more = buttons();
+  async function load(cursor) {
+    const { data, meta } = await api("GET", address("/users/me/ballots", { cursor }), { signal });
+    list.append(...data.map(({ question_id: id, question_text: text, status, updated_at: at }) => h("li", {},
+      h("div", {},
+        h("a", { href: `/questions/${id}`, dir: "auto" }, text),
+        h("p", { class: "meta" }, badge({ status }), moment("votedWhen", at))))));
+    fill(more, meta.next_cursor && action(t("more"), () => load(meta.next_cursor)));
+  }
+  if (isSignedIn() || isGuest()) await load();
+  return {
+    title: t("votedIn"),
+    content: [heading(t("votedIn")), list.children.length ? [list, more] : h("p", { class: "empty" }, t("nothing"))],
+  };
+}
+
 /** A filter, applied on change. */
 function choice(name, label, chosen, options, narrow) {
   const control = select(name, chosen, options);
@@ -110,21 +131,4 @@ function card(question, level) {
     h("p", { class: "meta" }, badge(question), facts(question).map((fact) => h("span", {}, fact))),
     preview?.list,
     preview && others > 0 && h("p", { class: "hint" }, t("moreChoices", { n: others })));
-}
-
-export function badge({ status, deleted_at }) {
-  return deleted_at
-    ? h("span", { class: "badge deleted" }, t("deleted"))
-    : h("span", { class: `badge ${status}` }, t(status));
-}
-
-/** Author, number of ballots, opening and closing times. */
-export function facts({ author, status, ballot_count, opens_at, closes_at, closed_at }) {
-  const facts = [t("by", { name: author.name ? isolated(author.name) : t("somebody") })];
-  if (ballot_count !== undefined) facts.push(t("ballots", { n: ballot_count }));
-  const ended = closed_at ?? closes_at;
-  if (status === "scheduled") facts.push(moment("opens", opens_at));
-  else if (status === "closed" && ended) facts.push(moment("closedWhen", ended));
-  else if (closes_at) facts.push(moment("closes", closes_at));
-  return facts;
 }

@@ -58,7 +58,7 @@ export function bars(choices, { before, count = "votes", share = true } = {}) {
         const votes = t(count, { n: choice.votes });
         fill(numbers, share && h("strong", {}, percent(choice.share)),
           h("span", { class: "votes" }, h("span", { "aria-hidden": "true" }, number(choice.votes)),
-            h("span", { class: "unseen" }, `, ${votes}`)));
+            h("span", { class: "unseen" }, `${t("betweenParts")}${votes}`)));
       }
       // Rows stay where they are under the pointer and the focus.
       if (results && sorter.isConnected && !list.matches(":hover, :focus-within")) sort();

@@ -1,9 +1,12 @@
-// The session. The access token stays in memory. The refresh token is in localStorage for all tabs;
-// one tab at a time exchanges it.
+// The session of who uses the browser, and those of invitations, one for each question. Access tokens
+// stay in memory. Refresh tokens are in localStorage for all tabs; one tab at a time exchanges one.
 
 import { read, write } from "./store.js";
 
 const KEY = "polls.session";
+
+/** What the keys of invitations begin with; the id of the question follows. */
+const INVITED = "polls.invited.";
 
 /** Dispatches `change` when somebody signs in or out, here or in another tab. */
 export const changes = new EventTarget();
@@ -16,35 +19,132 @@ export class Unreachable extends Error {
   }
 }
 
-let access = null;
-let refreshing = null;
+/** A session: that of the account or guest who uses the browser, or that of an invitation. */
+class Session {
+  #access = null;
+  #refreshing = null;
 
-function stored() {
-  try {
-    return JSON.parse(read(KEY) ?? "null");
-  } catch {
-    return null;
+  constructor(key) {
+    this.key = key;
+  }
+
+  /** What the browser keeps of it, or null. */
+  get stored() {
+    try {
+      return JSON.parse(read(this.key) ?? "null");
+    } catch {
+      return null;
+    }
+  }
+
+  /** Begins it with the tokens of an answer, and keeps `more` beside them. */
+  begin(answer, more) {
+    this.#take(answer);
+    write(this.key, JSON.stringify({ ...more, refresh_token: answer.refresh_token, id: subject(answer.access_token) }));
+  }
+
+  /** Ends it here and in other tabs. */
+  forget() {
+    this.#access = null;
+    if (!this.stored) return;
+    write(this.key, null);
+    changes.dispatchEvent(new Event("change"));
+  }
+
+  /** Another tab has begun or ended it. */
+  changedElsewhere() {
+    this.#access = null;
+    changes.dispatchEvent(new Event("change"));
+  }
+
+  /** A valid access token, or null. `refused` is one that the server has refused. */
+  async token(refused) {
+    if (!this.stored) return null;
+    const access = this.#access;
+    if (access && access.token !== refused && Date.now() < access.until) return access.token;
+    this.#refreshing ??= exclusively(() => this.#refresh()).finally(() => (this.#refreshing = null));
+    return this.#refreshing;
+  }
+
+  async #refresh() {
+    for (;;) {
+      // Another tab may have exchanged it while this one waited.
+      const session = this.stored;
+      if (!session) return null;
+      const answer = await grant({ grant_type: "refresh_token", refresh_token: session.refresh_token });
+      const meanwhile = this.stored;
+      if (answer.error) {
+        if (meanwhile && meanwhile.refresh_token !== session.refresh_token) continue;
+        this.forget();
+        return null;
+      }
+      if (meanwhile?.id !== session.id) return null;
+      this.#take(answer);
+      write(this.key, JSON.stringify({ ...session, refresh_token: answer.refresh_token }));
+      return this.#access.token;
+    }
+  }
+
+  #take({ access_token, expires_in }) {
+    const lifetime = expires_in * 1000;
+    this.#access = { token: access_token, until: Date.now() + lifetime - Math.min(10_000, lifetime / 4) };
   }
 }
 
-export const isSignedIn = () => stored() !== null;
+/** The session of who uses the browser. */
+export const mine = new Session(KEY);
+
+const invitations = new Map();
+
+/** The session of the invitation to a question, whether it has begun or not. */
+function sessionOf(question) {
+  if (!invitations.has(question)) invitations.set(question, new Session(`${INVITED}${question}`));
+  return invitations.get(question);
+}
+
+/** The session of the invitation to a question, if one was used here. */
+export const invitationTo = (question) => (sessionOf(question).stored ? sessionOf(question) : undefined);
+
+/** Who looks at a question and votes on it: the invitation to it, or else who uses the browser. */
+export const viewerOf = (question) => invitationTo(question) ?? mine;
+
+/** Whether somebody with an account is signed in. */
+export const isSignedIn = () => Boolean(mine.stored && !mine.stored.guest);
+
+/** Whether somebody votes here without an account. */
+export const isGuest = () => Boolean(mine.stored?.guest);
 
 /** The account's id. */
-export const accountId = () => stored()?.id;
+export const accountId = () => mine.stored?.id;
+
+/** The page to sign in or up at `path`, which leads back to where one is. */
+export const withReturn = (path) => `${path}?next=${encodeURIComponent(location.pathname + location.search)}`;
+export const loginPath = () => withReturn("/login");
 
 /** Signs in. Returns an OAuth error, or nothing. */
 export async function signIn(username, password) {
   const answer = await grant({ grant_type: "password", username, password });
   if (answer.error) return answer;
-  take(answer);
-  write(KEY, JSON.stringify({ refresh_token: answer.refresh_token, id: subject(answer.access_token) }));
+  mine.begin(answer);
   changes.dispatchEvent(new Event("change"));
+}
+
+/** Lets somebody vote without an account: `answer` has the tokens of a guest. */
+export const enterAsGuest = (answer) => mine.begin(answer, { guest: true });
+
+/** Uses the code of an invitation. Returns an OAuth error, or the id of its question. */
+export async function acceptInvitation(code) {
+  const answer = await grant({ grant_type: "urn:polls:grant:invitation", code });
+  if (answer.error) return answer;
+  const { question_id: question } = answer;
+  sessionOf(question).begin(answer);
+  return { question };
 }
 
 /** Ends the session, here, in other tabs and at the server. */
 export function signOut() {
-  const session = stored();
-  forget();
+  const session = mine.stored;
+  mine.forget();
   if (!session) return;
   const form = new URLSearchParams({ token: session.refresh_token });
   // The user is signed out here even if this request fails.
@@ -52,20 +152,7 @@ export function signOut() {
 }
 
 /** Ends the session here and in other tabs. */
-export function forget() {
-  access = null;
-  if (!stored()) return;
-  write(KEY, null);
-  changes.dispatchEvent(new Event("change"));
-}
-
-/** A valid access token, or null. `refused` is one that the server has refused. */
-export async function token(refused) {
-  if (!stored()) return null;
-  if (access && access.token !== refused && Date.now() < access.until) return access.token;
-  refreshing ??= exclusively(refresh).finally(() => (refreshing = null));
-  return refreshing;
-}
+export const forget = () => mine.forget();
 
 /** How long the next tab waits: localStorage reaches other tabs with a delay. */
 const SETTLING = 200;
@@ -79,25 +166,6 @@ function exclusively(work) {
       await new Promise((settled) => setTimeout(settled, SETTLING));
     });
   });
-}
-
-async function refresh() {
-  for (;;) {
-    // Another tab may have exchanged it while this one waited.
-    const session = stored();
-    if (!session) return null;
-    const answer = await grant({ grant_type: "refresh_token", refresh_token: session.refresh_token });
-    const meanwhile = stored();
-    if (answer.error) {
-      if (meanwhile && meanwhile.refresh_token !== session.refresh_token) continue;
-      forget();
-      return null;
-    }
-    if (meanwhile?.id !== session.id) return null;
-    take(answer);
-    write(KEY, JSON.stringify({ ...session, refresh_token: answer.refresh_token }));
-    return access.token;
-  }
 }
 
 async function grant(fields) {
@@ -117,11 +185,6 @@ async function grant(fields) {
 /** The seconds of `Retry-After`. */
 export const retryAfter = (answer) => Number(answer.headers.get("Retry-After")) || 0;
 
-function take({ access_token, expires_in }) {
-  const lifetime = expires_in * 1000;
-  access = { token: access_token, until: Date.now() + lifetime - Math.min(10_000, lifetime / 4) };
-}
-
 /** The `sub` claim of a token, unverified: it is only compared. */
 function subject(jwt) {
   const claims = jwt.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
@@ -139,6 +202,5 @@ addEventListener("storage", (event) => {
   };
   // A new refresh token of the same account is no change.
   if (event.key === KEY && id(event.oldValue) === id(event.newValue)) return;
-  access = null;
-  changes.dispatchEvent(new Event("change"));
+  mine.changedElsewhere();
 });

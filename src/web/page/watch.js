@@ -1,11 +1,10 @@
-// Keeps a question up to date while it can be seen.
+// Keeps a question up to date while somebody can see it, in the page or in a frame.
 
-import { api } from "./api.js";
-import { whileVisible } from "./attention.js";
-import { now } from "./clock.js";
+import { api, now } from "./api.js";
 import { pause } from "./dom.js";
 import { follow } from "./live.js";
 import { ofQuestion } from "./results.js";
+import { mine } from "./session.js";
 
 /**
  * How often the question is read while its results are not followed, in milliseconds: at first, and
@@ -29,11 +28,11 @@ const stamp = ({ revision, status, deleted_at, ballot_count }) =>
  * Watches a question that was read as `question`, with `known` for its next read. Calls `changed`
  * with the question and its results when more than the numbers has changed, `results` when the
  * numbers have, `state` with how they are kept up to date, and `gone` if there is no such question
- * any more. `element`, if given, has to be in view.
+ * any more. `element`, if given, has to be in view. `as` is the session of who watches.
  *
  * Returns `look`, which reads the question now, and `show`, for results that came with an answer.
  */
-export function watch(question, { known, element, signal, changed, results, state, gone }) {
+export function watch(question, { known, element, signal, as = mine, changed, results, state, gone }) {
   const path = `/questions/${question.id}`;
   let numbers = ofQuestion(question);
   /** Aborted when the question cannot be seen any more. */
@@ -63,6 +62,7 @@ export function watch(question, { known, element, signal, changed, results, stat
     heard = performance.now();
     follow(question.id, {
       signal: AbortSignal.any([visible, stop.signal]),
+      as,
       state,
       results(latest) {
         heard = performance.now();
@@ -78,7 +78,7 @@ export function watch(question, { known, element, signal, changed, results, stat
   }
 
   async function read() {
-    const latest = await api("GET", path, { signal, known });
+    const latest = await api("GET", path, { signal, known, as });
     if (!latest) return;
     const isChanged = stamp(latest) !== stamp(question);
     question = latest;
@@ -148,3 +148,35 @@ export function watch(question, { known, element, signal, changed, results, stat
 /** Whether results have the numbers of the question. */
 const agree = (question, results) =>
   question.choices.every(({ votes }, index) => votes === results.choices[index]?.votes);
+
+/**
+ * Calls `work` when the page is visible, and again whenever it becomes visible again: what nobody
+ * sees need not be kept up to date. The signal that `work` is given is aborted when the page is hidden, and with `signal`. With `element`, the
+ * element has to be in view, too: in a frame that is scrolled out of view it is not.
+ */
+function whileVisible({ element, signal }, work) {
+  let inView = !element;
+  let working = null;
+  const decide = () => {
+    const visible = inView && !document.hidden && !signal.aborted;
+    if (visible === Boolean(working)) return;
+    if (visible) {
+      working = new AbortController();
+      work(working.signal);
+    } else {
+      working.abort(new DOMException("not visible", "AbortError"));
+      working = null;
+    }
+  };
+  document.addEventListener("visibilitychange", decide, { signal });
+  signal.addEventListener("abort", decide);
+  if (element) {
+    const observer = new IntersectionObserver((entries) => {
+      inView = entries.at(-1).isIntersecting;
+      decide();
+    });
+    observer.observe(element);
+    signal.addEventListener("abort", () => observer.disconnect());
+  }
+  decide();
+}

@@ -109,11 +109,19 @@ async fn a_ranking_from_the_editor_to_the_rounds() {
     browser.press("Back").await;
     browser.sees("Round 1 of 2").await;
     browser
-        .sees("Montroll is eliminated with 1 votes. Votes go on: 1 to Kiss.")
+        .sees("Montroll is eliminated with 1 vote. Transferred: 1 to Kiss.")
         .await;
     browser.press("Next").await;
     browser.sees("Round 2 of 2").await;
     browser.screenshot("ranking").await;
+    browser.press("中文").await;
+    browser.sees("“Kiss”在第 2 轮以 4 票对 3 票当选。").await;
+    browser.press("计票过程").await;
+    browser.press("上一轮").await;
+    browser
+        .sees("“Montroll”得 1 票，被淘汰。选票转移：1 票转给“Kiss”。")
+        .await;
+    browser.press("English").await;
 
     browser.go(&format!("/embed/{}", question.id)).await;
     browser.sees("Kiss is elected.").await;
@@ -156,6 +164,9 @@ async fn stars_are_given_by_radio_buttons() {
     );
     browser.press("How it is counted").await;
     browser.sees("Of the two with the highest sums").await;
+    browser
+        .sees("tea is ahead: preferred to water by 1 voter, the other way round by 0 voters.")
+        .await;
     browser.close().await;
 }
 
@@ -193,6 +204,26 @@ async fn the_editor_keeps_the_rules_of_every_method() {
             assert_eq!(before[field], after[field], "{field} of {rules}");
         }
         assert_eq!(after["revision"], json!(2), "{rules}");
+    }
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_while_the_method_changes_gets_the_control_for_the_other_ballots() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let question = author.ask(&["tea", "coffee"], json!({})).await;
+    let browser = browser!(app.address);
+    browser.go(&path_of(&question)).await;
+    browser.press("tea").await;
+    for (method, seen) in [
+        ("borda", "Rank as many as you like."),
+        ("score", "Give each choice 0 to 5."),
+        ("multiple_choice", "Choose one."),
+    ] {
+        let changed = json!({"method": method, "max_choices": null});
+        author.patch(&question.path, changed).await.expect(200);
+        browser.sees("The question has been changed.").await;
+        browser.sees(seen).await;
     }
     browser.close().await;
 }

@@ -19,9 +19,11 @@ macro_rules! browser {
 
 mod access;
 mod docs;
+mod electorate;
 mod forms;
 mod looks;
 mod methods;
+mod parts;
 mod recovery;
 mod session;
 mod watching;
@@ -365,7 +367,10 @@ async fn a_page_is_there_soon_with_few_requests() {
         println!("{visit} visit: {}", browser.run(figures).await);
         let requests = browser.requests().await;
         let assets = requests.iter().filter(|url| url.contains("/web/"));
-        assert!(assets.count() <= 32, "{requests:#?}");
+        assert!(assets.count() < 20, "{requests:#?}");
+        for other in ["editor.js", "account.js", "ranking.js", "explained.js"] {
+            assert!(!requests.iter().any(|url| url.ends_with(other)), "{other}");
+        }
     }
     browser.close().await;
 }
