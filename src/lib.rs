@@ -114,6 +114,8 @@
 //!   kept in memory; each process refreshes them twice a second ([`auth`]).
 //! - **A change is completed even if its client disconnects.** It runs in a task of its own.
 //!   Ballots need none, because the task of the ballot box commits them.
+//! - **A message by mail is sent at least once**, if it does not expire, and by one process at a time
+//!   ([`mail`]).
 //! - **Verbs announce their changes** to those who watch, after the commit. Handlers do not have to
 //!   remember it.
 //! - **No client can use up what others need.** Connections, requests, bodies that have not arrived
