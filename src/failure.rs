@@ -158,7 +158,7 @@ impl Code {
                 409,
                 "has_ballots",
                 "People have voted already",
-                "What people have voted on cannot be changed any more. `description`, `closes_at`, the order of the choices and further choices still can.",
+                "What people have voted on cannot be changed any more. `description`, `closes_at`, `listed`, the order of the choices and further choices still can.",
             ),
             Code::LotDrawn => (
                 409,
@@ -272,6 +272,7 @@ impl Code {
 /// - `control_character`, `invisible`, `open_direction`: text with characters that it must not
 ///   have, without any that can be seen, or with a writing direction that does not end.
 /// - `method`: not for the voting method of the question.
+/// - `conflict`: contradicts another field, or what was promised.
 /// - `email`, `phone`: no such address or number.
 /// - `common_password`, `contains_account`: a password that is easily guessed, or that is made of
 ///   what is known of the account.
@@ -291,6 +292,7 @@ pub enum Rule {
     Order,
     Past,
     Method,
+    Conflict,
     ControlCharacter,
     Invisible,
     OpenDirection,

@@ -25,6 +25,7 @@ mod m0017_search_beginnings;
 mod m0018_methods;
 mod m0019_mail;
 mod m0020_ballot_changes;
+mod m0021_electorates;
 mod table;
 
 /// Applies and reverts migrations, and lists those that are applied.
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0018_methods::Migration),
             Box::new(m0019_mail::Migration),
             Box::new(m0020_ballot_changes::Migration),
+            Box::new(m0021_electorates::Migration),
         ]
     }
 }

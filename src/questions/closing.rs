@@ -91,6 +91,7 @@ impl Questions {
                 let mut after = before.clone();
                 after.closed_at = None;
                 after.sealed_at = None;
+                after.reopened |= before.sealed_at.is_some();
                 after.closes_at =
                     closes_at.or(before.closes_at.filter(|closes_at| *closes_at > now));
                 if let (Some(opens_at), Some(end)) = (after.opens_at, after.closes_at)

@@ -11,7 +11,7 @@ use validator::{Validate, ValidationError};
 
 use super::entity::closes_order;
 use super::lot::Seed;
-use super::{Question, Visibility};
+use super::{BallotSecrecy, Electorate, Question, Visibility};
 use crate::clock::Time;
 use crate::failure::{FieldError, Rule};
 use crate::input::{Line, Lines, Number, exact, present};
@@ -34,6 +34,7 @@ pub type MostChoices = Number<1, { MAX_CHOICES as i32 }>;
 pub type Seats = Number<1, { MAX_CHOICES as i32 - 1 }>;
 pub type MaxScore = Number<1, 100>;
 pub type Quorum = Number<1, 1_000_000_000>;
+pub type BallotsPerAddress = Number<1, 1_000_000>;
 
 /// A question to be asked.
 #[derive(Debug, Clone, Object, Deserialize, Validate)]
@@ -97,6 +98,25 @@ pub struct Draft {
     #[oai(default = "always")]
     #[serde(default = "always", deserialize_with = "exact::word")]
     pub results_visibility: Visibility,
+    /// Who may vote; `accounts` where absent.
+    #[oai(default)]
+    #[serde(default, deserialize_with = "exact::word")]
+    pub electorate: Electorate,
+    /// How many ballots of guests one network address may cast; only where `anyone` may vote, and any
+    /// number where absent.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
+    pub ballots_per_address: Option<BallotsPerAddress>,
+    /// Whether lists and searches show it; true where absent. A question that is not listed is read
+    /// by whoever has its link.
+    #[oai(default = "yes")]
+    #[serde(default = "yes")]
+    pub listed: bool,
+    /// Who learns how somebody voted; `secret` where absent. `anonymous` needs `allow_change` to be
+    /// false.
+    #[oai(default)]
+    #[serde(default, deserialize_with = "exact::word")]
+    pub ballot_secrecy: BallotSecrecy,
     /// From when ballots are taken.
     #[serde(default, deserialize_with = "present")]
     pub opens_at: Option<Time>,
@@ -167,6 +187,20 @@ pub struct QuestionPatch {
     /// Who may see the numbers; only while nobody has voted.
     #[serde(default, deserialize_with = "exact::word_if_present")]
     pub results_visibility: Option<Visibility>,
+    /// Who may vote; only while nobody has voted.
+    #[serde(default, deserialize_with = "exact::word_if_present")]
+    pub electorate: Option<Electorate>,
+    /// How many ballots of guests one network address may cast; only while nobody has voted. Null
+    /// means any number.
+    #[serde(default)]
+    #[validate(nested)]
+    pub ballots_per_address: Patch<BallotsPerAddress>,
+    /// Whether lists and searches show it.
+    #[serde(default, deserialize_with = "present")]
+    pub listed: Option<bool>,
+    /// Who learns how somebody voted; only while nobody has voted. `anonymous` cannot be taken back.
+    #[serde(default, deserialize_with = "exact::word_if_present")]
+    pub ballot_secrecy: Option<BallotSecrecy>,
     /// From when ballots are taken; only while nobody has voted. Null means from the start.
     #[serde(default)]
     pub opens_at: Patch<Time>,
@@ -195,6 +229,10 @@ impl Draft {
             threshold: None,
             allow_change: yes(),
             results_visibility: always(),
+            electorate: Electorate::default(),
+            ballots_per_address: None,
+            listed: yes(),
+            ballot_secrecy: BallotSecrecy::default(),
             opens_at: None,
             closes_at: None,
         }
@@ -221,6 +259,11 @@ impl Draft {
             older_allow_change: false,
             changes_allowed: false,
             results_visibility: draft.results_visibility,
+            electorate: draft.electorate,
+            ballots_per_address: draft.ballots_per_address.map(|ballots| ballots.0),
+            listed: draft.listed,
+            ballot_secrecy: draft.ballot_secrecy,
+            reopened: false,
             opens_at: draft.opens_at,
             closes_at: draft.closes_at,
             closes_order: closes_order(draft.closes_at),
@@ -283,6 +326,13 @@ impl QuestionPatch {
         after.results_visibility = patch
             .results_visibility
             .unwrap_or(before.results_visibility);
+        after.electorate = patch.electorate.unwrap_or(before.electorate);
+        patch
+            .ballots_per_address
+            .map(|ballots| ballots.0)
+            .apply(&mut after.ballots_per_address);
+        after.listed = patch.listed.unwrap_or(before.listed);
+        after.ballot_secrecy = patch.ballot_secrecy.unwrap_or(before.ballot_secrecy);
         let mut limit = before.limit();
         patch.max_choices.map(|choices| choices.0).apply(&mut limit);
         let allows_change = patch.allow_change.unwrap_or(before.allows_change());
@@ -305,6 +355,12 @@ pub(super) fn contradictions_of_change(
     if after.closes_at == before.closes_at {
         errors.retain(|error| error.code != Rule::Past);
     }
+    if before.ballot_secrecy == BallotSecrecy::Anonymous
+        && after.ballot_secrecy != before.ballot_secrecy
+    {
+        let message = "must stay anonymous, as voters were promised";
+        errors.push(FieldError::new("/ballot_secrecy", Rule::Conflict, message));
+    }
     errors
 }
 
@@ -320,6 +376,15 @@ pub(super) fn contradictions(question: &Question, choices: usize, now: Time) -> 
     if min > max {
         let message = format!("must be at most max_choices, which is {max}");
         errors.push(FieldError::new("/min_choices", Rule::Range, message));
+    }
+    if question.ballot_secrecy == BallotSecrecy::Anonymous && question.allow_change {
+        let message = "must be false with anonymous ballots, of which nobody knows whose they are";
+        errors.push(FieldError::new("/allow_change", Rule::Conflict, message));
+    }
+    if question.ballots_per_address.is_some() && question.electorate != Electorate::Anyone {
+        let message = "is only for questions on which anyone may vote";
+        let pointer = "/ballots_per_address";
+        errors.push(FieldError::new(pointer, Rule::Conflict, message));
     }
     let (opens_at, closes_at) = (question.opens_at, question.closes_at);
     if closes_at.is_some_and(|closes_at| closes_at <= now) {

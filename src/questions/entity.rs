@@ -24,8 +24,9 @@ pub struct Model {
     pub method: Method,
     pub seats: i32,
     pub min_choices: i32,
-    /// The number of choices that processes of the version before allow: 0, so that they refuse
-    /// ballots, where they may not take any. See [`Model::limit`].
+    /// The number of choices that processes of the version before allow, which know neither other
+    /// methods than `multiple_choice`, nor ballots without choices, nor who may vote, nor anonymous
+    /// ballots: 0, so that they refuse ballots, where a question has them. See [`Model::limit`].
     pub max_choices: i32,
     /// How many choices a ballot names at most; none for the default of the method.
     pub choice_limit: Option<i32>,
@@ -49,6 +50,16 @@ pub struct Model {
     #[serde(deserialize_with = "document::flag")]
     pub changes_allowed: bool,
     pub results_visibility: Visibility,
+    pub electorate: Electorate,
+    /// How many ballots of guests one network address may cast; none for any number.
+    pub ballots_per_address: Option<i32>,
+    /// Whether lists and searches show it.
+    #[serde(deserialize_with = "document::flag")]
+    pub listed: bool,
+    pub ballot_secrecy: BallotSecrecy,
+    /// Whether voting went on after a close.
+    #[serde(deserialize_with = "document::flag")]
+    pub reopened: bool,
     #[serde(deserialize_with = "document::time_or_null")]
     pub opens_at: Option<Time>,
     #[serde(deserialize_with = "document::time_or_null")]
@@ -106,6 +117,74 @@ pub enum Visibility {
     Author,
 }
 
+/// Who may vote.
+///
+/// - `accounts`: whoever has signed in.
+/// - `verified`: accounts whose email address is verified.
+/// - `anyone`: accounts and guests.
+/// - `invited`: whoever uses an invitation to this question.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Enum,
+    EnumIter,
+    DeriveActiveEnum,
+    Serialize,
+    Deserialize,
+)]
+#[oai(rename_all = "snake_case")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "String(StringLen::N(16))",
+    rename_all = "snake_case"
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Electorate {
+    #[default]
+    Accounts,
+    Verified,
+    Anyone,
+    Invited,
+}
+
+/// Who learns how somebody voted.
+///
+/// - `secret`: only the voter.
+/// - `public`: whoever may see the results.
+/// - `anonymous`: nobody; what was voted is stored apart from who voted.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Enum,
+    EnumIter,
+    DeriveActiveEnum,
+    Serialize,
+    Deserialize,
+)]
+#[oai(rename_all = "snake_case")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "String(StringLen::N(16))",
+    rename_all = "snake_case"
+)]
+#[serde(rename_all = "snake_case")]
+pub enum BallotSecrecy {
+    #[default]
+    Secret,
+    Public,
+    Anonymous,
+}
+
 /// Whether ballots are taken: not yet (`scheduled`), now (`open`), or no more (`closed`).
 // The status is derived from the times whenever it is needed, and never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enum, Serialize)]
@@ -149,13 +228,17 @@ impl Model {
     }
 
     /// Whether processes of the version before may take ballots on it. They know neither other
-    /// methods than `multiple_choice` nor ballots without choices.
+    /// methods than `multiple_choice`, nor ballots without choices, nor who may vote, nor anonymous
+    /// ballots.
     fn is_for_all_versions(&self) -> bool {
-        self.method == Method::MultipleChoice && self.min_choices > 0
+        self.method == Method::MultipleChoice
+            && self.min_choices > 0
+            && matches!(self.electorate, Electorate::Accounts | Electorate::Anyone)
+            && self.ballot_secrecy != BallotSecrecy::Anonymous
     }
 
     /// Sets how many choices a ballot names at most, and whether it may be changed. To be called
-    /// after a change of the method or of `min_choices`, too.
+    /// after a change of the method, of `min_choices`, of the electorate or of the secrecy, too.
     pub(super) fn set_ballot_rules(&mut self, limit: Option<i32>, allows_change: bool) {
         let for_all = self.is_for_all_versions();
         self.older_allow_change = allows_change && for_all;

@@ -33,7 +33,7 @@ use crate::tally::{Method, Threshold, TieBreak};
 use crate::users::Caller;
 
 pub use draft::{Draft, QuestionPatch};
-pub use entity::{Model as Question, Status, Visibility};
+pub use entity::{BallotSecrecy, Electorate, Model as Question, Status, Visibility};
 use lot::Seed;
 pub use quota::Quotas;
 use quota::Use;
@@ -100,7 +100,8 @@ impl Questions {
         Ok(new.iter().map(|new| new.question.id).collect())
     }
 
-    /// Changes a question. Once a ballot exists, only its description and its end can be changed.
+    /// Changes a question. Once a ballot exists, only its description, its end and whether it is
+    /// listed can be changed.
     pub async fn update(
         &self,
         caller: Caller,
@@ -283,7 +284,7 @@ pub fn not_found() -> Failure {
 pub fn has_ballots_failure() -> Failure {
     Failure::new(
         Code::HasBallots,
-        "People have voted already; description, closes_at and the choices' positions can still be changed.",
+        "People have voted already; description, closes_at, listed and the choices' positions can still be changed.",
     )
 }
 
@@ -322,6 +323,8 @@ struct VotingRules<'a> {
     ballots: (i32, Option<i32>, Option<i32>),
     allows_change: bool,
     results_visibility: Visibility,
+    electorate: (Electorate, Option<i32>),
+    ballot_secrecy: BallotSecrecy,
     opens_at: Option<Time>,
 }
 
@@ -339,6 +342,8 @@ impl VotingRules<'_> {
             ballots: (question.min_choices, question.limit(), question.max_score),
             allows_change: question.allows_change(),
             results_visibility: question.results_visibility,
+            electorate: (question.electorate, question.ballots_per_address),
+            ballot_secrecy: question.ballot_secrecy,
             opens_at: question.opens_at,
         }
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Poll, Results};
 use crate::clock::Time;
 use crate::page::PageMeta;
-use crate::questions::{Draft, Status, Visibility};
+use crate::questions::{BallotSecrecy, Draft, Electorate, Status, Visibility};
 use crate::tally::{BallotKind, Method, Threshold, TieBreak};
 
 /// A question with its choices.
@@ -48,6 +48,13 @@ pub struct Question {
     /// Whether a ballot may be changed or withdrawn.
     pub allow_change: bool,
     pub results_visibility: Visibility,
+    pub electorate: Electorate,
+    /// How many ballots of guests one network address may cast; any number where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ballots_per_address: Option<i32>,
+    /// Whether lists and searches show it.
+    pub listed: bool,
+    pub ballot_secrecy: BallotSecrecy,
     /// From when ballots are taken; from the start where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opens_at: Option<Time>,
@@ -145,6 +152,10 @@ impl Question {
             lot_commitment: question.lot_commitment(),
             allow_change: question.allows_change(),
             results_visibility: question.results_visibility,
+            electorate: question.electorate,
+            ballots_per_address: question.ballots_per_address,
+            listed: question.listed,
+            ballot_secrecy: question.ballot_secrecy,
             opens_at: question.opens_at,
             closes_at: question.closes_at,
             closed_at: question.closed_at,

@@ -72,6 +72,9 @@ async fn a_question_has_its_defaults_and_nothing_that_is_absent() {
         "tie_break": "none",
         "allow_change": true,
         "results_visibility": "always",
+        "electorate": "accounts",
+        "listed": true,
+        "ballot_secrecy": "secret",
         "status": "open",
         "ballot_count": 0,
         "revision": 1,
@@ -130,6 +133,12 @@ async fn every_mistake_of_a_question_is_named_at_once() {
     ask(json!({"opens_at": null}))
         .await
         .problem("invalid_fields");
+    ask(json!({"ballot_secrecy": "anonymous", "ballots_per_address": 1}))
+        .await
+        .fields(&[
+            ("/allow_change", "conflict"),
+            ("/ballots_per_address", "conflict"),
+        ]);
     ask(json!({"results_visibility": "never"}))
         .await
         .problem("invalid_fields");
@@ -226,6 +235,8 @@ async fn ballots_settle_what_people_voted_on() {
         json!({"max_choices": 2}),
         json!({"allow_change": false}),
         json!({"results_visibility": "author"}),
+        json!({"electorate": "verified"}),
+        json!({"ballot_secrecy": "public"}),
         json!({"opens_at": later}),
     ] {
         author
@@ -234,8 +245,7 @@ async fn ballots_settle_what_people_voted_on() {
             .problem("has_ballots")
             .expect(409);
     }
-    let free =
-        json!({"description": "still free", "closes_at": later, "question_text": "Which one?"});
+    let free = json!({"description": "still free", "closes_at": later, "listed": false, "question_text": "Which one?"});
     author.patch(&question.path, free).await.expect(200);
     voter.delete(&question.under("ballot")).await.expect(204);
     author

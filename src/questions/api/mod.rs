@@ -158,9 +158,10 @@ impl QuestionsApi {
 
     /// Change a question
     ///
-    /// What is absent stays, null clears `description`, `quorum`, `threshold`, `opens_at` or
-    /// `closes_at`, and restores the default of `max_choices`, `max_score` and `tie_break`. Once
-    /// somebody has voted, only `description` and `closes_at` can be changed (409 `has_ballots`).
+    /// What is absent stays, null clears `description`, `quorum`, `threshold`,
+    /// `ballots_per_address`, `opens_at` or `closes_at`, and restores the default of `max_choices`,
+    /// `max_score` and `tie_break`. Once somebody has voted, only `description`, `closes_at` and
+    /// `listed` can be changed (409 `has_ballots`).
     /// `closes_at` of a closed question is 409 `voting_closed`: reopen it. With `If-Match`, 412
     /// where somebody else has changed the question meanwhile; votes do not count as changes.
     #[oai(
