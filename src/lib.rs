@@ -30,6 +30,7 @@
 //!   revocation.
 //! - [`questions`]: questions and choices: how they are asked, changed, opened, closed, deleted and
 //!   searched.
+//! - [`invitations`]: codes with which people without an account vote on one question.
 //! - [`ballots`]: casting and withdrawing ballots; the profile, which has the number of ballots that
 //!   are alike; the recount.
 //! - [`results`]: the read model: questions with their numbers, lists, pictures, and who may see
@@ -44,6 +45,7 @@
 //! - [`clock`]: the only module that asks for the time. Times are microseconds in UTC.
 //! - [`failure`]: every way in which a call can fail, with its code, status and explanation.
 //! - [`language`]: the languages of messages, and which one a request prefers.
+//! - [`base32`]: codes that people type.
 //! - [`text`]: text is normalised here, so that every database compares and finds the same.
 //! - [`input`]: types of request fields that carry their own limits.
 //! - [`patch`], [`precondition`], [`page`]: merge patches, `If-Match`, keyset pagination.
@@ -210,6 +212,7 @@ pub mod app;
 pub mod auth;
 pub mod background;
 pub mod ballots;
+pub mod base32;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -219,6 +222,7 @@ pub mod fair;
 pub mod folder;
 pub mod http;
 pub mod input;
+pub mod invitations;
 pub mod language;
 pub mod live;
 pub mod load;

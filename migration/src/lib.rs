@@ -26,6 +26,7 @@ mod m0018_methods;
 mod m0019_mail;
 mod m0020_ballot_changes;
 mod m0021_electorates;
+mod m0023_invitations;
 mod table;
 
 /// Applies and reverts migrations, and lists those that are applied.
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_mail::Migration),
             Box::new(m0020_ballot_changes::Migration),
             Box::new(m0021_electorates::Migration),
+            Box::new(m0023_invitations::Migration),
         ]
     }
 }
@@ -79,6 +81,7 @@ pub fn tables_of(migration: &str) -> &'static [&'static str] {
         "m0016_usage" => &["author_usage"],
         "m0018_methods" => &["profile_shards"],
         "m0019_mail" => &["outgoing_mail", "account_codes"],
+        "m0023_invitations" => &["invitations", "invitation_codes", "invitation_refusals"],
         _ => &[],
     }
 }

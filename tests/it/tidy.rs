@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The features, each of which may use only those before it.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 8] = [
     "mail",
     "users",
     "auth",
     "questions",
+    "invitations",
     "ballots",
     "results",
     "live",
@@ -19,6 +20,7 @@ const FEATURES: [&str; 7] = [
 /// What the features stand on, beside `http`.
 const GROUND: [&str; 18] = [
     "background",
+    "base32",
     "clock",
     "config",
     "db",
