@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::api::{PasswordResetApi, SessionsApi, TokensApi};
+use crate::auth::api::{GuestsApi, PasswordResetApi, SessionsApi, TokensApi};
 use crate::auth::{Accounts, Tokens};
-use crate::ballots::Ballots;
 use crate::ballots::api::BallotsApi;
+use crate::ballots::{Ballots, idle_guests};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError, Readiness};
@@ -123,9 +123,20 @@ impl App {
         );
         let (tokens, accounts) = opened.await?;
         let quotas = Quotas::new(&config.limits);
-        let questions = Questions::new(db.clone(), clock.clone(), share.clone(), quotas);
-        let (ballots, ballot_box) =
-            Ballots::open(db.clone(), clock.clone(), share.clone(), &config.ballots);
+        let questions = Questions::new(
+            db.clone(),
+            clock.clone(),
+            share.clone(),
+            mail.clone(),
+            quotas,
+        );
+        let (ballots, ballot_box) = Ballots::open(
+            db.clone(),
+            clock.clone(),
+            share.clone(),
+            accounts.hmac_keys().clone(),
+            &config.ballots,
+        );
         Ok(App {
             config,
             clock,
@@ -165,6 +176,7 @@ impl App {
 pub type Apis = (
     TokensApi,
     SessionsApi,
+    GuestsApi,
     PasswordResetApi,
     UsersApi,
     MeApi,
@@ -194,6 +206,7 @@ pub fn describe() -> Description {
 fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
     let App {
         config,
+        db,
         mail,
         tokens,
         accounts,
@@ -209,10 +222,14 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         SessionsApi {
             tokens: tokens.clone(),
         },
+        GuestsApi {
+            accounts: accounts.clone(),
+        },
         PasswordResetApi {
             accounts: accounts.clone(),
         },
         UsersApi {
+            db: db.clone(),
             accounts: accounts.clone(),
         },
         MeApi {
@@ -308,6 +325,11 @@ pub async fn run(
     background.spawn(app.tokens.clone().maintain());
     background.spawn(app.accounts.clone().maintain());
     background.spawn(app.mail.clone().maintain());
+    background.spawn(idle_guests::keep_removing(
+        app.db.clone(),
+        app.clock.clone(),
+        app.accounts.clone(),
+    ));
     let accounts = app.accounts.clone();
     let write = move |message| write_letter(accounts.clone(), message);
     background.spawn(app.mail.clone().keep_delivering(write));

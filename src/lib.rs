@@ -24,14 +24,14 @@
 //!
 //! - [`mail`]: messages that wait to be sent by email, and sending them; a recipe for another kind
 //!   of message.
-//! - [`users`]: the table of accounts, roles, and the rules for names, email addresses, phone
-//!   numbers and passwords.
+//! - [`users`]: the table of accounts and guests, roles, and the rules for names, email addresses,
+//!   phone numbers and passwords.
 //! - [`auth`]: accounts that register, sign in and get back in; sessions, tokens, signing keys,
 //!   revocation.
 //! - [`questions`]: questions and choices: how they are asked, changed, opened, closed, deleted and
 //!   searched.
 //! - [`invitations`]: codes with which people without an account vote on one question.
-//! - [`ballots`]: casting and withdrawing ballots; the profile, which has the number of ballots that
+//! - [`ballots`]: who may vote, casting and withdrawing ballots; the profile, which has the number of ballots that
 //!   are alike; the recount.
 //! - [`results`]: the read model: questions with their numbers, lists, pictures, and who may see
 //!   the numbers.
@@ -80,13 +80,15 @@
 //! 1. [`http::serve()`] accepts the connection. [`http::Stack`] does for the request what is the
 //!    same for every call: request id, limits, CORS, compression, errors.
 //! 2. poem-openapi finds the handler in [`ballots::api`]. The types of its arguments say who may
-//!    call it and what it accepts: [`SignedIn`](auth::guard::SignedIn) is a checked access token,
+//!    call it and what it accepts: [`Voter`](auth::guard::Voter) is a checked access token of an account
+//!    or a guest ([`SignedIn`](auth::guard::SignedIn) of accounts only),
 //!    [`Body`](http::body::Body) a checked body.
 //! 3. The handler calls [`Ballots::cast`](ballots::Ballots::cast), which puts the ballot into the
 //!    queue of the ballot box and waits.
 //! 4. The task of the ballot box commits all queued ballots in one transaction. It first takes a
 //!    [slot](questions::slot) of the question and only then reads whether the question is open.
-//!    `src/ballots/batch.rs` refuses ballots on questions that are not open. A close first commits
+//!    `src/ballots/batch.rs` refuses ballots on questions that are not open, and of those who are not
+//!    among its electorate (`src/ballots/electorate.rs`). A close first commits
 //!    `closed_at`, then takes all slots (it *seals* the question), and only then is acknowledged: a
 //!    batch on any process that saw the question open is committed by then, and a later one is
 //!    refused. A question whose `closes_at` has passed is sealed in the same way within a second;
@@ -157,8 +159,8 @@
 //! 3. **Policy.** Declare the operation in `operations!` in the same file, with the codes of the
 //!    problems that it can answer and with what differs from the usual: a larger body, a rate limit
 //!    of its own, links in the document ([`http::policy`]).
-//! 4. **Role matrix.** Add a line to `tests/it/matrix.rs`: the status for no token, a bad token,
-//!    another user, the author, an admin. Test the behaviour in `tests/it/questions.rs`.
+//! 4. **Role matrix.** Add a line to `tests/it/matrix.rs`: the status for no token, a bad token, a
+//!    guest, another user, the author, an admin. Test the behaviour in `tests/it/questions.rs`.
 //! 5. **Document.** Run `cargo run -- openapi --output openapi/polls.json`, and add the call to the
 //!    table of endpoints in `README.md` and to `CHANGELOG.md`.
 //!

@@ -5,26 +5,46 @@ use std::net::{IpAddr, Ipv6Addr};
 /// An IPv4 address or an IPv6 /64. Requests without an address, such as those that reach a unix
 /// socket without `X-Forwarded-For`, share one network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Network(Option<IpAddr>);
+pub struct Network {
+    address: Option<IpAddr>,
+    /// Whether it is that of a proxy, which does not say whom it forwards.
+    of_proxy: bool,
+}
 
 impl Network {
     /// The network of an address. One IPv6 client has a whole /64 to choose addresses from, so a
     /// /64 counts as one client.
     pub fn of(address: Option<IpAddr>) -> Network {
         let address = address.map(|address| address.to_canonical());
-        Network(address.map(|address| match address {
+        let address = address.map(|address| match address {
             IpAddr::V4(_) => address,
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        }))
+        });
+        Network {
+            address,
+            of_proxy: false,
+        }
+    }
+
+    /// The network of a proxy at this address, which does not say whom it forwards: its clients share
+    /// this network.
+    pub fn of_proxy(address: IpAddr) -> Network {
+        Network {
+            of_proxy: true,
+            ..Network::of(Some(address))
+        }
     }
 
     /// The network that this one is a part of: the /48 of an IPv6 /64, of which one client may have
     /// all. An IPv4 address is a part of itself alone.
     pub fn site(self) -> Network {
-        match self.0 {
+        match self.address {
             Some(IpAddr::V6(v6)) => {
                 let bits = v6.to_bits() & (u128::MAX << 80);
-                Network(Some(IpAddr::V6(Ipv6Addr::from_bits(bits))))
+                Network {
+                    address: Some(IpAddr::V6(Ipv6Addr::from_bits(bits))),
+                    ..self
+                }
             }
             _ => self,
         }
@@ -33,21 +53,22 @@ impl Network {
     /// The network as a number: that of an IPv6 address, to which each IPv4 address maps; 0 where
     /// there is no address.
     pub fn bits(self) -> u128 {
-        match self.0 {
+        match self.address {
             None => 0,
             Some(IpAddr::V4(v4)) => v4.to_ipv6_mapped().to_bits(),
             Some(IpAddr::V6(v6)) => v6.to_bits(),
         }
     }
 
-    /// Whether the request came from an address at all.
+    /// Whether this is the network of the client: not where the request came without an address, or
+    /// through a proxy that does not say whom it forwards.
     pub fn is_known(self) -> bool {
-        self.0.is_some()
+        self.address.is_some() && !self.of_proxy
     }
 
     /// The network as bytes: 4 of IPv4, 16 of IPv6, none where there is no address.
     pub fn key(self) -> Vec<u8> {
-        match self.0 {
+        match self.address {
             None => Vec::new(),
             Some(IpAddr::V4(v4)) => v4.octets().to_vec(),
             Some(IpAddr::V6(v6)) => v6.octets().to_vec(),

@@ -1,5 +1,7 @@
 //! Sample data: the tutorial's story, or any amount of it to try the server under load.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sea_orm::{EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
 use uuid::Uuid;
@@ -7,13 +9,16 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::ballots::{Paper, Score};
 use crate::clock::Clock;
+use crate::db::Db;
 use crate::failure::{Code, Failure};
 use crate::input::Number;
+use crate::network::Network;
 use crate::progress::Bar;
 use crate::questions::draft::Description;
 use crate::questions::{self, Draft, choices};
 use crate::tally::{BallotKind, Method};
-use crate::users::{self, Registration, Role};
+use crate::users::entity::Model as User;
+use crate::users::{self, Caller, Registration, Role, Standing};
 
 /// The tutorial's users: name, phone, email.
 const USERS: [(&str, &str, &str); 3] = [
@@ -171,15 +176,25 @@ async fn ask(app: &App, story: &Story, author: Uuid, voters: &[Uuid]) -> Result<
                 Paper::Choices(chosen.iter().map(|index| choices[*index].id).collect())
             }
         };
-        app.ballots.cast(*voter, question, paper).await?;
+        cast(app, *voter, question, paper).await?;
     }
     Ok(())
+}
+
+async fn cast(app: &App, voter: Uuid, question: Uuid, paper: Paper) -> Result<(), Failure> {
+    let caller = Caller {
+        id: voter,
+        standing: Standing::User,
+    };
+    let cast = app.ballots.cast(caller, Network::of(None), question, paper);
+    cast.await.map(drop)
 }
 
 /// How much to make.
 #[derive(Debug, Clone, Copy)]
 pub struct Amount {
     pub users: u32,
+    pub guests: u32,
     pub questions: u32,
     /// 2 to 100 for each question.
     pub choices: u32,
@@ -188,14 +203,31 @@ pub struct Amount {
 }
 
 /// How many rows go into one transaction.
-const BATCH: u32 = 500;
+const BATCH: usize = 500;
 
 /// How many questions are read at once, and how many ballots are cast at once. Ballots that are
 /// cast at once share commits.
 const QUESTIONS_AT_ONCE: usize = 16;
 const BALLOTS_AT_ONCE: usize = 2000;
 
-/// Makes users with one password, questions that they ask in turn, and ballots of theirs, spread
+/// Stores users, and shows how far that is.
+async fn insert(db: &Db, name: &'static str, users: Vec<User>) -> Result<(), Failure> {
+    let bar = Bar::new(false, users.len() as u64, name);
+    for some in users.chunks(BATCH) {
+        db.write(|transaction| async move {
+            let rows = some.iter().cloned().map(User::into_active_model);
+            users::entity::Entity::insert_many(rows)
+                .exec_without_returning(&transaction)
+                .await?;
+            Ok(())
+        })
+        .await?;
+        bar.advance(some.len() as u64);
+    }
+    Ok(())
+}
+
+/// Makes users with one password, guests, questions that they ask in turn, and ballots of theirs, spread
 /// evenly over the questions. Returns the password.
 pub async fn bulk(app: &App, amount: Amount) -> Result<String, Failure> {
     let db = &app.db;
@@ -203,29 +235,14 @@ pub async fn bulk(app: &App, amount: Amount) -> Result<String, Failure> {
     // One hash for all users: hashing is slow on purpose.
     let hash = app.accounts.hash(password.clone()).await?;
     let before = users::entity::Entity::find().count(db.read()).await?;
-    let mut authors = Vec::new();
-    let bar = Bar::new(false, amount.users.into(), "users");
-    for first in (0..amount.users).step_by(BATCH as usize) {
-        let last = amount.users.min(first + BATCH);
-        let rows: Vec<_> = (first..last)
-            .map(|index| sample_user(before + u64::from(index), &hash, &app.clock))
-            .collect();
-        authors.extend(rows.iter().map(|row| row.id));
-        let rows = &rows;
-        db.write(|transaction| async move {
-            let rows = rows
-                .iter()
-                .cloned()
-                .map(users::entity::Model::into_active_model);
-            users::entity::Entity::insert_many(rows)
-                .exec_without_returning(&transaction)
-                .await?;
-            Ok(())
-        })
-        .await?;
-        bar.advance((last - first).into());
-    }
-    drop(bar);
+    let users = (before..).take(amount.users as usize);
+    let users: Vec<_> = users
+        .map(|number| sample_user(number, &hash, &app.clock))
+        .collect();
+    let authors: Vec<Uuid> = users.iter().map(|user| user.id).collect();
+    insert(db, "users", users).await?;
+    let guests = (0..amount.guests).map(|_| sample_guest(&app.clock, app.config.auth.guest_ttl));
+    insert(db, "guests", guests.collect()).await?;
     let mut drafts = (0..amount.questions)
         .zip(authors.iter().copied().cycle())
         .map(|(index, author)| {
@@ -279,14 +296,14 @@ async fn vote(app: &App, questions: &[Uuid], users: &[Uuid], amount: u64) -> Res
     stream::iter(pairs.map(Ok))
         .try_for_each_concurrent(BALLOTS_AT_ONCE, async |(user, question, choice)| {
             let paper = Paper::Choices(vec![choice]);
-            app.ballots.cast(user, question, paper).await?;
+            cast(app, user, question, paper).await?;
             bar.advance(1);
             Ok(())
         })
         .await
 }
 
-fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {
+fn sample_user(number: u64, hash: &str, clock: &Clock) -> User {
     let now = clock.now();
     let id = now.new_id();
     // With a part of the id, so that the address is not taken by an earlier user.
@@ -294,7 +311,7 @@ fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {
         "user{number}.{}@example.org",
         &id.simple().to_string()[20..]
     );
-    users::entity::Model {
+    User {
         id,
         name: Some(format!("User {number}")),
         email_key: Some(email.clone()),
@@ -302,7 +319,29 @@ fn sample_user(number: u64, hash: &str, clock: &Clock) -> users::entity::Model {
         verified_email_key: None,
         phone: None,
         password_hash: Some(hash.to_owned()),
-        role: Role::User,
+        standing: Standing::User,
+        guest_expires_at: None,
+        disabled_at: None,
+        deleted_at: None,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// A guest who has just been made.
+fn sample_guest(clock: &Clock, ttl: Duration) -> User {
+    let now = clock.now();
+    User {
+        id: users::random_id(),
+        name: None,
+        email_key: None,
+        email: None,
+        verified_email_key: None,
+        phone: None,
+        password_hash: None,
+        standing: Standing::Guest,
+        guest_expires_at: Some(now.after(ttl)),
         disabled_at: None,
         deleted_at: None,
         revision: 1,

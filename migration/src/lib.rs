@@ -26,6 +26,7 @@ mod m0018_methods;
 mod m0019_mail;
 mod m0020_ballot_changes;
 mod m0021_electorates;
+mod m0022_guests;
 mod m0023_invitations;
 mod table;
 
@@ -57,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_mail::Migration),
             Box::new(m0020_ballot_changes::Migration),
             Box::new(m0021_electorates::Migration),
+            Box::new(m0022_guests::Migration),
             Box::new(m0023_invitations::Migration),
         ]
     }
@@ -81,6 +83,7 @@ pub fn tables_of(migration: &str) -> &'static [&'static str] {
         "m0016_usage" => &["author_usage"],
         "m0018_methods" => &["profile_shards"],
         "m0019_mail" => &["outgoing_mail", "account_codes"],
+        "m0022_guests" => &["network_ballots"],
         "m0023_invitations" => &["invitations", "invitation_codes", "invitation_refusals"],
         _ => &[],
     }

@@ -1,4 +1,4 @@
-//! Who may vote on a question and who sees what, and accounts without address and password: guests.
+//! Who may vote on a question, and who sees what.
 //!
 //! Processes of the previous version write rows without these columns: the defaults make them listed
 //! questions with secret ballots, for all accounts.
@@ -11,8 +11,7 @@ use crate::table::{add_column, drop_column};
 pub struct Migration;
 
 /// Columns of other tables, each with its type.
-const COLUMNS: [(&str, &str, &str); 6] = [
-    ("users", "guest", "boolean NOT NULL DEFAULT false"),
+const COLUMNS: [(&str, &str, &str); 5] = [
     (
         "questions",
         "electorate",

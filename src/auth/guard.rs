@@ -13,12 +13,16 @@ use super::Tokens;
 pub use super::SignedIn;
 use crate::failure::{Code, Failure};
 use crate::http::rates::Metered;
-use crate::http::spec::SECURITY_SCHEME;
+use crate::http::spec::{SECURITY_SCHEME, VOTER_SCHEME};
 use crate::users::Caller;
 
 const TOKEN_URL: &str = "/api/v1/auth/token";
 
-/// Anybody; whoever sends a token must send a good one.
+/// An account or a guest.
+#[derive(Debug, Clone, Copy)]
+pub struct Voter(pub SignedIn);
+
+/// Anybody, guests too; whoever sends a token must send a good one.
 #[derive(Debug, Clone, Copy)]
 pub struct MaybeSignedIn(pub Option<SignedIn>);
 
@@ -34,7 +38,7 @@ pub struct Admin(pub SignedIn);
 
 /// Implements the extractor, which differs in whom it lets pass.
 macro_rules! guard {
-    ($guard:ty, fallback: $fallback:literal, $admit:expr) => {
+    ($guard:ty, scheme: $scheme:expr, fallback: $fallback:literal, $admit:expr) => {
         impl<'a> ApiExtractor<'a> for $guard {
             const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
 
@@ -46,7 +50,7 @@ macro_rules! guard {
             }
 
             fn security_schemes() -> Vec<&'static str> {
-                vec![SECURITY_SCHEME]
+                vec![$scheme]
             }
 
             fn has_security_fallback() -> bool {
@@ -65,9 +69,21 @@ macro_rules! guard {
     };
 }
 
-guard!(SignedIn, fallback: false, required);
-guard!(MaybeSignedIn, fallback: true, |signed_in| Ok(MaybeSignedIn(signed_in)));
-guard!(Admin, fallback: false, |signed_in| {
+guard!(SignedIn, scheme: SECURITY_SCHEME, fallback: false, |signed_in| {
+    let signed_in = required(signed_in)?;
+    if signed_in.caller.is_guest() {
+        let detail = "A guest may vote where anyone may, and do nothing else. This needs an \
+                      account: register with `POST /users` and the guest's token, which keeps its \
+                      ballots, or sign in.";
+        return Err(Failure::new(Code::Forbidden, detail));
+    }
+    Ok(signed_in)
+});
+guard!(Voter, scheme: VOTER_SCHEME, fallback: false, |signed_in| required(signed_in).map(Voter));
+guard!(MaybeSignedIn, scheme: SECURITY_SCHEME, fallback: true, |signed_in| {
+    Ok(MaybeSignedIn(signed_in))
+});
+guard!(Admin, scheme: SECURITY_SCHEME, fallback: false, |signed_in| {
     let signed_in = required(signed_in)?;
     if signed_in.caller.is_admin() {
         Ok(Admin(signed_in))
@@ -98,11 +114,10 @@ async fn signed_in(request: &Request) -> Result<Option<SignedIn>, Failure> {
     let tokens = request.data::<Arc<Tokens>>();
     let tokens = tokens.ok_or_else(|| Failure::internal("no Tokens in the request's data"))?;
     let signed_in = tokens.authenticate(token).await;
-    // A token that is no good counts for the network, too.
-    count(
-        request,
-        signed_in.as_ref().ok().map(|signed_in| signed_in.caller.id),
-    )?;
+    // Guests count for the network, because anybody can make many; and so does a bad token.
+    let caller = signed_in.as_ref().ok().map(|signed_in| signed_in.caller);
+    let account = caller.filter(|caller| !caller.is_guest());
+    count(request, account.map(|account| account.id))?;
     signed_in.map(Some)
 }
 
@@ -151,7 +166,7 @@ mod tests {
     use poem_openapi::{OpenApi, OpenApiService};
 
     use super::*;
-    use crate::auth::tests::{Cluster, admin, sign_in, user};
+    use crate::auth::tests::{Cluster, admin, nowhere, sign_in, user};
 
     struct Doors;
 
@@ -159,6 +174,9 @@ mod tests {
     impl Doors {
         #[oai(path = "/signed-in", method = "get")]
         async fn signed_in(&self, _who: SignedIn) {}
+
+        #[oai(path = "/voter", method = "get")]
+        async fn voter(&self, _who: Voter) {}
 
         #[oai(path = "/anybody", method = "get")]
         async fn anybody(&self, _who: MaybeSignedIn) {}
@@ -175,6 +193,8 @@ mod tests {
         let bearer =
             async |name: &str| format!("Bearer {}", sign_in(&process, name).await.access_token);
         let (user, admin) = (bearer("luxi").await, bearer("nanxi").await);
+        let made = process.accounts.make_guest(None, None, nowhere()).await;
+        let guest = format!("Bearer {}", made.unwrap().1.access_token);
         let lower = user.replacen("Bearer", "bearer", 1);
         let doors = OpenApiService::new(Doors, "doors", "1").data(Arc::new(process.tokens.clone()));
         let status = async |path: &str, headers: &[&str]| {
@@ -185,25 +205,34 @@ mod tests {
             doors.get_response(request.finish()).await.status()
         };
         let (ok, denied) = (StatusCode::OK, StatusCode::UNAUTHORIZED);
-        for (headers, signed_in, anybody, admins) in [
-            (&[][..], denied, ok, denied),
-            (&[user.as_str()], ok, ok, StatusCode::FORBIDDEN),
-            (&[lower.as_str()], ok, ok, StatusCode::FORBIDDEN),
-            (&[admin.as_str()], ok, ok, ok),
-            (&[admin.as_str(), admin.as_str()], denied, denied, denied),
-            (&["Bearer nonsense"], denied, denied, denied),
-            (&["Bearer "], denied, denied, denied),
-            (&["Bearer"], denied, denied, denied),
-            (&["Basic Og=="], denied, denied, denied),
-            (&[&user["Bearer ".len()..]], denied, denied, denied),
-            (&[""], denied, denied, denied),
+        let forbidden = StatusCode::FORBIDDEN;
+        for (headers, voter, signed_in, anybody, admins) in [
+            (&[][..], denied, denied, ok, denied),
+            (&[guest.as_str()], ok, forbidden, ok, forbidden),
+            (&[user.as_str()], ok, ok, ok, forbidden),
+            (&[lower.as_str()], ok, ok, ok, forbidden),
+            (&[admin.as_str()], ok, ok, ok, ok),
+            (
+                &[admin.as_str(), admin.as_str()],
+                denied,
+                denied,
+                denied,
+                denied,
+            ),
+            (&["Bearer nonsense"], denied, denied, denied, denied),
+            (&["Bearer "], denied, denied, denied, denied),
+            (&["Bearer"], denied, denied, denied, denied),
+            (&["Basic Og=="], denied, denied, denied, denied),
+            (&[&user["Bearer ".len()..]], denied, denied, denied, denied),
+            (&[""], denied, denied, denied, denied),
         ] {
             let found = (
+                status("/voter", headers).await,
                 status("/signed-in", headers).await,
                 status("/anybody", headers).await,
                 status("/admin", headers).await,
             );
-            assert_eq!(found, (signed_in, anybody, admins), "{headers:?}");
+            assert_eq!(found, (voter, signed_in, anybody, admins), "{headers:?}");
         }
     }
 

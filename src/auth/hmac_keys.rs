@@ -15,6 +15,7 @@ use crate::network::Network;
 
 const REFRESH_TOKENS: &str = "refresh_tokens";
 const NETWORKS: &str = "networks";
+const BALLOTS: &str = "ballots";
 
 /// Why there are no HMAC keys to work with.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,13 @@ pub enum HmacKeysError {
 pub struct HmacKeys {
     refresh_tokens: hmac::Key,
     networks: hmac::Key,
+    ballots: hmac::Key,
+}
+
+impl std::fmt::Debug for HmacKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HmacKeys(…)")
+    }
 }
 
 impl HmacKeys {
@@ -43,7 +51,7 @@ impl HmacKeys {
         }
         db.exclusively(async |_| {
             let stored = Entity::find().all(db.read()).await?;
-            let missing = [REFRESH_TOKENS, NETWORKS]
+            let missing = [REFRESH_TOKENS, NETWORKS, BALLOTS]
                 .into_iter()
                 .filter(|name| stored.iter().all(|secret| secret.name != *name));
             let made: Vec<Model> = missing
@@ -63,7 +71,7 @@ impl HmacKeys {
                 store.await?;
             }
             let secrets = HmacKeys::read(db.read()).await?;
-            secrets.ok_or(HmacKeysError::Unreadable(NETWORKS))
+            secrets.ok_or(HmacKeysError::Unreadable(BALLOTS))
         })
         .await
     }
@@ -75,13 +83,15 @@ impl HmacKeys {
             Some(secret) => key_of(name, &secret.value).map(Some),
             None => Ok(None),
         };
-        let (refresh_tokens, networks) = (key(REFRESH_TOKENS)?, key(NETWORKS)?);
-        Ok(refresh_tokens
-            .zip(networks)
-            .map(|(refresh_tokens, networks)| HmacKeys {
-                refresh_tokens,
-                networks,
-            }))
+        let keys = (key(REFRESH_TOKENS)?, key(NETWORKS)?, key(BALLOTS)?);
+        let (Some(refresh_tokens), Some(networks), Some(ballots)) = keys else {
+            return Ok(None);
+        };
+        Ok(Some(HmacKeys {
+            refresh_tokens,
+            networks,
+            ballots,
+        }))
     }
 
     /// The refresh token that follows `token`, in the form that clients get. It cannot be
@@ -98,6 +108,15 @@ impl HmacKeys {
     pub fn network(&self, user: Uuid, network: Network) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.networks);
         context.update(user.as_bytes());
+        context.update(&network.key());
+        context.sign().as_ref().to_vec()
+    }
+
+    /// The stored form of a network from which guests have voted on a question. Without the key it
+    /// reveals neither the network nor whether it has voted on another question.
+    pub fn network_of_ballots(&self, question: Uuid, network: Network) -> Vec<u8> {
+        let mut context = hmac::Context::with_key(&self.ballots);
+        context.update(question.as_bytes());
         context.update(&network.key());
         context.sign().as_ref().to_vec()
     }

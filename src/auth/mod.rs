@@ -24,14 +24,15 @@ use crate::mail::Mail;
 use crate::share::Share;
 use crate::users::password::{BadParameters, Hasher};
 
-use hmac_keys::{HmacKeys, HmacKeysError};
+use hmac_keys::HmacKeysError;
 use tokens::keys::KeysError;
 
 pub use accounts::Accounts;
+pub use hmac_keys::HmacKeys;
 pub use tokens::{SignedIn, Tokens, Validity};
 
 /// How often expired rows are removed.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Why accounts and tokens are not available.
 #[derive(Debug, thiserror::Error)]

@@ -10,8 +10,9 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{Ballot, Ballots, Cast, Paper, Score, not_found};
-use crate::auth::guard::SignedIn;
-use crate::failure::{Failure, FieldError, Rule};
+use crate::auth::guard::{MaybeSignedIn, Voter};
+use crate::clock::Time;
+use crate::failure::{Code, Failure, FieldError, Rule};
 use crate::http::API;
 use crate::http::body::Body;
 use crate::http::policy::{Links, operations};
@@ -20,7 +21,9 @@ use crate::http::refused::Refused;
 use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Put};
 use crate::http::spec::Tag;
 use crate::input::{exact, present};
+use crate::network::Network;
 use crate::page::PageMeta;
+use crate::questions::{Electorate, Question};
 use crate::rendered::Rendered;
 use crate::results::are_visible;
 use crate::results::{BallotResults, Views};
@@ -49,6 +52,50 @@ pub struct BallotPage {
     /// Your ballots.
     pub data: Vec<BallotWithResults>,
     pub meta: PageMeta,
+}
+
+/// Whether you may vote on a question, now.
+#[derive(Debug, Object, Serialize)]
+#[oai(skip_serializing_if_is_none, example)]
+struct Eligibility {
+    /// Whether you can cast a ballot, or change the one that you have.
+    can_vote: bool,
+    /// Why not: the code of the problem that `castBallot` answers with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// The same for people, and what would let you vote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// Until when you can vote, if voting has an end; with `voting_not_open` until when you cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Time>,
+}
+
+impl Eligibility {
+    fn of(question: &Question, refusal: Option<Failure>) -> Eligibility {
+        Eligibility {
+            can_vote: refusal.is_none(),
+            until: match &refusal {
+                None => question.closes_at,
+                Some(refusal) if refusal.code == Code::VotingNotOpen => question.opens_at,
+                Some(_) => None,
+            },
+            code: refusal
+                .as_ref()
+                .map(|refusal| refusal.code.name().to_owned()),
+            detail: refusal.map(|refusal| refusal.detail.into_owned()),
+        }
+    }
+}
+
+/// Why nobody votes without a token.
+fn signed_out(question: &Question) -> Failure {
+    let detail = match question.electorate {
+        Electorate::Anyone => "Sign in, or become a guest with `POST /auth/guest`.",
+        Electorate::Accounts | Electorate::Verified => "Sign in.",
+        Electorate::Invited => "Use the code of your invitation.",
+    };
+    Failure::new(Code::Unauthenticated, detail)
 }
 
 /// A [`BallotPage`] as it is rendered.
@@ -146,6 +193,17 @@ impl Example for BallotWithResults {
     }
 }
 
+impl Example for Eligibility {
+    fn example() -> Self {
+        Eligibility {
+            can_vote: false,
+            code: Some(Code::VotingNotOpen.name().to_owned()),
+            detail: Some("Voting on this question opens at 2100-01-01T00:00:00Z.".to_owned()),
+            until: Some(Time(4_102_444_800_000_000)),
+        }
+    }
+}
+
 impl Example for BallotPage {
     fn example() -> Self {
         let ballot = BallotWithResults {
@@ -170,7 +228,7 @@ impl Example for NewBallot {
 
 operations! {
     // What is in the ballot box is counted, even if the client hangs up.
-    CastBallot: NotFound, VotingNotOpen, VotingClosed, AlreadyVoted, InvalidFields, ShuttingDown => {
+    CastBallot: NotEligible, AddressUnknown, NotFound, VotingNotOpen, VotingClosed, AlreadyVoted, AddressLimit, InvalidFields, ShuttingDown => {
         rate: Some(Kind::Ballots),
         survives_disconnect: true,
         links: Some(Links {
@@ -178,6 +236,7 @@ operations! {
             parameters: &[("question_id", "$request.path.question_id")],
         }),
     };
+    GetEligibility: NotFound;
     GetBallot: NotFound;
     ListMyBallots: MalformedRequest;
     WithdrawBallot: NotFound, VotingNotOpen, VotingClosed, BallotFinal, ShuttingDown => {
@@ -193,8 +252,18 @@ impl BallotsApi {
     /// 201 for your first ballot, 200 if you had one. Repeating your ballot changes nothing and
     /// succeeds whatever the question's status is, so if an answer gets lost, send the request
     /// again. A different ballot replaces yours if `allow_change` is true; otherwise it is 409
-    /// `already_voted`. The order matters in a ranking only. You have one ballot at most, however many requests you send at once. A
-    /// ballot that is acknowledged is on disk and counted.
+    /// `already_voted`. The order matters in a ranking only. You have one ballot at most, however many
+    /// requests you send at once. A ballot that is acknowledged is on disk and counted.
+    ///
+    /// Who may vote, the question's `electorate` says: `accounts` whoever has signed in, `verified`
+    /// accounts whose email address is verified, `anyone` guests, too (`createGuest`), `invited` whoever
+    /// uses an invitation. Others get 403 `not_eligible`, and `detail` says what would let them vote.
+    /// Whether one may is read when the ballot is counted. Who may not any more, because the email
+    /// address has changed, can repeat the ballot or withdraw it but not change it.
+    ///
+    /// With `ballots_per_address` only so many guests vote from one network address (409
+    /// `address_limit`): an IPv4 address or an IPv6 /64. To change a ballot does not count again, and
+    /// to withdraw one does not make room.
     #[oai(
         path = "/questions/:question_id/ballot",
         method = "put",
@@ -203,14 +272,16 @@ impl BallotsApi {
     )]
     async fn cast(
         &self,
-        signed_in: SignedIn,
+        network: Network,
+        voter: Voter,
         /// The question.
         question_id: Path<Uuid>,
         body: Body<NewBallot>,
     ) -> Result<Put<BallotWithResults>, Refused<CastBallot>> {
-        let caller = signed_in.caller;
+        let caller = voter.0.caller;
         let paper = body.0.paper()?;
-        let Cast { ballot, is_first } = self.ballots.cast(caller.id, question_id.0, paper).await?;
+        let cast = self.ballots.cast(caller, network, question_id.0, paper);
+        let Cast { ballot, is_first } = cast.await?;
         let rendered = self.render(ballot, caller).await?;
         Ok(if is_first {
             let location = format!("{API}/questions/{}/ballot", question_id.0);
@@ -218,6 +289,33 @@ impl BallotsApi {
         } else {
             Put::Replaced(Changed::new(rendered))
         })
+    }
+
+    /// Ask whether you may vote
+    ///
+    /// Tells before you try what `castBallot` would answer. Without a token you cannot vote: the `code`
+    /// is `unauthenticated`.
+    #[oai(
+        path = "/questions/:question_id/eligibility",
+        method = "get",
+        operation_id = "getEligibility",
+        tag = "Tag::Ballots"
+    )]
+    async fn eligibility(
+        &self,
+        network: Network,
+        caller: MaybeSignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+    ) -> Result<Answered<Eligibility>, Refused<GetEligibility>> {
+        let view = self.views.find(question_id.0, caller.caller()).await?;
+        let question = &view.poll.question;
+        let refusal = match caller.caller() {
+            Some(caller) => self.ballots.refusal(caller, network, question).await?,
+            None => Some(signed_out(question)),
+        };
+        let eligibility = Eligibility::of(question, refusal);
+        Ok(Answered::new(Rendered::plain(&eligibility)?))
     }
 
     /// Read your ballot
@@ -231,11 +329,11 @@ impl BallotsApi {
     )]
     async fn get(
         &self,
-        signed_in: SignedIn,
+        voter: Voter,
         /// The question.
         question_id: Path<Uuid>,
     ) -> Result<Fetched<BallotWithResults>, Refused<GetBallot>> {
-        let caller = signed_in.caller;
+        let caller = voter.0.caller;
         let view = self.views.find(question_id.0, Some(caller)).await?;
         let ballot = self.ballots.find(caller.id, &view.poll.question).await?;
         let ballot = ballot.ok_or_else(not_found)?;
@@ -254,14 +352,14 @@ impl BallotsApi {
     )]
     async fn list(
         &self,
-        signed_in: SignedIn,
+        voter: Voter,
         /// Only your ballot on this question.
         question_id: Query<Uuid>,
     ) -> Result<Answered<BallotPage>, Refused<ListMyBallots>> {
         let ballot = match self.views.latest(question_id.0).await? {
             Some(view) => {
                 let question = &view.poll.question;
-                self.ballots.find(signed_in.caller.id, question).await?
+                self.ballots.find(voter.0.caller.id, question).await?
             }
             None => None,
         };
@@ -284,12 +382,13 @@ impl BallotsApi {
     )]
     async fn withdraw(
         &self,
-        signed_in: SignedIn,
+        network: Network,
+        voter: Voter,
         /// The question.
         question_id: Path<Uuid>,
     ) -> Result<Done, Refused<WithdrawBallot>> {
         self.ballots
-            .withdraw(signed_in.caller.id, question_id.0)
+            .withdraw(voter.0.caller, network, question_id.0)
             .await?;
         Ok(Done)
     }

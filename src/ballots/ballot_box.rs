@@ -6,6 +6,7 @@
 //! the next batch. There is no timer: a ballot that arrives alone is committed at once.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use metrics::{Gauge, Histogram, gauge, histogram};
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::BallotKey;
 use super::batch::{self, Operation, Outcome};
+use crate::auth::HmacKeys;
 use crate::clock::Clock;
 use crate::config;
 use crate::db::Db;
@@ -44,6 +46,7 @@ impl BallotBox {
         db: Db,
         clock: Clock,
         share: Share,
+        hmac_keys: Arc<HmacKeys>,
         config: &config::Ballots,
     ) -> (BallotBox, JoinHandle<()>) {
         let (queue, submissions) = mpsc::channel(config.queue as usize);
@@ -51,6 +54,7 @@ impl BallotBox {
             db,
             clock,
             share,
+            hmac_keys,
             slot: rand::random_range(0..SLOTS),
             max_batch: config.batch as usize,
             max_queue: config.queue as usize,
@@ -88,6 +92,7 @@ struct Committer {
     db: Db,
     clock: Clock,
     share: Share,
+    hmac_keys: Arc<HmacKeys>,
     /// The slot of each question that this process writes to.
     slot: i32,
     max_batch: usize,
@@ -135,7 +140,14 @@ impl Committer {
             .map(|submission| submission.operation.clone())
             .collect();
         let started = Instant::now();
-        let committed = batch::commit(&self.db, &self.clock, self.slot, &operations).await;
+        let committing = batch::commit(
+            &self.db,
+            &self.clock,
+            &self.hmac_keys,
+            self.slot,
+            &operations,
+        );
+        let committed = committing.await;
         // Also after a failure: the connection may have been lost during a commit that succeeded.
         let questions: BTreeSet<_> = operations.iter().map(|op| op.question).collect();
         for question in questions {
@@ -199,12 +211,18 @@ mod tests {
 
     use super::*;
     use crate::ballots::batch::Action;
+    use crate::network::Network;
+    use crate::users::{Caller, Standing};
 
     fn submission(user: u128) -> (Submission, oneshot::Receiver<Result<Outcome, Failure>>) {
         let (reply, outcome) = oneshot::channel();
         let operation = Operation {
             question: Uuid::nil(),
-            user: Uuid::from_u128(user),
+            caller: Caller {
+                id: Uuid::from_u128(user),
+                standing: Standing::User,
+            },
+            network: Network::of(None),
             action: Action::Withdraw,
         };
         (Submission { operation, reply }, outcome)
@@ -222,7 +240,7 @@ mod tests {
         let batch = next_batch(&mut waiting, 5);
         let users: Vec<u128> = batch
             .iter()
-            .map(|submission| submission.operation.user.as_u128())
+            .map(|submission| submission.operation.caller.id.as_u128())
             .collect();
         assert_eq!(users, [1, 2, 3, 4, 5]);
         let refused = outcomes

@@ -3,10 +3,12 @@
 //! 1. [`State::read`] first takes a slot of each question ([`questions::slot`]) and only then reads
 //!    the questions. Whoever closes, deletes or edits a question takes all its slots, so one of the
 //!    two sees the other, on any node of the database.
-//! 2. [`Batch::validate`] checks each operation against its question.
+//! 2. [`electorate::lacks`] finds out who may not vote, where the questions restrict that, and
+//!    [`Batch::validate`] checks each operation against its question.
 //! 3. [`Batch::insert_ballots`] inserts ballots without reading first: most are first ballots, and
 //!    the primary key (question, user) decides. Those that exist already are read and locked.
-//! 4. [`Batch::decide`] compares an operation with the ballot that exists.
+//! 4. [`CountedBallots::count`] refuses first ballots that are too many from one network, and
+//!    [`Batch::decide`] compares an operation with the ballot that exists.
 //! 5. [`Changes::apply`] writes marks and counts.
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,19 +18,27 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::changes::Changes;
+use super::electorate::{self, CountedBallots, Lack};
 use super::method::{self, Marks, Ordinals};
-use super::{Ballot, BallotKey, Cast, KEY_COLUMNS, Paper, Stored, key_rows, not_found, read};
+use super::{
+    Ballot, BallotKey, Cast, KEY_COLUMNS, Paper, Stored, already_voted, key_rows, not_found, read,
+};
+use crate::auth::HmacKeys;
 use crate::clock::{Clock, Time};
 use crate::db::{self, Column, Db, Rows, Script, Transaction};
 use crate::failure::{Code, Failure};
+use crate::network::Network;
 use crate::questions::document::COLUMNS;
 use crate::questions::{self, Question, slot};
+use crate::users::Caller;
 
-/// What a user asks to do with their ballot on a question.
+/// What somebody asks to do with their ballot on a question.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
     pub question: Uuid,
-    pub user: Uuid,
+    pub caller: Caller,
+    /// Where the request comes from.
+    pub network: Network,
     pub action: Action,
 }
 
@@ -48,7 +58,7 @@ pub(super) enum Outcome {
 
 impl Operation {
     pub(super) fn key(&self) -> BallotKey {
-        (self.question, self.user)
+        (self.question, self.caller.id)
     }
 }
 
@@ -57,6 +67,7 @@ impl Operation {
 pub(super) async fn commit(
     db: &Db,
     clock: &Clock,
+    hmac_keys: &HmacKeys,
     slot: i32,
     operations: &[Operation],
 ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
@@ -71,9 +82,17 @@ pub(super) async fn commit(
     let assumed = &assumed;
     db.write(|transaction| async move {
         let state = State::read(&transaction, assumed, slot).await?;
+        let wishes = operations.iter().filter_map(|operation| {
+            let question = state.question(operation.question).ok()?;
+            let casts = matches!(operation.action, Action::Cast(_));
+            casts.then_some((question, operation.caller))
+        });
+        let lacks = electorate::lacks(&transaction, wishes).await?;
         Batch {
             transaction: &transaction,
             state,
+            lacks,
+            hmac_keys,
             slot,
             // Read after the slots are taken: sealing a question takes all slots, so it waits for
             // this transaction, and no ballot gets a time after the sealing.
@@ -161,6 +180,9 @@ struct ChoiceRow {
 struct Batch<'a> {
     transaction: &'a Transaction,
     state: State,
+    /// What those lack who may not vote.
+    lacks: HashMap<BallotKey, Lack>,
+    hmac_keys: &'a HmacKeys,
     slot: i32,
     now: Time,
     /// Random: distinguishes the ballots that this batch inserts from those that were there before.
@@ -185,8 +207,8 @@ impl Batch<'_> {
                 Ok(Next::Insert(marks)) => {
                     to_insert.insert(key, marks);
                 }
-                Ok(Next::Find(wanted)) => {
-                    to_find.insert(key, wanted);
+                Ok(Next::Find { wanted, if_none }) => {
+                    to_find.insert(key, (wanted, if_none));
                 }
             }
         }
@@ -196,16 +218,36 @@ impl Batch<'_> {
             .filter(|(question, _)| self.state.questions.contains_key(question));
         let mut changes = Changes::correcting(existing_questions);
         let mut existing = self.insert_ballots(to_insert.keys().copied()).await?;
+        // Before the counters are locked: all processes lock ballots first, then counters.
+        let mut found = self.read_locked(to_find.keys().copied()).await?;
+        let mut counted = CountedBallots::default();
+        for operation in operations {
+            let key = operation.key();
+            if to_insert.contains_key(&key) && !existing.contains_key(&key) {
+                let question = self.state.question(key.0)?;
+                let from = (operation.caller, operation.network);
+                counted.add(self.hmac_keys, question, from);
+            }
+        }
+        let too_many = counted.count(self.transaction).await?;
+        for key in too_many.ballots {
+            to_insert.remove(&key);
+            changes.discard(key);
+            outcomes.insert(key, Err(electorate::too_many_from_address()));
+        }
+        changes.correct_networks(too_many.corrections);
         for (key, marks) in to_insert {
             let outcome = match existing.remove(&key) {
                 None => self.cast(key, marks, None, &mut changes),
-                ballot => self.decide(key, Some(marks), ballot, &mut changes),
+                Some(ballot) => self.decide(key, Some(marks), ballot, &mut changes),
             };
             outcomes.insert(key, outcome);
         }
-        let mut existing = self.read_locked(to_find.keys().copied()).await?;
-        for (key, wanted) in to_find {
-            let outcome = self.decide(key, wanted, existing.remove(&key), &mut changes);
+        for (key, (wanted, if_none)) in to_find {
+            let outcome = match found.remove(&key) {
+                None => Err(if_none),
+                Some(ballot) => self.decide(key, wanted, ballot, &mut changes),
+            };
             outcomes.insert(key, outcome);
         }
         changes.apply(self.transaction, self.slot, self.now).await?;
@@ -220,50 +262,64 @@ impl Batch<'_> {
     fn validate(&self, operation: &Operation) -> Result<Next, Failure> {
         let question = self.state.question(operation.question)?;
         match &operation.action {
-            Action::Withdraw => Ok(Next::Find(None)),
+            Action::Withdraw => Ok(Next::Find {
+                wanted: None,
+                if_none: not_found(),
+            }),
             Action::Cast(paper) => {
                 let choices = self.state.choices(question.id)?;
                 let marks = method::marks(question, choices, paper)?;
-                Ok(match questions::not_open(question, self.now) {
+                let counts_for_network =
+                    electorate::address_limit(question, operation.caller).is_some();
+                let refusal = self.refusal(question, operation.caller.id).or_else(|| {
+                    let unknown = counts_for_network && !operation.network.is_known();
+                    unknown.then(electorate::address_unknown)
+                });
+                Ok(match refusal {
                     None => Next::Insert(marks),
-                    // Voting is over or has not begun. Only the ballot that exists may be repeated.
-                    Some(_) => Next::Find(Some(marks)),
+                    // Only the ballot that exists may be repeated, or perhaps changed.
+                    Some(if_none) => Next::Find {
+                        wanted: Some(marks),
+                        if_none,
+                    },
                 })
             }
         }
     }
 
-    /// Decides on an operation whose ballot was looked for in the database. `wanted` are the marks
-    /// of the ballot that is cast; none withdraws it.
+    /// Why the user may neither cast nor change a ballot.
+    fn refusal(&self, question: &Question, user: Uuid) -> Option<Failure> {
+        let lack = self.lacks.get(&(question.id, user)).copied();
+        electorate::refusal(question, lack, self.now)
+    }
+
+    /// Decides on an operation whose ballot exists. `wanted` are the marks of the ballot that is
+    /// cast; none withdraws it.
     fn decide(
         &self,
         key: BallotKey,
         wanted: Option<Marks>,
-        existing: Option<Stored>,
+        existing: Stored,
         changes: &mut Changes,
     ) -> Result<Outcome, Failure> {
         let question = self.state.question(key.0)?;
-        let not_open = questions::not_open(question, self.now);
-        match (wanted, existing) {
-            (Some(marks), Some(stored)) if marks == stored.marks => Ok(Outcome::Cast(Cast {
-                ballot: Ballot::of(question, &stored),
+        match wanted {
+            Some(marks) if marks == existing.marks => Ok(Outcome::Cast(Cast {
+                ballot: Ballot::of(question, &existing),
                 is_first: false,
             })),
-            (Some(marks), Some(before)) => {
-                if let Some(failure) = not_open {
+            Some(marks) => {
+                if let Some(failure) = self.refusal(question, key.1) {
                     return Err(failure);
                 }
                 if !question.allows_change() {
-                    let detail = "You have voted already, and this question's ballots are final.";
-                    return Err(Failure::new(Code::AlreadyVoted, detail));
+                    return Err(already_voted());
                 }
-                self.cast(key, marks, Some(&before), changes)
+                self.cast(key, marks, Some(&existing), changes)
             }
-            (Some(_), None) => Err(not_open
-                .unwrap_or_else(|| Failure::internal("a ballot was neither inserted nor found"))),
-            (None, None) => Err(not_found()),
-            (None, Some(before)) => {
-                if let Some(failure) = not_open {
+            // Also who may not vote any more may take back the ballot.
+            None => {
+                if let Some(failure) = questions::not_open(question, self.now) {
                     return Err(failure);
                 }
                 if !question.allows_change() {
@@ -271,7 +327,7 @@ impl Batch<'_> {
                     return Err(Failure::new(Code::BallotFinal, detail));
                 }
                 let choices = self.state.choices(question.id)?;
-                changes.withdraw(key, question.method, choices, &before.marks);
+                changes.withdraw(key, question.method, choices, &existing.marks);
                 Ok(Outcome::Withdrawn)
             }
         }
@@ -355,7 +411,11 @@ impl Batch<'_> {
 enum Next {
     /// Insert a ballot with these marks; if one exists, decide with that.
     Insert(Marks),
-    /// Find the existing ballot: the operation can only succeed if there is one. It casts a ballot
-    /// with these marks, or withdraws the one that exists.
-    Find(Option<Marks>),
+    /// Find the existing ballot: the operation can only succeed if there is one.
+    Find {
+        /// The marks of the ballot that is cast; none withdraws the one that exists.
+        wanted: Option<Marks>,
+        /// The refusal if there is no ballot.
+        if_none: Failure,
+    },
 }

@@ -9,6 +9,7 @@ use super::method::{self, Marks, Ordinals};
 use super::{BallotKey, KEY_COLUMNS, profile};
 use crate::clock::Time;
 use crate::db::{self, Column, Rows, Script, Transaction};
+use crate::questions::network_ballots::{self, Counter};
 use crate::tally::Method;
 
 /// Everything that a batch writes after it has inserted its first ballots.
@@ -28,6 +29,8 @@ pub(super) struct Changes {
     ballots: BTreeMap<Uuid, BallotChange>,
     /// The change in the number of ballots that are alike: question and [key](profile::key).
     profiles: BTreeMap<(Uuid, Vec<u8>), i64>,
+    /// What is taken from the counters of networks.
+    networks: Vec<(Counter, i64)>,
 }
 
 #[derive(Default)]
@@ -65,6 +68,16 @@ impl Changes {
         self.ballots.entry(key.0).or_default().ballots += 1;
         self.mark(key, marks);
         self.count(key.0, method, choices, marks, 1);
+    }
+
+    /// A ballot that is inserted already, and refused after all.
+    pub(super) fn discard(&mut self, key: BallotKey) {
+        self.withdrawn_ballots.push(&[key.0, key.1], &[]);
+    }
+
+    /// Ballots that were added to the counters of networks, and refused after all.
+    pub(super) fn correct_networks(&mut self, corrections: Vec<(Counter, i64)>) {
+        self.networks = corrections;
     }
 
     pub(super) fn change(
@@ -182,6 +195,7 @@ impl Changes {
             }
         }
         profile::add(db, &mut script, slot, self.profiles);
+        network_ballots::add(db, &mut script, &self.networks);
         if !self.changed_ballots.is_empty() {
             let set_updated_at = db::set(db, "ballots", "updated_at", &KEY_COLUMNS);
             script.then(

@@ -13,7 +13,9 @@ pub mod api;
 mod ballot_box;
 mod batch;
 mod changes;
+mod electorate;
 pub mod entity;
+pub mod idle_guests;
 pub mod mark;
 pub mod method;
 pub mod profile;
@@ -21,6 +23,7 @@ pub mod recount;
 pub mod shard;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use poem_openapi::Object;
 use sea_orm::entity::prelude::*;
@@ -28,13 +31,16 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use validator::Validate;
 
+use crate::auth::HmacKeys;
 use crate::clock::{Clock, Time};
 use crate::config;
 use crate::db::{self, Column, Db, Rows};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::input::Number;
-use crate::questions::Question;
+use crate::network::Network;
+use crate::questions::{Question, network_ballots};
 use crate::share::Share;
+use crate::users::Caller;
 
 use ballot_box::BallotBox;
 use batch::{Action, Operation, Outcome};
@@ -140,6 +146,8 @@ pub struct Cast {
 #[derive(Debug, Clone)]
 pub struct Ballots {
     db: Db,
+    clock: Clock,
+    hmac_keys: Arc<HmacKeys>,
     ballot_box: BallotBox,
 }
 
@@ -150,20 +158,35 @@ impl Ballots {
         db: Db,
         clock: Clock,
         share: Share,
+        hmac_keys: Arc<HmacKeys>,
         config: &config::Ballots,
     ) -> (Ballots, JoinHandle<()>) {
-        let (ballot_box, task) = BallotBox::open(db.clone(), clock, share, config);
-        (Ballots { db, ballot_box }, task)
+        let (ballot_box, task) =
+            BallotBox::open(db.clone(), clock.clone(), share, hmac_keys.clone(), config);
+        let ballots = Ballots {
+            db,
+            clock,
+            hmac_keys,
+            ballot_box,
+        };
+        (ballots, task)
     }
 
-    /// Casts the user's ballot, or changes the one that the user has.
+    /// Casts the caller's ballot, or changes the one that the caller has.
     ///
-    /// Casting the same ballot again succeeds whatever the question's status is, so that a client
-    /// that has lost the answer can repeat the request.
-    pub async fn cast(&self, user: Uuid, question: Uuid, paper: Paper) -> Result<Cast, Failure> {
+    /// Casting the same ballot again succeeds whatever the question's status is and whether or not
+    /// the caller may still vote, so that a client that has lost the answer can repeat the request.
+    pub async fn cast(
+        &self,
+        caller: Caller,
+        network: Network,
+        question: Uuid,
+        paper: Paper,
+    ) -> Result<Cast, Failure> {
         let operation = Operation {
             question,
-            user,
+            caller,
+            network,
             action: Action::Cast(paper),
         };
         match self.ballot_box.submit(operation).await? {
@@ -172,14 +195,49 @@ impl Ballots {
         }
     }
 
-    /// Withdraws the user's ballot.
-    pub async fn withdraw(&self, user: Uuid, question: Uuid) -> Result<(), Failure> {
+    /// Withdraws the caller's ballot.
+    pub async fn withdraw(
+        &self,
+        caller: Caller,
+        network: Network,
+        question: Uuid,
+    ) -> Result<(), Failure> {
         let operation = Operation {
             question,
-            user,
+            caller,
+            network,
             action: Action::Withdraw,
         };
         self.ballot_box.submit(operation).await.map(drop)
+    }
+
+    /// Why the caller may neither cast a ballot on the question nor change the one that the caller
+    /// has: what [`Ballots::cast`] would answer now.
+    pub async fn refusal(
+        &self,
+        caller: Caller,
+        network: Network,
+        question: &Question,
+    ) -> Result<Option<Failure>, DbErr> {
+        let (db, key) = (self.db.read(), (question.id, caller.id));
+        let lacks = electorate::lacks(db, [(question, caller)]).await?;
+        let lack = lacks.get(&key).copied();
+        let refusal = electorate::refusal(question, lack, self.clock.now());
+        if refusal.is_some() {
+            return Ok(refusal);
+        }
+        if !voted_on(db, caller.id, [question.id]).await?.is_empty() {
+            return Ok((!question.allow_change).then(already_voted));
+        }
+        let Some(limit) = electorate::address_limit(question, caller) else {
+            return Ok(None);
+        };
+        if !network.is_known() {
+            return Ok(Some(electorate::address_unknown()));
+        }
+        let network = self.hmac_keys.network_of_ballots(question.id, network);
+        let cast = network_ballots::read(db, (question.id, network)).await?;
+        Ok((i64::from(cast) >= limit).then(electorate::too_many_from_address))
     }
 
     /// The user's ballot on a question, if there is one.
@@ -313,6 +371,12 @@ pub async fn voters_among(
     let statement = db::statement(db, &sql, [keys.to_value()]);
     let rows = db.query_all_raw(statement).await?;
     rows.iter().map(|row| row.try_get_by_index(0)).collect()
+}
+
+/// The user has a ballot, which the question does not allow to be changed.
+fn already_voted() -> Failure {
+    let detail = "You have voted already, and this question's ballots are final.";
+    Failure::new(Code::AlreadyVoted, detail)
 }
 
 /// The user has no ballot on the question.

@@ -25,7 +25,7 @@ use crate::seed;
 use crate::users::email::Email;
 use crate::users::password::NewPassword;
 use crate::users::phone::PhoneNumber;
-use crate::users::{self, Name, Role, UserPatch};
+use crate::users::{self, Name, Role, Standing, UserPatch};
 
 /// How long the database may take to count everything.
 const FOR_ALL_BALLOTS: Duration = Duration::from_secs(3600);
@@ -80,6 +80,7 @@ pub async fn seed(config: Config, arguments: Seed) -> Outcome {
             let questions = arguments.questions.unwrap_or(0);
             let amount = seed::Amount {
                 users,
+                guests: arguments.guests,
                 questions,
                 choices: arguments.choices,
                 // Nobody votes twice on a question.
@@ -92,6 +93,9 @@ pub async fn seed(config: Config, arguments: Seed) -> Outcome {
                     "{users} users, {questions} questions and {} ballots were made.",
                     amount.ballots
                 );
+                if amount.guests > 0 {
+                    println!("{} guests were made.", amount.guests);
+                }
                 println!("Every one of these users has the password {password}");
             })
         }
@@ -154,7 +158,7 @@ async fn change_user(app: &App, command: UserCommand) -> Outcome {
     println!(
         "{login} is {} {state} {}.",
         article(state),
-        role_name(account.role)
+        role_name(account.standing.role())
     );
     Ok(())
 }
@@ -228,7 +232,11 @@ async fn mint(app: &App, arguments: TokenArguments) -> Outcome {
             let each = |minted: Minted| -> Outcome {
                 Ok(writeln!(out, "{} {}", minted.user_id, minted.access_token)?)
             };
-            app.tokens.mint_all(arguments.ttl, each).await?;
+            let standing = match arguments.guests {
+                true => Standing::Guest,
+                false => Standing::User,
+            };
+            app.tokens.mint_all(standing, arguments.ttl, each).await?;
         }
     }
     out.flush()?;

@@ -184,6 +184,9 @@ pub struct Auth {
     pub access_token_ttl: Duration,
     #[serde(deserialize_with = "forms::duration")]
     pub refresh_token_ttl: Duration,
+    /// How long an unused guest is kept, and its session with it.
+    #[serde(deserialize_with = "forms::duration")]
+    pub guest_ttl: Duration,
     /// How long a used refresh token still gets the same successor.
     #[serde(deserialize_with = "forms::duration")]
     pub refresh_reuse_window: Duration,
@@ -258,6 +261,8 @@ pub struct Limits {
     pub code_attempts: u32,
     /// Registrations of one address in `window`.
     pub registrations_per_address: u32,
+    /// Guests that one address makes in `window`.
+    pub guests_per_address: u32,
     #[serde(deserialize_with = "forms::duration")]
     pub window: Duration,
     /// Calls in `rate_window`. Calls without an account count for the address.

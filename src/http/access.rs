@@ -49,7 +49,7 @@ impl Line {
             status,
             duration_ms = self.began.elapsed().as_micros() as f64 / 1000.0,
             bytes,
-            client = self.client.0.map(tracing::field::display),
+            client = self.client.address.map(tracing::field::display),
             user_agent = self.user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
         );
     }

@@ -6,11 +6,27 @@ use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use poem::{Addr, Request};
 
+use crate::network::Network;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client's address; none where a unix socket's peer does not say.
+/// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientAddr(pub Option<IpAddr>);
+pub struct ClientAddr {
+    /// The client's address; none where a unix socket's peer does not say.
+    pub address: Option<IpAddr>,
+    /// Whether it is that of a trusted proxy, which does not name its client.
+    of_proxy: bool,
+}
+
+impl ClientAddr {
+    pub(super) fn network(self) -> Network {
+        match self.address {
+            Some(address) if self.of_proxy => Network::of_proxy(address),
+            address => Network::of(address),
+        }
+    }
+}
 
 /// The networks of proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Clone, Default)]
@@ -18,18 +34,24 @@ pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
     pub(super) fn client(&self, request: &Request) -> ClientAddr {
-        ClientAddr(match &**request.remote_addr() {
+        let (forwarded, peer) = match &**request.remote_addr() {
             Addr::SocketAddr(peer) => {
                 let peer = peer.ip().to_canonical();
-                if self.trusts(peer) {
-                    self.forwarded(request.headers()).or(Some(peer))
-                } else {
-                    Some(peer)
+                if !self.trusts(peer) {
+                    return ClientAddr {
+                        address: Some(peer),
+                        of_proxy: false,
+                    };
                 }
+                (self.forwarded(request.headers()), Some(peer))
             }
-            Addr::Unix(_) => self.forwarded(request.headers()),
-            Addr::Custom(..) => None,
-        })
+            Addr::Unix(_) => (self.forwarded(request.headers()), None),
+            Addr::Custom(..) => (None, None),
+        };
+        ClientAddr {
+            address: forwarded.or(peer),
+            of_proxy: forwarded.is_none(),
+        }
     }
 
     /// The right-most address that is not a trusted proxy: clients can forge what is left of it.
@@ -118,9 +140,9 @@ mod tests {
     #[test]
     fn only_a_trusted_peer_is_believed() {
         let proxies = TrustedProxies(vec![net("10.0.0.0/8")]);
-        let from = |peer: &str| {
+        let from = |peer: &str, forwarded: &str| {
             let mut parts = http::Request::builder()
-                .header("x-forwarded-for", "203.0.113.5")
+                .header("x-forwarded-for", forwarded)
                 .body(())
                 .unwrap()
                 .into_parts()
@@ -134,10 +156,18 @@ mod tests {
                 http::uri::Scheme::HTTP,
             ));
             let client = proxies.client(&Request::from_parts(parts, poem::Body::empty()));
-            client.0.unwrap().to_string()
+            let is_known = client.network().is_known();
+            (client.address.unwrap().to_string(), is_known)
         };
-        assert_eq!(from("198.51.100.1:5"), "198.51.100.1");
-        assert_eq!(from("10.1.2.3:5"), "203.0.113.5");
-        assert_eq!(from("[::ffff:10.1.2.3]:5"), "203.0.113.5");
+        let named = |address: &str| (address.to_owned(), true);
+        let client = "203.0.113.5";
+        assert_eq!(from("198.51.100.1:5", client), named("198.51.100.1"));
+        assert_eq!(from("10.1.2.3:5", client), named(client));
+        assert_eq!(from("[::ffff:10.1.2.3]:5", client), named(client));
+        assert_eq!(from("10.1.2.3:5", "10.9.9.9"), named("10.9.9.9"));
+        assert_eq!(
+            from("10.1.2.3:5", "unknown"),
+            ("10.1.2.3".to_owned(), false)
+        );
     }
 }

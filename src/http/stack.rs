@@ -208,7 +208,7 @@ impl Stack {
         client: ClientAddr,
     ) -> Asked {
         let headers = request.headers();
-        let network = Network::of(client.0);
+        let network = client.network();
         let kind = operation.and_then(|operation| operation.rate);
         let metered = kind.zip(self.rates.as_ref());
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);

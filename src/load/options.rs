@@ -152,6 +152,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = POLLS)]
     pub tokens: Option<PathBuf>,
 
+    /// Vote as guests, on questions on which anyone may vote
+    #[arg(long, help_heading = POLLS)]
+    pub guests: bool,
+
     /// The account that signs in, instead of the users; may be repeated
     #[arg(long = "login", value_name = "EMAIL", requires = "password", help_heading = POLLS)]
     pub logins: Vec<String>,

@@ -179,7 +179,7 @@ impl Scene<'_> {
         Ok(part("sign-in", Requests::InTurn(templates?)))
     }
 
-    /// Signed-in users: from a file, or registered now.
+    /// Signed-in users or guests: from a file, or made now.
     async fn users(&self) -> Result<Vec<User>, Mistake> {
         let clients = self.options.senders() as usize;
         let Some(path) = &self.options.tokens else {
@@ -193,7 +193,10 @@ impl Scene<'_> {
                     let mut api = Api::new(self.target);
                     let mut users = Vec::new();
                     for _ in (lane..count).step_by(AT_ONCE) {
-                        users.push(api.register().await?);
+                        users.push(match self.options.guests {
+                            true => api.guest().await?,
+                            false => api.register().await?,
+                        });
                         bar.advance(1);
                     }
                     Ok::<_, Mistake>(users)
@@ -259,20 +262,26 @@ impl Scene<'_> {
 
     /// The users, and the questions they vote on: those of --question, else new ones.
     async fn ballots(&self, users: &[User], revote: bool) -> Result<Ballots, Mistake> {
-        let author = users.first();
+        let first = users.first();
         let mut papers = Vec::new();
         if self.options.question.is_empty() {
             let mut api = Api::new(self.target);
+            let of_guests = self.options.guests;
+            // Guests ask no questions.
+            let author = match first {
+                Some(_) if of_guests => Some(api.register().await?),
+                first => first.cloned(),
+            };
             for number in 1..=self.options.questions {
-                if let Some(author) = author {
-                    let question = api.ask(author, number, self.options.voting_method);
+                if let Some(author) = &author {
+                    let question = api.ask(author, number, self.options.voting_method, of_guests);
                     papers.push(self.paper(question.await?)?);
                 }
             }
         } else {
             let questions = self.options.question.iter().map(|id| async move {
                 let mut api = Api::new(self.target);
-                api.question(&id.to_string(), author).await
+                api.question(&id.to_string(), first).await
             });
             let questions: Vec<_> = stream::iter(questions)
                 .buffered(AT_ONCE)

@@ -14,7 +14,7 @@ use sea_orm::{Condition, ExprTrait as _, QuerySelect as _};
 use serde::Deserialize;
 use validator::Validate;
 
-use super::{Questions, entity, lock_for_change, lock_owned, save, slot};
+use super::{Questions, entity, lock_for_change, lock_owned, network_ballots, save, slot};
 use crate::clock::Time;
 use crate::failure::{Code, Failure, FieldError, Rule};
 use crate::input::present;
@@ -194,7 +194,7 @@ impl Questions {
                 }
                 slot::take_all(&transaction, id).await?;
                 let now = self.clock.now();
-                entity::Entity::update_many()
+                let sealing = entity::Entity::update_many()
                     .col_expr(sealed, Expr::value(Some(now)))
                     .filter(entity::Column::Id.eq(id))
                     .filter(sealed.is_null())
@@ -202,6 +202,9 @@ impl Questions {
                     .filter(has_ended(now))
                     .exec(&transaction)
                     .await?;
+                if sealing.rows_affected > 0 {
+                    network_ballots::forget(&transaction, id).await?;
+                }
                 Ok(())
             })
             .await

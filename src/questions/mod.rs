@@ -12,6 +12,7 @@ pub mod document;
 pub mod draft;
 pub mod entity;
 pub mod lot;
+pub mod network_ballots;
 pub mod quota;
 pub mod search;
 pub mod slot;
@@ -27,6 +28,7 @@ use crate::clock::{Clock, Time};
 use crate::db::{self, Db, Transaction};
 use crate::failure::{Code, Failure};
 use crate::input;
+use crate::mail::Mail;
 use crate::precondition::IfMatch;
 use crate::share::Share;
 use crate::tally::{Method, Threshold, TieBreak};
@@ -45,6 +47,7 @@ pub struct Questions {
     db: Db,
     clock: Clock,
     share: Share,
+    mail: Mail,
     quotas: Quotas,
 }
 
@@ -53,11 +56,12 @@ pub struct Questions {
 pub const MAX_AT_ONCE: usize = 50;
 
 impl Questions {
-    pub fn new(db: Db, clock: Clock, share: Share, quotas: Quotas) -> Questions {
+    pub fn new(db: Db, clock: Clock, share: Share, mail: Mail, quotas: Quotas) -> Questions {
         Questions {
             db,
             clock,
             share,
+            mail,
             quotas,
         }
     }
@@ -70,9 +74,11 @@ impl Questions {
         }
     }
 
-    /// Asks a question, with its choices, all or nothing. [`Code::QuotaExceeded`].
+    /// Asks a question, with its choices, all or nothing. [`Code::QuotaExceeded`], and
+    /// [`Code::MailNotConfigured`] where nobody could verify an address to vote.
     pub async fn create(&self, author: Uuid, draft: &Draft) -> Result<Uuid, Failure> {
         let new = New::of(author, draft, self.clock.now())?;
+        self.require_voters(new.question.electorate)?;
         let (new, used) = (&new, Use::of_draft(draft));
         self.db
             .write(|transaction| async move {
@@ -117,6 +123,9 @@ impl Questions {
                 if after == before {
                     return Ok(());
                 }
+                if after.electorate != before.electorate {
+                    self.require_voters(after.electorate)?;
+                }
                 if after.closes_at != before.closes_at && before.status(now) == Status::Closed {
                     let detail = "Reopen the question to give it another end.";
                     return Err(closed(&before).detail(detail));
@@ -144,6 +153,18 @@ impl Questions {
             .await?;
         self.share.tell_of_question(id);
         Ok(())
+    }
+
+    /// Refuses an electorate that would be empty: without mail nobody can verify an address.
+    fn require_voters(&self, electorate: Electorate) -> Result<(), Failure> {
+        match electorate {
+            Electorate::Verified if !self.mail.is_configured() => {
+                let detail = "This server sends no mail, so nobody can verify an email address to \
+                              vote on this question.";
+                Err(Failure::new(Code::MailNotConfigured, detail))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

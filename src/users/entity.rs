@@ -1,4 +1,4 @@
-//! The table of accounts.
+//! The table of accounts and guests.
 
 use poem_openapi::Enum;
 use sea_orm::entity::prelude::*;
@@ -26,7 +26,10 @@ pub struct Model {
     #[sea_orm(unique)]
     pub phone: Option<String>,
     pub password_hash: Option<String>,
-    pub role: Role,
+    #[sea_orm(column_name = "role")]
+    pub standing: Standing,
+    /// When a guest is removed unless it is used before; absent for accounts.
+    pub guest_expires_at: Option<Time>,
     pub disabled_at: Option<Time>,
     pub deleted_at: Option<Time>,
     pub revision: i32,
@@ -37,31 +40,59 @@ pub struct Model {
 impl ActiveModelBehavior for ActiveModel {}
 
 /// What an account may do.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    EnumIter,
-    DeriveActiveEnum,
-    Enum,
-    Serialize,
-    Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enum, Serialize, Deserialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
-#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
 pub enum Role {
-    #[sea_orm(string_value = "user")]
     User,
     /// May change every question and manage accounts.
-    #[sea_orm(string_value = "admin")]
     Admin,
 }
 
+/// A guest, or an account with its role: what the table and access tokens say of somebody.
+///
+/// Processes of the version before know no guests. They cannot read such a row or token, and so
+/// never take a guest for an account.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+#[sea_orm(
+    rs_type = "String",
+    db_type = "String(StringLen::N(16))",
+    rename_all = "lowercase"
+)]
+pub enum Standing {
+    /// May vote where anyone may, and has neither an address nor a password.
+    Guest,
+    User,
+    Admin,
+}
+
+impl Standing {
+    pub fn role(self) -> Role {
+        match self {
+            Standing::Guest | Standing::User => Role::User,
+            Standing::Admin => Role::Admin,
+        }
+    }
+}
+
+impl From<Role> for Standing {
+    fn from(role: Role) -> Standing {
+        match role {
+            Role::User => Standing::User,
+            Role::Admin => Standing::Admin,
+        }
+    }
+}
+
 impl Model {
+    /// Whether this is a guest and no account.
+    pub fn is_guest(&self) -> bool {
+        self.standing == Standing::Guest
+    }
+
     /// Whether the account may sign in and act.
     pub fn is_active(&self) -> bool {
         self.disabled_at.is_none() && self.deleted_at.is_none()

@@ -1,4 +1,4 @@
-//! Accounts: who people are.
+//! Accounts and guests: who people are.
 //!
 //! The verbs here know nothing of sessions. Where a change ends some, `auth::accounts` does both
 //! in one transaction.
@@ -6,13 +6,17 @@
 pub mod api;
 pub mod email;
 pub mod entity;
+mod guests;
 mod login;
 pub mod password;
 pub mod phone;
 pub mod policy;
 mod requests;
 
+use std::collections::HashSet;
+
 use phonenumber::country;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DbErr,
     EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
@@ -28,20 +32,25 @@ use crate::precondition::IfMatch;
 
 use entity::{ActiveModel, Column, Entity, Model};
 
-pub use entity::Role;
+pub use entity::{Role, Standing};
+pub use guests::{idle_guests, make_guest, random_id, register_guest, renew_guest};
 pub use login::Login;
 pub use requests::{AccountPatch, Name, NewUser, Registration, UserPatch};
 
-/// Who makes a request: an account that has signed in.
+/// Who makes a request: an account that has signed in, or a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     pub id: Uuid,
-    pub role: Role,
+    pub standing: Standing,
 }
 
 impl Caller {
     pub fn is_admin(self) -> bool {
-        self.role == Role::Admin
+        self.standing == Standing::Admin
+    }
+
+    pub fn is_guest(self) -> bool {
+        self.standing == Standing::Guest
     }
 }
 
@@ -61,7 +70,8 @@ pub async fn register(
         verified_email_key: Set(None),
         phone: Set(new.phone.clone()),
         password_hash: Set(Some(password_hash)),
-        role: Set(role),
+        standing: Set(role.into()),
+        guest_expires_at: Set(None),
         disabled_at: Set(None),
         deleted_at: Set(None),
         revision: Set(1),
@@ -89,12 +99,16 @@ pub async fn by_login(
     Ok(Entity::find().filter(is_it).one(connection).await?)
 }
 
-/// A page of the accounts that are not deleted, newest first.
+/// A page of the accounts, or of the guests, that are not deleted, newest first.
 pub async fn list(
     connection: &impl ConnectionTrait,
+    guests: bool,
     page: PageRequest,
 ) -> Result<Page<Model>, Failure> {
-    let accounts = Entity::find().filter(Column::DeletedAt.is_null());
+    let is_guest = Expr::col((Entity, "guest"));
+    let accounts = Entity::find()
+        .filter(is_guest.eq(guests))
+        .filter(Column::DeletedAt.is_null());
     let columns = (Column::CreatedAt, Column::Id);
     let cursor = |account: &Model| Cursor {
         key: account.created_at.0,
@@ -102,6 +116,21 @@ pub async fn list(
     };
     let page = page.newest_first(connection, accounts, columns, cursor);
     Ok(page.await?)
+}
+
+/// Those of the accounts whose email address is verified.
+pub async fn verified_among(
+    connection: &impl ConnectionTrait,
+    accounts: impl IntoIterator<Item = Uuid>,
+) -> Result<HashSet<Uuid>, DbErr> {
+    let rows = db::rows(connection, "r", &[db::Column::Id("id")]);
+    let sql = format!(
+        "SELECT u.id {} AND u.email_key = u.verified_email_key",
+        db::among(connection, "users u", "u.id", &rows)
+    );
+    let statement = db::statement(connection, &sql, [db::ids(accounts).to_value()]);
+    let rows = connection.query_all_raw(statement).await?;
+    rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
 /// Changes what is named, and returns the account before and after. A changed email address is not
@@ -172,7 +201,8 @@ pub async fn set_password_hash(
 }
 
 /// Changes what is named, and returns the account before and after.
-/// [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`].
+/// [`Code::LastAdmin`], [`Code::Stale`], [`Code::NotFound`], and [`Code::InvalidFields`] for the role
+/// of a guest.
 pub async fn set_access(
     transaction: &Transaction,
     id: Uuid,
@@ -183,11 +213,18 @@ pub async fn set_access(
     let account = lock(transaction, id).await?;
     if_match.check(account.revision)?;
     let mut changed = account.clone();
-    changed.role = change.role.unwrap_or(changed.role);
+    if let Some(role) = change.role {
+        if account.is_guest() {
+            let message = "cannot be given to a guest, who has to register first";
+            let error = FieldError::new("/role", Rule::Conflict, message);
+            return Err(Failure::invalid(vec![error]));
+        }
+        changed.standing = role.into();
+    }
     if let Some(disabled) = change.disabled {
         changed.disabled_at = disabled.then(|| account.disabled_at.unwrap_or(now));
     }
-    if !(changed.is_active() && changed.role == Role::Admin) {
+    if !(changed.is_active() && changed.standing == Standing::Admin) {
         keep_an_admin(transaction, &account).await?;
     }
     let changed = save(transaction, account.clone(), changed, now).await?;
@@ -204,7 +241,11 @@ pub async fn erase(transaction: &Transaction, account: Model, now: Time) -> Resu
         verified_email_key: None,
         phone: None,
         password_hash: None,
-        role: Role::User,
+        standing: match account.standing {
+            Standing::Guest => Standing::Guest,
+            Standing::User | Standing::Admin => Standing::User,
+        },
+        guest_expires_at: None,
         deleted_at: Some(now),
         ..account.clone()
     };
@@ -238,12 +279,12 @@ fn existing(account: Option<Model>) -> Result<Model, Failure> {
 ///
 /// One leaves at a time, so that of two the second sees that the first has.
 async fn keep_an_admin(transaction: &Transaction, leaving: &Model) -> Result<(), Failure> {
-    if leaving.role != Role::Admin || !leaving.is_active() {
+    if leaving.standing != Standing::Admin || !leaving.is_active() {
         return Ok(());
     }
     transaction.exclude("admins").await?;
     let others = Entity::find()
-        .filter(Column::Role.eq(Role::Admin))
+        .filter(Column::Standing.eq(Standing::Admin))
         .filter(Column::DisabledAt.is_null())
         .filter(Column::DeletedAt.is_null())
         .filter(Column::Id.ne(leaving.id));

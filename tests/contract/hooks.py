@@ -29,12 +29,15 @@ PASSWORD = "correct horse battery"
 
 
 class Account:
-    """Somebody who has registered and signed in."""
+    """Somebody who has registered and signed in, or a guest."""
 
     numbers = itertools.count()
     lock = threading.Lock()
 
     def __init__(self, role):
+        if role == "guest":
+            self.use(answered(requests.post(f"{URL}/auth/guest")))
+            return
         with Account.lock:
             self.email = f"{role}{next(Account.numbers)}@{ROLE}.example.org"
         new = {"name": role, "email": self.email, "password": PASSWORD}
@@ -47,13 +50,18 @@ class Account:
 
     def sign_in(self):
         form = {"grant_type": "password", "username": self.email, "password": PASSWORD}
-        tokens = answered(requests.post(f"{URL}/auth/token", data=form))
+        self.use(answered(requests.post(f"{URL}/auth/token", data=form)))
+
+    def use(self, tokens):
         self.refresh_token = tokens["refresh_token"]
         self.headers = {"Authorization": f"Bearer {tokens['access_token']}"}
 
     def works(self):
         me = requests.get(f"{URL}/users/me", headers=self.headers)
-        return me.ok and (me.json()["role"] == "admin") == (ROLE == "admin")
+        if not me.ok:
+            return False
+        account = me.json()
+        return (account["role"] == "admin", account["guest"]) == (ROLE == "admin", ROLE == "guest")
 
     def asks(self, **more):
         choices = [{"choice_text": text} for text in ("tea", "coffee", "water")]
@@ -67,7 +75,7 @@ def answered(response):
 
 
 # Operations that end the account or its sessions. Each call gets an account of its own.
-ENDING = {"deleteMe", "endAllSessions", "endSession", "changePassword"}
+ENDING = {"deleteMe", "deleteGuest", "endAllSessions", "endSession", "changePassword"}
 
 
 @schemathesis.auth(refresh_interval=1)
@@ -137,6 +145,8 @@ KINDS = itertools.cycle([
     {"results_visibility": "author"},
     {"opens_at": "2100-01-01T00:00:00Z"},
     {"closed": True},
+    {"electorate": "anyone", "ballots_per_address": 3},
+    {"electorate": "invited"},
 ])
 
 
@@ -245,17 +255,20 @@ GROUND = {
 # Codes of problems, and why a request that fits the schema may get them.
 REFUSALS = {
     "unauthenticated": "the role is anonymous, or the call needs an account",
-    "forbidden": "the question belongs to another account, or the call is for admins",
+    "forbidden": "the question belongs to another account, or the call is for accounts or admins",
+    "not_eligible": "the question has another electorate",
     "results_hidden": "the author hides the results",
     "not_found": "the id is well-formed, but does not exist",
     "account_taken": "another account has this email address or phone number",
     "voting_not_open": "the question opens later",
     "voting_closed": "the question is closed",
     "already_voted": "ballots on it cannot be changed",
+    "address_limit": "enough guests have voted from this address",
     "ballot_final": "ballots on it cannot be withdrawn",
     "has_ballots": "somebody has voted on it",
     "lot_drawn": "a lot has decided the result",
     "last_admin": "no admin would be left",
+    "mail_not_configured": "the server sends no mail",
     "stale": "`If-Match` names another revision",
 }
 
@@ -264,6 +277,7 @@ FIELDS = {
     "common_password": "no schema can list all common passwords",
     "contains_account": "it depends on other fields",
     "choice": "the id does not belong to a choice of this question",
+    "conflict": "it contradicts another field, or a guest has no role",
     "control_character": "control characters are refused; patterns for that are not portable",
     "email": "the pattern checks only a part of the rules for addresses",
     "invisible": "text needs a visible character; patterns for that are not portable",

@@ -264,7 +264,7 @@ async fn another_login_and_the_end_of_an_account_need_the_password() {
     .await
     .fields(&wrong);
     let gone = user.delete("/users/me").await;
-    gone.problem("method_not_allowed").expect(405);
+    gone.problem("forbidden").expect(403);
     user.get("/users/me").await.expect(200);
     user.delete_account().await.expect(204);
     user.get("/users/me").await.problem("unauthenticated");
@@ -636,7 +636,8 @@ fn stored(created_at: i64, email: Option<&str>) -> entity::ActiveModel {
         verified_email_key: None,
         phone: None,
         password_hash: None,
-        role: polls::users::Role::User,
+        standing: polls::users::Standing::User,
+        guest_expires_at: None,
         disabled_at: None,
         deleted_at: None,
         revision: 1,
@@ -644,8 +645,9 @@ fn stored(created_at: i64, email: Option<&str>) -> entity::ActiveModel {
         updated_at: Time(created_at),
     };
     let mut account = account.into_active_model();
-    // A later migration adds this column.
+    // Later migrations add these columns.
     account.verified_email_key = ActiveValue::NotSet;
+    account.guest_expires_at = ActiveValue::NotSet;
     account
 }
 

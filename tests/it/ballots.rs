@@ -1,10 +1,15 @@
 //! Ballots: cast, repeated, changed, withdrawn.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt as _;
+use polls::auth::HmacKeys;
 use polls::ballots::{Ballots, Paper};
 use polls::clock::Clock;
 use polls::config::{self, Sources};
+use polls::network::Network;
 use polls::share::Share;
+use polls::users::{Caller, Standing};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -273,10 +278,15 @@ async fn a_ballot_in_the_box_is_counted_though_nobody_waits_for_it() {
     let config = config::load(&Sources::default()).unwrap().config;
     let (db, clock) = (app.db.clone(), Clock::default());
     let share = Share::open(&config.share, db.clone(), clock.clone()).unwrap();
-    let (ballots, ballot_box) = Ballots::open(db, clock, share, &config.ballots);
+    let keys = Arc::new(HmacKeys::open(&db).await.unwrap());
+    let (ballots, ballot_box) = Ballots::open(db, clock, share, keys, &config.ballots);
     let id = |text: &str| text.parse().unwrap();
     let chosen = Paper::Choices(vec![id(&question.choices[1])]);
-    let cast = ballots.cast(id(&voter.id), id(&question.id), chosen);
+    let caller = Caller {
+        id: id(&voter.id),
+        standing: Standing::User,
+    };
+    let cast = ballots.cast(caller, Network::of(None), id(&question.id), chosen);
     assert!(cast.now_or_never().is_none());
     drop(ballots);
     ballot_box.await.unwrap();

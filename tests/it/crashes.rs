@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::support::app::try_send;
-use crate::support::crowd::{CHEAP_PASSWORDS, Tally, all_at_once, crowd};
+use crate::support::crowd::{
+    CHEAP_PASSWORDS, FOR_GUESTS, Tally, accounts_and_guests, all_at_once, crowd, for_anyone,
+};
 use crate::support::{Server, amount, polls};
 
 /// How long a server may take to come back: 2 s where nothing else keeps the machine busy.
@@ -20,12 +22,14 @@ fn patience() -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_ballots_survive() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let start = || Server::start(folder.path(), &CHEAP_PASSWORDS);
+    let start = || Server::start(folder.path(), &FOR_GUESTS);
     let mut servers = [start(), start()];
-    let voters = crowd(folder.path(), &servers[0], amount(400, 5_000));
+    let voters = accounts_and_guests(folder.path(), &servers[0], amount(400, 5_000));
     for round in 0..amount(2, 10) {
         let author = voters[0].at(&servers[0].address);
-        let question = &author.ask(&["a", "b", "c"], json!({})).await;
+        // The limit is more than there are guests, so that their ballots are counted by address.
+        let more = for_anyone(json!({"ballots_per_address": 10_000}));
+        let question = &author.ask(&["a", "b", "c"], more).await;
         // The acknowledged choices of each voter.
         let acknowledged = Mutex::new(HashMap::<usize, Value>::new());
         // Sooner in some rounds, later in others.

@@ -11,8 +11,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::guests::invite;
 use crate::support::app::send;
-use crate::support::{Answer, PASSWORD, TestApp};
+use crate::support::{Answer, PASSWORD, TestApp, User};
 
 /// Provokes an answer with this code. The match is exhaustive, so that a new code needs a case
 /// here.
@@ -27,6 +28,14 @@ async fn provoke(code: Code) -> Option<Answer> {
         Code::ResultsHidden => {
             let question = ask(json!({"results_visibility": "author"})).await;
             app.get(&question.under("results")).await
+        }
+        Code::NotEligible => {
+            let question = ask(json!({})).await;
+            app.guest().await.vote(&question, &[0]).await
+        }
+        Code::AddressUnknown => {
+            let proxies = ("server.trusted_proxies", "127.0.0.1");
+            limited_address(&[proxies]).await
         }
         Code::NotFound => app.get("/nowhere").await,
         Code::MethodNotAllowed => send(app.request(Method::PUT, "/questions")).await,
@@ -44,6 +53,11 @@ async fn provoke(code: Code) -> Option<Answer> {
                     json!({"email": voter.email, "current_password": PASSWORD}),
                 )
                 .await
+        }
+        Code::InvitedGuest => {
+            let guest = an_invited_guest(&app, &author).await;
+            let account = json!({"name": "n", "email": "n@example.org", "password": PASSWORD});
+            guest.post("/users", account).await
         }
         Code::VotingNotOpen => {
             let opens_at = app.clock.now().after(Duration::from_secs(60)).to_string();
@@ -63,6 +77,7 @@ async fn provoke(code: Code) -> Option<Answer> {
             voter.vote(&question, &[0]).await.expect(201);
             voter.vote(&question, &[1]).await
         }
+        Code::AddressLimit => limited_address(&[]).await,
         Code::BallotFinal => {
             let question = ask(json!({"allow_change": false})).await;
             voter.vote(&question, &[0]).await.expect(201);
@@ -305,6 +320,25 @@ async fn a_full_ballot_box() -> Answer {
         "who was let in is counted, and nobody else"
     );
     refused
+}
+
+/// A guest who is bound to a question by an invitation.
+async fn an_invited_guest(app: &TestApp, author: &User) -> User {
+    let guest = app.guest().await;
+    let question = author
+        .ask(&["a", "b"], json!({"electorate": "invited"}))
+        .await;
+    invite(app, author, &guest, &question).await;
+    guest
+}
+
+/// The second ballot of a guest on a question that takes one from each network address.
+async fn limited_address(settings: &[(&str, &str)]) -> Answer {
+    let app = TestApp::with(settings).await;
+    let more = json!({"electorate": "anyone", "ballots_per_address": 1});
+    let question = app.user("lucy").await.ask(&["a", "b"], more).await;
+    app.guest().await.vote(&question, &[0]).await;
+    app.guest().await.vote(&question, &[0]).await
 }
 
 /// A request that is in progress when the server is told to stop.

@@ -21,6 +21,7 @@ mod deploy;
 mod encryption;
 mod engines;
 mod errors;
+mod guests;
 mod hostile;
 mod http;
 mod limits;

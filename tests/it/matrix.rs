@@ -8,56 +8,59 @@ use serde_json::{Value, json};
 use crate::support::app::send;
 use crate::support::{PASSWORD, Question, TestApp, User};
 
-/// The statuses of an operation for: no token, a bad token, another user, the author (or owner),
-/// and an admin.
-type Row = (&'static str, [u16; 5]);
+/// The statuses of an operation for: no token, a bad token, a guest, another user, the author (or
+/// owner), and an admin.
+type Row = (&'static str, [u16; 6]);
 
-/// The target is a question of the author's, or the author's account. Each role has a ballot
-/// where the operation is about one.
+/// The target is a question of the author's on which anyone may vote, or the author's account. Each
+/// role has a ballot where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 40] = [
-    //                    none  bad  other author admin
-    ("issueToken",       [200, 200, 200, 200, 200]),
-    ("revokeToken",      [200, 200, 200, 200, 200]),
-    ("listSessions",     [401, 401, 200, 200, 200]),
-    ("endSession",       [401, 401, 404, 204, 404]),
-    ("endAllSessions",   [401, 401, 204, 204, 204]),
-    ("createUser",       [201, 201, 201, 201, 201]),
-    ("listUsers",        [401, 401, 403, 403, 200]),
-    ("getUser",          [200, 401, 200, 200, 200]),
-    ("updateUser",       [401, 401, 403, 403, 200]),
-    ("getMe",            [401, 401, 200, 200, 200]),
-    ("updateMe",         [401, 401, 200, 200, 200]),
-    ("deleteMe",         [401, 401, 204, 204, 204]),
-    ("requestEmailVerification", [401, 401, 202, 202, 202]),
-    ("verifyEmail",      [401, 401, 422, 422, 422]),
-    ("requestPasswordReset", [202, 202, 202, 202, 202]),
-    ("resetPassword",    [422, 422, 422, 422, 422]),
-    ("listMail",         [401, 401, 403, 403, 200]),
-    ("changePassword",   [401, 401, 204, 204, 204]),
-    ("listQuestions",    [200, 401, 200, 200, 200]),
-    ("createQuestion",   [401, 401, 201, 201, 201]),
-    ("getQuestion",      [200, 401, 200, 200, 200]),
-    ("updateQuestion",   [401, 401, 403, 200, 200]),
-    ("deleteQuestion",   [401, 401, 403, 204, 204]),
-    ("closeQuestion",    [401, 401, 403, 200, 200]),
-    ("reopenQuestion",   [401, 401, 403, 200, 200]),
-    ("restoreQuestion",  [401, 401, 404, 200, 200]),
-    ("listChoices",      [200, 401, 200, 200, 200]),
-    ("addChoice",        [401, 401, 403, 201, 201]),
-    ("getChoice",        [200, 401, 200, 200, 200]),
-    ("updateChoice",     [401, 401, 403, 200, 200]),
-    ("deleteChoice",     [401, 401, 403, 204, 204]),
-    ("getBallot",        [401, 401, 200, 200, 200]),
-    ("listMyBallots",    [401, 401, 200, 200, 200]),
-    ("castBallot",       [401, 401, 201, 201, 201]),
-    ("withdrawBallot",   [401, 401, 204, 204, 204]),
-    ("getResults",       [200, 401, 200, 200, 200]),
-    ("getResultsPicture", [200, 401, 200, 200, 200]),
-    ("getQrCode",        [200, 401, 200, 200, 200]),
-    ("watchResults",     [200, 401, 200, 200, 200]),
+const TABLE: [Row; 43] = [
+    //                    none  bad guest  other author admin
+    ("issueToken",       [200, 200, 200, 200, 200, 200]),
+    ("revokeToken",      [200, 200, 200, 200, 200, 200]),
+    ("listSessions",     [401, 401, 200, 200, 200, 200]),
+    ("endSession",       [401, 401, 404, 404, 204, 404]),
+    ("endAllSessions",   [401, 401, 204, 204, 204, 204]),
+    ("createGuest",      [201, 201, 201, 201, 201, 201]),
+    ("createUser",       [201, 401, 201, 201, 201, 201]),
+    ("listUsers",        [401, 401, 403, 403, 403, 200]),
+    ("getUser",          [200, 401, 200, 200, 200, 200]),
+    ("updateUser",       [401, 401, 403, 403, 403, 200]),
+    ("getMe",            [401, 401, 200, 200, 200, 200]),
+    ("updateMe",         [401, 401, 403, 200, 200, 200]),
+    ("deleteMe",         [401, 401, 403, 204, 204, 204]),
+    ("deleteGuest",      [401, 401, 204, 403, 403, 403]),
+    ("requestEmailVerification", [401, 401, 403, 202, 202, 202]),
+    ("verifyEmail",      [401, 401, 403, 422, 422, 422]),
+    ("requestPasswordReset", [202, 202, 202, 202, 202, 202]),
+    ("resetPassword",    [422, 422, 422, 422, 422, 422]),
+    ("listMail",         [401, 401, 403, 403, 403, 200]),
+    ("changePassword",   [401, 401, 403, 204, 204, 204]),
+    ("listQuestions",    [200, 401, 200, 200, 200, 200]),
+    ("createQuestion",   [401, 401, 403, 201, 201, 201]),
+    ("getQuestion",      [200, 401, 200, 200, 200, 200]),
+    ("updateQuestion",   [401, 401, 403, 403, 200, 200]),
+    ("deleteQuestion",   [401, 401, 403, 403, 204, 204]),
+    ("closeQuestion",    [401, 401, 403, 403, 200, 200]),
+    ("reopenQuestion",   [401, 401, 403, 403, 200, 200]),
+    ("restoreQuestion",  [401, 401, 403, 404, 200, 200]),
+    ("listChoices",      [200, 401, 200, 200, 200, 200]),
+    ("addChoice",        [401, 401, 403, 403, 201, 201]),
+    ("getChoice",        [200, 401, 200, 200, 200, 200]),
+    ("updateChoice",     [401, 401, 403, 403, 200, 200]),
+    ("deleteChoice",     [401, 401, 403, 403, 204, 204]),
+    ("getEligibility",   [200, 401, 200, 200, 200, 200]),
+    ("getBallot",        [401, 401, 200, 200, 200, 200]),
+    ("listMyBallots",    [401, 401, 200, 200, 200, 200]),
+    ("castBallot",       [401, 401, 201, 201, 201, 201]),
+    ("withdrawBallot",   [401, 401, 204, 204, 204, 204]),
+    ("getResults",       [200, 401, 200, 200, 200, 200]),
+    ("getResultsPicture", [200, 401, 200, 200, 200, 200]),
+    ("getQrCode",        [200, 401, 200, 200, 200, 200]),
+    ("watchResults",     [200, 401, 200, 200, 200, 200]),
     // The request is no WebSocket handshake.
-    ("openResultsSocket",[400, 400, 400, 400, 400]),
+    ("openResultsSocket",[400, 400, 400, 400, 400, 400]),
 ];
 
 /// An operation of the OpenAPI document.
@@ -93,6 +96,7 @@ fn every_operation_has_an_entry_and_every_entry_an_operation() {
 /// The users of one operation. Each operation has its own, because it may change or delete them.
 struct People {
     app: TestApp,
+    guest: User,
     other: User,
     author: User,
     admin: User,
@@ -106,6 +110,7 @@ impl People {
         let (other, author) = (app.user("other").await, app.user("author").await);
         let admin = app.admin("admin").await;
         People {
+            guest: app.guest().await,
             app,
             other,
             author,
@@ -115,10 +120,11 @@ impl People {
 
     /// A question in the state that the operation needs.
     async fn question_for(&self, operation: &str) -> Question {
-        let question = self.author.ask(&["a", "b", "c"], json!({})).await;
+        let anyone = json!({"electorate": "anyone"});
+        let question = self.author.ask(&["a", "b", "c"], anyone).await;
         match operation {
             "getBallot" | "withdrawBallot" => {
-                for voter in [&self.other, &self.author, &self.admin] {
+                for voter in [&self.guest, &self.other, &self.author, &self.admin] {
                     voter.vote(&question, &[0]).await.expect(201);
                 }
             }
@@ -224,6 +230,7 @@ async fn check(operation: Operation) {
     let tokens = [
         None,
         Some(bad.as_str()),
+        Some(&people.guest.access_token),
         Some(&people.other.access_token),
         Some(&people.author.access_token),
         Some(&people.admin.access_token),

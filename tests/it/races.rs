@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::app::{Question, client, send};
-use crate::support::crowd::{Pair, Tally, all_at_once};
+use crate::support::crowd::{Pair, Tally, all_at_once, for_anyone};
 use crate::support::process::polls_reading;
 use crate::support::{Answer, PASSWORD, User, amount, polls};
 
@@ -16,9 +16,9 @@ use crate::support::{Answer, PASSWORD, User, amount, polls};
 async fn every_voter_counts_once() {
     let pair = Pair::start();
     let users = amount(300, 5_000);
-    let voters = pair.crowd(users);
+    let voters = pair.voters(users);
     let question = voters[0]
-        .ask(&["a", "b", "c"], json!({"allow_change": false}))
+        .ask(&["a", "b", "c"], for_anyone(json!({"allow_change": false})))
         .await;
 
     // Every voter sends two ballots, one to each server, at the same time. Those of the first half
@@ -63,12 +63,13 @@ async fn every_voter_counts_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_ballots_of_one_user_are_one() {
     let pair = Pair::start();
-    let user = pair.crowd(1).remove(0);
+    let voters = pair.voters(2);
     let texts: Vec<String> = (0..21).map(|number| number.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    for allow_change in [true, false] {
+    let twice = [true, false].into_iter();
+    for (allow_change, user) in twice.flat_map(|change| voters.iter().map(move |by| (change, by))) {
         let more = json!({"max_choices": 2, "allow_change": allow_change});
-        let question = user.ask(&texts, more).await;
+        let question = voters[0].ask(&texts, for_anyone(more)).await;
         let pairs = (0..texts.len()).flat_map(|one| (0..one).map(move |other| [one, other]));
         let answers = join_all(pairs.take(200).enumerate().map(|(turn, chosen)| {
             let (at, question) = (user.at(pair.address(turn)), &question);
@@ -83,7 +84,7 @@ async fn two_hundred_ballots_of_one_user_are_one() {
             answers.iter().filter(|status| **status == rest).count(),
             199
         );
-        let tally = pair.tally(&user, &question).await;
+        let tally = pair.tally(user, &question).await;
         assert_eq!((tally.ballots, tally.sum()), (1, 2));
         let ballot = user
             .get(&format!("{}/ballot", question.path))
@@ -174,9 +175,9 @@ async fn end_during_a_storm(
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_close_the_tally_never_moves() {
     let pair = Pair::start();
-    let voters = pair.crowd(amount(250, 1_000));
+    let voters = pair.voters(amount(250, 1_000));
     for round in 0..amount(6, 150) {
-        let question = voters[0].ask(&["a", "b"], json!({})).await;
+        let question = voters[0].ask(&["a", "b"], for_anyone(json!({}))).await;
         let end = (End::Close, 1 + round * 17 % (voters.len() / 2));
         let (at_end, later, acknowledged) =
             end_during_a_storm(&pair, &voters, &question, end).await;
@@ -195,9 +196,9 @@ async fn after_a_close_the_tally_never_moves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_counted_into_a_deleted_question() {
     let pair = Pair::start();
-    let voters = pair.crowd(amount(200, 1_000));
+    let voters = pair.voters(amount(200, 1_000));
     for round in 0..amount(4, 30) {
-        let question = voters[0].ask(&["a", "b"], json!({})).await;
+        let question = voters[0].ask(&["a", "b"], for_anyone(json!({}))).await;
         let end = (End::Delete, 1 + round * 17 % (voters.len() / 2));
         let (at_end, later, acknowledged) =
             end_during_a_storm(&pair, &voters, &question, end).await;
@@ -210,16 +211,34 @@ async fn nothing_is_counted_into_a_deleted_question() {
     pair.recount();
 }
 
+/// An edit after which the ballots of the test would be refused.
+#[derive(Debug, Clone, Copy)]
+enum Edit {
+    FewerChoices,
+    NoGuests,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_and_the_first_ballots_exclude_each_other() {
     let pair = Pair::start();
-    let voters = pair.crowd(8);
-    let author = &voters[0].at(&pair.other.address);
+    let all = pair.voters(16);
+    let author = &all[0].at(&pair.other.address);
+    let (accounts, guests): (Vec<_>, Vec<_>) = (
+        all.iter().step_by(2).collect(),
+        all.iter().skip(1).step_by(2).collect(),
+    );
+    for (edit, voters) in [(Edit::FewerChoices, accounts), (Edit::NoGuests, guests)] {
+        an_edit_excludes_first_ballots(&pair, author, &voters, edit).await;
+    }
+    pair.recount();
+}
+
+async fn an_edit_excludes_first_ballots(pair: &Pair, author: &User, voters: &[&User], edit: Edit) {
     let mut edited = 0;
     let rounds = amount(30, 300);
     for round in 0..rounds {
         let question = &author
-            .ask(&["a", "b", "c"], json!({"max_choices": 2}))
+            .ask(&["a", "b", "c"], for_anyone(json!({"max_choices": 2})))
             .await;
         let votes = async {
             // The delay differs between rounds, so that sometimes the ballots come first and
@@ -233,33 +252,39 @@ async fn an_edit_and_the_first_ballots_exclude_each_other() {
             };
             join_all((0..voters.len()).map(vote)).await
         };
-        let edit = author.patch(&question.path, json!({"max_choices": 1}));
-        let (votes, edit) = join(votes, edit).await;
+        let patch = match edit {
+            Edit::FewerChoices => json!({"max_choices": 1}),
+            Edit::NoGuests => json!({"electorate": "accounts"}),
+        };
+        let patch = author.patch(&question.path, patch);
+        let (votes, patched) = join(votes, patch).await;
         let counted = pair.tally(author, question).await.ballots;
-        if edit.status == 200 {
-            // The edit allows one choice only, so no ballot with two may be counted.
+        if patched.status == 200 {
+            // Such ballots are not allowed any more, so none may be counted.
             edited += 1;
             assert_eq!(counted, 0);
             for vote in votes {
-                vote.fields(&[("/choice_ids", "length")]);
+                match edit {
+                    Edit::FewerChoices => drop(vote.fields(&[("/choice_ids", "length")])),
+                    Edit::NoGuests => drop(vote.problem("not_eligible")),
+                }
             }
         } else {
-            edit.problem("has_ballots");
+            patched.problem("has_ballots");
             assert_eq!(counted, voters.len() as i64);
             for vote in votes {
                 vote.expect(201);
             }
         }
     }
-    println!("the edit came first in {edited} of {rounds} rounds");
-    pair.recount();
+    println!("{edit:?} came first in {edited} of {rounds} rounds");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_and_reopening_lose_nothing() {
     let pair = Pair::start();
-    let voters = pair.crowd(amount(300, 3_000));
-    let question = &voters[0].ask(&["a", "b"], json!({})).await;
+    let voters = pair.voters(amount(300, 3_000));
+    let question = &voters[0].ask(&["a", "b"], for_anyone(json!({}))).await;
     let (acknowledged, over) = (AtomicI64::new(0), AtomicBool::new(false));
     let storm = async {
         all_at_once(voters.iter().enumerate(), |(turn, voter)| {
@@ -316,9 +341,11 @@ async fn closing_and_reopening_lose_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn casting_and_withdrawing_at_once_leave_one_ballot_or_none() {
     let pair = Pair::start();
-    let user = &pair.crowd(1).remove(0);
-    for round in 0..amount(3, 30) {
-        let question = &user.ask(&["a", "b", "c"], json!({"max_choices": 2})).await;
+    let voters = pair.voters(2);
+    for round in 0..amount(4, 30) {
+        let user = &voters[round % 2];
+        let more = for_anyone(json!({"max_choices": 2}));
+        let question = &voters[0].ask(&["a", "b", "c"], more).await;
         let path = &format!("{}/ballot", question.path);
         let acts = (0..90_usize).map(|act| {
             let at = user.at(pair.address(act / 3));
@@ -353,8 +380,8 @@ async fn casting_and_withdrawing_at_once_leave_one_ballot_or_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_of_one_moment() {
     let pair = Pair::start();
-    let voters = pair.crowd(amount(150, 1_000));
-    let question = &voters[0].ask(&["a", "b", "c"], json!({})).await;
+    let voters = pair.voters(amount(150, 1_000));
+    let question = &voters[0].ask(&["a", "b", "c"], for_anyone(json!({}))).await;
     let over = AtomicBool::new(false);
     let storm = async {
         for round in 0..3 {
@@ -406,8 +433,8 @@ async fn every_answer_is_of_one_moment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_seen_everywhere() {
     let pair = Pair::start();
-    let voters = pair.crowd(amount(200, 2_000));
-    let question = &voters[0].ask(&["a", "b"], json!({})).await;
+    let voters = pair.voters(amount(200, 2_000));
+    let question = &voters[0].ask(&["a", "b"], for_anyone(json!({}))).await;
     let acknowledged = AtomicI64::new(0);
     all_at_once(voters.iter().enumerate(), |(turn, voter)| {
         let (pair, acknowledged) = (&pair, &acknowledged);
@@ -428,6 +455,47 @@ async fn what_was_acknowledged_is_seen_everywhere() {
         }
     })
     .await;
+    pair.recount();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_first_votes_from_one_address_with_three_allowed_are_three() {
+    let pair = Pair::start();
+    let voters = pair.voters(100);
+    let (author, guests) = (&voters[0], voters.iter().skip(1).step_by(2));
+    let guests: Vec<&User> = guests.collect();
+    for round in 0..amount(4, 40) {
+        let more = for_anyone(json!({"ballots_per_address": 3}));
+        let question = &author.ask(&["a", "b"], more).await;
+        let votes = join_all(guests.iter().enumerate().map(|(turn, guest)| {
+            let at = guest.at(pair.address(turn + round));
+            async move { (turn, at.vote(question, &[turn % 2]).await) }
+        }));
+        let mut counted = Vec::new();
+        for (turn, answer) in votes.await {
+            match answer.status.as_u16() {
+                201 => counted.push(turn),
+                _ => drop(answer.problem("address_limit").expect(409)),
+            }
+        }
+        assert_eq!(counted.len(), 3);
+        let tally = pair.tally(author, question).await;
+        assert_eq!((tally.ballots, tally.sum()), (3, 3));
+        // They may send theirs again, and nobody else gets in after one has withdrawn.
+        for turn in &counted {
+            let again = guests[*turn].vote(question, &[turn % 2]).await;
+            again.expect(200);
+        }
+        let path = question.under("ballot");
+        guests[counted[0]].delete(&path).await.expect(204);
+        for guest in &guests {
+            let answer = guest.vote(question, &[0]).await;
+            assert!(matches!(answer.status.as_u16(), 200 | 409), "{answer:?}");
+        }
+        assert_eq!(pair.tally(author, question).await.ballots, 2);
+        // Accounts at the same address are not counted.
+        author.vote(question, &[0]).await.expect(201);
+    }
     pair.recount();
 }
 

@@ -33,6 +33,7 @@ pub struct Limits {
     failures_from_network: Limit,
     password_changes: Limit,
     registrations: Limit,
+    guests: Limit,
     mails_from_network: Limit,
     mails_to_recipient: Limit,
     code_attempts: Limit,
@@ -88,6 +89,7 @@ impl Limits {
                 "registrations_per_address",
                 config.registrations_per_address,
             ),
+            guests: limit("guests_per_address", config.guests_per_address),
             mails_from_network: limit("mails_per_address", config.mails_per_address),
             mails_to_recipient: limit("mails_per_recipient", config.mails_per_recipient),
             code_attempts: limit("code_attempts", config.code_attempts),
@@ -170,6 +172,11 @@ impl Limits {
         self.take(self.registrations.of(&network.key())).await
     }
 
+    /// Counts a guest that is made, or refuses it.
+    pub async fn take_guest(&self, network: Network) -> Result<(), Failure> {
+        self.take(self.guests.of(&network.key())).await
+    }
+
     /// Counts a message that a network causes, or refuses it. The recipient is what was typed, so
     /// that the limit does not tell whether there is an account. Kinds are counted apart: a stranger
     /// who asks for new passwords in somebody's name does not keep other messages from them.
@@ -199,7 +206,15 @@ impl Limits {
     /// What is left of the limit on registrations, as far as this process knows; none where there
     /// are no limits.
     pub fn registration_state(&self, network: Network) -> Option<RateLimit> {
-        let (limit, cell) = self.registrations.of(&network.key());
+        self.known_state(self.registrations.of(&network.key()))
+    }
+
+    /// The same of the limit on guests.
+    pub fn guest_state(&self, network: Network) -> Option<RateLimit> {
+        self.known_state(self.guests.of(&network.key()))
+    }
+
+    fn known_state(&self, (limit, cell): (&Limit, Cell)) -> Option<RateLimit> {
         let (remaining, reset) = self.share.known_state(&cell);
         self.enabled.then(|| limit.state(remaining, reset))
     }

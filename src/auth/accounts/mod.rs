@@ -1,6 +1,7 @@
 //! Accounts: what changes them, each change in one transaction with what it does to their sessions.
 
 pub(in crate::auth) mod codes;
+mod guests;
 mod known_networks;
 mod letters;
 mod limits;
@@ -55,6 +56,8 @@ pub struct Accounts {
     mail: Mail,
     region: country::Id,
     open_for_registration: bool,
+    /// How long an unused guest is kept.
+    guest_ttl: Duration,
 }
 
 impl Accounts {
@@ -69,6 +72,7 @@ impl Accounts {
             limits: Arc::new(Limits::new(&config.limits, share)),
             region: config.accounts.default_region,
             open_for_registration: config.accounts.registration,
+            guest_ttl: config.auth.guest_ttl,
             db,
             clock,
             tokens,
@@ -96,6 +100,11 @@ impl Accounts {
         self.region
     }
 
+    /// The keys of all that is stored as a keyed hash.
+    pub fn hmac_keys(&self) -> &Arc<HmacKeys> {
+        &self.hmac_keys
+    }
+
     /// An account, unless it is deleted: [`Code::NotFound`].
     pub async fn get(&self, id: Uuid) -> Result<Model, Failure> {
         users::get(self.db.read(), id).await
@@ -108,9 +117,9 @@ impl Accounts {
         account.ok_or_else(|| Failure::not_found("account"))
     }
 
-    /// A page of the accounts that are not deleted, newest first.
-    pub async fn list(&self, page: PageRequest) -> Result<Page<Model>, Failure> {
-        users::list(self.db.read(), page).await
+    /// A page of the accounts, or of the guests, that are not deleted, newest first.
+    pub async fn list(&self, guests: bool, page: PageRequest) -> Result<Page<Model>, Failure> {
+        users::list(self.db.read(), guests, page).await
     }
 
     /// Changes an account's name, email address or phone number. Changing one of the latter needs
@@ -239,12 +248,17 @@ impl Accounts {
     /// Registers an account. [`Code::AccountTaken`], [`Code::Forbidden`] where registration is
     /// closed, [`Code::RateLimited`].
     pub async fn register(&self, new: Registration, network: Network) -> Result<Model, Failure> {
+        self.admit_registration(network).await?;
+        self.make_account(new, Role::User, network).await
+    }
+
+    /// Counts a registration, or refuses it.
+    async fn admit_registration(&self, network: Network) -> Result<(), Failure> {
         if !self.open_for_registration {
             let detail = "Registration is closed. Ask an administrator for an account.";
             return Err(Failure::new(Code::Forbidden, detail));
         }
-        self.limits.take_registration(network).await?;
-        self.make_account(new, Role::User, network).await
+        self.limits.take_registration(network).await
     }
 
     /// What is left of the limit on registrations from a network; none where there are no limits.
@@ -372,7 +386,7 @@ impl Accounts {
             let revoked = if !after.is_active() {
                 codes::void_all(&transaction, user).await?;
                 self.tokens.end(&transaction, user, Which::All, now).await?
-            } else if after.role != before.role {
+            } else if after.standing != before.standing {
                 self.tokens
                     .revoke_access_tokens(&transaction, user, now)
                     .await?

@@ -6,6 +6,7 @@ use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::auth::guard::Voter;
 use crate::auth::tokens::session;
 use crate::auth::{SignedIn, Tokens};
 use crate::clock::Time;
@@ -40,9 +41,10 @@ impl SessionsApi {
     #[oai(path = "/auth/sessions", method = "get", operation_id = "listSessions", tag = Tag::Auth)]
     async fn list_sessions(
         &self,
-        signed_in: SignedIn,
+        voter: Voter,
         page: Paging,
     ) -> Result<Answered<SessionPage>, Refused<ListSessions>> {
+        let signed_in = voter.0;
         let scope = format!("sessions of {}", signed_in.caller.id);
         let request = page.of(&scope)?;
         let sessions = self.tokens.sessions(&signed_in, request).await?;
@@ -64,20 +66,20 @@ impl SessionsApi {
     #[oai(path = "/auth/sessions/:session_id", method = "delete", operation_id = "endSession", tag = Tag::Auth)]
     async fn end_session(
         &self,
-        signed_in: SignedIn,
+        voter: Voter,
         /// The session's id.
         session_id: Path<Uuid>,
     ) -> Result<Done, Refused<EndSession>> {
-        self.tokens.end_session(&signed_in, session_id.0).await?;
+        self.tokens.end_session(&voter.0, session_id.0).await?;
         Ok(Done)
     }
 
     /// Sign out everywhere
     ///
-    /// Ends all sessions of this account, this one too.
+    /// Ends all sessions of this account, this one too. A guest cannot sign in again.
     #[oai(path = "/auth/sessions", method = "delete", operation_id = "endAllSessions", tag = Tag::Auth)]
-    async fn end_all_sessions(&self, signed_in: SignedIn) -> Result<Done, Refused<EndAllSessions>> {
-        self.tokens.end_all_sessions(&signed_in).await?;
+    async fn end_all_sessions(&self, voter: Voter) -> Result<Done, Refused<EndAllSessions>> {
+        self.tokens.end_all_sessions(&voter.0).await?;
         Ok(Done)
     }
 }
@@ -111,7 +113,7 @@ struct Session {
     client: Option<String>,
     /// Whether it is the one that this request belongs to.
     current: bool,
-    /// When it began, with a password.
+    /// When it began.
     created_at: Time,
     /// When it last got new tokens.
     last_used_at: Time,

@@ -208,7 +208,8 @@ impl ApiResponse for TokenReply {
     }
 }
 
-fn unstored(status: StatusCode, body: &impl Serialize) -> Response {
+/// An answer that no cache may keep.
+pub(super) fn unstored(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(body) => Response::builder()
             .status(status)

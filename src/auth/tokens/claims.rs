@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::keys::Keys;
 use crate::clock::Time;
 use crate::failure::{Code, Failure};
-use crate::users::Role;
+use crate::users::Standing;
 
 /// How many seconds before `nbf` a token is honoured, as RFC 7519, section 4.1.5, allows.
 const LEEWAY: i64 = 60;
@@ -27,7 +27,8 @@ pub struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
     pub exp: i64,
-    pub role: Role,
+    #[serde(rename = "role")]
+    pub standing: Standing,
     /// The session's generation; a later one revokes the token.
     #[serde(rename = "gen")]
     pub generation: i32,

@@ -91,7 +91,7 @@ impl Tokens {
             created_at: now,
             last_used_at: now,
             tokens_expire_at: now.after(self.settings.access_token_ttl),
-            expires_at: now.after(self.settings.refresh_token_ttl),
+            expires_at: now.after(self.session_lifetime(account)),
             ended_at: None,
         };
         let row = session.clone().into_active_model();
@@ -114,13 +114,13 @@ impl Tokens {
         let Some(session) = self.session_of(hash.clone()).await? else {
             return Err(GrantFailure::InvalidGrant);
         };
-        let lifetime = self.settings.refresh_token_ttl;
         let (session, hash) = (&session, &hash);
         let outcome = self.db.write(|transaction| async move {
             let now = self.clock.now();
             let Some(account) = users::lock_active(&transaction, session.user_id).await? else {
                 return Ok(Refresh::Denied);
             };
+            let lifetime = self.session_lifetime(&account);
             let alive = sessions::find_alive(&transaction, account.id, session.id, now).await?;
             let token = refresh_token::Entity::find_by_id(hash.clone());
             let token = db::lock(&transaction, token);
@@ -159,6 +159,9 @@ impl Tokens {
             // Never before its access tokens do: what has expired is not revoked any more.
             used.expires_at = Set(now.after(lifetime).max(tokens_expire_at));
             let session = used.update(&transaction).await?;
+            if account.is_guest() {
+                users::renew_guest(&transaction, &account, now.after(lifetime)).await?;
+            }
             self.granted(&account, &session, successor, now)
                 .map(Refresh::Done)
         });

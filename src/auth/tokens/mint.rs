@@ -14,7 +14,7 @@ use crate::clock::Time;
 use crate::db::Transaction;
 use crate::failure::{Code, Failure};
 use crate::users::entity::{Column, Entity, Model as Account};
-use crate::users::{self, Role};
+use crate::users::{self, Standing};
 
 /// What the sessions of minted tokens say they are.
 const CLIENT: &str = "polls token";
@@ -49,10 +49,11 @@ impl Tokens {
         self.minted(&account, session, now)
     }
 
-    /// Makes an access token for every active account but the admins', in order of their ids, and
-    /// hands out each once it is stored. Stops where `each` fails.
+    /// Makes an access token for every active account, or guest, of this standing, in order of their
+    /// ids, and hands out each once it is stored. Stops where `each` fails.
     pub async fn mint_all<E: From<Failure>>(
         &self,
+        standing: Standing,
         ttl: Duration,
         mut each: impl FnMut(Minted) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -62,7 +63,7 @@ impl Tokens {
             let made = self.db.write(|transaction| async move {
                 let accounts = Entity::find()
                     .filter(Column::Id.gt(last))
-                    .filter(Column::Role.eq(Role::User))
+                    .filter(Column::Standing.eq(standing))
                     .filter(Column::DisabledAt.is_null())
                     .filter(Column::DeletedAt.is_null())
                     .order_by_asc(Column::Id)

@@ -66,6 +66,7 @@ struct Settings {
     public_url: Option<String>,
     access_token_ttl: Duration,
     refresh_token_ttl: Duration,
+    guest_ttl: Duration,
     refresh_reuse_window: Duration,
     max_sessions: u64,
     poll_interval: Duration,
@@ -110,6 +111,7 @@ impl Tokens {
             public_url: public_url.map(|url| url.as_str().to_owned()),
             access_token_ttl: auth.access_token_ttl,
             refresh_token_ttl: auth.refresh_token_ttl,
+            guest_ttl: auth.guest_ttl,
             refresh_reuse_window: auth.refresh_reuse_window,
             max_sessions: auth.max_sessions.into(),
             poll_interval: auth.revocation_poll_interval,
@@ -212,7 +214,7 @@ impl Tokens {
         let signed_in = SignedIn {
             caller: Caller {
                 id: claims.sub,
-                role: claims.role,
+                standing: claims.standing,
             },
             session_id: claims.sid,
             generation: claims.generation,
@@ -268,6 +270,14 @@ impl Tokens {
         }
     }
 
+    /// How long a session is valid after its last use: that of a guest is all that the guest has.
+    pub(in crate::auth) fn session_lifetime(&self, of: &Account) -> Duration {
+        match of.is_guest() {
+            true => self.settings.guest_ttl,
+            false => self.settings.refresh_token_ttl,
+        }
+    }
+
     /// The claims of a token, and the id of the key that signed it.
     async fn claims(&self, token: &str) -> Result<(Claims, Uuid), Failure> {
         claims::check(token, &self.keys, &self.settings.parties, self.clock.now()).await
@@ -289,7 +299,7 @@ impl Tokens {
             iat: now.seconds(),
             nbf: None,
             exp: expires_at.seconds(),
-            role: account.role,
+            standing: account.standing,
             generation: session.generation,
         };
         self.keys.current().sign(&claims).map_err(Failure::internal)

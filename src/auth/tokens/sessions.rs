@@ -80,6 +80,21 @@ impl Tokens {
         self.end_those(transaction, those, now).await
     }
 
+    /// Ends all sessions of several accounts, as [`end`](Tokens::end) does.
+    pub(in crate::auth) async fn end_all_of(
+        &self,
+        transaction: &Transaction,
+        users: &[Uuid],
+        now: Time,
+    ) -> Result<Vec<revocation::Model>, Failure> {
+        if users.is_empty() {
+            return Ok(Vec::new());
+        }
+        let of_users = Column::UserId.is_in(users.iter().copied());
+        let those = has_not_ended(now.before(CLOCK_SKEW)).add(of_users);
+        self.end_those(transaction, those, now).await
+    }
+
     /// Ends the sessions of an account that are too many once another one begins: those that were
     /// not used for longest. What is returned must be
     /// [announced](Tokens::announce) once the transaction has committed.
@@ -200,15 +215,18 @@ fn may_be_alive(user: Uuid, which: Which, now: Time) -> Condition {
 }
 
 fn is_alive(user: Uuid, which: Which, now: Time) -> Condition {
-    let alive = Condition::all()
-        .add(Column::UserId.eq(user))
-        .add(Column::EndedAt.is_null())
-        .add(Column::ExpiresAt.gt(now));
+    let alive = has_not_ended(now).add(Column::UserId.eq(user));
     match which {
         Which::All => alive,
         Which::One(id) => alive.add(Column::Id.eq(id)),
         Which::AllBut(id) => alive.add(Column::Id.ne(id)),
     }
+}
+
+fn has_not_ended(now: Time) -> Condition {
+    Condition::all()
+        .add(Column::EndedAt.is_null())
+        .add(Column::ExpiresAt.gt(now))
 }
 
 /// Whether a session, which its account's lock protects, has neither ended nor expired.

@@ -94,6 +94,10 @@ pub struct Seed {
     #[arg(long, value_name = "N")]
     pub users: Option<u32>,
 
+    /// How many guests to make, who vote without an account
+    #[arg(long, value_name = "G", requires = "users", default_value_t = 0)]
+    pub guests: u32,
+
     /// How many questions those users ask
     #[arg(long, value_name = "M", requires = "users")]
     pub questions: Option<u32>,
@@ -195,7 +199,7 @@ pub enum KeysCommand {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[command(group(ArgGroup::new("whom").required(true).args(["user", "all"])))]
+#[command(group(ArgGroup::new("whom").required(true).args(["user", "all", "guests"])))]
 pub struct TokenArguments {
     /// A token for this account
     #[arg(long, value_name = "EMAIL_OR_PHONE")]
@@ -204,6 +208,10 @@ pub struct TokenArguments {
     /// A token for every account but admins
     #[arg(long)]
     pub all: bool,
+
+    /// A token for every guest
+    #[arg(long)]
+    pub guests: bool,
 
     /// How long the tokens are good for
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]

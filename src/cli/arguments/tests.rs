@@ -103,15 +103,17 @@ fn each_command_is_understood() {
         command("polls seed"),
         C::Seed(Seed {
             users: None,
+            guests: 0,
             questions: None,
             choices: 4,
             ballots: 0
         })
     ));
     assert!(matches!(
-        command("polls seed --users 20 --questions 5 --choices 2 --ballots 90"),
+        command("polls seed --users 20 --guests 7 --questions 5 --choices 2 --ballots 90"),
         C::Seed(Seed {
             users: Some(20),
+            guests: 7,
             questions: Some(5),
             choices: 2,
             ballots: 90

@@ -16,7 +16,8 @@ comes to.
 `POST /users` registers an account. `POST /auth/token` is an OAuth 2.0 token endpoint: it takes \
 `grant_type=password` with an email address or phone number as `username`, and answers with an \
 access token and a refresh token. Send the access token as `Authorization: Bearer …`. It is good \
-for some minutes; `grant_type=refresh_token` gets the next. Many calls can be made without a \
+for some minutes; `grant_type=refresh_token` gets the next. `POST /auth/guest` makes a guest, who votes \
+without an account and may do little else. Many calls can be made without a \
 token, but a token that is not valid is refused everywhere, never ignored.
 
 # Requests

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::about;
 use super::responses::{self, Shared};
 use super::schemas::{mend, unwrap_lines};
-use super::{EVENTS, FIRST_MESSAGE};
+use super::{EVENTS, FIRST_MESSAGE, SECURITY_SCHEME, VOTER_SCHEME};
 use crate::failure::Code;
 
 /// Who may call.
@@ -16,6 +16,9 @@ enum Access {
     Anyone,
     /// Anyone; whoever sends a token must send a good one.
     MaybeSignedIn,
+    /// Accounts and guests.
+    Voter,
+    /// Accounts only.
     SignedIn,
 }
 
@@ -25,6 +28,7 @@ impl Access {
             None => Access::Anyone,
             Some(schemes) if schemes.is_empty() => Access::Anyone,
             Some(schemes) if schemes.contains(&json!({})) => Access::MaybeSignedIn,
+            Some(schemes) if schemes.contains(&json!({VOTER_SCHEME: []})) => Access::Voter,
             Some(_) => Access::SignedIn,
         }
     }
@@ -92,6 +96,11 @@ fn security(schemes: Option<Value>) -> Value {
         Some(Value::Array(schemes)) => schemes,
         _ => Vec::new(),
     };
+    for scheme in &mut schemes {
+        if *scheme == json!({VOTER_SCHEME: []}) {
+            *scheme = json!({SECURITY_SCHEME: []});
+        }
+    }
     schemes.sort_by_key(|scheme| *scheme == json!({}));
     Value::Array(schemes)
 }
@@ -218,6 +227,10 @@ fn codes(
     }
     if access != Access::Anyone {
         codes.push(Code::Unauthenticated);
+    }
+    if access == Access::SignedIn {
+        // Guests.
+        codes.push(Code::Forbidden);
     }
     if answers
         .iter()

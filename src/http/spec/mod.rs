@@ -38,6 +38,10 @@ use super::routes::Operation;
 /// The name of the security scheme.
 pub const SECURITY_SCHEME: &str = "token";
 
+/// Under this name calls declare that they take the tokens of guests, too. The finished document has
+/// [`SECURITY_SCHEME`] instead.
+pub const VOTER_SCHEME: &str = "voter";
+
 /// Extensions of an operation: the type of the events that it sends, and that of the message that it
 /// waits for. Generators make types of all that is named in the document.
 pub const EVENTS: &str = "x-events";

@@ -39,12 +39,12 @@ pub struct QuestionsApi {
 
 operations! {
     ListQuestions: MalformedRequest, Unauthenticated, Forbidden;
-    CreateQuestion: QuotaExceeded, InvalidFields => {
+    CreateQuestion: QuotaExceeded, MailNotConfigured, InvalidFields => {
         max_body: Some(MAX_BODY),
         links: Some(Links { status: 201, parameters: &[("question_id", "$response.body#/id")] }),
     };
     GetQuestion: NotFound;
-    UpdateQuestion: Forbidden, NotFound, VotingClosed, HasBallots, QuotaExceeded, Stale, InvalidFields;
+    UpdateQuestion: Forbidden, NotFound, VotingClosed, HasBallots, QuotaExceeded, MailNotConfigured, Stale, InvalidFields;
     CloseQuestion: Forbidden, NotFound, Stale;
     ReopenQuestion: Forbidden, NotFound, LotDrawn, Stale, InvalidFields;
     DeleteQuestion: Forbidden, NotFound, Stale => {
@@ -113,7 +113,9 @@ impl QuestionsApi {
     /// With all its choices, whose texts must differ (after Unicode NFC, without white space around
     /// them and without characters that are not shown; case matters). Whoever asks is its author.
     /// The body may have up to 320 KiB. How many questions an account may ask in a day, and how
-    /// much text it may have altogether, is limited (409 `quota_exceeded`).
+    /// much text it may have altogether, is limited (409 `quota_exceeded`). On a server without mail
+    /// nobody has a verified address, so the electorate cannot be `verified` (409
+    /// `mail_not_configured`).
     ///
     /// Sent twice: asks two questions. If an answer got lost, look for the question with
     /// `listQuestions` and your id as `author` first.

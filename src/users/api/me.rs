@@ -4,6 +4,7 @@ use poem_openapi::OpenApi;
 
 use super::objects::{Account, DeletionInput, EmailVerificationInput, PasswordChange};
 use super::rendered;
+use crate::auth::guard::Voter;
 use crate::auth::{Accounts, SignedIn};
 use crate::failure::{Code, Failure};
 use crate::http::body::{Body, Unchecked};
@@ -26,6 +27,7 @@ operations! {
     GetMe: Unauthenticated;
     UpdateMe: Unauthenticated, AccountTaken, Stale, InvalidFields, RateLimited;
     DeleteMe: Unauthenticated, LastAdmin, InvalidFields, RateLimited;
+    DeleteGuest: Unauthenticated, Forbidden;
     RequestEmailVerification: Unauthenticated, MailNotConfigured, RateLimited;
     VerifyEmail: Unauthenticated, MailNotConfigured, InvalidFields, RateLimited;
     ChangePassword: Unauthenticated, InvalidFields, RateLimited;
@@ -35,10 +37,10 @@ operations! {
 impl MeApi {
     /// Get my account
     ///
-    /// All of it but the password.
+    /// All of it but the password. A guest has no email address.
     #[oai(path = "/users/me", method = "get", operation_id = "getMe", tag = Tag::Users)]
-    async fn get_me(&self, signed_in: SignedIn) -> Result<Fetched<Account>, Refused<GetMe>> {
-        let account = self.accounts.get(signed_in.caller.id).await;
+    async fn get_me(&self, voter: Voter) -> Result<Fetched<Account>, Refused<GetMe>> {
+        let account = self.accounts.get(voter.0.caller.id).await;
         Ok(Fetched::new(rendered(account.map_err(gone)?)?))
     }
 
@@ -85,6 +87,22 @@ impl MeApi {
             .accounts
             .delete_account(&signed_in, current.expose(), network);
         deleted.await.map_err(gone)?;
+        Ok(Done)
+    }
+
+    /// Delete me, a guest
+    ///
+    /// Erases the name of the guest and ends its session; its ballots stay. An account is deleted with
+    /// `POST /users/me/deletion`, which takes its password; here it is 403.
+    ///
+    /// Sent twice: 401, because the guest is gone.
+    #[oai(path = "/users/me", method = "delete", operation_id = "deleteGuest", tag = Tag::Users)]
+    async fn delete_guest(&self, voter: Voter) -> Result<Done, Refused<DeleteGuest>> {
+        if !voter.0.caller.is_guest() {
+            let detail = "An account is deleted with `POST /users/me/deletion` and its password.";
+            return Err(Failure::new(Code::Forbidden, detail).into());
+        }
+        self.accounts.delete_guest(&voter.0).await?;
         Ok(Done)
     }
 

@@ -5,14 +5,15 @@ mod objects;
 
 use poem::Request;
 use poem_openapi::OpenApi;
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use uuid::Uuid;
 
 use super::entity::Model;
 use super::{NewUser, UserPatch};
 use crate::auth::Accounts;
 use crate::auth::guard::{Admin, MaybeSignedIn};
-use crate::failure::Failure;
+use crate::db::Db;
+use crate::failure::{Code, Failure};
 use crate::http::API;
 use crate::http::body::{Body, Unchecked};
 use crate::http::policy::{Links, operations};
@@ -20,6 +21,7 @@ use crate::http::rates::Metered;
 use crate::http::refused::Refused;
 use crate::http::reply::{Answered, Changed, Created, Fetched};
 use crate::http::spec::Tag;
+use crate::invitations;
 use crate::network::Network;
 use crate::page::{PageMeta, Paging};
 use crate::precondition::IfMatch;
@@ -29,16 +31,18 @@ use objects::{Account, AccountPage, User};
 
 pub use me::MeApi;
 
-/// The list of accounts, for its cursors.
-const LIST: &str = "users";
+/// The lists, for their cursors.
+const ACCOUNTS: &str = "users";
+const GUESTS: &str = "guests";
 
 /// The handlers of accounts.
 pub struct UsersApi {
+    pub db: Db,
     pub accounts: Accounts,
 }
 
 operations! {
-    CreateUser: Forbidden, AccountTaken, InvalidFields, RateLimited => {
+    CreateUser: Unauthenticated, Forbidden, AccountTaken, InvitedGuest, InvalidFields, RateLimited => {
         links: Some(Links { status: 201, parameters: &[("user_id", "$response.body#/id")] }),
     };
     GetUser: NotFound;
@@ -54,18 +58,35 @@ impl UsersApi {
     /// they are written. Signing in is a separate call. How many accounts one address may register
     /// is limited.
     ///
+    /// With the token of a guest, the guest becomes the account: its id and its ballots stay, and its
+    /// sessions end. Only a guest of an invitation stays one (409 `invited_guest`). The token of an
+    /// account changes nothing.
+    ///
     /// Sent twice: the second is 409 `account_taken`, and the account stays as it is.
     #[oai(path = "/users", method = "post", operation_id = "createUser", tag = Tag::Users)]
     async fn create_user(
         &self,
         request: &Request,
         network: Network,
+        caller: MaybeSignedIn,
         body: Unchecked<NewUser>,
     ) -> Result<Created<Account>, Refused<CreateUser>> {
         let region = self.accounts.region();
         let new = body.check(|new| new.mistakes(region))?;
         let new = new.into_registration(region);
-        let registered = self.accounts.register(new, network).await;
+        let guest = caller.0.filter(|signed_in| signed_in.caller.is_guest());
+        if let Some(guest) = &guest {
+            // Invitations never change their guests.
+            let invited = invitations::invited(self.db.read(), [guest.caller.id]).await?;
+            if !invited.is_empty() {
+                let detail = "A guest of an invitation cannot become an account.";
+                return Err(Failure::new(Code::InvitedGuest, detail).into());
+            }
+        }
+        let registered = match &guest {
+            Some(guest) => self.accounts.register_guest(guest, new, network).await,
+            None => self.accounts.register(new, network).await,
+        };
         Metered::tell(request, self.accounts.registration_limit(network));
         let account = registered?;
         let location = format!("{API}/users/{}", account.id);
@@ -74,17 +95,21 @@ impl UsersApi {
 
     /// List accounts
     ///
-    /// Admins only: the accounts that are not deleted, newest first.
+    /// Admins only: the accounts that are not deleted, newest first. With `guests`, the guests instead.
     #[oai(path = "/users", method = "get", operation_id = "listUsers", tag = Tag::Users)]
     async fn list_users(
         &self,
         _admin: Admin,
+        /// Guests instead of accounts.
+        #[oai(default)]
+        guests: Query<bool>,
         page: Paging,
     ) -> Result<Answered<AccountPage>, Refused<ListUsers>> {
-        let accounts = self.accounts.list(page.of(LIST)?).await?;
+        let list = if guests.0 { GUESTS } else { ACCOUNTS };
+        let accounts = self.accounts.list(guests.0, page.of(list)?).await?;
         let page = AccountPage {
             data: accounts.items.into_iter().map(Account::of).collect(),
-            meta: PageMeta::new(accounts.next, LIST),
+            meta: PageMeta::new(accounts.next, list),
         };
         Ok(Answered::new(Rendered::plain(&page)?))
     }
@@ -114,7 +139,7 @@ impl UsersApi {
     ///
     /// Admins only. A disabled account is signed out everywhere and cannot sign in. A new role
     /// makes the account's access tokens invalid; refreshing gets ones with the new role. At least
-    /// one active admin must remain.
+    /// one active admin must remain. A guest can be disabled but has no role.
     #[oai(path = "/users/:user_id", method = "patch", operation_id = "updateUser", tag = Tag::Users)]
     async fn update_user(
         &self,

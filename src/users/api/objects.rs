@@ -9,9 +9,9 @@ use validator::Validate;
 use crate::clock::Time;
 use crate::input::Line;
 use crate::page::PageMeta;
-use crate::users::Role;
 use crate::users::entity::Model;
 use crate::users::password::{CurrentPassword, NewPassword};
+use crate::users::{Role, Standing};
 
 /// A new password, and proof of the old one.
 #[derive(Object, Deserialize, Validate)]
@@ -77,10 +77,13 @@ impl Example for DeletionInput {
 pub struct Account {
     /// The account's id.
     id: Uuid,
-    /// What others see; not unique.
+    /// What others see; not unique. Empty for a guest that has not given any.
     name: String,
-    /// To sign in with.
-    email: String,
+    /// Whether it is a guest, who votes without an account.
+    guest: bool,
+    /// To sign in with. Absent for guests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
     /// Whether the owner has proved to read the email address.
     email_verified: bool,
     /// To sign in with, in E.164 form.
@@ -99,11 +102,12 @@ impl Account {
     pub fn of(account: Model) -> Account {
         Account {
             id: account.id,
+            guest: account.is_guest(),
             email_verified: account.is_verified(),
             name: account.name.unwrap_or_default(),
-            email: account.email.unwrap_or_default(),
+            email: account.email,
             phone: account.phone,
-            role: account.role,
+            role: account.standing.role(),
             disabled: account.disabled_at.is_some(),
             created_at: account.created_at,
             updated_at: account.updated_at,
@@ -117,7 +121,8 @@ impl Example for Account {
         Account {
             id: Uuid::from_u128(0x0196_3b1c_7a20_7d4e_9c1f_5a6b_7c8d_9e0f),
             name: "露西".into(),
-            email: "luxi@qq.com".into(),
+            guest: false,
+            email: Some("luxi@qq.com".into()),
             email_verified: true,
             phone: Some("+8616666666661".into()),
             role: Role::User,
@@ -152,9 +157,12 @@ impl Example for AccountPage {
 pub struct User {
     /// The account's id.
     id: Uuid,
-    /// What others see; not unique.
+    /// What others see; not unique. Empty for a guest that has not given any.
     name: String,
-    /// To sign in with.
+    /// Whether it is a guest, who votes without an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guest: Option<bool>,
+    /// To sign in with. Absent for guests.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
     /// Whether the owner has proved to read the email address.
@@ -183,7 +191,8 @@ impl User {
         User {
             id: all.id,
             name: all.name,
-            email: sees_all.then_some(all.email),
+            guest: sees_all.then_some(all.guest),
+            email: all.email.filter(|_| sees_all),
             email_verified: sees_all.then_some(all.email_verified),
             phone: all.phone.filter(|_| sees_all),
             role: sees_all.then_some(all.role),
@@ -205,7 +214,8 @@ impl Example for User {
                 verified_email_key: None,
                 phone: None,
                 password_hash: None,
-                role: Role::User,
+                standing: Standing::User,
+                guest_expires_at: None,
                 disabled_at: None,
                 deleted_at: None,
                 revision: 1,

@@ -181,7 +181,7 @@ def finish(options, results):
     for engine in ENGINES.values():
         panels = []
         for workload in options.workloads:
-            clients = max(options.clients) if workload in ("ballots", "ranked", "spread") else min(options.clients)
+            clients = max(options.clients) if workload in ("ballots", "ranked", "guests", "spread") else min(options.clients)
             rows = [
                 (titles[who], results.median(engine.name, who, workload, clients), who == "polls")
                 for who in results.contenders(engine.name)

@@ -103,6 +103,7 @@ UNLIMITED = [
     "limits.reads_per_address=1000000000",
     "limits.writes_per_address=1000000000",
     "limits.ballots_per_account=1000000000",
+    "limits.ballots_per_address=1000000000",
     "limits.sign_ins_per_account=1000000",
     "limits.sign_ins_per_address=1000000",
 ]
@@ -118,11 +119,13 @@ class Polls(Contender):
         self.users = users
         self.url = engine.database(database)
         self.flags = ["--set", f"database.url={self.url}"]
-        amount = ["--users", users, "--questions", questions, "--choices", CHOICES]
+        amount = ["--users", users, "--guests", users, "--questions", questions, "--choices", CHOICES]
         self.password = self.run("seed", *amount).split()[-1]
         engine.settle(self.url)
         self.tokens = self.folder / "tokens"
         self.tokens.write_text(self.run("token", "--all", "--ttl", "1d"))
+        self.guest_tokens = self.folder / "guest-tokens"
+        self.guest_tokens.write_text(self.run("token", "--guests", "--ttl", "1d"))
         signers = self.folder / "signers"
         lines = self.tokens.read_text().splitlines()[:SIGNERS]
         signers.write_text("\n".join(lines) + "\n")

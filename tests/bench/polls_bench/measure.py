@@ -16,12 +16,13 @@ TITLES = {
     "list": "list of 20 questions",
     "ballots": "durable ballots, one hot question",
     "ranked": "durable ballots, one hot instant_runoff question",
+    "guests": "durable ballots of guests, one hot question",
     "spread": "durable ballots over 1,000 questions",
     "sign-in": "sign-ins",
 }
 WORKLOADS = [name for name in TITLES if name != "healthz"]
 # What no peer does.
-OWN_WORKLOADS = ["ranked"]
+OWN_WORKLOADS = ["ranked", "guests"]
 
 
 def load(address, clients, seconds, *options, process=None):
@@ -91,6 +92,9 @@ class Turns:
             return load(*common, "vote", *options, **more)
         if workload == "ranked":
             options = ["--tokens", contender.tokens, "--voting-method", "instant_runoff"]
+            return load(*common, "vote", *options, **more)
+        if workload == "guests":
+            options = ["--tokens", contender.guest_tokens, "--guests"]
             return load(*common, "vote", *options, **more)
         if workload == "spread":
             spread = contender.questions[-SPREAD_QUESTIONS:]

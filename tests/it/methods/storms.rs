@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::support::app::{send, try_send};
-use crate::support::crowd::{CHEAP_PASSWORDS, Pair, all_at_once, crowd};
+use crate::support::crowd::{FOR_GUESTS, Pair, accounts_and_guests, all_at_once, for_anyone};
 use crate::support::{Question, Server, User, amount, polls};
 
 /// One of the 16 rankings of three choices, the empty one included.
@@ -52,13 +52,13 @@ fn timeless(mut results: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn voters_change_their_minds_and_servers_die() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let start = || Server::start(folder.path(), &CHEAP_PASSWORDS);
+    let start = || Server::start(folder.path(), &FOR_GUESTS);
     let mut servers = [start(), start()];
-    let voters = crowd(folder.path(), &servers[0], 256);
+    let voters = accounts_and_guests(folder.path(), &servers[0], 256);
     for round in 0..amount(2, 10) {
         let author = voters[0].at(&servers[0].address);
         let more = json!({"method": "instant_runoff", "min_choices": 0});
-        let question = &author.ask(&["a", "b", "c"], more).await;
+        let question = &author.ask(&["a", "b", "c"], for_anyone(more)).await;
         let path = &question.under("ballot");
         // The acknowledged ballot of each voter, as long as no later one is unanswered.
         let acknowledged = Mutex::new(HashMap::<usize, Value>::new());
@@ -223,7 +223,7 @@ async fn a_recount_mends_profiles_votes_and_abstentions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_close_nothing_about_the_results_changes() {
     let pair = Pair::start();
-    let voters = pair.crowd(120);
+    let voters = pair.voters(120);
     for method in [
         "multiple_choice",
         "instant_runoff",
@@ -232,7 +232,7 @@ async fn after_a_close_nothing_about_the_results_changes() {
         "borda",
     ] {
         let question = &voters[0]
-            .ask(&["a", "b", "c"], json!({"method": method}))
+            .ask(&["a", "b", "c"], for_anyone(json!({"method": method})))
             .await;
         let author = voters[0].at(&pair.other.address);
         let acknowledged = AtomicUsize::new(0);

@@ -189,6 +189,16 @@ impl TestApp {
         }
     }
 
+    /// Makes a guest.
+    pub async fn guest(&self) -> User {
+        User::guest(&self.client, &self.address).await
+    }
+
+    /// The accounts of the server.
+    pub fn accounts(&self) -> &polls::auth::Accounts {
+        &self.accounts
+    }
+
     /// Another session of the same user.
     pub async fn another_session(&self, user: &User) -> User {
         self.sign_in(user.id.clone(), &user.name, user.email.clone())
@@ -289,6 +299,15 @@ impl User {
             client,
             address: address.to_owned(),
         }
+    }
+
+    /// Makes a guest at the server with this address.
+    pub async fn guest(client: &Client, address: &str) -> User {
+        let tokens = send(client.post(format!("{address}/api/v1/auth/guest"))).await;
+        let tokens = tokens.expect(201);
+        let id = tokens.header("location").rsplit('/').next();
+        let id = id.unwrap_or_default().to_owned();
+        User::of_token(&id, "", client.clone(), address).with_tokens(&tokens)
     }
 
     /// The same user at another server of the same database.

@@ -23,7 +23,7 @@ pub struct Pair {
 impl Pair {
     pub fn start() -> Pair {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let start = || Server::start(folder.path(), &CHEAP_PASSWORDS);
+        let start = || Server::start(folder.path(), &FOR_GUESTS);
         let (one, other) = (start(), start());
         Pair { one, other, folder }
     }
@@ -35,6 +35,11 @@ impl Pair {
     /// Creates users of the first server.
     pub fn crowd(&self, users: usize) -> Vec<User> {
         crowd(self.folder(), &self.one, users)
+    }
+
+    /// Creates accounts and guests of the first server, alternately; the first is an account.
+    pub fn voters(&self, voters: usize) -> Vec<User> {
+        accounts_and_guests(self.folder(), &self.one, voters)
     }
 
     /// The address of one of the servers, alternately.
@@ -70,18 +75,56 @@ pub const CHEAP_PASSWORDS: [&str; 4] = [
     "accounts.password_iterations=1",
 ];
 
-/// Creates users in the database of `folder`, with tokens for the server.
+/// Settings with cheap password hashes, and without the limits on what guests at one address do.
+pub const FOR_GUESTS: [&str; 10] = [
+    CHEAP_PASSWORDS[0],
+    CHEAP_PASSWORDS[1],
+    CHEAP_PASSWORDS[2],
+    CHEAP_PASSWORDS[3],
+    "--set",
+    "limits.reads_per_address=1000000000",
+    "--set",
+    "limits.writes_per_address=1000000000",
+    "--set",
+    "limits.ballots_per_address=1000000000",
+];
+
+/// Creates accounts in the database of `folder`, with tokens for the server.
 pub fn crowd(folder: &Path, server: &Server, users: usize) -> Vec<User> {
     polls(folder, &["seed", "--users", &users.to_string()]).done();
-    let tokens = polls(folder, &["token", "--all"]).done();
+    let voters = with_tokens(folder, server, "--all");
+    assert_eq!(voters.len(), users);
+    voters
+}
+
+/// Creates accounts and guests, alternately; the first is an account.
+pub fn accounts_and_guests(folder: &Path, server: &Server, voters: usize) -> Vec<User> {
+    let (users, guests) = (voters.div_ceil(2), voters / 2);
+    let (users, guests) = (users.to_string(), guests.to_string());
+    polls(folder, &["seed", "--users", &users, "--guests", &guests]).done();
+    let accounts = with_tokens(folder, server, "--all").into_iter();
+    let mut guests = with_tokens(folder, server, "--guests").into_iter();
+    let pairs = accounts.flat_map(|account| [Some(account), guests.next()]);
+    let all: Vec<User> = pairs.flatten().collect();
+    assert_eq!(all.len(), voters);
+    all
+}
+
+/// The body of a question on which guests may vote, too.
+pub fn for_anyone(mut more: Value) -> Value {
+    more["electorate"] = Value::from("anyone");
+    more
+}
+
+/// All accounts but admins (`--all`), or all guests (`--guests`).
+fn with_tokens(folder: &Path, server: &Server, whose: &str) -> Vec<User> {
+    let tokens = polls(folder, &["token", whose]).done();
     let client = client();
     let voter = |line: &str| {
         let (id, token) = line.split_once(' ').expect("an id and a token");
         User::of_token(id, token, client.clone(), &server.address)
     };
-    let voters: Vec<User> = tokens.lines().map(voter).collect();
-    assert_eq!(voters.len(), users);
-    voters
+    tokens.lines().map(voter).collect()
 }
 
 /// Runs `work` for all items, [`AT_ONCE`] concurrently. Results are in the order of completion.

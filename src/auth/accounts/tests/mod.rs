@@ -5,6 +5,7 @@ use crate::auth::tests::*;
 use crate::auth::tokens::grant::{GrantFailure, TokenResponse};
 use crate::page::{Page, PageRequest};
 use crate::patch::Patch;
+use crate::users::Standing;
 use crate::users::email::Email;
 use crate::users::password::CurrentPassword;
 use crate::users::phone::PhoneNumber;
@@ -205,14 +206,17 @@ async fn the_last_admin_stays_whatever_races() {
 
     let accounts = one
         .accounts
-        .list(PageRequest {
-            after: None,
-            limit: 10,
-        })
+        .list(
+            false,
+            PageRequest {
+                after: None,
+                limit: 10,
+            },
+        )
         .await
         .unwrap()
         .items;
-    let is_left = |account: &&Model| account.role == Role::Admin && account.is_active();
+    let is_left = |account: &&Model| account.standing == Standing::Admin && account.is_active();
     let left = accounts.iter().find(is_left).unwrap();
     let signed_in = sign_in(&one, left.name.as_deref().unwrap()).await;
     let caller = caller(&one, &signed_in).await;
@@ -238,7 +242,7 @@ async fn pages_of_accounts_have_neither_gaps_nor_repeats() {
     loop {
         let Page { items: page, next } = process
             .accounts
-            .list(PageRequest { after, limit: 2 })
+            .list(false, PageRequest { after, limit: 2 })
             .await
             .unwrap();
         seen.extend(page.into_iter().filter_map(|account| account.name));

@@ -4,9 +4,44 @@ use super::*;
 use crate::page::PageRequest;
 use crate::users::entity as users_entity;
 
+/// The claim of a token by which the version before tells accounts apart. It knows `user` and `admin`,
+/// and refuses others.
+fn role_of(token: &str) -> serde_json::Value {
+    use base64::Engine as _;
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(claims)
+        .unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    claims["role"].clone()
+}
+
+#[tokio::test]
+async fn tokens_of_guests_say_so_and_minting_tells_them_from_accounts() {
+    let (_cluster, process) = Cluster::new().await;
+    let account = user(&process, "luxi").await;
+    let made = process.accounts.make_guest(None, None, nowhere()).await;
+    let (guest, granted) = made.unwrap();
+    assert_eq!(role_of(&granted.access_token), "guest");
+    let refreshed = process.tokens.refresh(&granted.refresh_token).await;
+    assert_eq!(role_of(&refreshed.unwrap().access_token), "guest");
+    for (standing, id, role) in [
+        (Standing::Guest, guest, "guest"),
+        (Standing::User, account.id, "user"),
+    ] {
+        let mut minted = Vec::new();
+        let all = process.tokens.mint_all(standing, MINUTE, |token| {
+            minted.push((token.user_id, role_of(&token.access_token)));
+            Ok::<(), Failure>(())
+        });
+        all.await.unwrap();
+        assert_eq!(minted, [(id, serde_json::json!(role))]);
+    }
+}
+
 async fn mint_all(process: &Process, ttl: Duration) -> Vec<(Uuid, String)> {
     let mut minted = Vec::new();
-    let all = process.tokens.mint_all(ttl, |token| {
+    let all = process.tokens.mint_all(Standing::User, ttl, |token| {
         minted.push((token.user_id, token.access_token));
         Ok::<(), Failure>(())
     });

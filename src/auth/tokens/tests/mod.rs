@@ -16,4 +16,4 @@ use crate::db::Db;
 use crate::failure::{Code, Failure};
 use crate::precondition::IfMatch;
 use crate::users::entity::Model as Account;
-use crate::users::{Role, UserPatch};
+use crate::users::{Role, Standing, UserPatch};
