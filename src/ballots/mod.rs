@@ -227,7 +227,7 @@ impl Ballots {
             return Ok(refusal);
         }
         if !voted_on(db, caller.id, [question.id]).await?.is_empty() {
-            return Ok((!question.allow_change).then(already_voted));
+            return Ok((!question.allows_change()).then(already_voted));
         }
         let Some(limit) = electorate::address_limit(question, caller) else {
             return Ok(None);

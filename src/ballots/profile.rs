@@ -128,16 +128,23 @@ pub fn ballots_sql(db: &impl ConnectionTrait, ballots: u64) -> String {
 }
 
 /// The size of a question's profile.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// The number of distinct ballots.
     pub ballots: u64,
-    /// The number of bytes of these.
-    pub bytes: u64,
+    /// The number of marks on these.
+    pub marks: u64,
 }
 
-/// Reads how large the profile of a question is.
-pub async fn size(db: &impl ConnectionTrait, question: Uuid) -> Result<Size, DbErr> {
+/// Reads how large the profile of a question with this method is.
+pub async fn size(
+    db: &impl ConnectionTrait,
+    (question, method): (Uuid, Method),
+) -> Result<Size, DbErr> {
+    let bytes_per_mark = match method.ballot_kind() {
+        BallotKind::Set | BallotKind::Ranking => 1,
+        BallotKind::Scores => 2,
+    };
     let sql = format!(
         "SELECT COUNT(*), {} FROM ({DISTINCT}) b",
         db::integer(db, "COALESCE(SUM(LENGTH(bytes)), 0)")
@@ -150,7 +157,7 @@ pub async fn size(db: &impl ConnectionTrait, question: Uuid) -> Result<Size, DbE
     let number = |column| number(column).map(|number| u64::try_from(number).unwrap_or(0));
     Ok(Size {
         ballots: number(0)?,
-        bytes: number(1)?,
+        marks: number(1)? / bytes_per_mark,
     })
 }
 

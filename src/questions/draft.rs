@@ -377,7 +377,7 @@ pub(super) fn contradictions(question: &Question, choices: usize, now: Time) -> 
         let message = format!("must be at most max_choices, which is {max}");
         errors.push(FieldError::new("/min_choices", Rule::Range, message));
     }
-    if question.ballot_secrecy == BallotSecrecy::Anonymous && question.allow_change {
+    if question.ballot_secrecy == BallotSecrecy::Anonymous && question.allows_change() {
         let message = "must be false with anonymous ballots, of which nobody knows whose they are";
         errors.push(FieldError::new("/allow_change", Rule::Conflict, message));
     }

@@ -140,10 +140,10 @@ impl Counter {
         if view.is_counted() || self.kept.lock().complete(&view) {
             return Ok(Some(view));
         }
-        let measure = || profile::size(self.db.read(), id);
+        let key = (id, view.poll.question.method);
+        let measure = || profile::size(self.db.read(), key);
         let (_permit, size) = self.lanes.admit(measure).await?;
-        let method = view.poll.question.method;
-        let read = poll::with_profile(self.db.read(), (id, method), size.ballots).await?;
+        let read = poll::with_profile(self.db.read(), key, size.ballots).await?;
         let Some((poll, profile)) = read else {
             let detail = "The question is being changed. Try again.";
             return Err(Failure::overloaded(detail));
@@ -213,7 +213,7 @@ impl Lanes {
 /// The memory that a count of a profile uses, in bytes: about four for each mark and for each ballot
 /// twelve, and another ten while it is counted; and as much again while vectors grow.
 fn memory(size: profile::Size) -> u64 {
-    2 * (4 * size.bytes + 22 * size.ballots)
+    2 * (4 * size.marks + 22 * size.ballots)
 }
 
 /// The count of a poll whose method needs nothing but the sums.
@@ -323,6 +323,7 @@ mod tests {
     use crate::clock::Time;
     use crate::db;
     use crate::failure::Code;
+    use crate::mail::Mail;
     use crate::questions::{Draft, Questions, Quotas, slot};
     use crate::share::Share;
     use crate::tally::Method;
@@ -343,10 +344,12 @@ mod tests {
             let (cluster, process) = Cluster::new().await;
             let author = user(&process, "lucy").await.id;
             let (db, clock) = (process.db.clone(), process.clock.clone());
-            let share = Share::open(&cluster.config(&[]).share, db.clone(), clock.clone());
+            let config = cluster.config(&[]);
+            let share = Share::open(&config.share, db.clone(), clock.clone()).unwrap();
+            let mail = Mail::open(db.clone(), clock.clone(), &config).unwrap();
             Stage {
                 counts: Counts::within(limits, db.clone(), clock.clone()),
-                questions: Questions::new(db, clock, share.unwrap(), Quotas::UNLIMITED),
+                questions: Questions::new(db, clock, share, mail, Quotas::UNLIMITED),
                 author,
                 process,
                 _cluster: cluster,
@@ -355,8 +358,12 @@ mod tests {
 
         /// A question on which so many different ballots were cast.
         async fn ask(&self, ballots: usize) -> Uuid {
+            self.ask_by(Method::Borda, ballots).await
+        }
+
+        async fn ask_by(&self, method: Method, ballots: usize) -> Uuid {
             let draft = Draft {
-                method: Method::Borda,
+                method,
                 ..Draft::new("Which?", ["a", "b", "c", "d", "e", "f"])
             };
             let question = self.questions.create(self.author, &draft).await.unwrap();
@@ -419,8 +426,8 @@ mod tests {
 
     /// The memory for a profile of so many of them.
     fn memory_of(ballots: u64) -> u64 {
-        let bytes = 2 * ballots;
-        memory(profile::Size { ballots, bytes })
+        let marks = 2 * ballots;
+        memory(profile::Size { ballots, marks })
     }
 
     const NO_PATIENCE: Limits = Limits {
@@ -510,8 +517,8 @@ mod tests {
         let ballots = AtomicU64::new(2);
         let mut admitted = pin!(lanes.admit(|| async {
             let ballots = ballots.load(Ordering::SeqCst);
-            let bytes = 2 * ballots;
-            Ok(profile::Size { ballots, bytes })
+            let marks = 2 * ballots;
+            Ok(profile::Size { ballots, marks })
         }));
         assert!(admitted.as_mut().now_or_never().is_none());
         ballots.store(9, Ordering::SeqCst);
@@ -522,6 +529,17 @@ mod tests {
         let (_permit, size) = admitted.as_mut().now_or_never().unwrap().unwrap();
         assert_eq!(size.ballots, 9);
         assert_eq!(large.permits.available_permits(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_choice_and_its_score_are_one_mark() {
+        let stage = Stage::with(LIMITS).await;
+        for (method, marks) in [(Method::Borda, 6), (Method::Star, 3)] {
+            let question = stage.ask_by(method, 3).await;
+            let db = stage.process.db.read();
+            let size = profile::size(db, (question, method)).await.unwrap();
+            assert_eq!(size, profile::Size { ballots: 3, marks });
+        }
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ const FEATURES: [&str; 8] = [
 ];
 
 /// What the features stand on, beside `http`.
-const GROUND: [&str; 18] = [
+const GROUND: [&str; 19] = [
     "background",
     "base32",
     "clock",
