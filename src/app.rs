@@ -27,6 +27,8 @@ use crate::http::{
     self, API, Address, Admission, Bound, Listener, Metrics, Site, Stack, health, security_txt,
     spec,
 };
+use crate::invitations::Invitations;
+use crate::invitations::api::InvitationsApi;
 use crate::live::Hub;
 use crate::live::api::LiveApi;
 use crate::mail::api::MailApi;
@@ -52,6 +54,7 @@ pub struct App {
     pub tokens: Tokens,
     pub accounts: Accounts,
     pub questions: Questions,
+    pub invitations: Invitations,
     pub ballots: Ballots,
     ballot_box: JoinHandle<()>,
 }
@@ -130,6 +133,14 @@ impl App {
             mail.clone(),
             quotas,
         );
+        let invitations = Invitations::new(
+            db.clone(),
+            clock.clone(),
+            mail.clone(),
+            (tokens.clone(), accounts.clone()),
+            quotas,
+            &config.limits,
+        );
         let (ballots, ballot_box) = Ballots::open(
             db.clone(),
             clock.clone(),
@@ -146,6 +157,7 @@ impl App {
             tokens,
             accounts,
             questions,
+            invitations,
             ballots,
             ballot_box,
         })
@@ -183,6 +195,7 @@ pub type Apis = (
     MailApi,
     QuestionsApi,
     ChoicesApi,
+    InvitationsApi,
     BallotsApi,
     ResultsApi,
     LiveApi,
@@ -211,6 +224,7 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         tokens,
         accounts,
         questions,
+        invitations,
         ballots,
         ..
     } = app;
@@ -218,6 +232,7 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         TokensApi {
             accounts: accounts.clone(),
             tokens: tokens.clone(),
+            invitations: invitations.clone(),
         },
         SessionsApi {
             tokens: tokens.clone(),
@@ -243,6 +258,9 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         ChoicesApi {
             questions: questions.clone(),
             views: views.clone(),
+        },
+        InvitationsApi {
+            invitations: invitations.clone(),
         },
         BallotsApi {
             ballots: ballots.clone(),
@@ -297,12 +315,17 @@ pub async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
 
 /// Writes a message that is about to be sent: each kind by the feature that has queued it. None where
 /// the message has lost its purpose.
-async fn write_letter(accounts: Accounts, message: Message) -> Result<Option<Letter>, Failure> {
+async fn write_letter(
+    accounts: Accounts,
+    invitations: Invitations,
+    message: Message,
+) -> Result<Option<Letter>, Failure> {
     match message.kind {
         Kind::PasswordReset => accounts.write_password_reset(message).await,
         Kind::EmailVerification => accounts.write_verification(message).await,
         Kind::AddressChanged => accounts.write_notice_of_address(message),
         Kind::PasswordChanged => accounts.write_notice_of_password(message),
+        Kind::Invitation => invitations.write_letter(message).await,
     }
 }
 
@@ -330,8 +353,8 @@ pub async fn run(
         app.clock.clone(),
         app.accounts.clone(),
     ));
-    let accounts = app.accounts.clone();
-    let write = move |message| write_letter(accounts.clone(), message);
+    let (accounts, invitations) = (app.accounts.clone(), app.invitations.clone());
+    let write = move |message| write_letter(accounts.clone(), invitations.clone(), message);
     background.spawn(app.mail.clone().keep_delivering(write));
     if let Some((_, metrics)) = &figures {
         let metrics = metrics.clone();

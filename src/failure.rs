@@ -18,6 +18,7 @@ pub enum Code {
     ResultsHidden,
     NotEligible,
     AddressUnknown,
+    EmailUnverified,
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
@@ -31,6 +32,8 @@ pub enum Code {
     BallotFinal,
     HasBallots,
     LotDrawn,
+    NoInvitations,
+    InvitationFinal,
     QuotaExceeded,
     LastAdmin,
     MailNotConfigured,
@@ -47,13 +50,14 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Code; 31] = [
+    pub const ALL: [Code; 34] = [
         Code::MalformedRequest,
         Code::Unauthenticated,
         Code::Forbidden,
         Code::ResultsHidden,
         Code::NotEligible,
         Code::AddressUnknown,
+        Code::EmailUnverified,
         Code::NotFound,
         Code::MethodNotAllowed,
         Code::NotAcceptable,
@@ -67,6 +71,8 @@ impl Code {
         Code::BallotFinal,
         Code::HasBallots,
         Code::LotDrawn,
+        Code::NoInvitations,
+        Code::InvitationFinal,
         Code::QuotaExceeded,
         Code::LastAdmin,
         Code::MailNotConfigured,
@@ -119,6 +125,12 @@ impl Code {
                 "address_unknown",
                 "Your network address is not known",
                 "The question takes only so many ballots of guests from one network address (`ballots_per_address`), and the proxy in front of the server does not say where your request came from. Tell the operator, or vote with an account.",
+            ),
+            Code::EmailUnverified => (
+                403,
+                "email_unverified",
+                "Verify your email address first",
+                "Only accounts with a verified email address may do this. `POST /api/v1/users/me/email-verification` sends a code.",
             ),
             Code::NotFound => (
                 404,
@@ -198,11 +210,23 @@ impl Code {
                 "The lot has been drawn",
                 "The result of this question was decided by lot, and the lot is known. Voting cannot go on, or one could draw again until one likes the result. Ask a new question.",
             ),
+            Code::NoInvitations => (
+                409,
+                "no_invitations",
+                "The question takes no invitations",
+                "Invitations are for questions whose `electorate` is `invited`. The author can change the electorate while nobody has voted.",
+            ),
+            Code::InvitationFinal => (
+                409,
+                "invitation_final",
+                "The invitation cannot be taken back",
+                "The invitation was used, or the question has anonymous ballots and voting has opened: then it would tell whether it was used.",
+            ),
             Code::QuotaExceeded => (
                 409,
                 "quota_exceeded",
-                "The account's quota is used up",
-                "An account may ask so many questions in a day (UTC), and all its questions and choices together may have so much text. `detail` says which of the two is used up, and when or how more is possible.",
+                "The quota is used up",
+                "An account may ask so many questions and send so many invitations by mail in a day (UTC), all its questions, choices and invitations together may have so much text, and a question may have so many invitations. `detail` says which of these is used up, and when or how more is possible.",
             ),
             Code::LastAdmin => (
                 409,

@@ -16,6 +16,7 @@ use crate::network::Network;
 const REFRESH_TOKENS: &str = "refresh_tokens";
 const NETWORKS: &str = "networks";
 const BALLOTS: &str = "ballots";
+const RECIPIENTS: &str = "recipients";
 
 /// Why there are no HMAC keys to work with.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,7 @@ pub struct HmacKeys {
     refresh_tokens: hmac::Key,
     networks: hmac::Key,
     ballots: hmac::Key,
+    recipients: hmac::Key,
 }
 
 impl std::fmt::Debug for HmacKeys {
@@ -51,7 +53,7 @@ impl HmacKeys {
         }
         db.exclusively(async |_| {
             let stored = Entity::find().all(db.read()).await?;
-            let missing = [REFRESH_TOKENS, NETWORKS, BALLOTS]
+            let missing = [REFRESH_TOKENS, NETWORKS, BALLOTS, RECIPIENTS]
                 .into_iter()
                 .filter(|name| stored.iter().all(|secret| secret.name != *name));
             let made: Vec<Model> = missing
@@ -71,7 +73,7 @@ impl HmacKeys {
                 store.await?;
             }
             let secrets = HmacKeys::read(db.read()).await?;
-            secrets.ok_or(HmacKeysError::Unreadable(BALLOTS))
+            secrets.ok_or(HmacKeysError::Unreadable(RECIPIENTS))
         })
         .await
     }
@@ -83,14 +85,20 @@ impl HmacKeys {
             Some(secret) => key_of(name, &secret.value).map(Some),
             None => Ok(None),
         };
-        let keys = (key(REFRESH_TOKENS)?, key(NETWORKS)?, key(BALLOTS)?);
-        let (Some(refresh_tokens), Some(networks), Some(ballots)) = keys else {
+        let keys = (
+            key(REFRESH_TOKENS)?,
+            key(NETWORKS)?,
+            key(BALLOTS)?,
+            key(RECIPIENTS)?,
+        );
+        let (Some(refresh_tokens), Some(networks), Some(ballots), Some(recipients)) = keys else {
             return Ok(None);
         };
         Ok(Some(HmacKeys {
             refresh_tokens,
             networks,
             ballots,
+            recipients,
         }))
     }
 
@@ -119,6 +127,35 @@ impl HmacKeys {
         context.update(question.as_bytes());
         context.update(&network.key());
         context.sign().as_ref().to_vec()
+    }
+
+    /// The stored form of an email address whose owner refuses invitations. The address is one as it is
+    /// [compared](crate::users::email::key). Without the key its stored form does not reveal it.
+    pub fn recipient(&self, address: &str) -> Vec<u8> {
+        self.of_recipient(b"address", address.as_bytes())
+            .as_ref()
+            .to_vec()
+    }
+
+    /// A token with which whoever reads the messages to an address refuses invitations: 64 bytes in
+    /// base64, the stored form of the address and a proof that this server has made it.
+    pub fn refusal_token(&self, address: &str) -> String {
+        let recipient = self.recipient(address);
+        let proof = self.of_recipient(b"refusal", &recipient);
+        URL_SAFE_NO_PAD.encode([&recipient, proof.as_ref()].concat())
+    }
+
+    /// The stored form of the address that a token refuses invitations for, if the token is one.
+    pub fn refused_recipient(&self, token: &str) -> Option<Vec<u8>> {
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (recipient, proof) = bytes.split_at_checked(32)?;
+        let signed = [&b"refusal"[..], recipient].concat();
+        hmac::verify(&self.recipients, &signed, proof).ok()?;
+        Some(recipient.to_vec())
+    }
+
+    fn of_recipient(&self, purpose: &[u8], text: &[u8]) -> hmac::Tag {
+        hmac::sign(&self.recipients, &[purpose, text].concat())
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) enum Lack {
     Account,
     VerifiedAddress,
     Invitation,
+    /// Of a guest who was invited to another question.
+    OtherInvitation,
 }
 
 impl Lack {
@@ -34,33 +36,38 @@ impl Lack {
                 "Only accounts with a verified email address may vote on this question. Verify \
                  yours with `POST /users/me/email-verification`."
             }
+            Lack::OtherInvitation => {
+                "You were invited to another question and may vote on that one only. Sign out first."
+            }
             Lack::Invitation => {
-                "Only people who are invited may vote on this question. Use the code or the link of \
-                 your invitation, or ask the author for one."
+                "Only people who are invited may vote on this question. Use the code or the link of your \
+                 invitation, or ask the author for one."
             }
         };
         Failure::new(Code::NotEligible, detail)
     }
 }
 
-/// What those lack who want to vote and may not. Reads the database only for electorates that the
-/// caller's token does not decide.
+/// What those lack who want to vote and may not. Reads the database only where an electorate is not
+/// decided by the caller's token.
 pub(super) async fn lacks<'a>(
     db: &impl ConnectionTrait,
     wishes: impl IntoIterator<Item = (&'a Question, Caller)>,
 ) -> Result<HashMap<BallotKey, Lack>, DbErr> {
     let mut lacks = HashMap::new();
     let mut unverified: Vec<BallotKey> = Vec::new();
-    let mut uninvited: Vec<BallotKey> = Vec::new();
+    let mut guests: Vec<(BallotKey, Electorate)> = Vec::new();
     for (question, caller) in wishes {
         let key = (question.id, caller.id);
         match (question.electorate, caller.is_guest()) {
-            (Electorate::Anyone, _) | (Electorate::Accounts, false) => {}
+            (Electorate::Anyone | Electorate::Accounts, false) => {}
+            (Electorate::Anyone | Electorate::Invited, true) => {
+                guests.push((key, question.electorate));
+            }
             (Electorate::Accounts | Electorate::Verified, true) => {
                 lacks.insert(key, Lack::Account);
             }
             (Electorate::Verified, false) => unverified.push(key),
-            (Electorate::Invited, true) => uninvited.push(key),
             // Invitations are for guests.
             (Electorate::Invited, false) => {
                 lacks.insert(key, Lack::Invitation);
@@ -68,28 +75,31 @@ pub(super) async fn lacks<'a>(
         }
     }
     if !unverified.is_empty() {
-        let verified = users::verified_among(db, users_of(&unverified)).await?;
+        let users: BTreeSet<Uuid> = unverified.iter().map(|(_, user)| *user).collect();
+        let verified = users::verified_among(db, users).await?;
         unverified.retain(|(_, user)| !verified.contains(user));
-    }
-    if !uninvited.is_empty() {
-        let invited = invitations::invited(db, users_of(&uninvited)).await?;
-        uninvited.retain(|(question, user)| invited.get(user) != Some(question));
     }
     let unverified = unverified.into_iter();
     lacks.extend(unverified.map(|key| (key, Lack::VerifiedAddress)));
-    let uninvited = uninvited.into_iter();
-    lacks.extend(uninvited.map(|key| (key, Lack::Invitation)));
+
+    let users: BTreeSet<Uuid> = guests.iter().map(|((_, user), _)| *user).collect();
+    let invited = invitations::invited(db, users).await?;
+    for (key, electorate) in guests {
+        let lack = match (invited.get(&key.1), electorate) {
+            (Some(own), _) if *own == key.0 => continue,
+            (Some(_), _) => Lack::OtherInvitation,
+            (None, Electorate::Anyone) => continue,
+            (None, _) => Lack::Invitation,
+        };
+        lacks.insert(key, lack);
+    }
     Ok(lacks)
 }
 
-fn users_of(keys: &[BallotKey]) -> BTreeSet<Uuid> {
-    keys.iter().map(|(_, user)| *user).collect()
-}
-
-/// Why somebody may neither cast nor change a ballot at `now`, whatever ballot they have.
+/// Why somebody may neither cast nor change a ballot at `now`, whether or not they have one.
 pub(super) fn refusal(question: &Question, lack: Option<Lack>, now: Time) -> Option<Failure> {
     match lack {
-        // Before voting opens, people can still get what they lack; after the close nobody votes.
+        // That comes first, unless nobody may vote any more: it can be mended before voting opens.
         Some(lack) if question.status(now) != Status::Closed => Some(lack.refusal()),
         _ => questions::not_open(question, now),
     }
@@ -111,7 +121,7 @@ struct Waiting {
     ballots: Vec<BallotKey>,
 }
 
-/// The [`CountedBallots`] that are too many, and what has to be subtracted from the counters again.
+/// Those of them that are too many, and what has to be taken from the counters again.
 #[derive(Default)]
 pub(super) struct TooMany {
     pub ballots: Vec<BallotKey>,
@@ -171,7 +181,6 @@ pub(super) fn address_unknown() -> Failure {
 }
 
 pub(super) fn too_many_from_address() -> Failure {
-    let detail =
-        "Guests have cast as many ballots from your network address as this question takes.";
+    let detail = "As many guests as may have voted on this question from your network address.";
     Failure::new(Code::AddressLimit, detail)
 }

@@ -282,6 +282,11 @@ pub struct Limits {
     /// The text of all questions and choices of one account, in bytes of UTF-8.
     #[serde(deserialize_with = "forms::size")]
     pub text_per_account: u64,
+    pub invitations_per_question: u32,
+    /// Invitations that one account sends by mail in a day (UTC).
+    pub invitation_mails_per_day: u32,
+    /// Invitations that one address gets by mail in a day.
+    pub invitation_mails_per_recipient: u32,
 }
 
 /// How the processes of one database share news and rate limits.

@@ -189,6 +189,40 @@ impl<T: Type> ApiResponse for Created<T> {
     }
 }
 
+/// 201 with a `T` that has several new things, with secrets that are shown this once, and where the
+/// list of them is.
+pub struct CreatedList<T>(Created<T>);
+
+impl<T> CreatedList<T> {
+    pub fn new(rendered: Rendered, location: String) -> Self {
+        CreatedList(Created::new(rendered, location))
+    }
+}
+
+impl<T> IntoResponse for CreatedList<T> {
+    fn into_response(self) -> Response {
+        self.0
+            .with_header(header::CACHE_CONTROL, "no-store")
+            .into_response()
+    }
+}
+
+impl<T: Type> ApiResponse for CreatedList<T> {
+    fn meta() -> MetaResponses {
+        let mut created = success::<T>(201);
+        created
+            .headers
+            .push(meta_header("Location", "The path of the list."));
+        MetaResponses {
+            responses: vec![created],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
 /// 201 with a `T` that was not there, 200 with one that was.
 pub enum Put<T> {
     Created(Created<T>),

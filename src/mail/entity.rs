@@ -65,6 +65,8 @@ pub enum Kind {
     AddressChanged,
     /// To the owner of an account that has another password.
     PasswordChanged,
+    /// An invitation to vote on a question.
+    Invitation,
 }
 
 impl Kind {
@@ -73,7 +75,7 @@ impl Kind {
     pub fn is_awaited(self) -> bool {
         match self {
             Kind::PasswordReset | Kind::EmailVerification => true,
-            Kind::AddressChanged | Kind::PasswordChanged => false,
+            Kind::AddressChanged | Kind::PasswordChanged | Kind::Invitation => false,
         }
     }
 }

@@ -41,7 +41,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
+    PaginatorTrait as _, QueryFilter as _,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -129,8 +130,17 @@ impl Mail {
     /// Queues a message in the transaction that causes it. [`Mail::announce`] must be called once
     /// that has committed.
     pub async fn queue(&self, transaction: &Transaction, draft: &Draft<'_>) -> Result<(), Failure> {
+        self.queue_all(transaction, [*draft]).await
+    }
+
+    /// Queues several messages, as [`queue`](Self::queue) does.
+    pub async fn queue_all(
+        &self,
+        transaction: &Transaction,
+        drafts: impl IntoIterator<Item = Draft<'_>>,
+    ) -> Result<(), Failure> {
         let now = db::moment(transaction, &self.clock).await?;
-        let message = Message {
+        let messages = drafts.into_iter().map(|draft| Message {
             id: now.new_id(),
             kind: draft.kind,
             about: draft.about,
@@ -142,9 +152,12 @@ impl Mail {
             error: None,
             created_at: now,
             expires_at: now.after(draft.lifetime),
-        };
-        let insert = Entity::insert(message.into_active_model());
-        insert.exec_without_returning(transaction).await?;
+        });
+        let messages: Vec<_> = messages.map(Message::into_active_model).collect();
+        if !messages.is_empty() {
+            let insert = Entity::insert_many(messages);
+            insert.exec_without_returning(transaction).await?;
+        }
         Ok(())
     }
 
@@ -207,6 +220,21 @@ pub async fn send_test(config: &Config, clock: &Clock, to: &str) -> Result<(), T
             Err(TestError::NotSent(error))
         }
     }
+}
+
+/// How many messages of the same kind and to the same recipient were queued within `span` before this
+/// one, and not dropped because they had lost their purpose.
+pub async fn earlier(
+    connection: &impl ConnectionTrait,
+    message: &Message,
+    span: Duration,
+) -> Result<u64, Failure> {
+    let earlier = Entity::find()
+        .filter(Column::Recipient.eq(&message.recipient))
+        .filter(Column::Kind.eq(message.kind))
+        .filter(Column::CreatedAt.gt(message.created_at.before(span)))
+        .filter(Column::Id.lt(message.id));
+    Ok(earlier.count(connection).await?)
 }
 
 /// Removes all messages to these addresses.

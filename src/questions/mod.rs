@@ -233,15 +233,30 @@ pub async fn lock_for_change(
     id: Uuid,
     if_match: &IfMatch,
 ) -> Result<Question, Failure> {
-    let question = lock_owned(transaction, caller, id).await?;
-    if question.deleted_at.is_some() {
-        return Err(Failure::new(
-            Code::NotFound,
-            "The question is deleted; restore it first.",
-        ));
-    }
+    let question = existing(lock_owned(transaction, caller, id).await?)?;
     if_match.check(question.revision)?;
     Ok(question)
+}
+
+/// The question, for its author or an admin, without a lock: for a change of something else that
+/// belongs to it. A deleted question has none.
+pub async fn find_for_change(
+    connection: &impl ConnectionTrait,
+    caller: Caller,
+    id: Uuid,
+) -> Result<Question, Failure> {
+    let question = entity::Entity::find_by_id(id).one(connection).await?;
+    existing(owned(question, caller)?)
+}
+
+fn existing(question: Question) -> Result<Question, Failure> {
+    match question.deleted_at {
+        None => Ok(question),
+        Some(_) => {
+            let detail = "The question is deleted; restore it first.";
+            Err(Failure::new(Code::NotFound, detail))
+        }
+    }
 }
 
 /// Locks the question, deleted or not, for its author or an admin.
@@ -251,7 +266,11 @@ async fn lock_owned(
     id: Uuid,
 ) -> Result<Question, Failure> {
     let question = db::lock(transaction, entity::Entity::find_by_id(id));
-    let question = question.one(transaction).await?.ok_or_else(not_found)?;
+    owned(question.one(transaction).await?, caller)
+}
+
+fn owned(question: Option<Question>, caller: Caller) -> Result<Question, Failure> {
+    let question = question.ok_or_else(not_found)?;
     if question.may_be_changed_by(caller) {
         Ok(question)
     } else if question.deleted_at.is_some() {
@@ -325,7 +344,8 @@ pub fn not_open(question: &Question, now: Time) -> Option<Failure> {
     }
 }
 
-fn closed(question: &Question) -> Failure {
+/// [`Code::VotingClosed`].
+pub fn closed(question: &Question) -> Failure {
     let ended_at = question
         .ended_at()
         .map(|time| time.to_string())

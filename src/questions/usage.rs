@@ -1,4 +1,4 @@
-//! The table of what accounts have asked, a row for each.
+//! The table of what accounts have used of their quotas, a row for each.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,11 +8,14 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub author_id: Uuid,
-    /// Days since 1970 in UTC: the last one on which the account has asked a question.
+    /// Days since 1970 in UTC: the last one on which anything was counted.
     pub day: i32,
     /// Questions asked on that day.
     pub questions: i32,
-    /// The text of all its questions and choices, in bytes of UTF-8, since the table exists. Below
+    /// Invitations by mail on that day. (Processes of the version before leave it as it is on a new
+    /// day.)
+    pub invitation_mails: i32,
+    /// The text of all its questions, choices and invitations, in bytes of UTF-8, since the table exists. Below
     /// zero where older text has become shorter.
     pub bytes: i64,
 }

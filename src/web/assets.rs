@@ -40,6 +40,7 @@ pub static FILES: &[File] = files![
     "explained.js",
     "facts.js",
     "form.js",
+    "invitation.js",
     "live.js",
     "mail.js",
     "main.js",

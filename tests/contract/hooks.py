@@ -24,6 +24,7 @@ from schemathesis.specs.openapi import checks
 URL = os.environ["POLLS_URL"]
 ROLE = os.environ["ROLE"]
 PASSWORD = "correct horse battery"
+INVITATION = "urn:polls:grant:invitation"
 
 # --- Roles
 
@@ -176,6 +177,9 @@ def ground_token(case):
         return
     if case.body.get("grant_type") == "password":
         case.body.update(username=account.email, password=PASSWORD)
+    elif case.body.get("grant_type") == INVITATION:
+        _, invitation = invites(account)
+        case.body.update(code=invitation["code"])
     else:
         # Each can be used once.
         account.sign_in()
@@ -220,6 +224,23 @@ def ground_choice(case):
     case.path_parameters["choice_id"] = question(case)["choices"][0]["id"]
 
 
+def ground_invited(case):
+    """A question for invited voters, with an invitation that is taken back."""
+    author = Bearer.account if ROLE in ("author", "admin") and Bearer.account else somebody()
+    case.path_parameters["question_id"], invitation = invites(author)
+    if "invitation_id" in case.path_parameters:
+        case.path_parameters["invitation_id"] = invitation["id"]
+    elif operation(case) == "createInvitations":
+        case.body = {"count": 2}
+
+
+def invites(author):
+    asked = author.asks(electorate="invited")
+    address = f"{URL}/questions/{asked['id']}/invitations"
+    invited = answered(requests.post(address, json={"count": 1}, headers=author.headers))
+    return asked["id"], invited["data"][0]
+
+
 def ground_user(case):
     case.path_parameters["user_id"] = Account("user").id
     if "If-Match" in (case.headers or {}):
@@ -245,6 +266,9 @@ GROUND = {
     "restoreQuestion": ground_deleted,
     "listChoices": question,
     "addChoice": question,
+    "createInvitations": ground_invited,
+    "listInvitations": ground_invited,
+    "takeBackInvitation": ground_invited,
     "getChoice": ground_choice,
     "updateChoice": ground_choice,
     "deleteChoice": ground_choice,
@@ -267,8 +291,11 @@ REFUSALS = {
     "ballot_final": "ballots on it cannot be withdrawn",
     "has_ballots": "somebody has voted on it",
     "lot_drawn": "a lot has decided the result",
+    "no_invitations": "the question is not for invited voters",
+    "invitation_final": "the invitation was used",
     "last_admin": "no admin would be left",
     "mail_not_configured": "the server sends no mail",
+    "email_unverified": "the account's own address is not verified",
     "stale": "`If-Match` names another revision",
 }
 
@@ -296,6 +323,7 @@ FIELDS = {
 # The same for the fields of one operation only.
 FIELDS_OF = {
     "castBallot": {"required": "the voting method of the question decides which field a ballot has"},
+    "createInvitations": {"required": "either `invitations` or `count` is needed"},
 }
 
 
@@ -315,7 +343,11 @@ def repeats_a_parameter(case, response):
     return len(set(names)) < len(names)
 
 
-GRANTS = {"password": {"username", "password"}, "refresh_token": {"refresh_token"}}
+GRANTS = {
+    "password": {"username", "password"},
+    "refresh_token": {"refresh_token"},
+    INVITATION: {"code"},
+}
 
 
 @schemathesis.check

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Map, Value, json};
 
+use crate::guests;
 use crate::support::app::send;
 use crate::support::schema::resolve;
 use crate::support::{Answer, PASSWORD, Question, TestApp, User};
@@ -100,10 +101,13 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("changePassword", "/current_password",      "maxLength", 128),
     ("changePassword", "/new_password",          "minLength", 8),
     ("changePassword", "/new_password",          "maxLength", 128),
-    ("createGuest",    "/name",                  "minLength", 1),
-    ("createGuest",    "/name",                  "maxLength", 40),
-    ("createQuestion", "/ballots_per_address",   "minimum", 1),
-    ("createQuestion", "/ballots_per_address",   "maximum", 1_000_000),
+    ("createInvitations", "/count",              "minimum", 1),
+    ("createInvitations", "/count",              "maximum", 1000),
+    ("createInvitations", "/invitations",        "minItems", 1),
+    ("createInvitations", "/invitations",        "maxItems", 1000),
+    ("createInvitations", "/invitations/0/email", "maxLength", 254),
+    ("createInvitations", "/invitations/0/label", "minLength", 1),
+    ("createInvitations", "/invitations/0/label", "maxLength", 100),
     ("createQuestion", "/choices",               "minItems", 2),
     ("createQuestion", "/choices",               "maxItems", 100),
     ("createQuestion", "/choices/0/choice_text", "minLength", 1),
@@ -132,6 +136,8 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("createUser",     "/password",              "maxLength", 128),
     ("createUser",     "/phone",                 "maxLength", 32),
     ("deleteMe",       "/current_password",      "maxLength", 128),
+    ("refuseInvitations", "/token",              "minLength", 1),
+    ("refuseInvitations", "/token",              "maxLength", 100),
     ("requestPasswordReset", "/email",           "maxLength", 254),
     ("resetPassword",  "/new_password",          "minLength", 8),
     ("resetPassword",  "/new_password",          "maxLength", 128),
@@ -146,8 +152,6 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("updateMe",       "/name",                  "minLength", 1),
     ("updateMe",       "/name",                  "maxLength", 40),
     ("updateMe",       "/phone",                 "maxLength", 32),
-    ("updateQuestion", "/ballots_per_address",   "minimum", 1),
-    ("updateQuestion", "/ballots_per_address",   "maximum", 1_000_000),
     ("updateQuestion", "/description",           "maxLength", 2000),
     ("updateQuestion", "/max_choices",           "minimum", 1),
     ("updateQuestion", "/max_choices",           "maximum", 100),
@@ -206,7 +210,7 @@ fn the_specification_says_the_contracts_limits_and_no_others() {
 /// the field allows them, because characters are counted, not bytes.
 fn text(pointer: &str, length: usize) -> String {
     match pointer {
-        "/email" => {
+        "/email" | "/invitations/0/email" => {
             // The local part and each label of the domain have their own limits.
             let mut domain = String::new();
             while domain.len() + 65 < length {
@@ -235,6 +239,7 @@ fn sized(limit: &Limit, size: i64, question: &Question) -> Value {
                 None => json!({"choice_id": polls::clock::Time::MAX.new_id(), "score": 1}),
             })
             .collect(),
+        (_, "/invitations") => (0..count).map(|_| json!({})).collect(),
         (_, "/choices") => (0..count)
             .map(|number| json!({"choice_text": number.to_string()}))
             .collect(),
@@ -271,21 +276,18 @@ fn template(operation: &str, limit: &Limit) -> Value {
             if limit.pointer.starts_with("/threshold") {
                 body["threshold"] = threshold();
             }
-            if limit.pointer == "/ballots_per_address" {
-                body["electorate"] = json!("anyone");
-            }
             body
         }
         "updateQuestion" if limit.pointer.starts_with("/threshold") => {
             json!({"threshold": threshold()})
         }
-        "updateQuestion" if limit.pointer == "/ballots_per_address" => {
-            json!({"electorate": "anyone"})
-        }
         "castBallot" if limit.pointer.starts_with("/scores/0") => {
             json!({"scores": [{"choice_id": null, "score": 0}]})
         }
         "addChoice" => json!({"choice_text": "another"}),
+        "createInvitations" if limit.pointer.starts_with("/invitations/0") => {
+            json!({"invitations": [{}]})
+        }
         _ => json!({}),
     }
 }
@@ -305,6 +307,9 @@ fn threshold() -> Value {
 /// A request by a new user for a new question, with a value of this size.
 async fn request(app: &TestApp, operation: &Operation, limit: &Limit, size: i64) -> RequestBuilder {
     let user = app.user("somebody").await;
+    if limit.pointer == "/invitations/0/email" {
+        guests::verify(app, &user).await;
+    }
     let question = match operation.path.contains("{question_id}") {
         true => large_question(&user, &operation.id, method(limit)).await,
         false => Question {
@@ -331,6 +336,9 @@ async fn large_question(author: &User, operation: &str, method: &str) -> Questio
     let mut more = json!({"max_choices": count, "method": method, "min_choices": 0});
     if method == "score" {
         more["max_score"] = json!(100);
+    }
+    if operation == "createInvitations" {
+        more["electorate"] = json!("invited");
     }
     author.ask(&texts, more).await
 }
@@ -368,7 +376,7 @@ fn is_refused(answer: &Answer, limit: &Limit) -> bool {
 fn secret_of(operation: &Operation, limit: &Limit) -> Option<&'static str> {
     match (operation.id.as_str(), limit.pointer.as_str()) {
         (_, "/current_password") => Some("/current_password"),
-        ("resetPassword", _) => Some("/token"),
+        ("resetPassword" | "refuseInvitations", _) => Some("/token"),
         ("verifyEmail", _) => Some("/code"),
         _ => None,
     }
@@ -414,8 +422,7 @@ async fn a_body_is_an_object_and_no_list_of_its_fields() {
             .replace("{user_id}", &admin.id);
         let mut wrong = vec![json!([]), json!(["a", "b", "c", "d"]), json!("a"), json!(1)];
         // Where a body may be left out, null says the same.
-        let optional = ["reopenQuestion", "createGuest"].contains(&operation.id.as_str());
-        wrong.extend((!optional).then_some(json!(null)));
+        wrong.extend((operation.id != "reopenQuestion").then_some(json!(null)));
         for body in wrong {
             let request = admin.request(operation.method.clone(), &path);
             let refused = send(request.json(&body)).await;
@@ -575,9 +582,11 @@ fn put_all(body: &mut Value, more: &Value) {
 async fn every_limit_of_a_query_holds_on_both_sides() {
     let app = TestApp::start().await;
     let admin = app.admin("root").await;
+    let question = admin.ask(&["a", "b"], json!({})).await;
     let document = polls::app::document();
     let mut tried = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
+        let address = path.replace("{question_id}", &question.id);
         for (_, operation) in methods.as_object().expect("methods") {
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let parameter = resolve(&document, parameter);
@@ -596,10 +605,12 @@ async fn every_limit_of_a_query_holds_on_both_sides() {
                         _ => "x".repeat(usize::try_from(size).unwrap_or(0)),
                     };
                     admin
-                        .get(&format!("{path}?{name}={}", value(at)))
+                        .get(&format!("{address}?{name}={}", value(at)))
                         .await
                         .expect(200);
-                    let refused = admin.get(&format!("{path}?{name}={}", value(beyond))).await;
+                    let refused = admin
+                        .get(&format!("{address}?{name}={}", value(beyond)))
+                        .await;
                     let detail = refused.problem("malformed_request").text("detail");
                     assert!(detail.contains(name), "{detail}");
                     tried.insert(format!("{path} {name} {} {at}", limit.keyword));
@@ -616,6 +627,8 @@ async fn every_limit_of_a_query_holds_on_both_sides() {
         "/questions limit minimum 1",
         "/questions q maxLength 100",
         "/questions q minLength 1",
+        "/questions/{question_id}/invitations limit maximum 100",
+        "/questions/{question_id}/invitations limit minimum 1",
         "/users limit maximum 100",
         "/users limit minimum 1",
     ];

@@ -11,9 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::guests::invite;
 use crate::support::app::send;
-use crate::support::{Answer, PASSWORD, TestApp, User};
+use crate::support::{Answer, PASSWORD, TestApp};
 
 /// Provokes an answer with this code. The match is exhaustive, so that a new code needs a case
 /// here.
@@ -37,6 +36,15 @@ async fn provoke(code: Code) -> Option<Answer> {
             let proxies = ("server.trusted_proxies", "127.0.0.1");
             limited_address(&[proxies]).await
         }
+        Code::EmailUnverified => {
+            let app = TestApp::without_mail_server().await;
+            let author = app.user("lucy").await;
+            let question = author
+                .ask(&["a", "b"], json!({"electorate": "invited"}))
+                .await;
+            let body = json!({"invitations": [{"email": "nancy@example.org"}]});
+            author.post(&question.under("invitations"), body).await
+        }
         Code::NotFound => app.get("/nowhere").await,
         Code::MethodNotAllowed => send(app.request(Method::PUT, "/questions")).await,
         Code::NotAcceptable => {
@@ -55,7 +63,8 @@ async fn provoke(code: Code) -> Option<Answer> {
                 .await
         }
         Code::InvitedGuest => {
-            let guest = an_invited_guest(&app, &author).await;
+            let question = ask(json!({"electorate": "invited"})).await;
+            let guest = app.invited(&author, &question).await;
             let account = json!({"name": "n", "email": "n@example.org", "password": PASSWORD});
             guest.post("/users", account).await
         }
@@ -97,6 +106,20 @@ async fn provoke(code: Code) -> Option<Answer> {
             let close = question.under("close");
             author.post(&close, json!(null)).await.expect(200);
             author.post(&question.under("reopen"), json!({})).await
+        }
+        Code::NoInvitations => {
+            let invitations = ask(json!({})).await.under("invitations");
+            author.post(&invitations, json!({"count": 1})).await
+        }
+        Code::InvitationFinal => {
+            let anonymous = json!({
+                "electorate": "invited", "ballot_secrecy": "anonymous", "allow_change": false,
+            });
+            let invitations = ask(anonymous).await.under("invitations");
+            let invited = author.post(&invitations, json!({"count": 1})).await;
+            let id = &invited.expect(201).json["data"][0]["id"];
+            let path = format!("{invitations}/{}", id.as_str().expect("an id"));
+            author.delete(&path).await
         }
         Code::QuotaExceeded => {
             let one = ("limits.questions_per_day", "1");
@@ -320,16 +343,6 @@ async fn a_full_ballot_box() -> Answer {
         "who was let in is counted, and nobody else"
     );
     refused
-}
-
-/// A guest who is bound to a question by an invitation.
-async fn an_invited_guest(app: &TestApp, author: &User) -> User {
-    let guest = app.guest().await;
-    let question = author
-        .ask(&["a", "b"], json!({"electorate": "invited"}))
-        .await;
-    invite(app, author, &guest, &question).await;
-    guest
 }
 
 /// The second ballot of a guest on a question that takes one from each network address.

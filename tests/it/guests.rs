@@ -7,7 +7,7 @@ use polls::ballots::idle_guests;
 use polls::users::entity as users;
 use reqwest::Method;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
 
 use crate::support::app::send;
@@ -253,8 +253,10 @@ async fn unused_guests_are_removed_once_their_questions_are_closed() {
     let open = author.ask(&["a", "b"], anyone()).await;
     let closed = author.ask(&["a", "b"], anyone()).await;
     let (idle, bound, used) = (app.guest().await, app.guest().await, app.guest().await);
-    let invited = app.guest().await;
-    invite(&app, &author, &invited, &open).await;
+    let for_invited = author
+        .ask(&["a", "b"], json!({"electorate": "invited"}))
+        .await;
+    let invited = app.invited(&author, &for_invited).await;
     let others = join_all((0..60).map(|_| app.guest())).await;
     for guest in [&idle, &bound, &used] {
         guest.vote(&closed, &[0]).await.expect(201);
@@ -285,6 +287,7 @@ async fn unused_guests_are_removed_once_their_questions_are_closed() {
     used.with_tokens(&refresh(&app, &used).await.expect(200));
     // The look is repeated a day later.
     close(&open).await;
+    close(&for_invited).await;
     sweep().await;
     assert!(!is_erased(&app, &bound).await);
     app.clock.advance(DAY);
@@ -340,7 +343,7 @@ async fn guests_count_for_their_address() {
 }
 
 /// Verifies the email address of an account.
-async fn verify(app: &TestApp, user: &User) {
+pub async fn verify(app: &TestApp, user: &User) {
     app.db
         .write(|transaction| async move {
             users::Entity::update_many()
@@ -352,34 +355,6 @@ async fn verify(app: &TestApp, user: &User) {
                 .exec(&transaction)
                 .await?;
             Ok(())
-        })
-        .await
-        .expect("it is written");
-}
-
-/// Binds a guest to a question, as the use of an invitation does.
-pub async fn invite(app: &TestApp, author: &User, guest: &User, question: &Question) {
-    use polls::invitations::entity::{Entity, Model};
-    let id = |text: &str| text.parse::<uuid::Uuid>().expect("an id");
-    let now = app.clock.now();
-    let invitation = Model {
-        id: now.new_id(),
-        question_id: id(&question.id),
-        invited_by: id(&author.id),
-        user_id: Some(id(&guest.id)),
-        label: None,
-        email: None,
-        email_hash: None,
-        created_at: now,
-    };
-    app.db
-        .write(|transaction| {
-            let invitation = invitation.clone();
-            async move {
-                let insert = Entity::insert(invitation.into_active_model());
-                insert.exec_without_returning(&transaction).await?;
-                Ok(())
-            }
         })
         .await
         .expect("it is written");
@@ -453,15 +428,11 @@ async fn only_the_electorate_may_vote_and_is_told_before() {
 #[tokio::test]
 async fn who_is_invited_votes_on_that_question_and_stays_a_guest() {
     let app = TestApp::start().await;
-    let (author, guest, other) = (
-        app.user("author").await,
-        app.guest().await,
-        app.guest().await,
-    );
+    let (author, other) = (app.user("author").await, app.guest().await);
     let invited = || json!({"electorate": "invited"});
     let question = author.ask(&["a", "b"], invited()).await;
     let another = author.ask(&["a", "b"], invited()).await;
-    invite(&app, &author, &guest, &question).await;
+    let guest = app.invited(&author, &question).await;
     assert_eq!(eligibility(&guest, &question).await, may_vote());
     guest.vote(&question, &[0]).await.expect(201);
     guest.vote(&another, &[0]).await.problem("not_eligible");

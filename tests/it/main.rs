@@ -24,6 +24,7 @@ mod errors;
 mod guests;
 mod hostile;
 mod http;
+mod invitations;
 mod limits;
 mod live;
 mod load;

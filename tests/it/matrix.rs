@@ -8,59 +8,66 @@ use serde_json::{Value, json};
 use crate::support::app::send;
 use crate::support::{PASSWORD, Question, TestApp, User};
 
-/// The statuses of an operation for: no token, a bad token, a guest, another user, the author (or
-/// owner), and an admin.
-type Row = (&'static str, [u16; 6]);
+/// The statuses of an operation for: no token, a bad token, a guest, a guest who is invited to the
+/// question, another user, the author (or owner), and an admin.
+type Row = (&'static str, [u16; 7]);
 
-/// The target is a question of the author's on which anyone may vote, or the author's account. Each
-/// role has a ballot where the operation is about one.
+/// The column of the invited guest.
+const INVITED: usize = 3;
+
+/// The target is a question of the author's on which anyone may vote (for the invited guest, one for
+/// invited voters), or the author's account. Each role has a ballot where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 43] = [
-    //                    none  bad guest  other author admin
-    ("issueToken",       [200, 200, 200, 200, 200, 200]),
-    ("revokeToken",      [200, 200, 200, 200, 200, 200]),
-    ("listSessions",     [401, 401, 200, 200, 200, 200]),
-    ("endSession",       [401, 401, 404, 404, 204, 404]),
-    ("endAllSessions",   [401, 401, 204, 204, 204, 204]),
-    ("createGuest",      [201, 201, 201, 201, 201, 201]),
-    ("createUser",       [201, 401, 201, 201, 201, 201]),
-    ("listUsers",        [401, 401, 403, 403, 403, 200]),
-    ("getUser",          [200, 401, 200, 200, 200, 200]),
-    ("updateUser",       [401, 401, 403, 403, 403, 200]),
-    ("getMe",            [401, 401, 200, 200, 200, 200]),
-    ("updateMe",         [401, 401, 403, 200, 200, 200]),
-    ("deleteMe",         [401, 401, 403, 204, 204, 204]),
-    ("deleteGuest",      [401, 401, 204, 403, 403, 403]),
-    ("requestEmailVerification", [401, 401, 403, 202, 202, 202]),
-    ("verifyEmail",      [401, 401, 403, 422, 422, 422]),
-    ("requestPasswordReset", [202, 202, 202, 202, 202, 202]),
-    ("resetPassword",    [422, 422, 422, 422, 422, 422]),
-    ("listMail",         [401, 401, 403, 403, 403, 200]),
-    ("changePassword",   [401, 401, 403, 204, 204, 204]),
-    ("listQuestions",    [200, 401, 200, 200, 200, 200]),
-    ("createQuestion",   [401, 401, 403, 201, 201, 201]),
-    ("getQuestion",      [200, 401, 200, 200, 200, 200]),
-    ("updateQuestion",   [401, 401, 403, 403, 200, 200]),
-    ("deleteQuestion",   [401, 401, 403, 403, 204, 204]),
-    ("closeQuestion",    [401, 401, 403, 403, 200, 200]),
-    ("reopenQuestion",   [401, 401, 403, 403, 200, 200]),
-    ("restoreQuestion",  [401, 401, 403, 404, 200, 200]),
-    ("listChoices",      [200, 401, 200, 200, 200, 200]),
-    ("addChoice",        [401, 401, 403, 403, 201, 201]),
-    ("getChoice",        [200, 401, 200, 200, 200, 200]),
-    ("updateChoice",     [401, 401, 403, 403, 200, 200]),
-    ("deleteChoice",     [401, 401, 403, 403, 204, 204]),
-    ("getEligibility",   [200, 401, 200, 200, 200, 200]),
-    ("getBallot",        [401, 401, 200, 200, 200, 200]),
-    ("listMyBallots",    [401, 401, 200, 200, 200, 200]),
-    ("castBallot",       [401, 401, 201, 201, 201, 201]),
-    ("withdrawBallot",   [401, 401, 204, 204, 204, 204]),
-    ("getResults",       [200, 401, 200, 200, 200, 200]),
-    ("getResultsPicture", [200, 401, 200, 200, 200, 200]),
-    ("getQrCode",        [200, 401, 200, 200, 200, 200]),
-    ("watchResults",     [200, 401, 200, 200, 200, 200]),
+const TABLE: [Row; 47] = [
+    //                    none  bad guest invited other author admin
+    ("issueToken",       [200, 200, 200, 200, 200, 200, 200]),
+    ("revokeToken",      [200, 200, 200, 200, 200, 200, 200]),
+    ("listSessions",     [401, 401, 200, 200, 200, 200, 200]),
+    ("endSession",       [401, 401, 404, 404, 404, 204, 404]),
+    ("endAllSessions",   [401, 401, 204, 204, 204, 204, 204]),
+    ("createGuest",      [201, 201, 201, 201, 201, 201, 201]),
+    ("createUser",       [201, 401, 201, 409, 201, 201, 201]),
+    ("listUsers",        [401, 401, 403, 403, 403, 403, 200]),
+    ("getUser",          [200, 401, 200, 200, 200, 200, 200]),
+    ("updateUser",       [401, 401, 403, 403, 403, 403, 200]),
+    ("getMe",            [401, 401, 200, 200, 200, 200, 200]),
+    ("updateMe",         [401, 401, 403, 403, 200, 200, 200]),
+    ("deleteMe",         [401, 401, 403, 403, 204, 204, 204]),
+    ("deleteGuest",      [401, 401, 204, 204, 403, 403, 403]),
+    ("requestEmailVerification", [401, 401, 403, 403, 202, 202, 202]),
+    ("verifyEmail",      [401, 401, 403, 403, 422, 422, 422]),
+    ("requestPasswordReset", [202, 202, 202, 202, 202, 202, 202]),
+    ("resetPassword",    [422, 422, 422, 422, 422, 422, 422]),
+    ("listMail",         [401, 401, 403, 403, 403, 403, 200]),
+    ("changePassword",   [401, 401, 403, 403, 204, 204, 204]),
+    ("listQuestions",    [200, 401, 200, 200, 200, 200, 200]),
+    ("createQuestion",   [401, 401, 403, 403, 201, 201, 201]),
+    ("getQuestion",      [200, 401, 200, 200, 200, 200, 200]),
+    ("updateQuestion",   [401, 401, 403, 403, 403, 200, 200]),
+    ("deleteQuestion",   [401, 401, 403, 403, 403, 204, 204]),
+    ("closeQuestion",    [401, 401, 403, 403, 403, 200, 200]),
+    ("reopenQuestion",   [401, 401, 403, 403, 403, 200, 200]),
+    ("restoreQuestion",  [401, 401, 403, 403, 404, 200, 200]),
+    ("listChoices",      [200, 401, 200, 200, 200, 200, 200]),
+    ("addChoice",        [401, 401, 403, 403, 403, 201, 201]),
+    ("getChoice",        [200, 401, 200, 200, 200, 200, 200]),
+    ("updateChoice",     [401, 401, 403, 403, 403, 200, 200]),
+    ("deleteChoice",     [401, 401, 403, 403, 403, 204, 204]),
+    ("createInvitations", [401, 401, 403, 403, 403, 201, 201]),
+    ("listInvitations",  [401, 401, 403, 403, 403, 200, 200]),
+    ("refuseInvitations", [422, 422, 422, 422, 422, 422, 422]),
+    ("takeBackInvitation", [401, 401, 403, 403, 403, 204, 204]),
+    ("getEligibility",   [200, 401, 200, 200, 200, 200, 200]),
+    ("getBallot",        [401, 401, 200, 200, 200, 200, 200]),
+    ("listMyBallots",    [401, 401, 200, 200, 200, 200, 200]),
+    ("castBallot",       [401, 401, 201, 201, 201, 201, 201]),
+    ("withdrawBallot",   [401, 401, 204, 204, 204, 204, 204]),
+    ("getResults",       [200, 401, 200, 200, 200, 200, 200]),
+    ("getResultsPicture", [200, 401, 200, 200, 200, 200, 200]),
+    ("getQrCode",        [200, 401, 200, 200, 200, 200, 200]),
+    ("watchResults",     [200, 401, 200, 200, 200, 200, 200]),
     // The request is no WebSocket handshake.
-    ("openResultsSocket",[400, 400, 400, 400, 400, 400]),
+    ("openResultsSocket",[400, 400, 400, 400, 400, 400, 400]),
 ];
 
 /// An operation of the OpenAPI document.
@@ -97,6 +104,9 @@ fn every_operation_has_an_entry_and_every_entry_an_operation() {
 struct People {
     app: TestApp,
     guest: User,
+    invited: User,
+    /// The question that the invited guest is invited to.
+    question: Question,
     other: User,
     author: User,
     admin: User,
@@ -109,8 +119,12 @@ impl People {
         app.admin("remaining").await;
         let (other, author) = (app.user("other").await, app.user("author").await);
         let admin = app.admin("admin").await;
+        let for_invited = json!({"electorate": "invited"});
+        let question = author.ask(&["a", "b", "c"], for_invited).await;
         People {
             guest: app.guest().await,
+            invited: app.invited(&author, &question).await,
+            question,
             app,
             other,
             author,
@@ -119,12 +133,22 @@ impl People {
     }
 
     /// A question in the state that the operation needs.
-    async fn question_for(&self, operation: &str) -> Question {
-        let anyone = json!({"electorate": "anyone"});
-        let question = self.author.ask(&["a", "b", "c"], anyone).await;
+    async fn question_for(&self, operation: &str, role: usize) -> Question {
+        let electorate = match operation.contains("Invitation") {
+            true => json!({"electorate": "invited"}),
+            false => json!({"electorate": "anyone"}),
+        };
+        let question = match role {
+            INVITED => self.question.clone(),
+            _ => self.author.ask(&["a", "b", "c"], electorate).await,
+        };
         match operation {
             "getBallot" | "withdrawBallot" => {
-                for voter in [&self.guest, &self.other, &self.author, &self.admin] {
+                let voters = match role {
+                    INVITED => vec![&self.invited],
+                    _ => vec![&self.guest, &self.other, &self.author, &self.admin],
+                };
+                for voter in voters {
                     voter.vote(&question, &[0]).await.expect(201);
                 }
             }
@@ -144,17 +168,26 @@ impl People {
     }
 
     /// A valid request, without an access token.
-    async fn request(&self, operation: &Operation, number: usize) -> RequestBuilder {
+    async fn request(&self, operation: &Operation, role: usize) -> RequestBuilder {
         let question = match operation.path.contains("{question_id}") {
-            true => self.question_for(&operation.id).await,
+            true => self.question_for(&operation.id, role).await,
             false => Question {
                 id: String::new(),
                 path: String::new(),
                 choices: vec![String::new()],
             },
         };
+        let invitation = match operation.path.contains("{invitation_id}") {
+            true => {
+                let path = question.under("invitations");
+                let invited = self.author.post(&path, json!({"count": 1})).await;
+                invited.expect(201).json["data"][0]["id"].clone()
+            }
+            false => json!(""),
+        };
         let path = operation.path.replace("{question_id}", &question.id);
         let path = path
+            .replace("{invitation_id}", invitation.as_str().expect("an id"))
             .replace("{choice_id}", &question.choices[0])
             .replace("{user_id}", &self.author.id)
             // The author's session; a token names it even after it has expired.
@@ -164,7 +197,7 @@ impl People {
             _ => path,
         };
         let request = self.app.request(operation.method.clone(), &path);
-        match body_of(&operation.id, &question, number) {
+        match body_of(&operation.id, &question, role) {
             Some(Content::Json(body)) => request.json(&body),
             Some(Content::Form) => request.form(&[
                 ("grant_type", "password"),
@@ -202,6 +235,8 @@ fn body_of(operation: &str, question: &Question, number: usize) -> Option<Conten
         }
         "updateQuestion" => json!({"description": "changed"}),
         "addChoice" => json!({"choice_text": "d"}),
+        "createInvitations" => json!({"count": 1}),
+        "refuseInvitations" => json!({"token": "nonsense"}),
         "updateChoice" => json!({"choice_text": "z"}),
         "castBallot" => json!({"choice_ids": [question.choices[0]]}),
         _ => return None,
@@ -231,6 +266,7 @@ async fn check(operation: Operation) {
         None,
         Some(bad.as_str()),
         Some(&people.guest.access_token),
+        Some(&people.invited.access_token),
         Some(&people.other.access_token),
         Some(&people.author.access_token),
         Some(&people.admin.access_token),

@@ -138,3 +138,40 @@ async fn without_limits_nothing_is_counted_against_anybody() {
         ask(&lucy, 600).await.expect(201);
     }
 }
+
+#[tokio::test]
+async fn invitations_count_as_text() {
+    let app = app(("limits.text_per_account", "1KiB")).await;
+    let (lucy, admin) = (app.user("lucy").await, app.admin("root").await);
+    let mut body = question(200);
+    body["electorate"] = json!("invited");
+    let asked = Question::of(&lucy.post("/questions", body).await.expect(201).json);
+    let invitations = asked.under("invitations");
+    // 824 bytes are left: four invitations with 24 bytes of text.
+    let invite = |labels: &[&str]| {
+        let invitations: Vec<Value> = labels.iter().map(|it| json!({"label": it})).collect();
+        json!({"invitations": invitations})
+    };
+    let twelve = "x".repeat(12);
+    let made = lucy.post(&invitations, invite(&[&twelve, &twelve])).await;
+    let made = made.expect(201).json;
+    let refused = |answer: Answer| {
+        let detail = answer.expect(409).problem("quota_exceeded").text("detail");
+        assert!(detail.contains("limits.text_per_account"), "{detail}");
+    };
+    // Whoever invites, they are the author's.
+    refused(admin.post(&invitations, json!({"count": 3})).await);
+    admin
+        .post(&invitations, json!({"count": 2}))
+        .await
+        .expect(201);
+    refused(lucy.post(&invitations, json!({"count": 1})).await);
+    let first = made["data"][0]["id"].as_str().expect("an id");
+    lucy.delete(&format!("{invitations}/{first}"))
+        .await
+        .expect(204);
+    refused(lucy.post(&invitations, invite(&[&"x".repeat(13)])).await);
+    lucy.post(&invitations, invite(&[&twelve]))
+        .await
+        .expect(201);
+}

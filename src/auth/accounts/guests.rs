@@ -9,6 +9,7 @@ use super::Accounts;
 use crate::auth::SignedIn;
 use crate::auth::tokens::grant::TokenResponse;
 use crate::auth::tokens::sessions::Which;
+use crate::clock::Time;
 use crate::db::Transaction;
 use crate::failure::{Code, Failure, RateLimit};
 use crate::network::Network;
@@ -40,15 +41,46 @@ impl Accounts {
         made.await
     }
 
+    /// The guest of an invitation: `id`, which is none while the invitation is not used. A new one has no
+    /// name and seems to be made at `since`, so that nothing in its row tells admins which invitation
+    /// was used, or when. None where the guest was removed or disabled.
+    pub async fn invited_guest(
+        &self,
+        transaction: &Transaction,
+        id: Option<Uuid>,
+        since: Time,
+    ) -> Result<Option<Model>, Failure> {
+        let expires_at = self.clock.now().after(self.guest_ttl);
+        let Some(id) = id else {
+            let guest = users::make_guest(transaction, None, expires_at, since).await?;
+            return Ok(Some(guest));
+        };
+        let guest = users::lock_active(transaction, id).await?;
+        if let Some(guest) = &guest {
+            users::renew_guest(transaction, guest, expires_at).await?;
+        }
+        Ok(guest)
+    }
+
+    /// Refuses to try codes of invitations after too many failures from this network. Counts nothing.
+    pub async fn admit_code(&self, network: Network) -> Result<(), Failure> {
+        self.limits.admit_code(network).await
+    }
+
+    /// Counts a code that is none of an invitation.
+    pub async fn count_wrong_code(&self, network: Network) {
+        self.limits.count_wrong_code(network).await;
+    }
+
     /// What is left of the limit on guests from a network; none where there are no limits.
     pub fn guest_limit(&self, network: Network) -> Option<RateLimit> {
         self.limits.guest_state(network)
     }
 
-    /// Makes an account of the calling guest, which keeps its id and its ballots. Its sessions end: its
-    /// owner signs in with the new password. [`Code::AccountTaken`], [`Code::Forbidden`] where
-    /// registration is closed, [`Code::RateLimited`], and [`Code::Unauthenticated`] if it is no guest
-    /// any more.
+    /// Makes an account of the guest who calls, which keeps its id and its ballots. Its sessions end:
+    /// its owner signs in with the new password. [`Code::AccountTaken`], [`Code::Forbidden`] where
+    /// registration is closed, [`Code::RateLimited`], and [`Code::Unauthenticated`] where the guest is
+    /// none any more.
     pub async fn register_guest(
         &self,
         guest: &SignedIn,
@@ -73,8 +105,7 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Erases whatever says who the calling guest was, and ends its sessions; its ballots stay.
-    /// [`Code::Unauthenticated`] if it is no guest any more.
+    /// Erases whatever says who the guest who calls was, and ends its sessions; its ballots stay. [`Code::Unauthenticated`] where the guest is none any more.
     pub async fn delete_guest(&self, of: &SignedIn) -> Result<(), Failure> {
         let deleted = self.db.write(|transaction| async move {
             let now = self.clock.now();

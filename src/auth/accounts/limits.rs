@@ -161,6 +161,25 @@ impl Limits {
         }
     }
 
+    /// Whether a code of an invitation may be tried after the failures from this network on all
+    /// processes. Counts nothing.
+    pub async fn admit_code(&self, network: Network) -> Result<(), Failure> {
+        if !self.enabled {
+            return Ok(());
+        }
+        let (limit, cell) = self.failures_from_network.of(&network.key());
+        let [wait] = self.share.waits([cell]).await;
+        wait.map_or(Ok(()), |wait| Err(limit.refusal(wait)))
+    }
+
+    /// Counts a wrong code, as a failed sign-in from this network.
+    pub async fn count_wrong_code(&self, network: Network) {
+        if self.enabled {
+            let (_, cell) = self.failures_from_network.of(&network.key());
+            self.share.spend(&[cell]).await;
+        }
+    }
+
     /// Counts an attempt to confirm the password of an account by whoever is signed in, or refuses
     /// it. Failed sign-ins are counted separately.
     pub async fn take_password_change(&self, user: Uuid) -> Result<(), Failure> {

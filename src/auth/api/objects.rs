@@ -17,6 +17,9 @@ pub struct TokenRequest {
     password: Option<String>,
     /// For `refresh_token`: the refresh token of the last answer.
     refresh_token: Option<String>,
+    /// For `urn:polls:grant:invitation`: the code of the invitation. Case, hyphens and spaces do not
+    /// matter.
+    code: Option<String>,
 }
 
 impl Example for TokenRequest {
@@ -26,6 +29,7 @@ impl Example for TokenRequest {
             username: Some("luxi@qq.com".into()),
             password: Some("correct horse battery staple".into()),
             refresh_token: None,
+            code: None,
         }
     }
 }
@@ -34,11 +38,14 @@ impl Example for TokenRequest {
 ///
 /// - `password`: signs in; needs `username` and `password`.
 /// - `refresh_token`: goes on being signed in; needs `refresh_token`.
+/// - `urn:polls:grant:invitation`: votes by invitation; needs `code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 pub enum GrantType {
     Password,
     RefreshToken,
+    #[oai(rename = "urn:polls:grant:invitation")]
+    Invitation,
 }
 
 /// A token that shall be good for nothing any more.

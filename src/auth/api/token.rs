@@ -20,12 +20,14 @@ use crate::http::policy::operations;
 use crate::http::rates::Metered;
 use crate::http::refused::Refused;
 use crate::http::spec::Tag;
+use crate::invitations::Invitations;
 use crate::network::Network;
 
 /// The handlers of tokens.
 pub struct TokensApi {
     pub accounts: Accounts,
     pub tokens: Tokens,
+    pub invitations: Invitations,
 }
 
 operations! {
@@ -38,15 +40,17 @@ impl TokensApi {
     /// Get tokens
     ///
     /// OAuth 2.0: with `grant_type=password`, signs in by email address or phone number; with
-    /// `grant_type=refresh_token`, exchanges a refresh token for new tokens. A refresh token is
-    /// good for one use. Used again within a short while, because an answer was lost, it gets the
+    /// `grant_type=refresh_token`, exchanges a refresh token for new tokens; with
+    /// `grant_type=urn:polls:grant:invitation`, exchanges the code of an invitation for tokens of a
+    /// guest who may vote on its question. The same code gets the same guest every time, on any device.
+    /// A refresh token is good for one use. Used again within a short while, because an answer was lost, it gets the
     /// same refresh token again; used again later, it ends the session. Failures of the grant are
     /// answered as RFC 6749, section 5.2, says, with the same words whether the account, the
-    /// password or the token is wrong. Too many attempts are 429. An account has a limited number
+    /// password, the token or the code is wrong. Too many attempts are 429. An account has a limited number
     /// of sessions: another sign-in ends the least recently used one. Other parameters, such as
     /// `client_id` and `scope`, are ignored.
     ///
-    /// Sent twice: a password signs in twice, as two sessions; a refresh token gets the same
+    /// Sent twice: a password or code signs in twice, as two sessions; a refresh token gets the same
     /// successor again, as long as that may be because an answer was lost.
     #[oai(path = "/auth/token", method = "post", operation_id = "issueToken", tag = Tag::Auth)]
     async fn issue_token(
@@ -64,14 +68,14 @@ impl TokensApi {
         let Some(grant_type) = form.take("grant_type") else {
             return Ok(TokenReply::invalid("grant_type is required."));
         };
+        let client = request.headers().get(USER_AGENT);
+        let client = client.and_then(|client| client.to_str().ok());
         let granted = match GrantType::parse_from_parameter(&grant_type) {
             Ok(GrantType::Password) => {
                 let [username, password] = match form.require(["username", "password"]) {
                     Ok(fields) => fields,
                     Err(missing) => return Ok(TokenReply::missing(&missing)),
                 };
-                let client = request.headers().get(USER_AGENT);
-                let client = client.and_then(|client| client.to_str().ok());
                 let granted = self.accounts.sign_in(&username, password, client, network);
                 let granted = granted.await;
                 Metered::tell(request, self.accounts.sign_in_limit(&username, network));
@@ -81,10 +85,16 @@ impl TokensApi {
                 Ok([token]) => self.tokens.refresh(&token).await,
                 Err(missing) => return Ok(TokenReply::missing(&missing)),
             },
+            Ok(GrantType::Invitation) => match form.require(["code"]) {
+                Ok([code]) => self.invitations.exchange(&code, client, network).await,
+                Err(missing) => return Ok(TokenReply::missing(&missing)),
+            },
             Err(_) => {
+                let description = "grant_type must be password, refresh_token or \
+                    urn:polls:grant:invitation.";
                 return Ok(TokenReply::Refused(GrantError {
                     error: GrantErrorCode::UnsupportedGrantType,
-                    error_description: "grant_type must be password or refresh_token.".into(),
+                    error_description: description.into(),
                 }));
             }
         };

@@ -37,6 +37,10 @@ pub struct TokenResponse {
     pub expires_in: u64,
     /// Gets the next tokens; good for one use.
     pub refresh_token: String,
+    /// With the code of an invitation: the question that it is for.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question_id: Option<Uuid>,
 }
 
 impl Example for TokenResponse {
@@ -47,6 +51,7 @@ impl Example for TokenResponse {
             token_type: TokenType::Bearer,
             expires_in: 900,
             refresh_token: "8xLOxBtZp8-0Qn2bM3v5Cw1dE6fG7hJ9kL4mN0pR2sT".into(),
+            question_id: None,
         }
     }
 }
@@ -75,7 +80,7 @@ impl Tokens {
     /// Begins a session of an account, which the transaction has locked, and ends its least
     /// recently used ones where there are too many. The revocations that are returned must be
     /// [announced](Tokens::announce) once the transaction has committed.
-    pub(in crate::auth) async fn begin_session(
+    pub async fn begin_session(
         &self,
         transaction: &Transaction,
         account: &Account,
@@ -215,6 +220,7 @@ impl Tokens {
             access_token: self.sign(account, session, now, expires_at)?,
             token_type: TokenType::Bearer,
             refresh_token,
+            question_id: None,
             expires_in: self.settings.access_token_ttl.as_secs(),
         })
     }

@@ -179,7 +179,7 @@ impl Tokens {
 
     /// Adds what was revoked and committed here to the list in memory, and tells the other
     /// processes to read theirs again.
-    pub(super) fn announce(&self, revoked: &[revocation::Model]) {
+    pub fn announce(&self, revoked: &[revocation::Model]) {
         if !revoked.is_empty() {
             self.revocations.remember(revoked);
             self.share.tell_of_revocation();

@@ -11,6 +11,8 @@ pub enum Tag {
     Questions,
     /// What they can choose.
     Choices,
+    /// Codes that let people vote who have no account.
+    Invitations,
     /// What you chose. One ballot per account and question.
     Ballots,
     /// What the ballots come to.

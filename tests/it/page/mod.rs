@@ -20,6 +20,7 @@ macro_rules! browser {
 mod access;
 mod docs;
 mod forms;
+mod invitation;
 mod looks;
 mod methods;
 mod parts;

@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Answer, engine};
 
+/// The grant of an invitation.
+const INVITATION: &str = "urn:polls:grant:invitation";
+
 /// The password of every test account.
 pub const PASSWORD: &str = "correct horse battery";
 
@@ -192,6 +195,29 @@ impl TestApp {
     /// Makes a guest.
     pub async fn guest(&self) -> User {
         User::guest(&self.client, &self.address).await
+    }
+
+    /// Exchanges the code of an invitation for tokens.
+    pub async fn exchange(&self, code: &str) -> Answer {
+        let form = [("grant_type", INVITATION), ("code", code)];
+        self.form("/auth/token", &form).await
+    }
+
+    /// A guest who is invited to a question by its author.
+    pub async fn invited(&self, author: &User, question: &Question) -> User {
+        let path = question.under("invitations");
+        let invited = author.post(&path, json!({"count": 1})).await.expect(201);
+        let code = invited.json["data"][0]["code"].as_str().expect("a code");
+        self.guest_of(code).await
+    }
+
+    /// The guest of an invitation, by its code.
+    pub async fn guest_of(&self, code: &str) -> User {
+        let tokens = self.exchange(code).await.expect(200);
+        let nobody = User::of_token("", "", self.client.clone(), &self.address);
+        let guest = nobody.with_tokens(&tokens);
+        let id = guest.get("/users/me").await.expect(200).text("id");
+        User { id, ..guest }
     }
 
     /// The accounts of the server.
