@@ -218,6 +218,8 @@ impl Batch<'_> {
             .filter(|(question, _)| self.state.questions.contains_key(question));
         let mut changes = Changes::correcting(existing_questions);
         let mut existing = self.insert_ballots(to_insert.keys().copied()).await?;
+        // Before the counters are locked: all processes lock ballots first, then counters.
+        let mut found = self.read_locked(to_find.keys().copied()).await?;
         let mut counted = CountedBallots::default();
         for operation in operations {
             let key = operation.key();
@@ -241,9 +243,8 @@ impl Batch<'_> {
             };
             outcomes.insert(key, outcome);
         }
-        let mut existing = self.read_locked(to_find.keys().copied()).await?;
         for (key, (wanted, if_none)) in to_find {
-            let outcome = match existing.remove(&key) {
+            let outcome = match found.remove(&key) {
                 None => Err(if_none),
                 Some(ballot) => self.decide(key, wanted, ballot, &mut changes),
             };

@@ -48,8 +48,8 @@ impl Lack {
     }
 }
 
-/// What those lack who want to vote and may not. Reads the database only where an electorate is not
-/// decided by the caller's token.
+/// What those lack who want to vote and may not. Reads the database only for electorates that the
+/// caller's token does not decide.
 pub(super) async fn lacks<'a>(
     db: &impl ConnectionTrait,
     wishes: impl IntoIterator<Item = (&'a Question, Caller)>,
@@ -96,10 +96,10 @@ pub(super) async fn lacks<'a>(
     Ok(lacks)
 }
 
-/// Why somebody may neither cast nor change a ballot at `now`, whether or not they have one.
+/// Why somebody may neither cast nor change a ballot at `now`, whatever ballot they have.
 pub(super) fn refusal(question: &Question, lack: Option<Lack>, now: Time) -> Option<Failure> {
     match lack {
-        // That comes first, unless nobody may vote any more: it can be mended before voting opens.
+        // Before voting opens, people can still get what they lack; after the close nobody votes.
         Some(lack) if question.status(now) != Status::Closed => Some(lack.refusal()),
         _ => questions::not_open(question, now),
     }
@@ -121,7 +121,7 @@ struct Waiting {
     ballots: Vec<BallotKey>,
 }
 
-/// Those of them that are too many, and what has to be taken from the counters again.
+/// The [`CountedBallots`] that are too many, and what has to be subtracted from the counters again.
 #[derive(Default)]
 pub(super) struct TooMany {
     pub ballots: Vec<BallotKey>,
@@ -181,6 +181,7 @@ pub(super) fn address_unknown() -> Failure {
 }
 
 pub(super) fn too_many_from_address() -> Failure {
-    let detail = "As many guests as may have voted on this question from your network address.";
+    let detail =
+        "Guests have cast as many ballots from your network address as this question takes.";
     Failure::new(Code::AddressLimit, detail)
 }

@@ -140,7 +140,10 @@ fn one_line(text: &str) -> String {
         true => ' ',
         false => letter,
     });
-    shown.take(SUBJECT_LENGTH).collect()
+    // lettre sends words of ASCII as they are, and so an encoded word (RFC 2047) that a user wrote. The
+    // word joiner, which is invisible, has it encoded itself.
+    let subject: String = shown.take(SUBJECT_LENGTH).collect();
+    subject.replace("=?", "=\u{2060}?")
 }
 
 /// Says that no person has written the message, so that no program answers it (RFC 3834).
@@ -245,6 +248,10 @@ mod tests {
             head(&message).lines().all(|line| line.len() <= 78),
             "{message}"
         );
+        let encoded = "Vote: =?utf-8?q?Bcc:_all@example.org?=";
+        let letter = Letter::new("ada@example.org", Language::English, encoded);
+        let message = sent(&letter);
+        assert!(!message.contains("Bcc"), "{message}");
         let word = Letter::new("ada@example.org", Language::English, "x".repeat(5000));
         assert!(head(&sent(&word)).lines().all(|line| line.len() <= 998));
     }

@@ -88,6 +88,7 @@ impl From<Role> for Standing {
 }
 
 impl Model {
+    /// Whether this is a guest and no account.
     pub fn is_guest(&self) -> bool {
         self.standing == Standing::Guest
     }

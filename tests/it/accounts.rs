@@ -264,7 +264,7 @@ async fn another_login_and_the_end_of_an_account_need_the_password() {
     .await
     .fields(&wrong);
     let gone = user.delete("/users/me").await;
-    gone.problem("method_not_allowed").expect(405);
+    gone.problem("forbidden").expect(403);
     user.get("/users/me").await.expect(200);
     user.delete_account().await.expect(204);
     user.get("/users/me").await.problem("unauthenticated");

@@ -101,6 +101,8 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("changePassword", "/current_password",      "maxLength", 128),
     ("changePassword", "/new_password",          "minLength", 8),
     ("changePassword", "/new_password",          "maxLength", 128),
+    ("createGuest",    "/name",                  "minLength", 1),
+    ("createGuest",    "/name",                  "maxLength", 40),
     ("createInvitations", "/count",              "minimum", 1),
     ("createInvitations", "/count",              "maximum", 1000),
     ("createInvitations", "/invitations",        "minItems", 1),
@@ -108,6 +110,8 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("createInvitations", "/invitations/0/email", "maxLength", 254),
     ("createInvitations", "/invitations/0/label", "minLength", 1),
     ("createInvitations", "/invitations/0/label", "maxLength", 100),
+    ("createQuestion", "/ballots_per_address",   "minimum", 1),
+    ("createQuestion", "/ballots_per_address",   "maximum", 1_000_000),
     ("createQuestion", "/choices",               "minItems", 2),
     ("createQuestion", "/choices",               "maxItems", 100),
     ("createQuestion", "/choices/0/choice_text", "minLength", 1),
@@ -152,6 +156,8 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("updateMe",       "/name",                  "minLength", 1),
     ("updateMe",       "/name",                  "maxLength", 40),
     ("updateMe",       "/phone",                 "maxLength", 32),
+    ("updateQuestion", "/ballots_per_address",   "minimum", 1),
+    ("updateQuestion", "/ballots_per_address",   "maximum", 1_000_000),
     ("updateQuestion", "/description",           "maxLength", 2000),
     ("updateQuestion", "/max_choices",           "minimum", 1),
     ("updateQuestion", "/max_choices",           "maximum", 100),
@@ -276,10 +282,16 @@ fn template(operation: &str, limit: &Limit) -> Value {
             if limit.pointer.starts_with("/threshold") {
                 body["threshold"] = threshold();
             }
+            if limit.pointer == "/ballots_per_address" {
+                body["electorate"] = json!("anyone");
+            }
             body
         }
         "updateQuestion" if limit.pointer.starts_with("/threshold") => {
             json!({"threshold": threshold()})
+        }
+        "updateQuestion" if limit.pointer == "/ballots_per_address" => {
+            json!({"electorate": "anyone"})
         }
         "castBallot" if limit.pointer.starts_with("/scores/0") => {
             json!({"scores": [{"choice_id": null, "score": 0}]})
@@ -422,7 +434,8 @@ async fn a_body_is_an_object_and_no_list_of_its_fields() {
             .replace("{user_id}", &admin.id);
         let mut wrong = vec![json!([]), json!(["a", "b", "c", "d"]), json!("a"), json!(1)];
         // Where a body may be left out, null says the same.
-        wrong.extend((operation.id != "reopenQuestion").then_some(json!(null)));
+        let optional = ["reopenQuestion", "createGuest"].contains(&operation.id.as_str());
+        wrong.extend((!optional).then_some(json!(null)));
         for body in wrong {
             let request = admin.request(operation.method.clone(), &path);
             let refused = send(request.json(&body)).await;

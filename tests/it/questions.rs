@@ -235,7 +235,7 @@ async fn ballots_settle_what_people_voted_on() {
         json!({"max_choices": 2}),
         json!({"allow_change": false}),
         json!({"results_visibility": "author"}),
-        json!({"electorate": "verified"}),
+        json!({"electorate": "anyone"}),
         json!({"ballot_secrecy": "public"}),
         json!({"opens_at": later}),
     ] {

@@ -411,7 +411,9 @@ async fn the_metadata_leads_to_the_endpoints() {
         .json;
     assert_eq!(server["token_endpoint"], "/api/v1/auth/token");
     let grants = server["grant_types_supported"].as_array().expect("a list");
-    assert!(grants.contains(&json!("password")) && grants.contains(&json!("refresh_token")));
+    for grant in ["password", "refresh_token", "urn:polls:grant:invitation"] {
+        assert!(grants.contains(&json!(grant)), "{grants:?}");
+    }
     for key in ["token_endpoint", "revocation_endpoint", "jwks_uri"] {
         let path = server[key].as_str().expect("a path of this server");
         let method = if key == "jwks_uri" {

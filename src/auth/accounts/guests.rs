@@ -77,10 +77,10 @@ impl Accounts {
         self.limits.guest_state(network)
     }
 
-    /// Makes an account of the guest who calls, which keeps its id and its ballots. Its sessions end:
-    /// its owner signs in with the new password. [`Code::AccountTaken`], [`Code::Forbidden`] where
-    /// registration is closed, [`Code::RateLimited`], and [`Code::Unauthenticated`] where the guest is
-    /// none any more.
+    /// Makes an account of the calling guest, which keeps its id and its ballots. Its sessions end: its
+    /// owner signs in with the new password. [`Code::AccountTaken`], [`Code::Forbidden`] where
+    /// registration is closed, [`Code::RateLimited`], and [`Code::Unauthenticated`] if it is no guest
+    /// any more.
     pub async fn register_guest(
         &self,
         guest: &SignedIn,
@@ -105,7 +105,8 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Erases whatever says who the guest who calls was, and ends its sessions; its ballots stay. [`Code::Unauthenticated`] where the guest is none any more.
+    /// Erases whatever says who the calling guest was, and ends its sessions; its ballots stay.
+    /// [`Code::Unauthenticated`] if it is no guest any more.
     pub async fn delete_guest(&self, of: &SignedIn) -> Result<(), Failure> {
         let deleted = self.db.write(|transaction| async move {
             let now = self.clock.now();

@@ -34,7 +34,7 @@ fn metadata(tokens: Data<&Arc<Tokens>>, features: Data<&Features>) -> Json<serde
         "revocation_endpoint": format!("{base}{API}/auth/revoke"),
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "service_documentation": format!("{base}/docs"),
-        "grant_types_supported": ["password", "refresh_token"],
+        "grant_types_supported": ["password", "refresh_token", "urn:polls:grant:invitation"],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["none"],
         "revocation_endpoint_auth_methods_supported": ["none"],

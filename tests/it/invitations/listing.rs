@@ -65,8 +65,8 @@ async fn codes_are_shown_once() {
 
 #[tokio::test]
 async fn only_questions_for_invited_voters_take_invitations() {
-    let (app, author) = TestApp::with_user("lucy").await;
-    let other = app.user("nancy").await;
+    let app = TestApp::without_mail_server().await;
+    let (author, other) = (app.user("lucy").await, app.user("nancy").await);
     for electorate in ["accounts", "verified", "anyone"] {
         let question = ask(&author, json!({"electorate": electorate})).await;
         let refused = invite(&author, &question, json!({"count": 1})).await;

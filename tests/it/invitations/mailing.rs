@@ -136,7 +136,7 @@ async fn an_invitation_by_mail_is_in_the_mail_and_in_no_answer() {
 
 #[tokio::test]
 async fn inviting_by_mail_needs_mail_and_a_verified_address() {
-    let (app, author) = TestApp::with_user("lucy").await;
+    let (_app, author) = TestApp::with_user("lucy").await;
     let question = ask(&author, json!({})).await;
     let refused = invite_by_mail(&author, &question, "nancy@example.org").await;
     refused.problem("mail_not_configured").expect(409);
@@ -246,7 +246,11 @@ async fn what_users_wrote_is_only_text() {
         ];
         assert!(known.contains(name), "{name} in {}", message.head);
     }
-    assert!(message.head.is_ascii() && message.head.contains("Subject: =?utf-8?"));
+    assert!(
+        message.head.is_ascii() && message.head.contains("Subject: =?utf-8?"),
+        "{}",
+        message.head
+    );
     assert!(
         !message.head.contains("Bcc") && !message.head.contains("script"),
         "{}",

@@ -62,7 +62,7 @@ async fn no_log_no_table_and_no_backup_has_a_code() {
     let mut places = Vec::new();
     if engine::is_sqlite() {
         polls(folder.path(), &["backup", "copy.db"]).done();
-        // The database, its log of changes, and the backup.
+        // The database or its log of changes, and the backup.
         let files = std::fs::read_dir(folder.path()).expect("the folder");
         for file in files.map(|file| file.expect("a file").path()) {
             let bytes = std::fs::read(&file).expect("a file");
@@ -72,7 +72,7 @@ async fn no_log_no_table_and_no_backup_has_a_code() {
             .iter()
             .filter(|(_, bytes)| has(bytes, "nancy@example.org"));
         assert!(
-            with_address.count() >= 3,
+            with_address.count() >= 2,
             "the files do not have what they should"
         );
     }

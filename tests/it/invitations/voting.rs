@@ -106,7 +106,8 @@ async fn a_hundred_uses_of_one_code_at_once_make_one_guest() {
 
 #[tokio::test]
 async fn an_invited_guest_votes_on_its_question_and_nowhere_else() {
-    let (app, author) = TestApp::with_user("lucy").await;
+    let app = TestApp::without_mail_server().await;
+    let author = app.user("lucy").await;
     let question = ask(&author, json!({})).await;
     let guest = app.invited(&author, &question).await;
     for electorate in ["accounts", "verified", "anyone", "invited"] {
