@@ -100,7 +100,7 @@ async fn nothing_that_is_stored_opens_a_session() {
     let secrets = hmac_key::Entity::find().all(process.db.read());
     let shown = format!("{:?}", secrets.await.unwrap());
     assert!(shown.contains("KeyMaterial(…)"), "{shown}");
-    assert_eq!(shown.matches("value").count(), 3);
+    assert_eq!(shown.matches("value").count(), 4);
 }
 
 #[tokio::test]
