@@ -2,6 +2,7 @@
 //! others; for the list of one's own ballots; and for that of the invitations that an account has made.
 
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::table::{add_computed, add_index, drop_column, drop_index};
 
@@ -36,6 +37,7 @@ const INVITATIONS: &str = "invitations_inviter";
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        mark_terms(manager).await?;
         let value = "CASE WHEN listed THEN 1 ELSE 0 END";
         add_computed(manager, "questions", COLUMN, "integer", value).await?;
         for (name, columns) in INDEXES {
@@ -60,9 +62,26 @@ impl MigrationTrait for Migration {
             drop_index(manager, "questions", name).await?;
         }
         drop_column(manager, "questions", COLUMN).await?;
-        // The terms of questions that are not listed begin with a hyphen.
         let unmark = "UPDATE search_terms SET term = substr(term, 2) WHERE term LIKE '-%'";
         manager.get_connection().execute_unprepared(unmark).await?;
         Ok(())
     }
+}
+
+/// Puts a hyphen before the terms of questions that are not listed.
+async fn mark_terms(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let marked = match manager.get_database_backend() {
+        // Here `||` is the logical OR.
+        DbBackend::MySql => "concat('-', term)",
+        _ => "'-' || term",
+    };
+    let unmarked = "term NOT LIKE '-%' AND question_id IN (SELECT id FROM questions WHERE NOT listed)";
+    for sql in [
+        // A word of 64 letters has no room for the hyphen; its beginning of 63 letters is a term, too.
+        format!("DELETE FROM search_terms WHERE substr(term, 64, 1) <> '' AND {unmarked}"),
+        format!("UPDATE search_terms SET term = {marked} WHERE {unmarked}"),
+    ] {
+        manager.get_connection().execute_unprepared(&sql).await?;
+    }
+    Ok(())
 }

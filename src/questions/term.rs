@@ -13,7 +13,7 @@ use crate::db::Transaction;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "search_terms")]
 pub struct Model {
-    /// The [key](key) of a term.
+    /// The [`key`] of a term.
     #[sea_orm(primary_key, auto_increment = false)]
     pub term: String,
     /// The question's, by which the list is sorted.

@@ -6,6 +6,7 @@ use polls::db::Db;
 use sea_orm::{ConnectionTrait as _, Statement};
 use serde_json::{Value, json};
 
+use crate::guests::verify;
 use crate::support::{PASSWORD, TestApp, User, engine};
 
 async fn exported(user: &User) -> Value {
@@ -59,6 +60,11 @@ async fn everybody_gets_everything_that_is_kept_about_them() {
     user.post("/users/me/email-verification", json!({}))
         .await
         .expect(202);
+    let unverified = exported(&user).await;
+    assert_eq!(unverified["account"]["email_verified"], false);
+    // Anybody can register with the address of somebody else.
+    assert_eq!(unverified["mail"], json!([]));
+    verify(&app, &user).await;
     let elsewhere = app.another_session(&user).await;
     elsewhere.delete("/auth/sessions").await.expect(204);
     let user = app.another_session(&user).await;
@@ -122,6 +128,25 @@ async fn everybody_gets_everything_that_is_kept_about_them() {
 }
 
 #[tokio::test]
+async fn guests_get_what_is_kept_about_them() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let question = author
+        .ask(&["a", "b"], json!({"electorate": "anyone"}))
+        .await;
+    let guest = app.guest().await;
+    guest.vote(&question, &[1]).await.expect(201);
+    let data = exported(&guest).await;
+    assert_eq!(data["account"]["id"], guest.id);
+    assert!(data["guest_expires_at"].is_string(), "{data}");
+    assert_eq!(data["sessions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(texts(&data["ballots"], "question_id"), [question.id]);
+    for list in ["questions", "mail", "codes", "invitations"] {
+        assert_eq!(data[list], json!([]), "{list}");
+    }
+    assert_eq!(exported(&author).await.get("guest_expires_at"), None);
+}
+
+#[tokio::test]
 async fn a_long_export_has_every_page_of_every_list() {
     let (app, user) = TestApp::with_user("lucy").await;
     let author = app.user("author").await;
@@ -146,7 +171,7 @@ async fn a_long_export_has_every_page_of_every_list() {
 
 /// Every column that may say something about somebody, with the member of the export that has it, or
 /// with the reason why none has. A new column has to be considered, here and in the export.
-const CONSIDERED: [(&str, &str); 30] = [
+const CONSIDERED: [(&str, &str); 33] = [
     ("account_codes.code_hash", "the hash of a secret"),
     ("account_codes.user_id", "codes"),
     ("author_usage.author_id", "usage"),
@@ -165,6 +190,10 @@ const CONSIDERED: [(&str, &str); 30] = [
     ("known_networks.network", "known_networks"),
     ("known_networks.user_id", "known_networks"),
     ("locks.name", "says nothing about anybody"),
+    (
+        "network_ballots.network",
+        "a keyed hash of a network, of no account",
+    ),
     ("outgoing_mail.about", "mail"),
     ("outgoing_mail.recipient", "mail"),
     ("questions.author_id", "questions"),
@@ -183,7 +212,10 @@ const CONSIDERED: [(&str, &str); 30] = [
         "users.email_key",
         "another form of the address in `account`",
     ),
-    ("users.guest", "account"),
+    (
+        "users.guest_expires_at",
+        "`guest_expires_at`, if it is a guest",
+    ),
     ("users.name", "account"),
     ("users.password_hash", "the hash of a secret"),
     ("users.phone", "account"),

@@ -116,6 +116,9 @@ impl RollApi {
         roll::require_roll(question, view.poll.ballot_count)?;
         let scope = format!("voters of {id}");
         let page = self.ballots.voters(id, paging.of(&scope)?).await?;
+        // It may have been reopened meanwhile.
+        let view = self.views.find(id, caller).await?;
+        roll::require_roll(&view.poll.question, view.poll.ballot_count)?;
         let page = VoterPage {
             data: page.items,
             meta: PageMeta::new(page.next, &scope),

@@ -10,7 +10,8 @@ use super::objects::Account;
 use crate::auth::accounts::code::{self, Purpose};
 use crate::auth::accounts::known_network;
 use crate::auth::tokens::session;
-use crate::auth::{Accounts, SignedIn, Tokens};
+use crate::auth::guard::Voter;
+use crate::auth::{Accounts, Tokens};
 use crate::ballots::mine::{Mine, Which};
 use crate::ballots::{Ballot, Ballots};
 use crate::clock::{Clock, Time};
@@ -53,16 +54,17 @@ impl MyDataApi {
     ///
     /// One document: the account, its sessions, questions, ballots and messages. Left out are secrets
     /// (passwords, tokens and codes are stored as hashes only), anonymous ballots, which nobody can
-    /// find any more, and the counters of rate limits, which are kept for minutes and name nobody.
+    /// find any more, and counters by hashes of network addresses, which name nobody. Messages are
+    /// shown only if the email address is verified: otherwise it may be somebody else's.
     #[oai(path = "/users/me/export", method = "get", operation_id = "exportMe", tag = Tag::Users)]
     async fn export_me(
         &self,
         network: Network,
-        signed_in: SignedIn,
+        voter: Voter,
     ) -> Result<Attachment<MyDataFile>, Refused<ExportMe>> {
         let writing = Writing {
             api: self.clone(),
-            user: signed_in.caller.id,
+            user: voter.0.caller.id,
         };
         let download = self.downloads.begin(network, writing).await?;
         Ok(Attachment::new(JSON, "polls account", "json", download))
@@ -94,11 +96,14 @@ struct MyData {
     /// When this was written.
     exported_at: Time,
     account: Account,
+    /// When you are removed unless you are active before; only for guests.
+    guest_expires_at: Option<Time>,
     /// How much you have asked. Absent if nothing was counted.
     usage: Option<MyUsage>,
     /// Codes that were sent to you by mail and are still valid.
     codes: Vec<MyCode>,
-    /// Messages to your email address, those that wait and those of the last 30 days.
+    /// Messages to your email address, those that wait and those of the last 30 days. Empty unless the
+    /// address is verified.
     mail: Vec<MyMessage>,
     /// Where you are signed in, and where you were until lately.
     sessions: Vec<MySession>,
@@ -251,12 +256,17 @@ impl Content for Writing {
         let usage = api.questions.usage(user).await?;
         let codes = api.accounts.codes(user).await?;
         let mail = match &account.email {
-            Some(email) => api.mail.to(email).await?,
-            None => Vec::new(),
+            // Anybody can register with an address that is not theirs.
+            Some(email) if account.is_verified() => api.mail.to(email).await?,
+            _ => Vec::new(),
         };
         drop(turn);
         document.member("exported_at", &now).await?;
+        let guest_expires_at = account.guest_expires_at;
         document.member("account", &Account::of(account)).await?;
+        if let Some(expires_at) = guest_expires_at {
+            document.member("guest_expires_at", &expires_at).await?;
+        }
         if let Some(usage) = usage {
             document.member("usage", &MyUsage::of(usage)).await?;
         }
@@ -469,6 +479,7 @@ impl Example for MyData {
         MyData {
             exported_at: now,
             account: Account::example(),
+            guest_expires_at: None,
             usage: Some(MyUsage {
                 day: 20_558,
                 questions: 1,
