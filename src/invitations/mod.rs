@@ -12,6 +12,7 @@ pub mod api;
 pub mod code;
 pub mod entity;
 mod exchange;
+pub mod kept;
 mod letter;
 mod mailing;
 pub mod refusal;

@@ -18,7 +18,7 @@ const INVITED: usize = 3;
 /// The target is a question of the author's on which anyone may vote (for the invited guest, one for
 /// invited voters), or the author's account. Each role has a ballot where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 47] = [
+const TABLE: [Row; 51] = [
     //                    none  bad guest invited other author admin
     ("issueToken",       [200, 200, 200, 200, 200, 200, 200]),
     ("revokeToken",      [200, 200, 200, 200, 200, 200, 200]),
@@ -66,6 +66,11 @@ const TABLE: [Row; 47] = [
     ("getResultsPicture", [200, 401, 200, 200, 200, 200, 200]),
     ("getQrCode",        [200, 401, 200, 200, 200, 200, 200]),
     ("watchResults",     [200, 401, 200, 200, 200, 200, 200]),
+    ("exportMe",          [401, 401, 200, 200, 200, 200, 200]),
+    // Of a question with public ballots, except for the invited guest.
+    ("listBallots",       [200, 401, 200, 409, 200, 200, 200]),
+    ("listVoters",        [401, 401, 403, 403, 403, 200, 200]),
+    ("exportBallots",     [401, 401, 403, 403, 403, 200, 200]),
     // The request is no WebSocket handshake.
     ("openResultsSocket",[400, 400, 400, 400, 400, 400, 400]),
 ];
@@ -134,15 +139,25 @@ impl People {
 
     /// A question in the state that the operation needs.
     async fn question_for(&self, operation: &str, role: usize) -> Question {
-        let electorate = match operation.contains("Invitation") {
-            true => json!({"electorate": "invited"}),
-            false => json!({"electorate": "anyone"}),
+        let fields = match operation {
+            "listBallots" => json!({"electorate": "anyone", "ballot_secrecy": "public"}),
+            _ if operation.contains("Invitation") => json!({"electorate": "invited"}),
+            _ => json!({"electorate": "anyone"}),
         };
         let question = match role {
             INVITED => self.question.clone(),
-            _ => self.author.ask(&["a", "b", "c"], electorate).await,
+            _ => self.author.ask(&["a", "b", "c"], fields).await,
         };
         match operation {
+            // It is shown for ten ballots and more, after the close.
+            "listVoters" if role != INVITED => {
+                for _ in 0..10 {
+                    let voter = self.app.user("voter").await;
+                    voter.vote(&question, &[0]).await.expect(201);
+                }
+                let close = question.under("close");
+                self.author.post(&close, json!(null)).await.expect(200);
+            }
             "getBallot" | "withdrawBallot" => {
                 let voters = match role {
                     INVITED => vec![&self.invited],
@@ -153,7 +168,7 @@ impl People {
                 }
             }
             // The stream of a closed question ends by itself.
-            "reopenQuestion" | "watchResults" => {
+            "reopenQuestion" | "watchResults" | "exportBallots" => {
                 self.author
                     .post(&question.under("close"), json!(null))
                     .await
