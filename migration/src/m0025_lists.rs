@@ -75,7 +75,8 @@ async fn mark_terms(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         DbBackend::MySql => "concat('-', term)",
         _ => "'-' || term",
     };
-    let unmarked = "term NOT LIKE '-%' AND question_id IN (SELECT id FROM questions WHERE NOT listed)";
+    let unmarked =
+        "term NOT LIKE '-%' AND question_id IN (SELECT id FROM questions WHERE NOT listed)";
     for sql in [
         // A word of 64 letters has no room for the hyphen; its beginning of 63 letters is a term, too.
         format!("DELETE FROM search_terms WHERE substr(term, 64, 1) <> '' AND {unmarked}"),

@@ -89,7 +89,9 @@ impl Contents {
 
     async fn pass_over_profile(&self, db: &Db) -> Result<Pass, DbErr> {
         let reader = db.read();
-        let rows = profile::size(reader, (self.question, self.method)).await?.ballots;
+        let rows = profile::size(reader, (self.question, self.method))
+            .await?
+            .ballots;
         let sql = profile::ballots_sql(reader, rows);
         let sql = db::document_rows(reader, &[(&PACKED, &sql)]);
         let statement = db::statement(reader, &sql, [self.question.into()]);
