@@ -35,6 +35,7 @@ pub static FILES: &[File] = files![
     "dom.js",
     "drafts.js",
     "editor.js",
+    "electorate.js",
     "embed.js",
     "entry.js",
     "explained.js",
@@ -144,7 +145,8 @@ mod tests {
 
     #[test]
     fn the_page_of_a_question_stays_small() {
-        for (control, most) in [(None, 130_000), (Some("ranking.js"), 140_000)] {
+        // Nearly a third of it are the texts of all pages in two languages.
+        for (control, most) in [(None, 140_000), (Some("ranking.js"), 150_000)] {
             let modules = ["main.js", "question.js"].into_iter().chain(control);
             let mut files = with_imports(&modules.collect::<Vec<_>>());
             files.extend(["base.css", "style.css"]);

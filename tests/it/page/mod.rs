@@ -19,6 +19,7 @@ macro_rules! browser {
 
 mod access;
 mod docs;
+mod electorate;
 mod forms;
 mod looks;
 mod methods;
