@@ -210,6 +210,20 @@ async fn axe_finds_nothing_to_complain_about() {
     browser.press_button("Sign up").await;
     browser.sees("Use 1 to 40 characters.").await;
     check("mistakes").await;
+    let for_anyone = json!({"electorate": "anyone", "question_text": "Lunch?"});
+    let for_anyone = admin.ask(&["pizza", "pasta"], for_anyone).await;
+    browser.go(&path_of(&for_anyone)).await;
+    browser.press("pasta").await;
+    check("a ballot without an account").await;
+    browser.press("Vote").await;
+    browser.sees("Sign up to keep your vote").await;
+    check("a vote without an account").await;
+    for path in ["/login", "/register"] {
+        browser.go(path).await;
+        check(&format!("{path} of a guest")).await;
+    }
+    let for_some = json!({"electorate": "verified", "question_text": "Dinner?"});
+    let for_some = admin.ask(&["soup", "salad"], for_some).await;
     sign_in(&browser, &admin).await;
     for path in [
         "/questions?whose=mine",
@@ -225,6 +239,9 @@ async fn axe_finds_nothing_to_complain_about() {
     }
     browser.press("Share").await;
     check("a dialog").await;
+    browser.go(&path_of(&for_some)).await;
+    browser.sees("Verify yours here:").await;
+    check("a refusal").await;
     for method in ["instant_runoff", "ranked_pairs", "borda", "star"] {
         let question = admin
             .ask(&["python", "java", "go"], json!({"method": method}))
