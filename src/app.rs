@@ -14,11 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::api::{GuestsApi, PasswordResetApi, SessionsApi, TokensApi};
 use crate::auth::{Accounts, Tokens};
-use crate::ballots::api::BallotsApi;
+use crate::ballots::api::{BallotsApi, RollApi};
 use crate::ballots::{Ballots, idle_guests};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError, Readiness};
+use crate::downloads::Downloads;
 use crate::failure::Failure;
 use crate::http::cors::Cors;
 use crate::http::rates::Rates;
@@ -35,8 +36,10 @@ use crate::questions::api::{ChoicesApi, QuestionsApi};
 use crate::questions::{Questions, Quotas};
 use crate::results::Views;
 use crate::results::api::ResultsApi;
+use crate::results::export::Exports;
+use crate::results::export::api::ExportApi;
 use crate::share::{self, Share};
-use crate::users::api::{MeApi, UsersApi};
+use crate::users::api::{MeApi, MyDataApi, UsersApi};
 use crate::{auth, telemetry, watchdog, web};
 
 /// How long the last ballots may take to be counted once nobody waits for them any more.
@@ -180,10 +183,13 @@ pub type Apis = (
     PasswordResetApi,
     UsersApi,
     MeApi,
+    MyDataApi,
     MailApi,
     QuestionsApi,
     ChoicesApi,
     BallotsApi,
+    RollApi,
+    ExportApi,
     ResultsApi,
     LiveApi,
 );
@@ -204,6 +210,7 @@ pub fn describe() -> Description {
 
 /// The API, as its handlers.
 fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
+    let downloads = Downloads::default();
     let App {
         config,
         db,
@@ -235,6 +242,17 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         MeApi {
             accounts: accounts.clone(),
         },
+        MyDataApi {
+            db: app.db.clone(),
+            accounts: accounts.clone(),
+            tokens: tokens.clone(),
+            mail: mail.clone(),
+            questions: questions.clone(),
+            ballots: ballots.clone(),
+            views: views.clone(),
+            clock: app.clock.clone(),
+            downloads: downloads.clone(),
+        },
         MailApi { mail: mail.clone() },
         QuestionsApi {
             questions: questions.clone(),
@@ -247,6 +265,14 @@ fn api(app: &App, views: Views, hub: Hub, tasks: TaskTracker) -> Apis {
         BallotsApi {
             ballots: ballots.clone(),
             views: views.clone(),
+            clock: app.clock.clone(),
+        },
+        RollApi {
+            ballots: ballots.clone(),
+            views: views.clone(),
+        },
+        ExportApi {
+            exports: Exports::new(app.db.clone(), views.clone(), downloads),
         },
         ResultsApi {
             views: views.clone(),

@@ -30,6 +30,11 @@ pub enum Code {
     AddressLimit,
     BallotFinal,
     HasBallots,
+    VotingOpen,
+    Reopened,
+    TooFewBallots,
+    BallotsNotPublic,
+    FormatUnavailable,
     LotDrawn,
     QuotaExceeded,
     LastAdmin,
@@ -47,7 +52,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Code; 31] = [
+    pub const ALL: [Code; 36] = [
         Code::MalformedRequest,
         Code::Unauthenticated,
         Code::Forbidden,
@@ -66,6 +71,11 @@ impl Code {
         Code::AddressLimit,
         Code::BallotFinal,
         Code::HasBallots,
+        Code::VotingOpen,
+        Code::Reopened,
+        Code::TooFewBallots,
+        Code::BallotsNotPublic,
+        Code::FormatUnavailable,
         Code::LotDrawn,
         Code::QuotaExceeded,
         Code::LastAdmin,
@@ -191,6 +201,36 @@ impl Code {
                 "has_ballots",
                 "People have voted already",
                 "What people have voted on cannot be changed any more. `description`, `closes_at`, `listed`, the order of the choices and further choices still can.",
+            ),
+            Code::VotingOpen => (
+                409,
+                "voting_open",
+                "Voting has not ended yet",
+                "This is shown once voting has ended and every ballot is counted (`is_final` of the results). Shown before, it would tell how somebody votes.",
+            ),
+            Code::Reopened => (
+                409,
+                "reopened",
+                "Voting went on after a close",
+                "Who has voted is not shown for this question, because voting on it was reopened: the results before and after, beside the list, would tell how somebody voted.",
+            ),
+            Code::TooFewBallots => (
+                409,
+                "too_few_ballots",
+                "Too few people have voted",
+                "Who has voted is shown from 10 ballots on: beside fewer, the results would nearly tell who voted how.",
+            ),
+            Code::BallotsNotPublic => (
+                409,
+                "ballots_not_public",
+                "The ballots are not public",
+                "Only questions whose `ballot_secrecy` is `public` show who voted how.",
+            ),
+            Code::FormatUnavailable => (
+                409,
+                "format_unavailable",
+                "The format has no room for these ballots",
+                "Files of the format that was asked for cannot have the ballots of this question. `detail` says why, and which formats can.",
             ),
             Code::LotDrawn => (
                 409,

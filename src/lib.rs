@@ -55,6 +55,8 @@
 //!   between networks.
 //! - [`background`]: threads of low priority for work that keeps a core busy.
 //! - [`periodic`]: work that is done again and again.
+//! - [`downloads`]: long answers that are written while they are sent.
+//! - [`formula`]: text that spreadsheets must not run.
 //! - [`folder`], [`progress`]: for the terminal: errors about folders, and progress bars.
 //! - [`config`]: the settings, their layers and checks.
 //! - [`db`]: connections, transactions with bounded retry, and everything that differs between
@@ -219,9 +221,11 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod downloads;
 pub mod failure;
 pub mod fair;
 pub mod folder;
+pub mod formula;
 pub mod http;
 pub mod input;
 pub mod invitations;

@@ -28,6 +28,7 @@ mod m0020_ballot_changes;
 mod m0021_electorates;
 mod m0022_guests;
 mod m0023_invitations;
+mod m0025_lists;
 mod table;
 
 /// Applies and reverts migrations, and lists those that are applied.
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0021_electorates::Migration),
             Box::new(m0022_guests::Migration),
             Box::new(m0023_invitations::Migration),
+            Box::new(m0025_lists::Migration),
         ]
     }
 }

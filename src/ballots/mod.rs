@@ -18,8 +18,10 @@ pub mod entity;
 pub mod idle_guests;
 pub mod mark;
 pub mod method;
+pub mod mine;
 pub mod profile;
 pub mod recount;
+pub mod roll;
 pub mod shard;
 
 use std::collections::{HashMap, HashSet};
@@ -38,6 +40,7 @@ use crate::db::{self, Column, Db, Rows};
 use crate::failure::{Code, Failure};
 use crate::input::Number;
 use crate::network::Network;
+use crate::page::{Page, PageRequest};
 use crate::questions::{Question, network_ballots};
 use crate::share::Share;
 use crate::users::Caller;
@@ -45,6 +48,8 @@ use crate::users::Caller;
 use ballot_box::BallotBox;
 use batch::{Action, Operation, Outcome};
 use method::Marks;
+use mine::{Mine, Which};
+use roll::SignedBallot;
 
 /// A user's ballot on a question.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
@@ -245,6 +250,37 @@ impl Ballots {
         let key = (question.id, user);
         let ballots = read(self.db.read(), [key]).await?;
         Ok(ballots.get(&key).map(|ballot| Ballot::of(question, ballot)))
+    }
+
+    /// A page of the user's ballots with their questions, those that were cast last first. Without
+    /// anonymous ones.
+    pub async fn of_user(
+        &self,
+        user: Uuid,
+        which: Which,
+        page: PageRequest,
+    ) -> Result<Page<Mine>, DbErr> {
+        mine::page(self.db.read(), user, which, page).await
+    }
+
+    /// A page of those who have voted on a question. Whether the caller may see it,
+    /// [`roll::require_roll`] tells.
+    pub async fn voters(
+        &self,
+        question: Uuid,
+        page: PageRequest,
+    ) -> Result<Page<roll::Voter>, DbErr> {
+        roll::voters(self.db.read(), question, page).await
+    }
+
+    /// A page of the ballots on a question with those who have cast them. Whether ballots are public,
+    /// [`roll::require_public`] tells.
+    pub async fn signed(
+        &self,
+        question: Uuid,
+        page: PageRequest,
+    ) -> Result<Page<SignedBallot>, DbErr> {
+        roll::signed(self.db.read(), question, page).await
     }
 }
 

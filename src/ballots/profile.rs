@@ -127,6 +127,18 @@ pub fn ballots_sql(db: &impl ConnectionTrait, ballots: u64) -> String {
     db::packed(db, DISTINCT, ballots / PACK + 1)
 }
 
+/// A query for the ballots on a question with `multiple_choice`, which keeps no profile: a row for each
+/// that chooses something, with the positions of its choices as text, in any order and with a comma
+/// between them. Its parameter is the id of the question.
+pub fn sets_sql(db: &impl ConnectionTrait) -> String {
+    let positions = db::joined(db, "concat(c.position)");
+    format!(
+        "SELECT {positions} FROM ballot_marks m {} choices c ON c.id = m.choice_id \
+         WHERE m.question_id = ? GROUP BY m.user_id",
+        db::join(db)
+    )
+}
+
 /// The size of a question's profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {

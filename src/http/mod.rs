@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod asset;
+pub mod attachment;
 pub mod body;
 pub mod body_limit;
 pub mod client;

@@ -275,7 +275,7 @@ fn bodiless(status: u16) -> MetaResponse {
     }
 }
 
-fn meta_header(name: &'static str, description: &str) -> MetaHeader {
+pub(super) fn meta_header(name: &'static str, description: &str) -> MetaHeader {
     debug_assert!(name.parse::<HeaderName>().is_ok());
     MetaHeader {
         name: name.to_owned(),

@@ -35,7 +35,10 @@ pub fn kind(schema: &Value) -> String {
             "must be a UUID such as 01963b1c-7a20-7d4e-9c1f-5a6b7c8d9e0f".to_owned()
         }
         (_, Some("date-time")) => "must be an RFC 3339 time such as 2026-04-15T19:47:16Z".into(),
-        _ => "must be a string".to_owned(),
+        _ => match schema["pattern"].as_str() {
+            Some(pattern) => format!("must match `{pattern}`"),
+            None => "must be a string".to_owned(),
+        },
     }
 }
 
@@ -78,6 +81,10 @@ mod tests {
             (
                 json!({"type": "string", "minLength": 1, "maxLength": 100}),
                 "must have 1 to 100 characters",
+            ),
+            (
+                json!({"type": "string", "pattern": "^(a|b)$"}),
+                "must match `^(a|b)$`",
             ),
             (json!({"type": "string"}), "must be a string"),
             (json!({"type": "array"}), "must be an array"),

@@ -6,6 +6,7 @@
 
 pub mod code;
 pub mod entity;
+pub mod kept;
 pub mod refusal;
 
 use std::collections::HashMap;

@@ -42,6 +42,7 @@ use std::time::Duration;
 
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    QueryOrder as _,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -170,6 +171,15 @@ impl Mail {
         };
         let page = page.newest_first(self.db.read(), messages, columns, cursor);
         Ok(page.await?)
+    }
+
+    /// All messages to this address, newest first.
+    pub async fn to(&self, recipient: &str) -> Result<Vec<Message>, Failure> {
+        let messages = Entity::find()
+            .filter(Column::Recipient.eq(recipient))
+            .order_by_desc(Column::CreatedAt)
+            .order_by_desc(Column::Id);
+        Ok(messages.all(self.db.read()).await?)
     }
 
     /// Removes messages that are 30 days old, even where no mail is configured any more. Never

@@ -28,10 +28,15 @@ impl Seed {
         format!("{:x}", Hex(&Sha256::digest(self.0)))
     }
 
-    /// The lot for choices with these ids and votes: they are drawn in the ascending order of the
-    /// SHA-256 of the seed, then for each choice in the order of ids its id and its votes (8 bytes,
-    /// big-endian), then the id of the choice in question.
+    /// The lot for choices with these ids and votes.
     pub fn lot(&self, choices: &[(Uuid, i64)]) -> Lot {
+        Lot::from_order(&self.order(choices))
+    }
+
+    /// The positions of choices with these ids and votes in the order of the lot: they are drawn in
+    /// the ascending order of the SHA-256 of the seed, then for each choice in the order of ids its id
+    /// and its votes (8 bytes, big-endian), then the id of the choice in question.
+    pub fn order(&self, choices: &[(Uuid, i64)]) -> Vec<usize> {
         let mut all = choices.to_vec();
         all.sort_unstable();
         let mut votes = Sha256::new_with_prefix(self.0);
@@ -42,7 +47,7 @@ impl Seed {
         let drawn = |id: &Uuid| votes.clone().chain_update(id.as_bytes()).finalize();
         let mut order: Vec<usize> = (0..choices.len()).collect();
         order.sort_by_cached_key(|position| drawn(&choices[*position].0).to_vec());
-        Lot::from_order(&order)
+        order
     }
 }
 

@@ -106,6 +106,13 @@ impl Questions {
         Ok(new.iter().map(|new| new.question.id).collect())
     }
 
+    /// What an account has used of its quotas, if anything was counted.
+    pub async fn usage(&self, author: Uuid) -> Result<Option<usage::Model>, Failure> {
+        Ok(usage::Entity::find_by_id(author)
+            .one(self.db.read())
+            .await?)
+    }
+
     /// Changes a question. Once a ballot exists, only its description, its end and whether it is
     /// listed can be changed.
     pub async fn update(
@@ -145,7 +152,9 @@ impl Questions {
                 self.quotas
                     .charge(&transaction, before.author_id, used, now)
                     .await?;
-                if after.question_text != before.question_text {
+                let has_other_terms =
+                    after.question_text != before.question_text || after.listed != before.listed;
+                if has_other_terms {
                     term::update(&transaction, &after, &choices).await?;
                 }
                 save(&transaction, after, now).await

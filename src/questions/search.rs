@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use crate::text;
 
 /// Words are kept up to this length; longer ones are cut, alike when stored and when looked for.
-const MAX_LENGTH: usize = 64;
+pub const MAX_LENGTH: usize = 64;
 
 /// The length of the shortest beginnings, in characters. A single one would be in nearly every
 /// question.

@@ -13,6 +13,7 @@ use crate::db::Transaction;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "search_terms")]
 pub struct Model {
+    /// The [`key`] of a term.
     #[sea_orm(primary_key, auto_increment = false)]
     pub term: String,
     /// The question's, by which the list is sorted.
@@ -27,14 +28,31 @@ impl ActiveModelBehavior for ActiveModel {}
 /// How many rows one statement inserts or deletes.
 const ROWS: usize = 1_000;
 
-/// The terms of a question with these choices.
-pub(super) fn of(question: &Question, choices: &[choice::Model]) -> BTreeSet<String> {
-    let choices = choices.iter().map(|choice| choice.choice_text.as_str());
-    search::terms(std::iter::once(question.question_text.as_str()).chain(choices))
+/// Precedes the terms of questions that are not listed. No word has it.
+const UNLISTED: &str = "-";
+
+/// A term as the table has it. The terms of questions that are not listed are apart from the others:
+/// a search among the listed ones reads none of them, however many there are.
+pub fn key(term: &str, listed: bool) -> String {
+    match listed {
+        true => term.to_owned(),
+        false => {
+            let letters = term.chars().take(search::MAX_LENGTH - UNLISTED.len());
+            UNLISTED.chars().chain(letters).collect()
+        }
+    }
 }
 
-/// Stores the terms of a question after a change of its text or of its choices. Terms that it had
-/// before stay, so that a new choice writes few rows.
+/// The keys of the terms of a question with these choices.
+pub(super) fn of(question: &Question, choices: &[choice::Model]) -> BTreeSet<String> {
+    let choices = choices.iter().map(|choice| choice.choice_text.as_str());
+    let terms = search::terms(std::iter::once(question.question_text.as_str()).chain(choices));
+    let terms = terms.iter().map(|term| key(term, question.listed));
+    terms.collect()
+}
+
+/// Stores the terms of a question after a change of its text, of its choices or of whether it is
+/// listed. Terms that it had before stay, so that a new choice writes few rows.
 pub(super) async fn update(
     transaction: &Transaction,
     question: &Question,

@@ -22,11 +22,12 @@ const MANY: u64 = 1_000;
 /// A property that questions have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Facet {
-    /// A term of their text.
+    /// A term of their text, as the [table](term) has it.
     Term(String),
-    Author(Uuid),
-    /// Whether their results are final.
-    Sealed(bool),
+    /// Their author; and whether they are listed, if that matters.
+    Author(Uuid, Option<bool>),
+    /// Whether their results are final; and whether they are listed, if that matters.
+    Sealed(bool, Option<bool>),
     Deleted,
     /// They open after this time.
     OpensAfter(Time),
@@ -45,7 +46,7 @@ impl Facet {
             return (entries, term::Column::CreatedAt.into_expr());
         }
         let mut entries = Query::select().from(entity::Entity).take();
-        entries.and_where(self.condition(db));
+        entries.and_where(self.leading(db));
         if let Some(index) = self.index() {
             entries.force_index(index, IndexHintScope::All);
         }
@@ -56,21 +57,26 @@ impl Facet {
         (entries, order.into_expr())
     }
 
-    /// The condition that a question has the facet.
-    pub(super) fn condition(&self, db: &impl ConnectionTrait) -> Expr {
-        let is = |column, value| Expr::col((entity::Entity, column)).eq(Expr::cust(value));
+    /// The condition by which a query follows the index of the facet.
+    pub(super) fn leading(&self, db: &impl ConnectionTrait) -> Expr {
+        let condition = self.condition(db);
+        match self.listed() {
+            Some(listed) => condition.and(is_listed(listed)),
+            None => condition,
+        }
+    }
+
+    /// The condition that a question has the facet, whether it is listed or not.
+    fn condition(&self, db: &impl ConnectionTrait) -> Expr {
         match self {
             Facet::Term(term) => {
                 let id = entity::Column::Id.into_expr();
                 let entry = entry(term, id.clone(), entity::Column::CreatedAt.into_expr());
                 db::finds(db, id, entry)
             }
-            Facet::Author(author) => entity::Column::AuthorId.eq(*author),
-            // Literals, not parameters: PostgreSQL's statistics tell how many questions are open,
-            // but not how many match `$1`.
-            Facet::Sealed(true) => is("is_sealed", "1"),
-            Facet::Sealed(false) => is("is_sealed", "0"),
-            Facet::Deleted => is("is_deleted", "1"),
+            Facet::Author(author, _) => entity::Column::AuthorId.eq(*author),
+            Facet::Sealed(sealed, _) => flag("is_sealed", *sealed),
+            Facet::Deleted => flag("is_deleted", true),
             Facet::OpensAfter(time) => entity::Column::OpensAt.gt(*time),
             Facet::Due(now) => closing::is_due(*now),
         }
@@ -93,11 +99,21 @@ impl Facet {
     pub(super) fn index(&self) -> Option<&'static str> {
         match self {
             Facet::Term(_) => None,
-            Facet::Author(_) => Some("questions_author"),
-            Facet::Sealed(_) => Some("questions_status_created"),
+            Facet::Author(_, None) => Some("questions_author"),
+            Facet::Author(_, Some(_)) => Some("questions_author_listed"),
+            Facet::Sealed(_, None) => Some("questions_status_created"),
+            Facet::Sealed(_, Some(_)) => Some("questions_listed_status_created"),
             Facet::Deleted => Some("questions_deleted"),
             Facet::OpensAfter(_) => Some("questions_opens"),
             Facet::Due(_) => Some("questions_due_at"),
+        }
+    }
+
+    /// Whether all questions that the index leads to are listed, or none is; none for both.
+    pub(super) fn listed(&self) -> Option<bool> {
+        match self {
+            Facet::Author(_, listed) | Facet::Sealed(_, listed) => *listed,
+            _ => None,
         }
     }
 
@@ -105,6 +121,19 @@ impl Facet {
     pub(super) fn is_in_order(&self) -> bool {
         !matches!(self, Facet::OpensAfter(_) | Facet::Due(_))
     }
+}
+
+/// The condition that a question is listed, or that it is not.
+pub(super) fn is_listed(listed: bool) -> Expr {
+    flag("is_listed", listed)
+}
+
+/// The condition for a column that is 1 or 0.
+fn flag(column: &'static str, value: bool) -> Expr {
+    // Literals, not parameters: PostgreSQL's statistics tell how many questions are open, but not
+    // how many match `$1`.
+    let value = if value { "1" } else { "0" };
+    Expr::col((entity::Entity, column)).eq(Expr::cust(value))
 }
 
 /// The alias of the table of terms in a subquery, beside the one that a list follows.

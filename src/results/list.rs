@@ -10,7 +10,7 @@ use super::facet::{self, Facet};
 use crate::clock::Time;
 use crate::db;
 use crate::page::{Cursor, PageRequest};
-use crate::questions::{Status, closing, entity, search, term};
+use crate::questions::{Question, Status, closing, entity, search, term};
 
 /// What a list is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub struct Filter {
     /// Only questions that have all of these words, or words that begin so; see [`search`].
     pub words: Option<String>,
     pub sort: Sort,
+    /// Only questions that are listed, or only those that are not; none for both.
+    pub listed: Option<bool>,
     /// Deleted questions instead of the others.
     pub deleted: bool,
 }
@@ -28,6 +30,12 @@ impl Filter {
     /// Names the list in its cursors.
     pub fn scope(&self) -> String {
         format!("{self:?}")
+    }
+
+    /// Whether the list may show a question that was in it a moment ago.
+    pub(super) fn still_shows(&self, question: &Question) -> bool {
+        let listed = self.listed.unwrap_or(question.listed);
+        question.deleted_at.is_some() == self.deleted && question.listed == listed
     }
 }
 
@@ -88,6 +96,8 @@ pub async fn keys(
 
 /// Questions of a list that one query looks up.
 struct Part {
+    /// As in [`Filter`].
+    listed: Option<bool>,
     /// Those whose index is in the order of creation come first.
     facets: Vec<Facet>,
     /// A further condition, which no index is for.
@@ -102,23 +112,41 @@ enum Path {
     /// The index of the facet at this place. All questions of the facet are read, since they are
     /// few, and sorted afterwards.
     Few(usize),
-    /// The index that has the order of the list, and the status if the list asks for one.
+    /// The index that has the order of the list, with the status and with whether questions are
+    /// listed, as far as the list asks for that.
     Order,
 }
 
 /// The parts of a list; none if its search text has no words.
 fn parts(filter: &Filter, now: Time) -> Vec<Part> {
-    use entity::Column::OpensAt;
-    let mut facets = Vec::new();
-    if let Some(words) = &filter.words {
-        facets.extend(search::query(words).into_iter().map(Facet::Term));
-        if facets.is_empty() {
-            return Vec::new();
+    match (&filter.words, filter.listed) {
+        (None, listed) => parts_with(Vec::new(), filter, listed, now),
+        (Some(words), listed) => {
+            let terms = search::query(words);
+            if terms.is_empty() {
+                return Vec::new();
+            }
+            // The terms of questions that are not listed are apart from the others.
+            let listed = listed.map_or(vec![false, true], |listed| vec![listed]);
+            let of = |listed| {
+                let terms = terms
+                    .iter()
+                    .map(|term| Facet::Term(term::key(term, listed)));
+                parts_with(terms.collect(), filter, Some(listed), now)
+            };
+            listed.into_iter().flat_map(of).collect()
         }
     }
-    facets.extend(filter.author.map(Facet::Author));
+}
+
+/// The parts of a list among the questions with these terms.
+fn parts_with(terms: Vec<Facet>, filter: &Filter, listed: Option<bool>, now: Time) -> Vec<Part> {
+    use entity::Column::OpensAt;
+    let mut facets = terms;
+    facets.extend(filter.author.map(|author| Facet::Author(author, listed)));
     facets.extend(filter.deleted.then_some(Facet::Deleted));
     let part = |more: &[Facet], condition| Part {
+        listed,
         facets: [&facets[..], more].concat(),
         condition,
     };
@@ -129,16 +157,19 @@ fn parts(filter: &Filter, now: Time) -> Vec<Part> {
             let begun = Condition::any()
                 .add(OpensAt.is_null())
                 .add(OpensAt.lte(now));
-            vec![part(&[Facet::Sealed(false)], not_ended().add(begun))]
+            vec![part(
+                &[Facet::Sealed(false, listed)],
+                not_ended().add(begun),
+            )]
         }
         Some(Status::Scheduled) => {
-            let facets = [Facet::Sealed(false), Facet::OpensAfter(now)];
+            let facets = [Facet::Sealed(false, listed), Facet::OpensAfter(now)];
             vec![part(&facets, not_ended())]
         }
         // Questions that have ended, but are not sealed yet, are few: they are sealed soon
         // after. They are looked up first: a question that is sealed between the two queries is
         // found twice rather than never.
-        Some(Status::Closed) => [Facet::Due(now), Facet::Sealed(true)]
+        Some(Status::Closed) => [Facet::Due(now), Facet::Sealed(true, listed)]
             .map(|ended| part(&[ended], Condition::all()))
             .into(),
     }
@@ -156,7 +187,7 @@ impl Part {
         if let Some(due) = self.facets.iter().position(is_due) {
             return Ok(Path::Few(due));
         }
-        if sort == Sort::ClosesFirst && matches!(self.facets[..], [Facet::Sealed(_)]) {
+        if sort == Sort::ClosesFirst && matches!(self.facets[..], [Facet::Sealed(..)]) {
             return Ok(Path::Order);
         }
         // Facets whose index has another order than the list are of use only if they are few.
@@ -198,9 +229,10 @@ impl Part {
                     // Only MariaDB and MySQL read the hint.
                     all.force_index(index, IndexHintScope::All);
                 }
-                if let Some(lead) = lead {
-                    all.and_where(lead.condition(db));
-                }
+                all.and_where_option(match lead {
+                    Some(lead) => Some(lead.leading(db)),
+                    None => self.listed.map(facet::is_listed),
+                });
                 let created_at = entity::Column::CreatedAt.into_expr();
                 (all, created_at, entity::Column::Id.into_expr())
             }
@@ -217,6 +249,11 @@ impl Part {
         }
         if !filter.deleted {
             query.and_where(entity::Column::DeletedAt.is_null());
+        }
+        if let Some(lead) = lead
+            && let Some(listed) = self.listed.filter(|_| lead.listed().is_none())
+        {
+            query.and_where(db::unindexed(db, facet::is_listed(listed)));
         }
         for (other, facet) in self.facets.iter().enumerate() {
             if place != Some(other) {
@@ -243,7 +280,7 @@ impl Part {
         match path {
             Path::Facet(lead) | Path::Few(lead) => Some(lead),
             Path::Order => {
-                let is_status = |facet: &Facet| matches!(facet, Facet::Sealed(_));
+                let is_status = |facet: &Facet| matches!(facet, Facet::Sealed(..));
                 self.facets.iter().position(is_status)
             }
         }
@@ -252,11 +289,17 @@ impl Part {
     /// The index of the questions that the path follows; none if the engine chooses it.
     fn index(&self, path: Path, sort: Sort) -> Option<&'static str> {
         let lead = self.lead(path);
-        match path {
-            Path::Order if sort == Sort::ClosesFirst => Some(match lead {
-                Some(_) => "questions_status_closes",
-                None => "questions_closes",
+        let (is_by_status, is_by_end) = (lead.is_some(), sort == Sort::ClosesFirst);
+        match (path, self.listed.is_some()) {
+            (Path::Order, true) if is_by_end => Some(match is_by_status {
+                true => "questions_listed_status_closes",
+                false => "questions_listed_closes",
             }),
+            (Path::Order, false) if is_by_end => Some(match is_by_status {
+                true => "questions_status_closes",
+                false => "questions_closes",
+            }),
+            (Path::Order, true) if !is_by_status => Some("questions_listed_created"),
             _ => lead.and_then(|lead| self.facets[lead].index()),
         }
     }

@@ -3,11 +3,13 @@
 //! The way of a read: [`Views`] takes the request, [`shared`] joins it with others that ask at the
 //! same time, [`list`] finds the questions of a page, [`poll`] reads questions with their numbers
 //! from the database, and a [`View`] is what was read together with the answers made from it. Where
-//! sums are not enough for an outcome, `counts` counts the ballots.
+//! sums are not enough for an outcome, `counts` counts the ballots. [`export`] writes all ballots into a
+//! file.
 
 pub mod api;
 mod counts;
 mod explanation;
+pub mod export;
 mod facet;
 pub mod list;
 pub mod objects;

@@ -252,9 +252,9 @@ impl PageReader {
                     break;
                 }
                 taken += 1;
-                // It may have been deleted, or restored, since the keys were read.
+                // It may have been deleted, or restored, since the keys were read, or unlisted.
                 let view = found.remove(&id);
-                let view = view.filter(|view| view.is_deleted() == query.filter.deleted);
+                let view = view.filter(|view| query.filter.still_shows(&view.poll.question));
                 if let Some(view) = view {
                     let size = bytes_of(&view.poll);
                     self.remember(id, size);

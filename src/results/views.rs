@@ -3,20 +3,21 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sea_orm::DbErr;
+use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use super::counts::Counts;
 use super::pages::{PageReader, PageView};
 use super::poll::{self, Stamp};
 use super::shared::{ReadLimits, SharedReader};
-use super::{PageQuery, View, are_visible, depends_on_ballot, hidden};
+use super::{PageQuery, Poll, View, are_visible, depends_on_ballot, hidden};
 use crate::ballots;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::failure::{Code, Failure};
-use crate::questions;
+use crate::page::{Cursor, Page, PageRequest};
 use crate::questions::closing::LotState;
+use crate::questions::{self, entity};
 use crate::rendered::Rendered;
 use crate::tally::TieBreak;
 use crate::users::Caller;
@@ -105,7 +106,8 @@ impl Views {
         Ok(view)
     }
 
-    async fn require_visible(
+    /// [`Code::ResultsHidden`] unless the caller may see the numbers of this one.
+    pub async fn require_visible(
         &self,
         view: &Arc<View>,
         caller: Option<Caller>,
@@ -159,6 +161,23 @@ impl Views {
         }?;
         let numbers = self.visible(&page.views, caller).await?;
         page.rendered(numbers)
+    }
+
+    /// A page of all questions of an author, deleted ones too, newest first.
+    pub async fn asked_by(&self, author: Uuid, page: PageRequest) -> Result<Page<Poll>, Failure> {
+        let asked = entity::Entity::find().filter(entity::Column::AuthorId.eq(author));
+        let columns = (entity::Column::CreatedAt, entity::Column::Id);
+        let cursor = |question: &entity::Model| Cursor {
+            key: question.created_at.0,
+            id: question.id,
+        };
+        let db = self.db.read();
+        let asked = page.newest_first(db, asked, columns, cursor).await?;
+        let ids: Vec<Uuid> = asked.items.iter().map(|question| question.id).collect();
+        Ok(Page {
+            items: poll::read(db, &ids).await?,
+            next: asked.next,
+        })
     }
 
     /// For each view, whether the caller may see its numbers.

@@ -119,6 +119,9 @@ impl Shell {
              <meta property=\"og:title\" content=\"{title}\">\n\
              <meta property=\"og:description\" content=\"{description}\">"
         );
+        if !poll.question.listed {
+            head.push_str("\n<meta name=\"robots\" content=\"noindex\">");
+        }
         if let Some(origin) = &self.public_url {
             let url = format!("{}/questions/{}", escaped(origin), poll.question.id);
             // Writing to a string cannot fail.

@@ -147,6 +147,7 @@ KINDS = itertools.cycle([
     {"closed": True},
     {"electorate": "anyone", "ballots_per_address": 3},
     {"electorate": "invited"},
+    {"ballot_secrecy": "public"},
 ])
 
 
@@ -236,6 +237,9 @@ GROUND = {
     "castBallot": ground_ballot,
     "getBallot": ground_cast,
     "withdrawBallot": ground_cast,
+    "listBallots": question,
+    "listVoters": question,
+    "exportBallots": question,
     "getResults": question,
     "getQuestion": question,
     "updateQuestion": question,
@@ -266,6 +270,11 @@ REFUSALS = {
     "address_limit": "enough guests have voted from this address",
     "ballot_final": "ballots on it cannot be withdrawn",
     "has_ballots": "somebody has voted on it",
+    "voting_open": "it is shown after the close",
+    "reopened": "the question was reopened",
+    "too_few_ballots": "fewer than ten people have voted",
+    "ballots_not_public": "the question keeps its ballots secret",
+    "format_unavailable": "the format has no room for such ballots",
     "lot_drawn": "a lot has decided the result",
     "last_admin": "no admin would be left",
     "mail_not_configured": "the server sends no mail",

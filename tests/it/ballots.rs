@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::send;
-use crate::support::{Question, TestApp};
+use crate::support::{Question, TestApp, User};
 
 /// The votes of a question in the order of its choices, and its ballots.
 async fn tally(app: &TestApp, question: &Question) -> (Vec<i64>, i64) {
@@ -230,12 +230,88 @@ async fn whether_one_has_voted_is_told_without_a_404() {
     voter.vote(&question, &[1]).await.expect(201);
     let mut ballot = voter.get(&question.under("ballot")).await.expect(200).json;
     ballot.as_object_mut().expect("a ballot").remove("results");
+    ballot["question"] =
+        json!({"id": question.id, "question_text": "Which one?", "status": "open"});
     let mine = voter.get(&path).await.expect(200).json;
     assert_eq!(mine, json!({"data": [ballot], "meta": {}}));
     voter.delete(&question.under("ballot")).await.expect(204);
     assert_eq!(voter.get(&path).await.expect(200).json, none);
-    let all = voter.get("/users/me/ballots").await;
-    all.problem("malformed_request");
+    voter.vote(&question, &[1]).await.expect(201);
+    author.delete(&question.path).await.expect(204);
+    assert_eq!(voter.get(&path).await.expect(200).json, none);
+}
+
+/// The questions of the ballots that a user has, on all pages.
+async fn voted_on(user: &User, limit: usize) -> Vec<String> {
+    let path = format!("/users/me/ballots?limit={limit}");
+    let (mut found, mut next) = (Vec::new(), path.clone());
+    loop {
+        let page = user.get(&next).await.expect(200).json;
+        let ballots = page["data"].as_array().expect("a page");
+        found.extend(ballots.iter().map(|ballot| {
+            assert_eq!(ballot["question"]["id"], ballot["question_id"]);
+            ballot["question_id"].as_str().expect("an id").to_owned()
+        }));
+        match page["meta"]["next_cursor"].as_str() {
+            Some(cursor) => next = format!("{path}&cursor={cursor}"),
+            None => return found,
+        }
+    }
+}
+
+#[tokio::test]
+async fn ones_own_ballots_are_listed_with_their_questions_the_newest_first() {
+    let (app, author) = TestApp::with_user("lucy").await;
+    let (voter, other) = (app.user("nancy").await, app.user("other").await);
+    let mut asked = Vec::new();
+    for number in 0..7 {
+        let more = json!({"question_text": format!("Which {number}?"), "listed": number % 2 == 0});
+        let question = author.ask(&["a", "b"], more).await;
+        voter.vote(&question, &[0]).await.expect(201);
+        other.vote(&question, &[0]).await.expect(201);
+        asked.push(question);
+    }
+    let newest = |asked: &[&Question]| -> Vec<String> {
+        asked
+            .iter()
+            .rev()
+            .map(|question| question.id.clone())
+            .collect()
+    };
+    let all: Vec<&Question> = asked.iter().collect();
+    for limit in [1, 2, 7, 100] {
+        assert_eq!(voted_on(&voter, limit).await, newest(&all), "{limit}");
+    }
+    // A change does not move a ballot, so that pages are steady; casting it anew does.
+    voter.vote(&asked[0], &[1]).await.expect(200);
+    assert_eq!(voted_on(&voter, 3).await, newest(&all));
+    voter.delete(&asked[1].under("ballot")).await.expect(204);
+    voter.vote(&asked[1], &[1]).await.expect(201);
+    author
+        .post(&asked[2].under("close"), json!(null))
+        .await
+        .expect(200);
+    author.delete(&asked[3].path).await.expect(204);
+    let order = [0, 2, 4, 5, 6, 1].map(|place| &asked[place]);
+    assert_eq!(voted_on(&voter, 2).await, newest(&order));
+    let page = voter.get("/users/me/ballots").await.expect(200).json;
+    let closed = &page["data"][4];
+    let question = json!({"id": asked[2].id, "question_text": "Which 2?", "status": "closed"});
+    assert_eq!(closed["question"], question);
+    assert_eq!(closed["choice_ids"], json!([asked[2].choices[0]]));
+    assert_eq!(page["data"][5]["choice_ids"], json!([asked[0].choices[1]]));
+    assert!(voted_on(&author, 2).await.is_empty());
+    app.get("/users/me/ballots")
+        .await
+        .problem("unauthenticated");
+    let first = voter
+        .get("/users/me/ballots?limit=1")
+        .await
+        .expect(200)
+        .json;
+    let cursor = first["meta"]["next_cursor"].as_str().expect("more");
+    let path = format!("/users/me/ballots?limit=1&cursor={cursor}");
+    other.get(&path).await.problem("malformed_request");
 }
 
 #[tokio::test]

@@ -90,6 +90,33 @@ async fn provoke(code: Code) -> Option<Answer> {
                 .patch(&question.path, json!({"allow_change": false}))
                 .await
         }
+        Code::VotingOpen => {
+            let question = ask(json!({})).await;
+            author.get(&question.under("voters")).await
+        }
+        Code::Reopened => {
+            let question = ask(json!({})).await;
+            for path in ["close", "reopen", "close"] {
+                let path = question.under(path);
+                author.post(&path, json!(null)).await.expect(200);
+            }
+            author.get(&question.under("voters")).await
+        }
+        Code::TooFewBallots => {
+            let question = ask(json!({})).await;
+            let close = question.under("close");
+            author.post(&close, json!(null)).await.expect(200);
+            author.get(&question.under("voters")).await
+        }
+        Code::BallotsNotPublic => {
+            let question = ask(json!({})).await;
+            app.get(&question.under("ballots")).await
+        }
+        Code::FormatUnavailable => {
+            let more = json!({"method": "star", "ballot_secrecy": "public"});
+            let question = ask(more).await;
+            author.get(&question.under("export?format=blt")).await
+        }
         Code::LotDrawn => {
             let question = ask(json!({"method": "instant_runoff"})).await;
             author.vote(&question, &[0]).await.expect(201);

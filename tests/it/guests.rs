@@ -340,7 +340,7 @@ async fn guests_count_for_their_address() {
 }
 
 /// Verifies the email address of an account.
-async fn verify(app: &TestApp, user: &User) {
+pub async fn verify(app: &TestApp, user: &User) {
     app.db
         .write(|transaction| async move {
             users::Entity::update_many()

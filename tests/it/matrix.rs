@@ -15,7 +15,7 @@ type Row = (&'static str, [u16; 6]);
 /// The target is a question of the author's on which anyone may vote, or the author's account. Each
 /// role has a ballot where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 43] = [
+const TABLE: [Row; 47] = [
     //                    none  bad guest  other author admin
     ("issueToken",       [200, 200, 200, 200, 200, 200]),
     ("revokeToken",      [200, 200, 200, 200, 200, 200]),
@@ -28,6 +28,7 @@ const TABLE: [Row; 43] = [
     ("getUser",          [200, 401, 200, 200, 200, 200]),
     ("updateUser",       [401, 401, 403, 403, 403, 200]),
     ("getMe",            [401, 401, 200, 200, 200, 200]),
+    ("exportMe",         [401, 401, 200, 200, 200, 200]),
     ("updateMe",         [401, 401, 403, 200, 200, 200]),
     ("deleteMe",         [401, 401, 403, 204, 204, 204]),
     ("deleteGuest",      [401, 401, 204, 403, 403, 403]),
@@ -55,6 +56,10 @@ const TABLE: [Row; 43] = [
     ("listMyBallots",    [401, 401, 200, 200, 200, 200]),
     ("castBallot",       [401, 401, 201, 201, 201, 201]),
     ("withdrawBallot",   [401, 401, 204, 204, 204, 204]),
+    // Of a question with public ballots, and of one with secret ones.
+    ("listBallots",      [200, 401, 200, 200, 200, 200]),
+    ("listVoters",       [401, 401, 403, 403, 200, 200]),
+    ("exportBallots",    [401, 401, 403, 403, 200, 200]),
     ("getResults",       [200, 401, 200, 200, 200, 200]),
     ("getResultsPicture", [200, 401, 200, 200, 200, 200]),
     ("getQrCode",        [200, 401, 200, 200, 200, 200]),
@@ -120,16 +125,29 @@ impl People {
 
     /// A question in the state that the operation needs.
     async fn question_for(&self, operation: &str) -> Question {
-        let anyone = json!({"electorate": "anyone"});
-        let question = self.author.ask(&["a", "b", "c"], anyone).await;
+        let secrecy = match operation {
+            "listBallots" => "public",
+            _ => "secret",
+        };
+        let more = json!({"electorate": "anyone", "ballot_secrecy": secrecy});
+        let question = self.author.ask(&["a", "b", "c"], more).await;
         match operation {
+            // It is shown for ten ballots and more, after the close.
+            "listVoters" => {
+                for _ in 0..10 {
+                    let voter = self.app.user("voter").await;
+                    voter.vote(&question, &[0]).await.expect(201);
+                }
+                let close = question.under("close");
+                self.author.post(&close, json!(null)).await.expect(200);
+            }
             "getBallot" | "withdrawBallot" => {
                 for voter in [&self.guest, &self.other, &self.author, &self.admin] {
                     voter.vote(&question, &[0]).await.expect(201);
                 }
             }
             // The stream of a closed question ends by itself.
-            "reopenQuestion" | "watchResults" => {
+            "reopenQuestion" | "watchResults" | "exportBallots" => {
                 self.author
                     .post(&question.under("close"), json!(null))
                     .await

@@ -18,14 +18,16 @@ const FEATURES: [&str; 8] = [
 ];
 
 /// What the features stand on, beside `http`.
-const GROUND: [&str; 19] = [
+const GROUND: [&str; 21] = [
     "background",
     "base32",
     "clock",
     "config",
     "db",
+    "downloads",
     "failure",
     "fair",
+    "formula",
     "input",
     "language",
     "markup",

@@ -61,6 +61,12 @@ pub async fn store(
     Ok(())
 }
 
+/// The codes of an account.
+pub async fn of(connection: &impl ConnectionTrait, user: Uuid) -> Result<Vec<Model>, Failure> {
+    let codes = Entity::find().filter(Column::UserId.eq(user));
+    Ok(codes.all(connection).await?)
+}
+
 /// Whose code this is; nobody's where it is void.
 pub async fn owner(
     connection: &impl ConnectionTrait,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
 
@@ -66,6 +67,26 @@ impl Accounts {
             .exec_without_returning(transaction)
             .await?;
         Ok(())
+    }
+
+    /// Some of the networks of an account, after the one with this hash; and the hash after which there
+    /// may be more.
+    pub async fn known_networks(
+        &self,
+        user: Uuid,
+        after: Option<Vec<u8>>,
+    ) -> Result<(Vec<Model>, Option<Vec<u8>>), Failure> {
+        /// How many are read at once.
+        const ROWS: u64 = 1_000;
+        let networks = Entity::find()
+            .filter(Column::UserId.eq(user))
+            .filter(Column::Network.gt(after.unwrap_or_default()))
+            .order_by_asc(Column::Network)
+            .limit(ROWS);
+        let networks = networks.all(self.db.read()).await?;
+        let last = networks.last().filter(|_| networks.len() as u64 == ROWS);
+        let last = last.map(|last| last.network.clone());
+        Ok((networks, last))
     }
 
     /// Removes networks that have not been used for 30 days.

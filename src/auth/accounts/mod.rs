@@ -110,6 +110,11 @@ impl Accounts {
         users::get(self.db.read(), id).await
     }
 
+    /// The codes of an account that were sent by mail and are still valid.
+    pub async fn codes(&self, id: Uuid) -> Result<Vec<code::Model>, Failure> {
+        codes::of(self.db.read(), id).await
+    }
+
     /// The account that signs in by this email address or phone number: [`Code::NotFound`].
     pub async fn by_login(&self, login: &str) -> Result<Model, Failure> {
         let login = Login::typed(login, self.region);

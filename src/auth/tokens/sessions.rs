@@ -3,7 +3,7 @@
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    QuerySelect as _, Select,
 };
 use uuid::Uuid;
 
@@ -29,6 +29,24 @@ impl Tokens {
     /// A page of the caller's sessions that have not ended, newest first.
     pub async fn sessions(&self, of: &SignedIn, page: PageRequest) -> Result<Page<Model>, Failure> {
         let sessions = alive(of.caller.id, Which::All, self.clock.now());
+        self.newest_first(sessions, page).await
+    }
+
+    /// A page of all sessions of an account that are kept, ended ones too, newest first.
+    pub async fn all_sessions(
+        &self,
+        user: Uuid,
+        page: PageRequest,
+    ) -> Result<Page<Model>, Failure> {
+        let sessions = Entity::find().filter(Column::UserId.eq(user));
+        self.newest_first(sessions, page).await
+    }
+
+    async fn newest_first(
+        &self,
+        sessions: Select<Entity>,
+        page: PageRequest,
+    ) -> Result<Page<Model>, Failure> {
         let columns = (Column::CreatedAt, Column::Id);
         let cursor = |session: &Model| Cursor {
             key: session.created_at.0,
@@ -205,7 +223,7 @@ async fn lock(transaction: &Transaction, those: Condition) -> Result<Vec<Model>,
     Ok(db::lock(transaction, sessions).all(transaction).await?)
 }
 
-fn alive(user: Uuid, which: Which, now: Time) -> sea_orm::Select<Entity> {
+fn alive(user: Uuid, which: Which, now: Time) -> Select<Entity> {
     Entity::find().filter(is_alive(user, which, now))
 }
 

@@ -2,12 +2,18 @@
 //!
 //! An optional first column `count` says how many ballots are alike. An empty cell is a score of 0.
 //! Commas separate cells; where the header has none, semicolons or tabs do. Quotes work as in RFC
-//! 4180. Lines before the header may be settings: `# polls.method: star`.
+//! 4180. Lines before the header may be settings: `# polls.method: star`. With `# polls.cells: ranks`
+//! the cells are ranks, of which 1 is the best and an empty one is none; with
+//! `# polls.first_choice_column: 4` the choices begin there, and `count` may be any column before.
+//!
+//! An apostrophe before a character with which a formula begins is no part of a name: see
+//! [`formula`].
 
 use super::election::{Election, score};
 use super::problem::Fault;
-use super::settings::Settings;
+use super::settings::{Cells, Settings};
 use super::text;
+use crate::formula;
 use crate::tally::BallotKind;
 
 pub(super) fn read(text: &str) -> Result<Election, Fault> {
@@ -30,52 +36,93 @@ pub(super) fn read(text: &str) -> Result<Election, Fault> {
             "Begin with a line that names the choices, such as: count,Ann,Bob,Cem",
         ));
     };
-    let has_count = header.first().is_some_and(|name| name == "count");
-    if has_count {
-        header.remove(0);
-    }
-    let header = header.into_iter().map(unguarded).collect();
-    let mut election = Election::new(line, header, BallotKind::Scores, settings)?;
-    let mut scores = Vec::new();
+    let columns = header.len();
+    let first_choice = match settings.first_choice_column {
+        Some(column) => column - 1,
+        None => usize::from(header.first().is_some_and(|name| name == "count")),
+    };
+    let choices = header.split_off(first_choice.min(columns));
+    let count_column = header.iter().position(|name| name == "count");
+    let choices = choices.iter().map(|name| formula::unguarded(name));
+    let (kind, cells) = match settings.cells {
+        Cells::Scores => (BallotKind::Scores, settings.cells),
+        Cells::Ranks => (BallotKind::Ranking, settings.cells),
+    };
+    let mut election = Election::new(line, choices.collect(), kind, settings)?;
     for record in records {
-        let (line, cells) = record?;
-        let expected = election.choices.len() + usize::from(has_count);
-        if cells.len() != expected {
+        let (line, row) = record?;
+        if row.len() != columns {
             return Err(Fault::at(
                 line,
-                format!(
-                    "The row has {} cells, the header has {expected}.",
-                    cells.len()
-                ),
+                format!("The row has {} cells, the header has {columns}.", row.len()),
                 "Give every choice a cell; an empty cell is a score of 0. Quote cells with commas.",
             ));
         }
-        let (count, cells) = match cells.split_first() {
-            Some((first, others)) if has_count => (count(line, first)?, others),
-            _ => (1, &cells[..]),
+        let count = match count_column {
+            Some(column) => count(line, &row[column])?,
+            None => 1,
         };
-        scores.clear();
-        for (choice, cell) in cells
-            .iter()
-            .enumerate()
-            .filter(|(_, cell)| !cell.is_empty())
-        {
-            scores.push((choice, score(line, cell, &election.choices[choice])?));
+        let row = &row[first_choice..];
+        match cells {
+            Cells::Scores => {
+                let scores = scores(line, row, &election.choices)?;
+                election.push_scores(line, count, &scores)?;
+            }
+            Cells::Ranks => {
+                let ranking = ranking(line, row, &election.choices)?;
+                election.push_ranking(line, count, &ranking)?;
+            }
         }
-        election.push_scores(line, count, &scores)?;
     }
     Ok(election)
+}
+
+/// The cells of a row that are not empty, each with the position of its choice.
+fn filled(row: &[String]) -> impl Iterator<Item = (usize, &str)> {
+    let cells = row.iter().map(String::as_str).enumerate();
+    cells.filter(|(_, cell)| !cell.is_empty())
+}
+
+fn scores(line: usize, row: &[String], choices: &[String]) -> Result<Vec<(usize, u8)>, Fault> {
+    filled(row)
+        .map(|(choice, cell)| Ok((choice, score(line, cell, &choices[choice])?)))
+        .collect()
+}
+
+/// The positions of the choices that a row ranks, best first.
+fn ranking(line: usize, row: &[String], choices: &[String]) -> Result<Vec<usize>, Fault> {
+    let mut ranked = Vec::new();
+    for (choice, cell) in filled(row) {
+        let rank = cell.parse().ok().filter(|rank: &u32| *rank > 0);
+        let rank = rank.ok_or_else(|| {
+            let (cell, choice) = (text::clean(cell), text::clean(&choices[choice]));
+            Fault::at(
+                line,
+                format!("{cell:?} is not a rank of {choice:?}."),
+                "A rank is a whole number from 1 on; leave the cell empty where there is none.",
+            )
+        })?;
+        ranked.push((rank, choice));
+    }
+    ranked.sort_unstable();
+    if let Some(equal) = ranked.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(Fault::at(
+            line,
+            format!("The ballot gives two choices the rank {}.", equal[0].0),
+            "Rankings are strict here. Decide an order, or leave the choices out.",
+        ));
+    }
+    Ok(ranked.into_iter().map(|(_, choice)| choice).collect())
 }
 
 /// The comment in the first line, and the lines behind.
 fn comment(text: &str) -> Option<(&str, &str)> {
     let comment = text.strip_prefix('#')?;
     let (first, after) = comment.split_once('\n').unwrap_or((comment, ""));
-    // A choice may begin with "#", too: only a line of its own settings is none.
-    first
-        .trim_start()
-        .starts_with("polls.")
-        .then_some((first, after))
+    // A choice may begin with "#", too: only a line of its own settings is none. A spreadsheet
+    // writes empty cells behind it.
+    let first = first.trim().trim_end_matches([',', ';', '\t']);
+    first.starts_with("polls.").then_some((first, after))
 }
 
 fn separator(text: &str) -> char {
@@ -97,14 +144,6 @@ fn count(line: usize, text: &str) -> Result<u64, Fault> {
             "The first column says how many ballots are alike, as a whole number.",
         )
     })
-}
-
-/// The name of a choice without the apostrophe that keeps spreadsheets from running it as a formula.
-fn unguarded(name: String) -> String {
-    match name.strip_prefix('\'') {
-        Some(rest) if rest.starts_with(['=', '+', '-', '@', '\'']) => rest.to_owned(),
-        _ => name,
-    }
 }
 
 /// The records of a CSV text, each with its line. Blank lines are skipped.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::csv::Records;
 use super::problem::{Failure, Fault};
-use super::settings::Settings;
+use super::settings::{LotOrder, Settings};
 use super::{Options, text};
 use crate::tally::{
     BallotKind, InvalidBallot, MAX_BALLOTS, MAX_CHOICES, Method, Profile, Rules, TieBreak,
@@ -269,14 +269,33 @@ impl Election {
             let names = split_names(list).map_err(Failure::Options)?;
             return self.order(&names).map(Some).map_err(Failure::Options);
         }
-        let Some((names, line)) = &self.settings.lot else {
+        let Some((order, line)) = &self.settings.lot else {
             return Ok(None);
         };
-        let order = self.order(names).map_err(|fault| Fault {
+        let order = match order {
+            LotOrder::Names(names) => self.order(names),
+            LotOrder::Numbers(numbers) => self.names(numbers).and_then(|names| self.order(&names)),
+        };
+        let order = order.map_err(|fault| Fault {
             line: Some(*line),
             ..fault
         })?;
         Ok(Some(order))
+    }
+
+    /// The names of the choices with these numbers, counted from 1.
+    fn names(&self, numbers: &[usize]) -> Result<Vec<String>, Fault> {
+        let name = |number: &usize| {
+            let name = number.checked_sub(1);
+            let name = name.and_then(|position| self.choices.get(position));
+            name.cloned().ok_or_else(|| {
+                Fault::new(
+                    format!("The lot names choice {number}, which does not exist."),
+                    format!("There are {} choices.", self.choices.len()),
+                )
+            })
+        };
+        numbers.iter().map(name).collect()
     }
 
     fn order(&self, names: &[String]) -> Result<Vec<usize>, Fault> {

@@ -6,7 +6,7 @@
 //! ```
 //! Scored ballots have `"scores": {"Ann": 5}` instead of `ranking`. `count` is 1 if absent. `quorum`,
 //! `threshold`, `tie_break`, `max_score` and `lot` (names in order) are optional. `name` is the title;
-//! `source` and `expected` are ignored.
+//! `source` and `expected` are ignored, and so are `voter`, `cast_at` and `updated_at` of a ballot.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::election::{Election, score};
 use super::problem::Fault;
-use super::settings::Settings;
+use super::settings::{LotOrder, Settings};
 use super::text;
 use crate::tally::{BallotKind, Method, Threshold, TieBreak};
 
@@ -45,6 +45,12 @@ struct Ballot {
     count: u64,
     ranking: Option<Vec<String>>,
     scores: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(rename = "voter")]
+    _voter: Option<IgnoredAny>,
+    #[serde(rename = "cast_at")]
+    _cast_at: Option<IgnoredAny>,
+    #[serde(rename = "updated_at")]
+    _updated_at: Option<IgnoredAny>,
 }
 
 const fn one() -> u64 {
@@ -66,10 +72,13 @@ pub(super) fn read(text: &str) -> Result<Election, Fault> {
         quorum: file.quorum,
         threshold: file.threshold,
         tie_break: file.tie_break,
-        lot: file.lot.map(|names| (names, line_of(text, "\"lot\""))),
+        lot: file
+            .lot
+            .map(|names| (LotOrder::Names(names), line_of(text, "\"lot\""))),
+        ..Settings::default()
     };
     let kind = match file.ballots.first() {
-        Some(first) if first.get().contains("\"scores\"") => BallotKind::Scores,
+        Some(first) if has_scores(first) => BallotKind::Scores,
         Some(_) => BallotKind::Ranking,
         None => file.method.map_or(BallotKind::Ranking, Method::ballot_kind),
     };
@@ -112,6 +121,11 @@ pub(super) fn read(text: &str) -> Result<Election, Fault> {
         }
     }
     Ok(election)
+}
+
+fn has_scores(ballot: &RawValue) -> bool {
+    let ballot: Result<Ballot, _> = serde_json::from_str(ballot.get());
+    ballot.is_ok_and(|ballot| ballot.scores.is_some())
 }
 
 fn known(election: &Election, line: usize, name: &str) -> Result<usize, Fault> {

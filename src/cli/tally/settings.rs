@@ -11,8 +11,30 @@ pub(super) struct Settings {
     pub(super) quorum: Option<u64>,
     pub(super) threshold: Option<Threshold>,
     pub(super) tie_break: Option<TieBreak>,
-    /// The names of all choices in the order of the lot, and the line that says so.
-    pub(super) lot: Option<(Vec<String>, usize)>,
+    /// All choices in the order of the lot, and the line that says so.
+    pub(super) lot: Option<(LotOrder, usize)>,
+    /// What the cells of a `.csv` file are.
+    pub(super) cells: Cells,
+    /// The column of a `.csv` file, counted from 1, that the first choice has. Of the columns before,
+    /// only `count` is read.
+    pub(super) first_choice_column: Option<usize>,
+}
+
+/// The order of the lot.
+#[derive(Debug, Clone)]
+pub(super) enum LotOrder {
+    Names(Vec<String>),
+    /// Counted from 1.
+    Numbers(Vec<usize>),
+}
+
+/// What the cells of a `.csv` file are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Cells {
+    #[default]
+    Scores,
+    /// Ranks, of which 1 is the best.
+    Ranks,
 }
 
 /// Comments that start like this are settings, in `.csv` and `.blt` files alike:
@@ -21,7 +43,9 @@ const PREFIX: &str = "polls.";
 
 const KNOWN: &str = "Known are: # polls.method: star; # polls.seats: 2; # polls.max_score: 10; \
                      # polls.quorum: 20; # polls.threshold: 2/3 of votes_cast (or: more than 1/2 of \
-                     ballots); # polls.tie_break: lot; # polls.lot: Ann, Bob, Cem.";
+                     ballots); # polls.tie_break: lot; # polls.lot: Ann, Bob, Cem; \
+                     # polls.lot_numbers: 2 1 3; # polls.cells: ranks; \
+                     # polls.first_choice_column: 3.";
 
 impl Settings {
     /// Reads the text of a comment, without its `#`. Comments that are no settings are ignored.
@@ -64,7 +88,24 @@ impl Settings {
                     line: Some(line),
                     ..fault
                 })?;
-                self.lot = Some((names, line));
+                self.lot = Some((LotOrder::Names(names), line));
+            }
+            "lot_numbers" => {
+                let numbers = value.split_whitespace().map(str::parse);
+                let numbers: Result<Vec<usize>, _> = numbers.collect();
+                let numbers = numbers.map_err(|_| unknown())?;
+                self.lot = Some((LotOrder::Numbers(numbers), line));
+            }
+            "cells" => {
+                self.cells = match value {
+                    "scores" => Cells::Scores,
+                    "ranks" => Cells::Ranks,
+                    _ => return Err(unknown()),
+                };
+            }
+            "first_choice_column" => {
+                let column = value.parse().ok().filter(|column| *column > 0);
+                self.first_choice_column = Some(column.ok_or_else(unknown)?);
             }
             _ => return Err(unknown()),
         }

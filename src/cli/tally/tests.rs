@@ -368,8 +368,53 @@ fn settings_in_comments() {
 /// What a server exports against formula injection is read back as it was.
 #[test]
 fn guarded_names_are_read_back() {
-    let report = as_json("'=A1+B1,'@x,'tis\n1,0,0\n", "csv", &Options::default());
-    assert_eq!(report["totals"], json!({"=A1+B1": 1, "@x": 0, "'tis": 0}));
+    let names = "'=A1+B1,'@x,'tis,\"x;'=1\"";
+    let report = as_json(&format!("{names}\n1,0,0,0\n"), "csv", &Options::default());
+    assert_eq!(
+        report["totals"],
+        json!({"=A1+B1": 1, "@x": 0, "'tis": 0, "x;=1": 0})
+    );
+}
+
+#[test]
+fn a_table_may_have_ranks_and_columns_before_the_choices() {
+    // As a spreadsheet saves it, with empty cells behind the settings.
+    let table = "# polls.method: borda,,,,\r\n# polls.cells: ranks,,,,\r\n\
+                 # polls.first_choice_column: 4,,,,\r\n\
+                 voter,count,when,A,count\r\nAda,2,today,2,1\r\n,1,,1,\r\n,1,,,\r\n";
+    let json = r#"{"method": "borda", "seats": 1, "choices": ["A", "count"], "ballots":
+        [{"count": 2, "ranking": ["count", "A"]}, {"ranking": ["A"]}, {"ranking": []}]}"#;
+    assert_eq!(
+        as_json(table, "csv", &Options::default()),
+        as_json(json, "json", &Options::default())
+    );
+}
+
+#[test]
+fn a_lot_may_name_choices_by_number() {
+    let tie = "# polls.lot_numbers: 2 1 3\n# polls.tie_break: lot\nA,B,C\n1,1,0\n";
+    let drawn = outcome(tie, "csv", &Options::default());
+    assert_eq!(
+        (&drawn["elected"], &drawn["decided_by_lot"]),
+        (&json!(["B"]), &json!(true))
+    );
+    let other = tie.replace("2 1 3", "1 2 3");
+    assert_eq!(
+        outcome(&other, "csv", &Options::default())["elected"],
+        json!(["A"])
+    );
+}
+
+/// A choice may have the name of a member.
+#[test]
+fn rankings_and_scores_are_told_apart_whatever_the_choices_are_called() {
+    let ranked = r#"{"method": "borda", "choices": ["scores", "ranking"], "ballots":
+        [{"voter": {"name": "scores"}, "cast_at": "now", "ranking": ["scores"]}]}"#;
+    let elected = |text: &str| outcome(text, "json", &Options::default())["elected"].clone();
+    assert_eq!(elected(ranked), json!(["scores"]));
+    let scored = r#"{"method": "score", "choices": ["scores", "ranking"], "ballots":
+        [{"scores": {"ranking": 3}}]}"#;
+    assert_eq!(elected(scored), json!(["ranking"]));
 }
 
 #[test]
@@ -460,6 +505,36 @@ fn faults_name_the_line_and_the_remedy() {
             "csv",
             "count,A,B\nmany,1,2\n",
             "line 2: \"many\" is not a number of ballots",
+        ),
+        (
+            "csv",
+            "# polls.cells: ranks\nA,B\n1,x\n",
+            "line 3: \"x\" is not a rank of \"B\"",
+        ),
+        (
+            "csv",
+            "# polls.cells: ranks\nA,B\n2,2\n",
+            "line 3: The ballot gives two choices the rank 2",
+        ),
+        (
+            "csv",
+            "# polls.cells: words\nA,B\n",
+            "line 1: The setting \"cells\"",
+        ),
+        (
+            "csv",
+            "# polls.first_choice_column: 0\nA,B\n",
+            "line 1: The setting \"first_choice_column\"",
+        ),
+        (
+            "csv",
+            "# polls.first_choice_column: 9\nA,B\n",
+            "line 2: The election has 0 choices",
+        ),
+        (
+            "csv",
+            "# polls.lot_numbers: 1 3\nA,B\n1,0\n",
+            "line 1: The lot names choice 3, which does not exist",
         ),
         (
             "csv",

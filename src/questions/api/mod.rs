@@ -1,5 +1,6 @@
 //! `/questions` and `/questions/{id}/choices`.
 
+mod asker;
 mod choices;
 
 use poem_openapi::OpenApi;
@@ -24,6 +25,8 @@ use crate::results::list::{Filter, Sort};
 use crate::results::objects::{Question, QuestionPage};
 use crate::results::{PageQuery, Views};
 use crate::users::Caller;
+
+use asker::Asker;
 
 pub use choices::ChoicesApi;
 
@@ -65,6 +68,9 @@ impl QuestionsApi {
     /// until it is absent, with the same other parameters: questions that are asked meanwhile
     /// cause neither gaps nor repeats. Numbers are shown as each question's `results_visibility`
     /// allows.
+    ///
+    /// Questions that are not `listed` are left out for everyone, their authors included, unless
+    /// `author=me`, `deleted` or `listed` asks for them.
     #[oai(
         path = "/questions",
         method = "get",
@@ -78,8 +84,8 @@ impl QuestionsApi {
         caller: MaybeSignedIn,
         /// Only questions in this status now.
         status: Query<Option<Status>>,
-        /// Only questions of this account.
-        author: Query<Option<Uuid>>,
+        /// Only questions of this account: its id, or `me` for your own, listed or not.
+        author: Query<Option<Asker>>,
         /// Only questions whose text and choices together have, for each of these words, a word
         /// that is the same or begins with it: `lun` finds lunch. A single letter finds only a
         /// word of one letter. Chinese, Japanese and Korean are found by characters and pairs of
@@ -90,17 +96,24 @@ impl QuestionsApi {
         /// The order.
         #[oai(default = "newest_first")]
         sort: Query<Sort>,
-        /// Deleted questions instead of the others: your own, or everybody's if you are an admin.
+        /// Only questions that are listed (`true`), or only those that are not (`false`): admins see
+        /// everybody's, others with `author=me` their own.
+        #[oai(example = "only_listed")]
+        listed: Query<Option<bool>>,
+        /// Deleted questions instead of the others, listed or not: your own, or everybody's if you
+        /// are an admin.
         #[oai(default)]
         deleted: Query<bool>,
         paging: Paging,
     ) -> Result<Answered<QuestionPage>, Refused<ListQuestions>> {
         let caller = caller.caller();
+        let (author, listed) = scope_of_list(author.0, listed.0, deleted.0, caller)?;
         let filter = Filter {
             status: status.0,
-            author: author_of_list(author.0, deleted.0, caller)?,
+            author,
             words: q.0,
             sort: sort.0,
+            listed,
             deleted: deleted.0,
         };
         let page = paging.of(&filter.scope())?;
@@ -304,33 +317,57 @@ fn words() -> Option<String> {
     Some("language".to_owned())
 }
 
+fn only_listed() -> Option<bool> {
+    Some(true)
+}
+
 fn newest_first() -> Sort {
     Sort::NewestFirst
 }
 
-/// The author whose questions are listed. Deleted questions are listed for their own author only,
-/// and for admins.
-fn author_of_list(
-    author: Option<Uuid>,
+/// The author whose questions a list shows, and whether it shows those that are listed or the others
+/// (none for both). Deleted questions, and those that are not listed, are shown to their own author
+/// and to admins only.
+fn scope_of_list(
+    author: Option<Asker>,
+    listed: Option<bool>,
     deleted: bool,
     caller: Option<Caller>,
-) -> Result<Option<Uuid>, Failure> {
-    if !deleted {
-        return Ok(author);
+) -> Result<(Option<Uuid>, Option<bool>), Failure> {
+    let sign_in = |detail| move || Failure::new(Code::Unauthenticated, detail);
+    let author = match author {
+        None => None,
+        Some(Asker::Account(id)) => Some(id),
+        Some(Asker::Me) => {
+            let caller = caller.ok_or_else(sign_in("Sign in to list your own questions."))?;
+            // Whoever asks for their own questions sees all of them.
+            if !deleted {
+                return Ok((Some(caller.id), listed));
+            }
+            Some(caller.id)
+        }
+    };
+    if deleted {
+        let detail = "Sign in to list the questions that you have deleted.";
+        let caller = caller.ok_or_else(sign_in(detail))?;
+        return match author {
+            author if caller.is_admin() => Ok((author, listed)),
+            None => Ok((Some(caller.id), listed)),
+            Some(author) if author == caller.id => Ok((Some(author), listed)),
+            Some(_) => {
+                let detail = "Only an admin may list what others have deleted.";
+                Err(Failure::new(Code::Forbidden, detail))
+            }
+        };
     }
-    let caller = caller.ok_or_else(|| {
-        Failure::new(
-            Code::Unauthenticated,
-            "Sign in to list the questions that you have deleted.",
-        )
-    })?;
-    match author {
-        author if caller.is_admin() => Ok(author),
-        None => Ok(Some(caller.id)),
-        Some(author) if author == caller.id => Ok(Some(author)),
-        Some(_) => {
-            let detail = "Only an admin may list what others have deleted.";
-            Err(Failure::new(Code::Forbidden, detail))
+    if listed == Some(false) {
+        let detail = "Sign in to list questions that are not listed.";
+        let caller = caller.ok_or_else(sign_in(detail))?;
+        if !caller.is_admin() {
+            let detail = "Only an admin may list what others have not listed. With `author=me` you \
+                          see your own.";
+            return Err(Failure::new(Code::Forbidden, detail));
         }
     }
+    Ok((author, Some(listed.unwrap_or(true))))
 }

@@ -1,6 +1,7 @@
 //! Accounts over HTTP: registering, one's own account, and what others and admins see.
 
 mod me;
+mod my_data;
 mod objects;
 
 use poem::Request;
@@ -30,6 +31,7 @@ use crate::rendered::Rendered;
 use objects::{Account, AccountPage, User};
 
 pub use me::MeApi;
+pub use my_data::MyDataApi;
 
 /// The lists, for their cursors.
 const ACCOUNTS: &str = "users";

@@ -1,4 +1,6 @@
-//! `/questions/{id}/ballot`.
+//! `/questions/{id}/ballot`, and what is shown of those who have voted.
+
+mod roll;
 
 use std::collections::BTreeSet;
 
@@ -9,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
+use super::mine::Which;
 use super::{Ballot, Ballots, Cast, Paper, Score, not_found};
 use crate::auth::guard::{MaybeSignedIn, Voter};
-use crate::clock::Time;
+use crate::clock::{Clock, Time};
 use crate::failure::{Code, Failure, FieldError, Rule};
 use crate::http::API;
 use crate::http::body::Body;
@@ -22,17 +25,20 @@ use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Put};
 use crate::http::spec::Tag;
 use crate::input::{exact, present};
 use crate::network::Network;
-use crate::page::PageMeta;
-use crate::questions::{Electorate, Question};
+use crate::page::{PageMeta, Paging};
+use crate::questions::{Electorate, Question, Status};
 use crate::rendered::Rendered;
 use crate::results::are_visible;
 use crate::results::{BallotResults, Views};
 use crate::users::Caller;
 
+pub use roll::RollApi;
+
 /// The handlers of ballots.
 pub struct BallotsApi {
     pub ballots: Ballots,
     pub views: Views,
+    pub clock: Clock,
 }
 
 /// Your ballot on a question.
@@ -45,13 +51,14 @@ pub struct BallotWithResults {
     results: Option<BallotResults>,
 }
 
-/// A page of your ballots, without results.
-#[derive(Debug, Object)]
-#[oai(example)]
-pub struct BallotPage {
-    /// Your ballots.
-    pub data: Vec<BallotWithResults>,
-    pub meta: PageMeta,
+/// A ballot of yours, with its question.
+#[derive(Debug, Object, Serialize)]
+#[oai(skip_serializing_if_is_none, example)]
+pub struct MyBallot {
+    #[oai(flatten)]
+    #[serde(flatten)]
+    ballot: Ballot,
+    question: BallotQuestion,
 }
 
 /// Whether you may vote on a question, now.
@@ -88,6 +95,29 @@ impl Eligibility {
     }
 }
 
+/// What a ballot is on.
+#[derive(Debug, Object, Serialize)]
+pub struct BallotQuestion {
+    /// The question's id.
+    id: Uuid,
+    /// What people are asked.
+    question_text: String,
+    status: Status,
+}
+
+impl MyBallot {
+    fn of(ballot: Ballot, question: &Question, now: Time) -> MyBallot {
+        MyBallot {
+            ballot,
+            question: BallotQuestion {
+                id: question.id,
+                question_text: question.question_text.clone(),
+                status: question.status(now),
+            },
+        }
+    }
+}
+
 /// Why nobody votes without a token.
 fn signed_out(question: &Question) -> Failure {
     let detail = match question.electorate {
@@ -98,11 +128,13 @@ fn signed_out(question: &Question) -> Failure {
     Failure::new(Code::Unauthenticated, detail)
 }
 
-/// A [`BallotPage`] as it is rendered.
-#[derive(Serialize)]
-struct RenderedPage {
-    data: Vec<Ballot>,
-    meta: PageMeta,
+/// A page of your ballots.
+#[derive(Debug, Object, Serialize)]
+#[oai(example)]
+pub struct BallotPage {
+    /// Your ballots, those that were cast last first.
+    pub data: Vec<MyBallot>,
+    pub meta: PageMeta,
 }
 
 /// A [`BallotWithResults`] whose results are rendered already, once for everyone.
@@ -204,14 +236,24 @@ impl Example for Eligibility {
     }
 }
 
+impl Example for MyBallot {
+    fn example() -> Self {
+        let BallotWithResults { ballot, .. } = BallotWithResults::example();
+        MyBallot {
+            question: BallotQuestion {
+                id: ballot.question_id,
+                question_text: "Which language for the next service?".to_owned(),
+                status: Status::Open,
+            },
+            ballot,
+        }
+    }
+}
+
 impl Example for BallotPage {
     fn example() -> Self {
-        let ballot = BallotWithResults {
-            results: None,
-            ..BallotWithResults::example()
-        };
         BallotPage {
-            data: vec![ballot],
+            data: vec![MyBallot::example()],
             meta: PageMeta { next_cursor: None },
         }
     }
@@ -342,8 +384,11 @@ impl BallotsApi {
 
     /// List your ballots
     ///
-    /// Your ballot on a question, or an empty list if you have none: for clients that want to know
-    /// whether you have voted, where `getBallot` answers 404.
+    /// On all questions that are not deleted, those that you cast last first, each with the question's
+    /// text and status. Without anonymous ballots: nobody can tell what yours says.
+    ///
+    /// With `question_id` your ballot on that question, or an empty list if you have none: for clients
+    /// that want to know whether you have voted, where `getBallot` answers 404.
     #[oai(
         path = "/users/me/ballots",
         method = "get",
@@ -354,18 +399,29 @@ impl BallotsApi {
         &self,
         voter: Voter,
         /// Only your ballot on this question.
-        question_id: Query<Uuid>,
+        question_id: Query<Option<Uuid>>,
+        paging: Paging,
     ) -> Result<Answered<BallotPage>, Refused<ListMyBallots>> {
-        let ballot = match self.views.latest(question_id.0).await? {
-            Some(view) => {
-                let question = &view.poll.question;
-                self.ballots.find(voter.0.caller.id, question).await?
+        let user = voter.0.caller.id;
+        let scope = format!("ballots of {user} on {:?}", question_id.0);
+        let request = paging.of(&scope)?;
+        let page = match question_id.0 {
+            Some(question) => BallotPage {
+                data: self.mine_on(user, question).await?.into_iter().collect(),
+                meta: PageMeta { next_cursor: None },
+            },
+            None => {
+                let page = self
+                    .ballots
+                    .of_user(user, Which::OnQuestions, request)
+                    .await?;
+                let (now, items) = (self.clock.now(), page.items.into_iter());
+                let mine = items.map(|mine| MyBallot::of(mine.ballot, &mine.question, now));
+                BallotPage {
+                    data: mine.collect(),
+                    meta: PageMeta::new(page.next, &scope),
+                }
             }
-            None => None,
-        };
-        let page = RenderedPage {
-            data: ballot.into_iter().collect(),
-            meta: PageMeta { next_cursor: None },
         };
         Ok(Answered::new(Rendered::plain(&page)?))
     }
@@ -395,6 +451,17 @@ impl BallotsApi {
 }
 
 impl BallotsApi {
+    /// The user's ballot on a question that is not deleted.
+    async fn mine_on(&self, user: Uuid, question: Uuid) -> Result<Option<MyBallot>, Failure> {
+        let view = self.views.latest(question).await?;
+        let Some(view) = view.filter(|view| view.poll.question.deleted_at.is_none()) else {
+            return Ok(None);
+        };
+        let question = &view.poll.question;
+        let ballot = self.ballots.find(user, question).await?;
+        Ok(ballot.map(|ballot| MyBallot::of(ballot, question, view.read_at)))
+    }
+
     /// The ballot, with the results where the caller may see them.
     async fn render(&self, ballot: Ballot, caller: Caller) -> Result<Rendered, Failure> {
         // Read after the ballot is committed, so that it is in the results.
