@@ -30,6 +30,7 @@ pub static FILES: &[File] = files![
     "account.js",
     "admin.js",
     "api.js",
+    "authors.js",
     "ballot.js",
     "choices.js",
     "dom.js",

@@ -94,6 +94,7 @@ export function voting({ question, control, eligible, ballot, hint, offers, go, 
     ballot && isGuest() && offers.includes("registration")
       && h("p", { class: "hint" }, t("votedAsGuest"), " ", h("a", { href: withReturn("/register") }, t("signUp"))),
     takes && whoMay(question, eligible, ballot),
+    takes && question.ballot_secrecy === "public" && h("p", { class: "hint" }, t("publicBallots")),
     hint && h("p", { class: "hint" }, hint),
     question.status === "scheduled" && h("p", { class: "hint" }, t("notOpenYet", { when: exact(question.opens_at) })),
     question.deleted_at && h("p", { class: "hint" }, t("isDeleted")),

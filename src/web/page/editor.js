@@ -13,7 +13,7 @@ import { t } from "./texts.js";
 const NEW = {
   question_text: "", method: "multiple_choice", seats: 1, min_choices: 1, max_choices: 1, tie_break: "none", allow_change: true, results_visibility: "always",
   // Whoever asks a question here sends its link to people, who need no account.
-  electorate: "anyone", listed: false,
+  electorate: "anyone", ballot_secrecy: "secret", listed: false,
   choices: [{ choice_text: "" }, { choice_text: "" }],
 };
 

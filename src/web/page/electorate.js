@@ -1,4 +1,4 @@
-// The editor's fields about who may vote, and who finds the question.
+// The editor's fields about who may vote, who finds the question, and who learns how somebody voted.
 
 import { fill, h } from "./dom.js";
 import { check, field, input, select } from "./form.js";
@@ -6,9 +6,10 @@ import { wholeNumber } from "./rules.js";
 import { t } from "./texts.js";
 
 /** These settings of a question as the values of the controls. */
-export const electorateValues = ({ electorate, ballots_per_address: limit, listed }) => ({
+export const electorateValues = ({ electorate, ballots_per_address: limit, ballot_secrecy: secrecy, listed }) => ({
   electorate,
   ballots_per_address: limit ? String(limit) : "",
+  ballot_secrecy: secrecy,
   listed,
 });
 
@@ -16,6 +17,7 @@ export const electorateValues = ({ electorate, ballots_per_address: limit, liste
 export const electorateBody = (data) => ({
   electorate: data.get("electorate"),
   ballots_per_address: data.get("electorate") === "anyone" ? wholeNumber(data.get("ballots_per_address"), null) : null,
+  ballot_secrecy: data.get("ballot_secrecy"),
 });
 
 /** The controls: who may vote, whether the question is listed, and what goes beneath "more options". */
@@ -25,8 +27,15 @@ export function electorateFields(values, settled, offers) {
   if (offers.includes("mail") || values.electorate === "verified") options.verified = t("verifiedOnly");
   // The page cannot make such questions, but the API can.
   if (values.electorate === "invited") options.invited = t("invited");
-  const electorate = select("electorate", values.electorate, options);
-  electorate.disabled = settled;
+  const choose = (name, options) => {
+    const control = select(name, values[name], options);
+    control.disabled = settled;
+    return control;
+  };
+  const electorate = choose("electorate", options);
+  const secrecies = { secret: t("secret"), public: t("public") };
+  if (values.ballot_secrecy === "anonymous") secrecies.anonymous = t("anonymous");
+  const secrecy = field(t("secrecy"), choose("ballot_secrecy", secrecies), { pointer: "/ballot_secrecy", hint: t("secrecyHint") });
   const limit = field(t("perAddress"), input("ballots_per_address", {
     type: "number", min: "1", inputmode: "numeric", placeholder: t("noLimit"), value: values.ballots_per_address, disabled: settled,
   }), { pointer: "/ballots_per_address", hint: t("perAddressHint") });
@@ -45,6 +54,6 @@ export function electorateFields(values, settled, offers) {
   return {
     who: [field(t("electorate"), electorate, { pointer: "/electorate" }), about],
     listed,
-    more: limit,
+    more: [limit, secrecy],
   };
 }

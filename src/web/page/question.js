@@ -37,6 +37,7 @@ export async function question({ id, query, offers, signal, go, again, entitle }
     live: h("p", { class: "live" }),
     words: h("p", { class: "unseen", role: "status" }),
     manage: h("div", {}),
+    signed: h("button", { type: "button", class: "quiet", onclick: () => offer("whoVoted").catch((error) => toast(say(error))) }, t("whoVotedHow")),
   };
   let shown;
 
@@ -50,7 +51,8 @@ export async function question({ id, query, offers, signal, go, again, entitle }
     keepFocus(places.vote, () => fill(places.vote, shown.content));
     shown.show(results);
     places.counting.show(question, results);
-    if (own || role === "admin") keepFocus(places.manage, () => fill(places.manage, manage({ question, path, own, go, again })));
+    places.signed.hidden = question.ballot_secrecy !== "public" || !results;
+    if (own || role === "admin") keepFocus(places.manage, () => fill(places.manage, manage({ question, path, own, offer, go, again })));
     count();
   }
 
@@ -130,6 +132,11 @@ export async function question({ id, query, offers, signal, go, again, entitle }
     if (!document.hidden) followBallot().catch(() => {});
   }, { signal });
 
+  /** Opens a dialog about who has voted, or the ballots as files. */
+  async function offer(name) {
+    const dialogs = await part(() => import("./authors.js"));
+    await dialogs[name](state.question);
+  }
   const loadSharing = () => part(() => import("./share.js"));
   async function share() {
     try {
@@ -154,7 +161,7 @@ export async function question({ id, query, offers, signal, go, again, entitle }
         places.description,
         places.vote,
         places.counting.element,
-        h("div", { class: "under" }, places.live,
+        h("div", { class: "under" }, places.live, places.signed,
           h("button", { type: "button", class: "quiet", onclick: share }, icon(SHARE), t("share"))),
         places.words),
       places.manage,
@@ -181,7 +188,7 @@ function hiding({ question, results }) {
 }
 
 /** What the author and admins can do. */
-function manage({ question, path, own, go, again }) {
+function manage({ question, path, own, offer, go, again }) {
   const then = async (text) => {
     toast(t(text));
     await again();
@@ -209,6 +216,8 @@ function manage({ question, path, own, go, again }) {
     await post("restore");
     await then("nowRestored");
   };
+  const isPublic = question.ballot_secrecy === "public";
+  const isClosed = question.status === "closed";
   const heading = t(own ? "manage" : "moderate");
   return h("section", { class: "manage", "aria-label": heading },
     h("h2", {}, heading),
@@ -217,7 +226,9 @@ function manage({ question, path, own, go, again }) {
       : [
         h("a", { href: `/questions/${question.id}/edit`, class: "button" }, t("edit")),
         h("a", { href: `/questions/new?from=${question.id}`, class: "button" }, t("askAgain")),
-        question.status === "closed" ? action(t("reopen"), reopen) : action(t("closeVoting"), close),
+        isClosed ? action(t("reopen"), reopen) : action(t("closeVoting"), close),
+        isClosed && !isPublic && action(t("whoVoted"), () => offer("whoVoted")),
+        (isClosed || isPublic) && action(t("saveVotes"), () => offer("save")),
         action(t("remove"), remove, { class: "danger" }),
       ]));
 }

@@ -227,6 +227,7 @@ async fn axe_finds_nothing_to_complain_about() {
     sign_in(&browser, &admin).await;
     for path in [
         "/questions?whose=mine",
+        "/questions?whose=voted",
         "/questions/new",
         &format!("{}/edit", path_of(&question)),
         "/account",
@@ -242,6 +243,18 @@ async fn axe_finds_nothing_to_complain_about() {
     browser.go(&path_of(&for_some)).await;
     browser.sees("Verify yours here:").await;
     check("a refusal").await;
+    browser.go(&path_of(&closed)).await;
+    browser.press("Download votes").await;
+    browser.sees("CSV is for spreadsheets").await;
+    check("files of the votes").await;
+    let public = json!({"ballot_secrecy": "public", "question_text": "Tea?"});
+    let public = admin.ask(&["green", "black"], public).await;
+    admin.vote(&public, &[0]).await.expect(201);
+    browser.go(&path_of(&public)).await;
+    check("public ballots").await;
+    browser.press("Who voted for what").await;
+    browser.sees("lucy").await;
+    check("who voted for what").await;
     for method in ["instant_runoff", "ranked_pairs", "borda", "star"] {
         let question = admin
             .ask(&["python", "java", "go"], json!({"method": method}))

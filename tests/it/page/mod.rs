@@ -25,6 +25,7 @@ mod looks;
 mod methods;
 mod parts;
 mod recovery;
+mod roll;
 mod session;
 mod watching;
 
