@@ -30,11 +30,13 @@ pub static FILES: &[File] = files![
     "account.js",
     "admin.js",
     "api.js",
+    "authors.js",
     "ballot.js",
     "choices.js",
     "dom.js",
     "drafts.js",
     "editor.js",
+    "electorate.js",
     "embed.js",
     "entry.js",
     "explained.js",
@@ -145,7 +147,8 @@ mod tests {
 
     #[test]
     fn the_page_of_a_question_stays_small() {
-        for (control, most) in [(None, 130_000), (Some("ranking.js"), 140_000)] {
+        // Nearly a third of it are the texts of all pages in two languages.
+        for (control, most) in [(None, 140_000), (Some("ranking.js"), 150_000)] {
             let modules = ["main.js", "question.js"].into_iter().chain(control);
             let mut files = with_imports(&modules.collect::<Vec<_>>());
             files.extend(["base.css", "style.css"]);

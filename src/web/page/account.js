@@ -1,6 +1,6 @@
 // The user's own account: profile, password, sessions.
 
-import { api } from "./api.js";
+import { api, download } from "./api.js";
 import { buttons, fill, h, heading, toast } from "./dom.js";
 import { discardAll } from "./drafts.js";
 import { action, confirm, field, form, input } from "./form.js";
@@ -18,12 +18,16 @@ export async function account({ signal, go, again, offers }) {
       heading(me.name),
       buttons(
         h("a", { href: "/questions?whose=mine", class: "button" }, t("myQuestions")),
+        h("a", { href: "/questions?whose=voted", class: "button" }, t("votedIn")),
         me.role === "admin" && h("a", { href: "/admin", class: "button" }, t("admin")),
         action(t("signOut"), signOut)),
       profile(me, again),
       offers.includes("mail") && verification(me, again),
       password(me),
       await sessions(signal),
+      h("section", { class: "panel" }, h("h2", {}, t("myData")),
+        h("p", {}, t("myDataText")),
+        action(t("saveData"), () => download("/users/me/export"))),
       h("section", { class: "panel" }, h("h2", {}, t("deleteAccount")),
         h("p", {}, t("deleteWarning")),
         action(t("deleteAccount"), () => leave(me, go), { class: "danger" })),

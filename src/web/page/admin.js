@@ -28,7 +28,9 @@ export async function admin({ signal, go, offers }) {
     title: t("users"),
     content: [
       heading(t("users")),
-      buttons(h("a", { href: "/questions?whose=deleted", class: "button" }, t("deletedQuestions"))),
+      buttons(
+        h("a", { href: "/questions?whose=unlisted", class: "button" }, t("unlistedQuestions")),
+        h("a", { href: "/questions?whose=deleted", class: "button" }, t("deletedQuestions"))),
       h("section", { class: "panel" }, list, more),
       offers.includes("mail") && (await messages(signal)),
     ],

@@ -1,7 +1,7 @@
 // What is asked of the server: the public API and nothing but the public API, its time, and the parts
 // of the page that are loaded when they are needed.
 
-import { backOff, pause } from "./dom.js";
+import { backOff, h, pause } from "./dom.js";
 import { retryAfter, token, Unreachable } from "./session.js";
 
 export { Unreachable };
@@ -135,6 +135,19 @@ async function authenticated(method, path, { headers = {}, body, signal }) {
 async function problem(answer) {
   const body = await answer.json().catch(() => ({}));
   return new Problem(answer.status, body, retryAfter(answer));
+}
+
+/** Saves what the API answers as a file, with the name that the answer gives. */
+export async function download(path) {
+  const answer = await send("GET", path, {});
+  if (!answer.ok) throw await problem(answer);
+  const header = answer.headers.get("Content-Disposition") ?? "";
+  const [, whole] = /filename\*=UTF-8''([^;]+)/.exec(header) ?? [];
+  const [, plain] = /filename="([^"]+)"/.exec(header) ?? [];
+  const link = h("a", { href: URL.createObjectURL(await answer.blob()), download: whole ? decodeURIComponent(whole) : plain });
+  link.click();
+  // Some browsers read it only later.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 /** A path with its query; parameters without a value are left out. */

@@ -6,9 +6,9 @@ import { buttons, fill, h, newId, toast } from "./dom.js";
 import { action, form, say } from "./form.js";
 import { agree, kindOf, named, paperOf, within } from "./paper.js";
 import { bars } from "./results.js";
-import { isSignedIn, loginPath, withReturn } from "./session.js";
+import { becomeGuest, hasSession, isGuest, isSignedIn, loginPath, withReturn } from "./session.js";
 import { tab } from "./store.js";
-import { exact, t } from "./texts.js";
+import { exact, explain, t } from "./texts.js";
 import { moment } from "./times.js";
 
 /** Tells the other tabs on which question somebody has voted. */
@@ -19,9 +19,9 @@ export function onVoteElsewhere(id, signal, work) {
   channel.addEventListener("message", ({ data }) => data === id && work(), { signal });
 }
 
-/** The user's ballot on a question, or null. */
+/** The ballot of the account or guest on a question, or null. */
 export async function ownBallot(id, signal) {
-  if (!isSignedIn()) return null;
+  if (!hasSession()) return null;
   try {
     const { data } = await api("GET", `/users/me/ballots?question_id=${id}`, { signal });
     return data[0] ?? null;
@@ -30,6 +30,23 @@ export async function ownBallot(id, signal) {
     throw error;
   }
 }
+
+/**
+ * Whether one may vote, and the code of the reason if not: `unauthenticated` if one has to sign in. Asks
+ * the server where that depends on more than being signed in.
+ */
+export async function eligibility({ id, status, electorate, ballots_per_address: limit }, signal) {
+  if (status !== "open") return { can_vote: false };
+  const isForAccounts = electorate === "accounts" || electorate === "verified";
+  if (isForAccounts && !isSignedIn()) return { can_vote: false, code: "unauthenticated" };
+  if (electorate === "invited" && !hasSession()) return { can_vote: false, code: "not_eligible" };
+  const isForAll = electorate === "anyone" && !(limit && isGuest());
+  if (isForAll || electorate === "accounts") return { can_vote: true };
+  return api("GET", `/questions/${id}/eligibility`, { signal });
+}
+
+/** The reasons that do not hold for whoever signs in. */
+const SIGN_IN = ["unauthenticated", "address_limit", "address_unknown"];
 
 /** The modules of the controls, by what ballots are. The list with the bars is the one for sets. */
 const CONTROLS = { ranking: () => import("./ranking.js"), scores: () => import("./scoring.js") };
@@ -51,13 +68,15 @@ function select(id, paper) {
 
 /**
  * The choices with their bars, and with controls if one may vote, for which `control` is what
- * `controlOf` has loaded. `reread` is called with the new ballot, `show` with results. Returns the
- * content, and a function that shows results in the bars.
+ * `controlOf` has loaded. `eligible` is what `eligibility` has said. `reread` is called with the new
+ * ballot, `show` with results. Returns the content, and a function that shows results in the bars.
  */
-export function voting({ question, control, ballot, hint, offers, go, reread, show }) {
+export function voting({ question, control, eligible, ballot, hint, offers, go, reread, show }) {
   const { id, choices } = question;
   const takes = question.status === "open" && !question.deleted_at;
-  const may = takes && (!ballot || question.allow_change);
+  /** Whether one has to sign in to vote. */
+  const signsIn = !ballot && !isSignedIn() && SIGN_IN.includes(eligible.code);
+  const may = takes && (ballot ? question.allow_change : eligible.can_vote || signsIn);
   const kind = kindOf(question.method);
   const before = ownSelection(id, kind) ?? (ballot && paperOf(ballot)) ?? blank(kind);
   const chosen = within(before, choices);
@@ -72,13 +91,17 @@ export function voting({ question, control, ballot, hint, offers, go, reread, sh
   const notes = [
     isGone && h("p", { class: "note", role: "alert" }, t("choiceGone")),
     ballot && h("p", { class: "voted" }, moment(question.allow_change ? "voted" : "votedFinal", ballot.updated_at)),
+    ballot && isGuest() && offers.includes("registration")
+      && h("p", { class: "hint" }, t("votedAsGuest"), " ", h("a", { href: withReturn("/register") }, t("signUp"))),
+    takes && whoMay(question, eligible, ballot),
+    takes && question.ballot_secrecy === "public" && h("p", { class: "hint" }, t("publicBallots")),
     hint && h("p", { class: "hint" }, hint),
     question.status === "scheduled" && h("p", { class: "hint" }, t("notOpenYet", { when: exact(question.opens_at) })),
     question.deleted_at && h("p", { class: "hint" }, t("isDeleted")),
   ];
   if (!may) return { content: [list.sorter, list.list, notes], show: list.show };
 
-  const label = t(!isSignedIn() ? "signInToVote" : ballot ? "change" : "vote");
+  const label = t(signsIn ? "signInToVote" : ballot ? "change" : "vote");
   const rule = h("p", { class: "hint", id: newId() }, ruleOf(question));
   const mistake = h("p", { class: "mistake", role: "alert", id: newId() });
   const progress = h("p", { class: "progress", role: "status" });
@@ -101,7 +124,7 @@ export function voting({ question, control, ballot, hint, offers, go, reread, sh
     fill(progress,
       question.max_choices > 1 && h("span", {}, t("chosenOf", { n: length, max: question.max_choices })),
       length > 0 && !isSent
-        && h("strong", {}, t(isSignedIn() ? "notCounted" : "notCountedSignIn", { button: label })));
+        && h("strong", {}, t(signsIn ? "notCountedSignIn" : "notCounted", { button: label })));
   }
 
   /** Says what is wrong with the selection, beside the button. */
@@ -112,6 +135,8 @@ export function voting({ question, control, ballot, hint, offers, go, reread, sh
 
   async function send(paper) {
     try {
+      // A guest who has not voted is not missed: should an answer get lost, another one is made.
+      if (!hasSession()) await becomeGuest(() => api("POST", "/auth/guest", { repeatable: true }));
       const cast = await api("PUT", `/questions/${id}/ballot`, { body: paper });
       toast(t(!ballot ? "counted" : cast.updated_at === ballot.updated_at ? "unchanged" : "changed"));
       select(id, null);
@@ -121,7 +146,7 @@ export function voting({ question, control, ballot, hint, offers, go, reread, sh
     } catch (error) {
       // The page is out of date.
       if (error.code === "invalid_fields") toast(t("questionChanged"));
-      else if (["voting_closed", "voting_not_open", "already_voted"].includes(error.code)) toast(say(error));
+      else if (REFUSALS.includes(error.code)) toast(say(error));
       else throw error;
       await reread(await ownBallot(id));
     }
@@ -139,7 +164,7 @@ export function voting({ question, control, ballot, hint, offers, go, reread, sh
       const paper = selected();
       const { length } = named(paper);
       fill(mistake);
-      if (!isSignedIn()) return go(loginPath());
+      if (signsIn) return go(loginPath());
       if (length < question.min_choices || length > question.max_choices) return blame(ruleOf(question));
       return send(paper);
     },
@@ -149,7 +174,7 @@ export function voting({ question, control, ballot, hint, offers, go, reread, sh
     h("div", { class: "foot" }, mistake, progress,
       buttons(
         submit,
-        !isSignedIn() && offers.includes("registration") && h("a", { href: withReturn("/register"), class: "button" }, t("signUp")),
+        signsIn && offers.includes("registration") && h("a", { href: withReturn("/register"), class: "button" }, t("signUp")),
         withdraw)));
   content.addEventListener("change", () => {
     fill(mistake);
@@ -167,6 +192,22 @@ export function voting({ question, control, ballot, hint, offers, go, reread, sh
       list.show(results);
     },
   };
+}
+
+/** How a question refuses a ballot if it has changed since the page read it. */
+const REFUSALS = ["voting_closed", "voting_not_open", "already_voted", "not_eligible", "address_limit", "address_unknown"];
+
+/** Who may vote without an account or with a verified address, or why the voter may not. */
+function whoMay({ electorate }, { code }, ballot) {
+  const hint = (...content) => h("p", { class: "hint" }, content);
+  if (code === "not_eligible") {
+    return electorate === "verified"
+      ? hint(t(ballot ? "verifyToChange" : "verifyToVote"), " ", h("a", { href: "/account" }, t("account")))
+      : hint(t("onlyInvited"));
+  }
+  if (code === "address_limit" || code === "address_unknown") return hint(explain({ code }));
+  if (isSignedIn() || ballot) return null;
+  return { anyone: hint(t("anyoneVotes")), verified: hint(t("verifiedVote")) }[electorate];
 }
 
 /** What was selected before, unless the method has changed since. */

@@ -4,6 +4,7 @@ import { api } from "./api.js";
 import { choices } from "./choices.js";
 import { buttons, h, heading, toast } from "./dom.js";
 import { draftHere } from "./drafts.js";
+import { electorateBody, electorateFields, electorateValues } from "./electorate.js";
 import { action, check, confirm, field, form, input, select } from "./form.js";
 import { ruleFields, rulesBody, rulesOf, ruleValues } from "./rules.js";
 import { isSignedIn, loginPath } from "./session.js";
@@ -11,11 +12,13 @@ import { t } from "./texts.js";
 
 const NEW = {
   question_text: "", method: "multiple_choice", seats: 1, min_choices: 1, max_choices: 1, tie_break: "none", allow_change: true, results_visibility: "always",
+  // Whoever asks a question here sends its link to people, who need no account.
+  electorate: "anyone", ballot_secrecy: "secret", listed: false,
   choices: [{ choice_text: "" }, { choice_text: "" }],
 };
 
 /** Changes the question `id`, or asks a new one, which may begin as a copy of another. */
-export async function editor({ id, query, signal, go }) {
+export async function editor({ id, query, offers, signal, go }) {
   if (!isSignedIn()) return void (await go(loginPath(), { replace: true }));
   const read = (id) => api("GET", `/questions/${id}`, { signal });
   const from = query.get("from");
@@ -49,7 +52,7 @@ export async function editor({ id, query, signal, go }) {
       toast(t("saved"));
       return go(`/questions/${id}`, { replace: true });
     },
-    fields(values, rows.fieldset, { settled, closed: question.status === "closed", first: !id && !begun }),
+    fields(values, rows.fieldset, { settled, offers, closed: question.status === "closed", first: !id && !begun }),
     buttons(
       h("button", { class: "primary" }, t(id ? "save" : "publish")),
       action(t("cancel"), async () => {
@@ -85,7 +88,7 @@ export async function editor({ id, query, signal, go }) {
   };
 }
 
-function fields(values, choices, { settled, closed, first }) {
+function fields(values, choices, { settled, offers, closed, first }) {
   const text = { value: values.question_text, maxlength: "200", disabled: settled, "data-first": first };
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const time = (name, label, disabled) =>
@@ -95,19 +98,23 @@ function fields(values, choices, { settled, closed, first }) {
     { always: t("always"), after_vote: t("after_vote"), after_close: t("after_close"), author: t("author") });
   visibility.disabled = settled;
   const rules = ruleFields(values, settled);
+  const electorate = electorateFields(values, settled, offers);
   const usual = valuesOf(NEW);
   const options = Object.keys(usual).filter((name) =>
-    !["question_text", "description", "choices", "answers", "closes_at"].includes(name));
+    !["question_text", "description", "choices", "answers", "electorate", "listed", "closes_at"].includes(name));
   return [
     field(t("question"), input("question_text", text), { pointer: "/question_text" }),
     field(t("description"), h("textarea", { name: "description", dir: "auto", rows: "3", maxlength: "2000" }, values.description),
       { pointer: "/description", optional: true }),
     choices,
     rules.answers,
+    electorate.who,
+    electorate.listed,
     time("closes_at", t("closesAt"), closed),
     h("details", { open: options.some((name) => values[name] !== usual[name]) },
       h("summary", {}, t("moreOptions")),
       rules.more,
+      electorate.more,
       time("opens_at", t("opensAt"), settled),
       field(t("visibility"), visibility, { pointer: "/results_visibility" }),
       check("allow_change", t("allowChange"), { checked: values.allow_change, disabled: settled })),
@@ -138,6 +145,7 @@ function valuesOf(question) {
     closes_at: local(question.closes_at),
     opens_at: local(question.opens_at),
     results_visibility: question.results_visibility,
+    ...electorateValues(question),
     allow_change: question.allow_change,
   };
 }
@@ -153,14 +161,14 @@ function resumed({ revision, ...draft }, question, settled) {
   const others = settled || revision !== question.revision
     ? now.choices.filter(({ id }) => !kept.some((choice) => choice.id === id))
     : [];
-  const free = settled ? { description: draft.description, closes_at: draft.closes_at } : draft;
+  const free = settled ? { description: draft.description, listed: draft.listed ?? now.listed, closes_at: draft.closes_at } : draft;
   return { ...now, ...free, choices: [...kept, ...others] };
 }
 
 /** What is sent of the form, apart from the choices. */
 function bodyOf(data, choices, settled) {
   const time = (name) => (data.get(name) ? new Date(data.get(name)).toISOString() : null);
-  const free = { description: data.get("description") || null };
+  const free = { description: data.get("description") || null, listed: data.has("listed") };
   if (data.has("closes_at")) free.closes_at = time("closes_at");
   if (settled) return free;
   return {
@@ -169,6 +177,7 @@ function bodyOf(data, choices, settled) {
     ...rulesBody(data, choices),
     opens_at: time("opens_at"),
     results_visibility: data.get("results_visibility"),
+    ...electorateBody(data),
     allow_change: data.has("allow_change"),
   };
 }

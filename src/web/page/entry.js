@@ -3,7 +3,7 @@
 import { api, Problem } from "./api.js";
 import { buttons, h, heading, toast } from "./dom.js";
 import { field, form, input } from "./form.js";
-import { isSignedIn, signIn } from "./session.js";
+import { isGuest, isSignedIn, signIn } from "./session.js";
 import { t } from "./texts.js";
 
 /** Where to go afterwards: a path of this site, or the start page. */
@@ -20,6 +20,7 @@ export async function login({ query, go, offers }) {
     title: t("signIn"),
     content: h("div", { class: "narrow" },
       heading(t("signIn")),
+      isGuest() && h("p", { class: "note" }, t("guestSignsIn")),
       form({ class: "sheet" },
         async (data) => {
           await enter(data.get("username"), data.get("password"));
@@ -41,6 +42,7 @@ export async function register({ query, go, offers }) {
     title: t("signUp"),
     content: h("div", { class: "narrow" },
       heading(t("signUp")),
+      isGuest() && offers.includes("registration") && h("p", { class: "note" }, t("guestSignsUp")),
       offers.includes("registration")
         ? form({ class: "sheet" },
           async (data) => {

@@ -132,9 +132,10 @@ function restore(drafts) {
 function frame() {
   const here = location.pathname;
   const link = (path, label, properties = {}) =>
-    h("a", { href: path, "aria-current": here === path && "page", ...properties }, label);
-  // After signing in on the page of a question one is there again.
-  const entry = here.startsWith("/questions/") ? withReturn : (path) => path;
+    h("a", { href: path, "aria-current": here === path.split("?")[0] && "page", ...properties }, label);
+  // After signing in on the page of a question one is there again, by way of either form.
+  const isEntering = ["/login", "/register"].includes(here);
+  const entry = here.startsWith("/questions/") ? withReturn : (path) => (isEntering ? path + location.search : path);
   const signed = isSignedIn()
     ? [link("/account", t("account"))]
     : [link(entry("/login"), t("signIn")), offers.includes("registration") && link(entry("/register"), t("signUp"), { class: "wide" })];
@@ -191,8 +192,9 @@ changes.addEventListener("change", () => {
     // After signing in again, one is where one was.
     if (needed || location.pathname.endsWith("/edit")) return void go(loginPath(), { replace: true });
   }
-  // After signing in by the form, that form goes to another page.
-  if (["/login", "/register"].includes(location.pathname) && document.hasFocus()) return;
+  // After signing in by the form, that form goes to another page. A new guest leaves forms alone.
+  const isEntering = ["/login", "/register"].includes(location.pathname);
+  if (isEntering && (document.hasFocus() || before === signedIn)) return;
   show();
 });
 

@@ -1,7 +1,7 @@
 // One question: vote, and watch the results.
 
 import { api, part } from "./api.js";
-import { controlOf, onVoteElsewhere, ownBallot, voting } from "./ballot.js";
+import { controlOf, eligibility, onVoteElsewhere, ownBallot, voting } from "./ballot.js";
 import { buttons, fill, h, heading, icon, toast } from "./dom.js";
 import { badge, facts } from "./facts.js";
 import { action, check, confirm, field, input, say } from "./form.js";
@@ -25,8 +25,8 @@ export async function question({ id, query, offers, signal, go, again, entitle }
     ownBallot(id, signal),
     isSignedIn() ? api("GET", "/users/me", { signal }).then((me) => me.role, () => "user") : "user",
   ]);
-  const control = await controlOf(read.method);
-  const state = { question: read, ballot, results: ofQuestion(read) };
+  const [control, eligible] = await Promise.all([controlOf(read.method), eligibility(read, signal)]);
+  const state = { question: read, ballot, eligible, results: ofQuestion(read) };
   const own = read.author.id === accountId();
   const places = {
     title: heading(),
@@ -37,20 +37,22 @@ export async function question({ id, query, offers, signal, go, again, entitle }
     live: h("p", { class: "live" }),
     words: h("p", { class: "unseen", role: "status" }),
     manage: h("div", {}),
+    signed: h("button", { type: "button", class: "quiet", onclick: () => offer("whoVoted").catch((error) => toast(say(error))) }, t("whoVotedHow")),
   };
   let shown;
 
   /** Renders everything. */
   function draw() {
-    const { question, ballot, results } = state;
+    const { question, ballot, eligible, results } = state;
     fill(places.title, question.question_text);
     fill(places.meta, badge(question), facts({ ...question, ballot_count: undefined }).map((fact) => h("span", {}, fact)));
     fill(places.description, question.description && h("p", { class: "description", dir: "auto" }, question.description));
-    shown = voting({ question, control, ballot, hint: hiding(state), offers, go, reread, show: (results) => watching.show(results) });
+    shown = voting({ question, control, eligible, ballot, hint: hiding(state), offers, go, reread, show: (results) => watching.show(results) });
     keepFocus(places.vote, () => fill(places.vote, shown.content));
     shown.show(results);
     places.counting.show(question, results);
-    if (own || role === "admin") keepFocus(places.manage, () => fill(places.manage, manage({ question, path, own, go, again })));
+    places.signed.hidden = question.ballot_secrecy !== "public" || !results;
+    if (own || role === "admin") keepFocus(places.manage, () => fill(places.manage, manage({ question, path, own, offer, go, again })));
     count();
   }
 
@@ -88,6 +90,7 @@ export async function question({ id, query, offers, signal, go, again, entitle }
       }
       Object.assign(state, { question, results });
       draw();
+      askEligibility().then((isNew) => isNew && draw());
       entitle(question.question_text);
       const news = { closed: "nowClosed", open: "votingOpen" }[question.status];
       if (before.status !== question.status && news) toast(t(news));
@@ -99,23 +102,41 @@ export async function question({ id, query, offers, signal, go, again, entitle }
     },
   });
 
+  /**
+   * Asks again whether one may vote; returns whether the answer is another than before. Where that
+   * fails, the answer to the ballot will tell.
+   */
+  async function askEligibility() {
+    const told = await eligibility(state.question, signal).catch(() => ({ can_vote: true }));
+    const isNew = JSON.stringify(told) !== JSON.stringify(state.eligible);
+    state.eligible = told;
+    return isNew && !signal.aborted;
+  }
+
   /** Reads the question again, and shows it with this ballot. */
   async function reread(ballot) {
     state.ballot = ballot;
-    await watching.look();
+    await Promise.all([watching.look(), askEligibility()]);
     if (!signal.aborted) draw();
   }
 
-  /** Shows the ballot that was cast elsewhere. */
+  /** Shows the ballot that was cast elsewhere, and what else has changed for the voter. */
   async function followBallot() {
     const ballot = await ownBallot(id, signal);
-    if (ballot?.updated_at !== state.ballot?.updated_at) await reread(ballot);
+    const isRefused = state.question.status === "open" && !state.eligible.can_vote;
+    // Whoever may not vote may have verified the address meanwhile.
+    if (ballot?.updated_at !== state.ballot?.updated_at || isRefused) await reread(ballot);
   }
   onVoteElsewhere(id, signal, () => followBallot().catch(() => {}));
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) followBallot().catch(() => {});
   }, { signal });
 
+  /** Opens a dialog about who has voted, or the ballots as files. */
+  async function offer(name) {
+    const dialogs = await part(() => import("./authors.js"));
+    await dialogs[name](state.question);
+  }
   const loadSharing = () => part(() => import("./share.js"));
   async function share() {
     try {
@@ -140,7 +161,7 @@ export async function question({ id, query, offers, signal, go, again, entitle }
         places.description,
         places.vote,
         places.counting.element,
-        h("div", { class: "under" }, places.live,
+        h("div", { class: "under" }, places.live, places.signed,
           h("button", { type: "button", class: "quiet", onclick: share }, icon(SHARE), t("share"))),
         places.words),
       places.manage,
@@ -167,7 +188,7 @@ function hiding({ question, results }) {
 }
 
 /** What the author and admins can do. */
-function manage({ question, path, own, go, again }) {
+function manage({ question, path, own, offer, go, again }) {
   const then = async (text) => {
     toast(t(text));
     await again();
@@ -195,6 +216,8 @@ function manage({ question, path, own, go, again }) {
     await post("restore");
     await then("nowRestored");
   };
+  const isPublic = question.ballot_secrecy === "public";
+  const isClosed = question.status === "closed";
   const heading = t(own ? "manage" : "moderate");
   return h("section", { class: "manage", "aria-label": heading },
     h("h2", {}, heading),
@@ -203,7 +226,9 @@ function manage({ question, path, own, go, again }) {
       : [
         h("a", { href: `/questions/${question.id}/edit`, class: "button" }, t("edit")),
         h("a", { href: `/questions/new?from=${question.id}`, class: "button" }, t("askAgain")),
-        question.status === "closed" ? action(t("reopen"), reopen) : action(t("closeVoting"), close),
+        isClosed ? action(t("reopen"), reopen) : action(t("closeVoting"), close),
+        isClosed && !isPublic && action(t("whoVoted"), () => offer("whoVoted")),
+        (isClosed || isPublic) && action(t("saveVotes"), () => offer("save")),
         action(t("remove"), remove, { class: "danger" }),
       ]));
 }

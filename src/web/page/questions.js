@@ -1,12 +1,13 @@
 // The start, and the list of questions with its search and filters.
 
-import { address, api } from "./api.js";
+import { address, api, download } from "./api.js";
 import { buttons, fill, h, heading } from "./dom.js";
 import { badge, facts } from "./facts.js";
 import { action, input, select } from "./form.js";
 import { bars, ofQuestion } from "./results.js";
-import { accountId, isSignedIn } from "./session.js";
+import { hasSession, isGuest, isSignedIn } from "./session.js";
 import { t } from "./texts.js";
+import { moment } from "./times.js";
 
 /** How many of a question's choices its card shows. */
 const PREVIEWED = 3;
@@ -28,6 +29,9 @@ export async function home({ signal }) {
   };
 }
 
+/** What the API is asked for, by whose questions are shown. */
+const WHOSE = { mine: { author: "me" }, deleted: { deleted: "true" }, unlisted: { listed: "false" } };
+
 export async function list({ query, signal, go }) {
   const chosen = {
     q: query.get("q")?.slice(0, 100) ?? "",
@@ -35,13 +39,15 @@ export async function list({ query, signal, go }) {
     whose: query.get("whose") ?? "",
     sort: query.get("sort") ?? "",
   };
+  const narrow = (change) =>
+    go(address("/questions", { ...chosen, ...change }), { replace: true });
+  if (chosen.whose === "voted") return votedIn(signal, whose(chosen.whose, narrow));
   if (!isSignedIn()) chosen.whose = "";
   const parameters = {
     q: chosen.q.trim(),
     status: chosen.status,
     sort: chosen.sort,
-    author: chosen.whose === "mine" && accountId(),
-    deleted: chosen.whose === "deleted" && "true",
+    ...WHOSE[chosen.whose],
   };
   const page = (cursor) => api("GET", address("/questions", { ...parameters, cursor }), { signal });
   const first = await page();
@@ -63,8 +69,6 @@ export async function list({ query, signal, go }) {
   }
   append(first);
 
-  const narrow = (change) =>
-    go(address("/questions", { ...chosen, ...change }), { replace: true });
   return {
     title: chosen.whose === "mine" ? t("myQuestions") : t("questions"),
     content: [
@@ -77,12 +81,47 @@ export async function list({ query, signal, go }) {
           input("q", { type: "search", dir: "auto", maxlength: "100", value: chosen.q, "aria-label": t("search"), placeholder: t("search") }),
           h("button", {}, t("search"))),
         choice("status", t("status"), chosen.status, { "": t("all"), open: t("open"), scheduled: t("scheduled"), closed: t("closed") }, narrow),
-        isSignedIn() && choice("whose", t("whose"), chosen.whose, { "": t("everybodys"), mine: t("mine"), deleted: t("deletedQuestions") }, narrow),
+        whose(chosen.whose, narrow),
         choice("sort", t("sort"), chosen.sort, { "": t("newest"), created_at: t("oldest"), closes_at: t("closing") }, narrow)),
       count, cards, more,
     ],
   };
 }
+
+/** The questions on which the account or guest has voted, the first votes on them last. */
+async function votedIn(signal, filter) {
+  const list = h("ul", { class: "rows" });
+  const more = buttons();
+  async function load(cursor) {
+    const { data, meta } = await api("GET", address("/users/me/ballots", { cursor }), { signal });
+    list.append(...data.map(({ question: { id, question_text: text, status }, cast_at: at }) => h("li", {},
+      h("div", {},
+        h("a", { href: `/questions/${id}`, dir: "auto" }, text),
+        h("p", { class: "meta" }, badge({ status }), moment("votedWhen", at))))));
+    fill(more, meta.next_cursor && action(t("more"), () => load(meta.next_cursor)));
+  }
+  if (hasSession()) await load();
+  return {
+    title: t("votedIn"),
+    content: [
+      heading(t("votedIn")),
+      h("form", { class: "filters" }, filter),
+      list.children.length ? [list, more] : h("p", { class: "empty" }, t("nothing")),
+      // Accounts find this on their page.
+      isGuest() && buttons(action(t("saveData"), () => download("/users/me/export"))),
+    ],
+  };
+}
+
+/** The filter of whose questions are shown, for whoever can have some. */
+const whose = (chosen, narrow) => hasSession() && choice("whose", t("whose"), chosen, {
+  "": t("everybodys"),
+  ...(isSignedIn() && { mine: t("mine") }),
+  voted: t("votedIn"),
+  ...(isSignedIn() && { deleted: t("deletedQuestions") }),
+  // Admins only, who get there from their page.
+  ...(chosen === "unlisted" && { unlisted: t("unlistedQuestions") }),
+}, narrow);
 
 /** A filter, applied on change. */
 function choice(name, label, chosen, options, narrow) {

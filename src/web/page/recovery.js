@@ -3,7 +3,7 @@
 import { api, Problem } from "./api.js";
 import { buttons, h, heading, toast } from "./dom.js";
 import { action, field, form, input } from "./form.js";
-import { forget } from "./session.js";
+import { forget, isSignedIn } from "./session.js";
 import { t } from "./texts.js";
 
 /** Sends a link to an address; with the token of such a link, asks for the new password. */
@@ -35,8 +35,8 @@ function choose(token, go) {
     form({ class: "sheet" },
       async (data) => {
         await replace(token, data.get("new_password"));
-        // All sessions have ended, be it this browser's.
-        forget();
+        // All sessions of the account have ended, be it this browser's.
+        if (isSignedIn()) forget();
         toast(t("resetDone"));
         await go("/login", { replace: true });
       },

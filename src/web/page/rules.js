@@ -52,14 +52,14 @@ export function rulesOf({ method, seats, max_choices: max, choices, max_score: s
   };
 }
 
+/** The number that a control has, or `otherwise` if it is empty. The server refuses 0. */
+export const wholeNumber = (text, otherwise) => (text ? (/^\d{1,9}$/.test(text) ? Number(text) : 0) : otherwise);
+
 /** What is sent of the controls, for a question with this number of choices. */
 export function rulesBody(data, choices) {
   const answers = data.get("answers");
   const method = methodOf((name) => data.get(name));
-  const number = (name, otherwise) => {
-    const text = data.get(name);
-    return text ? (/^\d{1,9}$/.test(text) ? Number(text) : 0) : otherwise;
-  };
+  const number = (name, otherwise) => wholeNumber(data.get(name), otherwise);
   const several = answers === "several" ? Math.min(Math.max(choices, 1), 100) : null;
   const threshold = data.get("threshold");
   return {

@@ -1,11 +1,14 @@
-// The session. The access token stays in memory. The refresh token is in localStorage for all tabs;
-// one tab at a time exchanges it.
+// The session of an account, or of a guest, who votes without one. The access token stays in memory.
+// The refresh token is in localStorage for all tabs; one tab at a time exchanges it.
 
 import { read, write } from "./store.js";
 
 const KEY = "polls.session";
 
-/** Dispatches `change` when somebody signs in or out, here or in another tab. */
+/**
+ * Dispatches `change` when somebody signs in or out, here or in another tab, and when another tab has
+ * made a guest.
+ */
 export const changes = new EventTarget();
 
 /** No answer, or one that asks to retry later. */
@@ -27,10 +30,17 @@ function stored() {
   }
 }
 
-export const isSignedIn = () => stored() !== null;
+/** Whether there is an account or a guest. */
+export const hasSession = () => stored() !== null;
+
+/** Whether somebody is signed in with an account. */
+export const isSignedIn = () => hasSession() && !isGuest();
+
+/** Whether somebody has voted here without an account. */
+export const isGuest = () => Boolean(stored()?.guest);
 
 /** The account's id. */
-export const accountId = () => stored()?.id;
+export const accountId = () => (isSignedIn() ? stored().id : undefined);
 
 /** The page to sign in or up at `path`, which leads back to where one is. */
 export const withReturn = (path) => `${path}?next=${encodeURIComponent(location.pathname + location.search)}`;
@@ -40,10 +50,15 @@ export const loginPath = () => withReturn("/login");
 export async function signIn(username, password) {
   const answer = await grant({ grant_type: "password", username, password });
   if (answer.error) return answer;
-  take(answer);
-  write(KEY, JSON.stringify({ refresh_token: answer.refresh_token, id: subject(answer.access_token) }));
+  begin(answer, {});
   changes.dispatchEvent(new Event("change"));
 }
+
+/** Makes a guest of whoever has no session; `make` returns the tokens of one. */
+export const becomeGuest = (make) => exclusively(async () => {
+  // Another tab may have made one while this one waited.
+  if (!hasSession()) begin(await make(), { guest: true });
+});
 
 /** Ends the session, here, in other tabs and at the server. */
 export function signOut() {
@@ -97,7 +112,7 @@ async function refresh() {
       forget();
       return null;
     }
-    if (meanwhile?.id !== session.id) return null;
+    if (whoOf(meanwhile) !== whoOf(session)) return null;
     take(answer);
     write(KEY, JSON.stringify({ ...session, refresh_token: answer.refresh_token }));
     return access.token;
@@ -121,6 +136,15 @@ async function grant(fields) {
 /** The seconds of `Retry-After`. */
 export const retryAfter = (answer) => Number(answer.headers.get("Retry-After")) || 0;
 
+/** Begins a session with the tokens of an answer. */
+function begin(answer, who) {
+  take(answer);
+  write(KEY, JSON.stringify({ ...who, refresh_token: answer.refresh_token, id: subject(answer.access_token) }));
+}
+
+/** Whose session it is. A guest that becomes an account keeps its id. */
+const whoOf = (session) => session && `${session.guest ? "guest" : "account"} ${session.id}`;
+
 function take({ access_token, expires_in }) {
   const lifetime = expires_in * 1000;
   access = { token: access_token, until: Date.now() + lifetime - Math.min(10_000, lifetime / 4) };
@@ -134,15 +158,15 @@ function subject(jwt) {
 
 addEventListener("storage", (event) => {
   if (event.key !== KEY && event.key !== null) return;
-  const id = (text) => {
+  const who = (text) => {
     try {
-      return JSON.parse(text)?.id;
+      return whoOf(JSON.parse(text));
     } catch {
-      return undefined;
+      return null;
     }
   };
   // A new refresh token of the same account is no change.
-  if (event.key === KEY && id(event.oldValue) === id(event.newValue)) return;
+  if (event.key === KEY && who(event.oldValue) === who(event.newValue)) return;
   access = null;
   changes.dispatchEvent(new Event("change"));
 });

@@ -55,7 +55,7 @@ export function ready(question, offers) {
   const title = h("h2", { id: newId() }, t("ready"));
   return h("section", { class: "panel ready", "aria-labelledby": title.id },
     title,
-    h("p", { class: "hint" }, t("readyHint")),
+    h("p", { class: "hint" }, t("readyHint"), " ", t(question.listed ? "readyListed" : "readyUnlisted")),
     line(t("link"), linkOf(question), "link", { class: "primary", "data-first": true }),
     qrCode(question, offers),
     buttons(sender(question)));

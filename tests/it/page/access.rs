@@ -211,9 +211,24 @@ async fn axe_finds_nothing_to_complain_about() {
     browser.press_button("Sign up").await;
     browser.sees("Use 1 to 40 characters.").await;
     check("mistakes").await;
+    let for_anyone = json!({"electorate": "anyone", "question_text": "Lunch?"});
+    let for_anyone = admin.ask(&["pizza", "pasta"], for_anyone).await;
+    browser.go(&path_of(&for_anyone)).await;
+    browser.press("pasta").await;
+    check("a ballot without an account").await;
+    browser.press("Vote").await;
+    browser.sees("Sign up to keep your vote").await;
+    check("a vote without an account").await;
+    for path in ["/login", "/register"] {
+        browser.go(path).await;
+        check(&format!("{path} of a guest")).await;
+    }
+    let for_some = json!({"electorate": "verified", "question_text": "Dinner?"});
+    let for_some = admin.ask(&["soup", "salad"], for_some).await;
     sign_in(&browser, &admin).await;
     for path in [
         "/questions?whose=mine",
+        "/questions?whose=voted",
         "/questions/new",
         &format!("{}/edit", path_of(&question)),
         "/account",
@@ -226,6 +241,21 @@ async fn axe_finds_nothing_to_complain_about() {
     }
     browser.press("Share").await;
     check("a dialog").await;
+    browser.go(&path_of(&for_some)).await;
+    browser.sees("Verify yours here:").await;
+    check("a refusal").await;
+    browser.go(&path_of(&closed)).await;
+    browser.press("Download votes").await;
+    browser.sees("CSV is for spreadsheets").await;
+    check("files of the votes").await;
+    let public = json!({"ballot_secrecy": "public", "question_text": "Tea?"});
+    let public = admin.ask(&["green", "black"], public).await;
+    admin.vote(&public, &[0]).await.expect(201);
+    browser.go(&path_of(&public)).await;
+    check("public ballots").await;
+    browser.press("Who voted for what").await;
+    browser.sees("lucy").await;
+    check("who voted for what").await;
     for method in ["instant_runoff", "ranked_pairs", "borda", "star"] {
         let question = admin
             .ask(&["python", "java", "go"], json!({"method": method}))

@@ -19,12 +19,14 @@ macro_rules! browser {
 
 mod access;
 mod docs;
+mod electorate;
 mod forms;
 mod invitation;
 mod looks;
 mod methods;
 mod parts;
 mod recovery;
+mod roll;
 mod session;
 mod watching;
 

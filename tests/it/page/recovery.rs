@@ -8,7 +8,8 @@ use super::sign_in;
 use crate::support::smtp::Behaviour;
 use crate::support::{Browser, PASSWORD, Smtp, TestApp, eventually};
 
-async fn app_with_mail(smtp: &Smtp) -> TestApp {
+/// An app that sends its mail to this server.
+pub async fn app_with_mail(smtp: &Smtp) -> TestApp {
     let settings = smtp.settings();
     let settings: Vec<_> = settings
         .iter()

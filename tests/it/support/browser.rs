@@ -289,6 +289,12 @@ impl Browser {
         .await;
     }
 
+    /// Clicks on the link with this name in the content, if the header has one of the same name.
+    pub async fn press_link(&self, name: &str) {
+        self.named("main a", name, async |element| element.click().await.ok())
+            .await;
+    }
+
     /// Clicks on the button with this name in a dialog; waits for the dialog.
     pub async fn press_in_dialog(&self, name: &str) {
         self.until(
