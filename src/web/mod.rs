@@ -33,7 +33,7 @@ use crate::http::{API, Site};
 use crate::results::Views;
 
 /// The addresses of the page, each with the module that shows it. `main.js` has the same list.
-const PAGES: [(&str, &str); 11] = [
+const PAGES: [(&str, &str); 12] = [
     (START, "questions.js"),
     ("/questions", "questions.js"),
     ("/questions/new", "editor.js"),
@@ -42,6 +42,7 @@ const PAGES: [(&str, &str); 11] = [
     ("/register", "entry.js"),
     ("/login", "entry.js"),
     ("/reset", "recovery.js"),
+    ("/i", "invitation.js"),
     ("/refuse", "invitation.js"),
     ("/account", "account.js"),
     ("/admin", "admin.js"),

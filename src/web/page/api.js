@@ -2,7 +2,7 @@
 // of the page that are loaded when they are needed.
 
 import { backOff, h, pause } from "./dom.js";
-import { retryAfter, token, Unreachable } from "./session.js";
+import { mine, retryAfter, Unreachable } from "./session.js";
 
 export { Unreachable };
 
@@ -43,9 +43,9 @@ export class Problem extends Error {
  * Calls the API and returns the body, if any. Repeatable calls are retried with growing pauses.
  * `PUT`, `PATCH` and `DELETE` are idempotent; a `POST` is repeatable only if the caller says so.
  * `known` remembers the entity tag of an answer for the next call, which returns nothing if the
- * resource has not changed.
+ * resource has not changed. `session` says who calls.
  */
-export async function api(method, path, { body, signal, revision, known, repeatable = method !== "POST" } = {}) {
+export async function api(method, path, { body, signal, revision, known, repeatable = method !== "POST", session = mine } = {}) {
   const began = Date.now();
   // The language of messages that the call may cause.
   const headers = { "Accept-Language": document.documentElement.lang };
@@ -54,7 +54,7 @@ export async function api(method, path, { body, signal, revision, known, repeata
   if (known?.tag) headers["If-None-Match"] = known.tag;
   for (let attempt = 0; ; attempt++) {
     try {
-      const answer = await send(method, path, { headers, body: body && JSON.stringify(body), signal });
+      const answer = await send(method, path, { headers, body: body && JSON.stringify(body), signal, session });
       connectionIs(true);
       // An earlier attempt has deleted it, but its answer was lost.
       if (answer.status === 404 && method === "DELETE" && attempt > 0) return undefined;
@@ -113,10 +113,10 @@ async function impatiently(work) {
 }
 
 /** Sends a request with the access token, and again with a new one if that is refused. */
-async function authenticated(method, path, { headers = {}, body, signal }) {
+async function authenticated(method, path, { headers = {}, body, signal, session = mine }) {
   let refused;
   for (let attempt = 1; ; attempt++) {
-    const bearer = await token(refused);
+    const bearer = await session.token(refused);
     const all = bearer ? { ...headers, Authorization: `Bearer ${bearer}` } : headers;
     let answer;
     try {

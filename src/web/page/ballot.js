@@ -6,7 +6,7 @@ import { buttons, fill, h, newId, toast } from "./dom.js";
 import { action, form, say } from "./form.js";
 import { agree, kindOf, named, paperOf, within } from "./paper.js";
 import { bars } from "./results.js";
-import { becomeGuest, hasSession, isGuest, isSignedIn, loginPath, withReturn } from "./session.js";
+import { becomeGuest, isGuest, isInvitedTo, isSignedIn, loginPath, viewerOf, withReturn } from "./session.js";
 import { tab } from "./store.js";
 import { exact, explain, t } from "./texts.js";
 import { moment } from "./times.js";
@@ -19,11 +19,12 @@ export function onVoteElsewhere(id, signal, work) {
   channel.addEventListener("message", ({ data }) => data === id && work(), { signal });
 }
 
-/** The ballot of the account or guest on a question, or null. */
+/** The viewer's ballot on a question, or null. */
 export async function ownBallot(id, signal) {
-  if (!hasSession()) return null;
+  const session = viewerOf(id);
+  if (!session.stored) return null;
   try {
-    const { data } = await api("GET", `/users/me/ballots?question_id=${id}`, { signal });
+    const { data } = await api("GET", `/users/me/ballots?question_id=${id}`, { session, signal });
     return data[0] ?? null;
   } catch (error) {
     if (error.status === 401) return null;
@@ -39,10 +40,10 @@ export async function eligibility({ id, status, electorate, ballots_per_address:
   if (status !== "open") return { can_vote: false };
   const isForAccounts = electorate === "accounts" || electorate === "verified";
   if (isForAccounts && !isSignedIn()) return { can_vote: false, code: "unauthenticated" };
-  if (electorate === "invited" && !hasSession()) return { can_vote: false, code: "not_eligible" };
+  if (electorate === "invited" && !isInvitedTo(id)) return { can_vote: false, code: "not_eligible" };
   const isForAll = electorate === "anyone" && !(limit && isGuest());
   if (isForAll || electorate === "accounts") return { can_vote: true };
-  return api("GET", `/questions/${id}/eligibility`, { signal });
+  return api("GET", `/questions/${id}/eligibility`, { session: viewerOf(id), signal });
 }
 
 /** The reasons that do not hold for whoever signs in. */
@@ -91,7 +92,7 @@ export function voting({ question, control, eligible, ballot, hint, offers, go, 
   const notes = [
     isGone && h("p", { class: "note", role: "alert" }, t("choiceGone")),
     ballot && h("p", { class: "voted" }, moment(question.allow_change ? "voted" : "votedFinal", ballot.updated_at)),
-    ballot && isGuest() && offers.includes("registration")
+    ballot && isGuest() && !isInvitedTo(id) && offers.includes("registration")
       && h("p", { class: "hint" }, t("votedAsGuest"), " ", h("a", { href: withReturn("/register") }, t("signUp"))),
     takes && whoMay(question, eligible, ballot),
     takes && question.ballot_secrecy === "public" && h("p", { class: "hint" }, t("publicBallots")),
@@ -136,8 +137,8 @@ export function voting({ question, control, eligible, ballot, hint, offers, go, 
   async function send(paper) {
     try {
       // A guest who has not voted is not missed: should an answer get lost, another one is made.
-      if (!hasSession()) await becomeGuest(() => api("POST", "/auth/guest", { repeatable: true }));
-      const cast = await api("PUT", `/questions/${id}/ballot`, { body: paper });
+      if (!viewerOf(id).stored) await becomeGuest(() => api("POST", "/auth/guest", { repeatable: true }));
+      const cast = await api("PUT", `/questions/${id}/ballot`, { body: paper, session: viewerOf(id) });
       toast(t(!ballot ? "counted" : cast.updated_at === ballot.updated_at ? "unchanged" : "changed"));
       select(id, null);
       channel.postMessage(id);
@@ -153,7 +154,7 @@ export function voting({ question, control, eligible, ballot, hint, offers, go, 
   }
 
   const withdraw = ballot && action(t("withdraw"), async () => {
-    await api("DELETE", `/questions/${id}/ballot`);
+    await api("DELETE", `/questions/${id}/ballot`, { session: viewerOf(id) });
     toast(t("withdrawn"));
     select(id, null);
     channel.postMessage(id);
@@ -206,6 +207,7 @@ function whoMay({ electorate }, { code }, ballot) {
       : hint(t("onlyInvited"));
   }
   if (code === "address_limit" || code === "address_unknown") return hint(explain({ code }));
+  if (electorate === "invited" && !ballot) return hint(t("youAreInvited"));
   if (isSignedIn() || ballot) return null;
   return { anyone: hint(t("anyoneVotes")), verified: hint(t("verifiedVote")) }[electorate];
 }

@@ -25,8 +25,7 @@ export function electorateFields(values, settled, offers) {
   const options = { anyone: t("anyone"), accounts: t("accounts") };
   // Nobody can verify an address where the server sends no mail.
   if (offers.includes("mail") || values.electorate === "verified") options.verified = t("verifiedOnly");
-  // The page cannot make such questions, but the API can.
-  if (values.electorate === "invited") options.invited = t("invited");
+  options.invited = t("invited");
   const choose = (name, options) => {
     const control = select(name, values[name], options);
     control.disabled = settled;
@@ -44,7 +43,7 @@ export function electorateFields(values, settled, offers) {
   function show() {
     const isForGuests = electorate.value === "anyone";
     limit.hidden = !isForGuests;
-    fill(about, isForGuests && t("anyoneHint"));
+    fill(about, { anyone: t("anyoneHint"), invited: t("invitedHint") }[electorate.value]);
   }
   electorate.addEventListener("change", show);
   show();

@@ -5,7 +5,7 @@
 
 import { api, connectionIs, Problem } from "./api.js";
 import { backOff, pause } from "./dom.js";
-import { token, Unreachable } from "./session.js";
+import { Unreachable, viewerOf } from "./session.js";
 
 /** The polling interval: at first, and the longest after no change. */
 const OFTEN = 1500;
@@ -34,6 +34,7 @@ const ENDS = {
  */
 export async function follow(id, { results, state, signal }) {
   const path = `/questions/${id}/results`;
+  const session = viewerOf(id);
   let read = socket;
   for (let attempt = 0; ; attempt++) {
     let after = 0;
@@ -43,7 +44,7 @@ export async function follow(id, { results, state, signal }) {
       if (now) results(now);
     };
     try {
-      const end = await read(path, signal, tell);
+      const end = await read(path, { session, signal }, tell);
       if (end) return end;
       if (read === poll) {
         read = socket;
@@ -66,8 +67,8 @@ export async function follow(id, { results, state, signal }) {
 let refused;
 
 /** Reads events until the server closes the WebSocket; returns why, unless one should reconnect. */
-async function socket(path, signal, tell) {
-  const bearer = await token(refused);
+async function socket(path, { session, signal }, tell) {
+  const bearer = await session.token(refused);
   signal.throwIfAborted();
   const address = new URL(`/api/v1${path}/ws`, location.href);
   address.protocol = address.protocol.replace("http", "ws");
@@ -105,11 +106,11 @@ async function socket(path, signal, tell) {
 }
 
 /** Polls the results for a while, less often while they do not change. */
-async function poll(path, signal, tell) {
+async function poll(path, { session, signal }, tell) {
   const known = {};
   const until = performance.now() + POLLED;
   for (let wait = OFTEN; performance.now() < until; wait = Math.min(SELDOM, wait * 1.2)) {
-    const now = await api("GET", path, { signal, known, repeatable: false });
+    const now = await api("GET", path, { session, signal, known, repeatable: false });
     tell("polling", now);
     if (now?.is_final) return "closed";
     if (now) wait = OFTEN;

@@ -18,6 +18,7 @@ const routes = [
   ["/register", () => import("./entry.js"), "register"],
   ["/login", () => import("./entry.js"), "login"],
   ["/reset", () => import("./recovery.js"), "reset"],
+  ["/i", () => import("./invitation.js"), "accept"],
   ["/refuse", () => import("./invitation.js"), "refuse"],
   ["/account", () => import("./account.js"), "account"],
   ["/admin", () => import("./admin.js"), "admin"],

@@ -3,6 +3,7 @@
 import { address, api, part } from "./api.js";
 import { fill, h } from "./dom.js";
 import { failure } from "./form.js";
+import { viewerOf } from "./session.js";
 import { isolated, percent, t, together } from "./texts.js";
 
 /** What has been decided, as sentences. `question` gives the texts and the rules. */
@@ -110,7 +111,7 @@ export function counting(id, signal) {
     try {
       while (wanted()) {
         const now = results;
-        if (asked !== now) latest = await api("GET", address(`/questions/${id}/results`, { explain: "true" }), { signal });
+        if (asked !== now) latest = await api("GET", address(`/questions/${id}/results`, { explain: "true" }), { session: viewerOf(id), signal });
         asked = now;
         fill(words, outcomeInWords(question, latest));
         if (!details.open) continue;

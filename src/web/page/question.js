@@ -8,7 +8,7 @@ import { action, check, confirm, field, input, say } from "./form.js";
 import { counting, inWords } from "./outcome.js";
 import { kindOf } from "./paper.js";
 import { ofQuestion } from "./results.js";
-import { accountId, isSignedIn } from "./session.js";
+import { accountId, isSignedIn, viewerOf } from "./session.js";
 import { t } from "./texts.js";
 import { watch } from "./watch.js";
 
@@ -21,7 +21,7 @@ export async function question({ id, query, offers, signal, go, again, entitle }
   const path = `/questions/${id}`;
   const known = {};
   const [read, ballot, role] = await Promise.all([
-    api("GET", path, { signal, known }),
+    api("GET", path, { session: viewerOf(id), signal, known }),
     ownBallot(id, signal),
     isSignedIn() ? api("GET", "/users/me", { signal }).then((me) => me.role, () => "user") : "user",
   ]);
@@ -135,7 +135,7 @@ export async function question({ id, query, offers, signal, go, again, entitle }
   /** Opens a dialog about who has voted, or the ballots as files. */
   async function offer(name) {
     const dialogs = await part(() => import("./authors.js"));
-    await dialogs[name](state.question);
+    await dialogs[name](state.question, offers);
   }
   const loadSharing = () => part(() => import("./share.js"));
   async function share() {
@@ -227,6 +227,7 @@ function manage({ question, path, own, offer, go, again }) {
         h("a", { href: `/questions/${question.id}/edit`, class: "button" }, t("edit")),
         h("a", { href: `/questions/new?from=${question.id}`, class: "button" }, t("askAgain")),
         isClosed ? action(t("reopen"), reopen) : action(t("closeVoting"), close),
+        question.electorate === "invited" && !isClosed && action(t("invite"), () => offer("invite")),
         isClosed && !isPublic && action(t("whoVoted"), () => offer("whoVoted")),
         (isClosed || isPublic) && action(t("saveVotes"), () => offer("save")),
         action(t("remove"), remove, { class: "danger" }),

@@ -4,6 +4,7 @@ import { api, now } from "./api.js";
 import { pause } from "./dom.js";
 import { follow } from "./live.js";
 import { ofQuestion } from "./results.js";
+import { viewerOf } from "./session.js";
 
 /**
  * How often the question is read while its results are not followed, in milliseconds: at first, and
@@ -76,7 +77,7 @@ export function watch(question, { known, element, signal, changed, results, stat
   }
 
   async function read() {
-    const latest = await api("GET", path, { signal, known });
+    const latest = await api("GET", path, { session: viewerOf(question.id), signal, known });
     if (!latest) return;
     const isChanged = stamp(latest) !== stamp(question);
     question = latest;

@@ -30,7 +30,7 @@ async fn verified(app: &TestApp, smtp: &Smtp, name: &str) -> User {
     user
 }
 
-pub(super) async fn verify(smtp: &Smtp, user: &User) {
+pub async fn verify(smtp: &Smtp, user: &User) {
     let path = "/users/me/email-verification";
     user.post(path, json!(null)).await.expect(202);
     let code = to(smtp, &user.email, 1).await.code();
@@ -49,7 +49,7 @@ async fn to(smtp: &Smtp, address: &str, number: usize) -> Received {
 }
 
 /// What follows `path` and `#` in a link of the message.
-pub(super) fn secret_of(message: &Received, path: &str) -> String {
+pub fn secret_of(message: &Received, path: &str) -> String {
     let link = format!("https://polls.example.org/{path}#");
     let (_, secret) = message.text.split_once(&link).expect("a link");
     let secret = secret.lines().next().unwrap_or_default().to_owned();

@@ -1,7 +1,7 @@
 //! Invitations to vote.
 
 mod listing;
-mod mailing;
+pub mod mailing;
 mod secrets;
 mod voting;
 

@@ -91,9 +91,12 @@ async fn a_hundred_uses_of_one_code_at_once_make_one_guest() {
     let code = code(&made[0]);
     let uses = (0..100).map(|turn| {
         let app = if turn % 2 == 0 { &app } else { &beside };
-        async move { app.guest_of(code).await }
+        async move { (app, app.exchange(code).await.expect(200)) }
     });
-    let guests = join_all(uses).await;
+    let mut guests = Vec::new();
+    for (app, tokens) in join_all(uses).await {
+        guests.push(app.guest_with(&tokens).await);
+    }
     let ids: BTreeSet<&str> = guests.iter().map(|guest| guest.id.as_str()).collect();
     assert_eq!(ids.len(), 1);
     let votes = guests.iter().map(|guest| guest.vote(&question, &[0]));

@@ -213,9 +213,14 @@ impl TestApp {
 
     /// The guest of an invitation, by its code.
     pub async fn guest_of(&self, code: &str) -> User {
-        let tokens = self.exchange(code).await.expect(200);
+        self.guest_with(&self.exchange(code).await.expect(200))
+            .await
+    }
+
+    /// The guest who has got these tokens.
+    pub async fn guest_with(&self, tokens: &Answer) -> User {
         let nobody = User::of_token("", "", self.client.clone(), &self.address);
-        let guest = nobody.with_tokens(&tokens);
+        let guest = nobody.with_tokens(tokens);
         let id = guest.get("/users/me").await.expect(200).text("id");
         User { id, ..guest }
     }
