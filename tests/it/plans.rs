@@ -459,8 +459,15 @@ async fn mariadb_reads_no_table_from_end_to_end() {
     busy.call(|call| {
         let now = read();
         let rows = (now - before).saturating_sub(cost);
+        // A search among listed and unlisted questions looks into two lists of terms, and counts the
+        // rarest of its conditions in each.
+        let has_both = ["author=me", "deleted=true"]
+            .iter()
+            .any(|of| call.contains(of));
+        let is_twofold = has_both && call.contains("q=") && !call.contains("listed=");
+        let lists = if is_twofold { 2 } else { 1 };
         assert!(
-            call == DATA || rows < QUESTIONS / 2,
+            call == DATA || rows < lists * QUESTIONS / 2,
             "{call} has read {rows} rows"
         );
         before = now;

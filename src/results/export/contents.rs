@@ -273,7 +273,7 @@ mod tests {
             (state >> 33) as u8
         };
         let content = |_| (0..next() % 6).map(|_| next() % 7).collect();
-        (0..20_000).map(content).collect()
+        (0..3_000).map(content).collect()
     }
 
     #[test]
