@@ -49,7 +49,8 @@ pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error +
         Command::Openapi(arguments) => commands::openapi(&arguments),
         Command::Config(ConfigCommand::Check) => config_check(&mut io::stdout().lock()),
         Command::Config(ConfigCommand::Print) => config_print(&loaded, &mut io::stdout().lock()),
-        Command::User(command) => commands::user(config.clone(), command).await,
+        // In a box: the future is large.
+        Command::User(command) => Box::pin(commands::user(config.clone(), command)).await,
         Command::Keys(command) => commands::keys(config, command).await,
         Command::Mail(command) => commands::mail(config, command).await,
         Command::Token(arguments) => commands::token(config.clone(), arguments).await,

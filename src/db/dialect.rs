@@ -108,6 +108,16 @@ pub fn unindexed(db: &impl ConnectionTrait, condition: Expr) -> Expr {
     }
 }
 
+/// The same condition, of which SQLite then assumes that few rows meet it, so that it prefers an index
+/// with the column of this condition over an index with those of the other conditions only. The other
+/// engines have statistics, or queries name the index.
+pub fn selective(db: &impl ConnectionTrait, condition: Expr) -> Expr {
+    match db.get_database_backend() {
+        DbBackend::Sqlite => Expr::cust_with_expr("unlikely(?)", condition),
+        _ => condition,
+    }
+}
+
 /// The SQL keyword of [`join_type`].
 pub fn join(db: &impl ConnectionTrait) -> &'static str {
     match join_type(db) {

@@ -60,9 +60,13 @@ impl Facet {
     /// The condition by which a query follows the index of the facet.
     pub(super) fn leading(&self, db: &impl ConnectionTrait) -> Expr {
         let condition = self.condition(db);
-        match self.listed() {
-            Some(listed) => condition.and(is_listed(listed)),
-            None => condition,
+        let Some(listed) = self.listed() else {
+            return condition;
+        };
+        // Of the two columns the second one of the index, which other indexes do not have.
+        match self {
+            Facet::Sealed(..) => db::selective(db, condition).and(is_listed(listed)),
+            _ => condition.and(db::selective(db, is_listed(listed))),
         }
     }
 

@@ -287,16 +287,21 @@ fn mixed() -> Vec<String> {
 
 /// Some hundred, the oldest, are listed; a list must not look for them among all the others.
 fn nearly_all_unlisted() -> Vec<String> {
+    /// The terms are changed in as many statements, since the servers end long ones.
+    const PARTS: usize = 64;
     let others = "n > 250";
-    let terms = numbered(others);
-    vec![
+    let mut statements = vec![
         set("listed = FALSE", others),
+        set("opens_at = NULL", "n <= 100"),
+    ];
+    statements.extend((0..PARTS).map(|part| {
+        let some = numbered(&format!("{others} AND n % {PARTS} = {part}"));
         format!(
             "UPDATE search_terms SET term = concat('-', substr(term, 1, 63)) \
-             WHERE question_id IN (SELECT id FROM {terms})"
-        ),
-        set("opens_at = NULL", "n <= 100"),
-    ]
+             WHERE question_id IN (SELECT id FROM {some})"
+        )
+    }));
+    statements
 }
 
 fn close(condition: &str) -> String {
@@ -361,6 +366,12 @@ async fn sqlite_plans_no_scan() {
         let beside = sql.matches("WHEN (\"questions\".\"is_sealed\"").count();
         let wanted = sql.matches("is_sealed").count() > beside;
         assert_eq!(by_status, wanted, "{sql}\n{steps:#?}");
+        // So has the author.
+        let by_author = steps.iter().any(|step| step.contains("questions_author"));
+        let of_author = sql.matches("\"questions\".\"author_id\" = ?").count();
+        let beside = sql.matches("WHEN (\"questions\".\"author_id\" = ?").count();
+        let wanted = sql.contains("\"list_key\"") && of_author > beside;
+        assert!(by_author || !wanted, "{sql}\n{steps:#?}");
     }
 }
 
@@ -448,8 +459,15 @@ async fn mariadb_reads_no_table_from_end_to_end() {
     busy.call(|call| {
         let now = read();
         let rows = (now - before).saturating_sub(cost);
+        // A search among listed and unlisted questions looks into two lists of terms, and counts the
+        // rarest of its conditions in each.
+        let has_both = ["author=me", "deleted=true"]
+            .iter()
+            .any(|of| call.contains(of));
+        let is_twofold = has_both && call.contains("q=") && !call.contains("listed=");
+        let lists = if is_twofold { 2 } else { 1 };
         assert!(
-            call == DATA || rows < QUESTIONS / 2,
+            call == DATA || rows < lists * QUESTIONS / 2,
             "{call} has read {rows} rows"
         );
         before = now;

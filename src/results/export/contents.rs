@@ -89,7 +89,9 @@ impl Contents {
 
     async fn pass_over_profile(&self, db: &Db) -> Result<Pass, DbErr> {
         let reader = db.read();
-        let rows = profile::size(reader, (self.question, self.method)).await?.ballots;
+        let rows = profile::size(reader, (self.question, self.method))
+            .await?
+            .ballots;
         let sql = profile::ballots_sql(reader, rows);
         let sql = db::document_rows(reader, &[(&PACKED, &sql)]);
         let statement = db::statement(reader, &sql, [self.question.into()]);
@@ -271,7 +273,7 @@ mod tests {
             (state >> 33) as u8
         };
         let content = |_| (0..next() % 6).map(|_| next() % 7).collect();
-        (0..20_000).map(content).collect()
+        (0..3_000).map(content).collect()
     }
 
     #[test]

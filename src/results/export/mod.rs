@@ -338,7 +338,7 @@ impl Signed {
             BallotKind::Set => marks.sort_unstable(),
             BallotKind::Ranking => marks.sort_unstable_by_key(|(_, rank)| *rank),
             BallotKind::Scores => {
-                marks.sort_unstable_by_key(|(position, score)| (-score, *position))
+                marks.sort_unstable_by_key(|(position, score)| (-score, *position));
             }
         }
         marks
