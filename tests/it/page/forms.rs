@@ -223,7 +223,7 @@ async fn enter_goes_to_the_next_field_of_the_editor() {
     browser.key(Key::Enter).await;
     browser.arrives_at("Tea or coffee?").await;
     browser.sees_votes("neither", "0").await;
-    let asked = user.get(&format!("/questions?author={}", user.id)).await;
+    let asked = user.get("/questions?author=me").await;
     assert_eq!(asked.json["data"].as_array().map(Vec::len), Some(1));
     browser.close().await;
 }

@@ -85,6 +85,7 @@ async fn the_whole_story_by_clicking_and_typing() {
     browser.press("Add a choice").await;
     browser.write("Choice 3", "python").await;
     browser.press("Move choice 3 up").await;
+    browser.press("Show in the public list").await;
     browser.press("Publish").await;
     browser.arrives_at("Which language?").await;
     browser.sees("0 voters").await;
