@@ -76,6 +76,7 @@ async fn everybody_gets_everything_that_is_kept_about_them() {
     );
     assert_eq!(data["account"]["phone"], "+8616666666661");
     assert_eq!(data["usage"]["questions"], 2);
+    assert_eq!(data["usage"]["invitation_mails"], 0);
     assert_eq!(data["sessions"].as_array().map(Vec::len), Some(3));
     assert_eq!(
         texts(&data["sessions"], "ended_at")

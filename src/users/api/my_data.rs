@@ -127,7 +127,9 @@ struct MyUsage {
     day: i32,
     /// How many questions were asked on that day.
     questions: i32,
-    /// How many bytes of text the account's questions and choices have.
+    /// How many invitations were sent by mail on that day.
+    invitation_mails: i32,
+    /// How many bytes of text the account's questions, choices and invitations have.
     bytes: i64,
 }
 
@@ -468,6 +470,7 @@ impl MyUsage {
         MyUsage {
             day: row.day,
             questions: row.questions,
+            invitation_mails: row.invitation_mails,
             bytes: row.bytes,
         }
     }
