@@ -486,6 +486,7 @@ impl Example for MyData {
             usage: Some(MyUsage {
                 day: 20_558,
                 questions: 1,
+                invitation_mails: 20,
                 bytes: 64,
             }),
             codes: Vec::new(),
