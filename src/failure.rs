@@ -260,7 +260,7 @@ impl Code {
                 409,
                 "invitation_final",
                 "The invitation cannot be taken back",
-                "The invitation was used, or the question has anonymous ballots and voting has opened: then it would tell whether it was used.",
+                "The invitation was used.",
             ),
             Code::QuotaExceeded => (
                 409,

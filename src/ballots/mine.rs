@@ -7,7 +7,7 @@ use sea_orm::entity::prelude::*;
 use super::{Ballot, BallotKey, read};
 use crate::db;
 use crate::page::{Cursor, Page, PageRequest};
-use crate::questions::{BallotSecrecy, Question, entity as questions};
+use crate::questions::{Question, entity as questions};
 
 /// A ballot and the question that it is on.
 #[derive(Debug)]
@@ -25,8 +25,7 @@ pub enum Which {
     All,
 }
 
-/// A page of the ballots of an account, those that were cast last first. An anonymous one is not among
-/// them: nobody knows what it says, and when it was cast.
+/// A page of the ballots of an account, those that were cast last first.
 pub(super) async fn page(
     db: &impl ConnectionTrait,
     user: Uuid,
@@ -43,10 +42,9 @@ pub(super) async fn page(
     if which == Which::OnQuestions {
         conditions += " AND q.deleted_at IS NULL";
     }
-    values.push(BallotSecrecy::Anonymous.to_value().into());
     let sql = format!(
         "SELECT b.cast_at, b.question_id FROM ballots b {} questions q ON q.id = b.question_id \
-         WHERE b.user_id = ?{conditions} AND q.ballot_secrecy <> ? \
+         WHERE b.user_id = ?{conditions} \
          ORDER BY b.cast_at DESC, b.question_id DESC LIMIT {}",
         db::join(db),
         page.to_read(),

@@ -252,8 +252,7 @@ impl Ballots {
         Ok(ballots.get(&key).map(|ballot| Ballot::of(question, ballot)))
     }
 
-    /// A page of the user's ballots with their questions, those that were cast last first. Without
-    /// anonymous ones.
+    /// A page of the user's ballots with their questions, those that were cast last first.
     pub async fn of_user(
         &self,
         user: Uuid,

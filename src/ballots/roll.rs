@@ -93,7 +93,7 @@ pub fn require_final(question: &Question) -> Result<(), Failure> {
 pub fn require_public(question: &Question) -> Result<(), Failure> {
     match question.ballot_secrecy {
         BallotSecrecy::Public => Ok(()),
-        BallotSecrecy::Secret | BallotSecrecy::Anonymous => {
+        BallotSecrecy::Secret => {
             let detail = "The ballots on this question are not public.";
             Err(Failure::new(Code::BallotsNotPublic, detail))
         }

@@ -132,8 +132,7 @@ impl InvitationsApi {
     /// Take back an invitation
     ///
     /// Its code is void then, and its message is not sent if it has not been. An invitation that was
-    /// used cannot be taken back (409 `invitation_final`), and once voting has opened none to a question
-    /// with anonymous ballots can.
+    /// used cannot be taken back (409 `invitation_final`).
     #[oai(
         path = "/questions/:question_id/invitations/:invitation_id",
         method = "delete",
@@ -358,7 +357,7 @@ struct Invitation {
     /// When it was made.
     created_at: Time,
     /// Whether its code was exchanged for tokens. Absent while it could tell what somebody voted: with
-    /// `secret` ballots until the close and after a reopening, with `anonymous` ones always.
+    /// `secret` ballots until the close and after a reopening.
     #[serde(skip_serializing_if = "Option::is_none")]
     used: Option<bool>,
 }

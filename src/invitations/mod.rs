@@ -206,7 +206,7 @@ impl Invitations {
 
     /// Takes back an invitation that was not used. Its codes are void then, and a message that waits is
     /// dropped when it is due. [`Code::NotFound`], [`Code::Forbidden`], [`Code::InvitationFinal`] where
-    /// it was used, or where that must not be told.
+    /// it was used.
     pub async fn take_back(
         &self,
         caller: Caller,
@@ -219,11 +219,6 @@ impl Invitations {
             let found = db::lock(&transaction, found).one(&transaction).await?;
             let found = found.ok_or_else(|| Failure::not_found("invitation"))?;
             let now = self.clock.now();
-            let is_anonymous = question.ballot_secrecy == BallotSecrecy::Anonymous;
-            if is_anonymous && question.status(now) != Status::Scheduled {
-                let detail = "The ballots on this question are anonymous, and voting has opened.";
-                return Err(Failure::new(Code::InvitationFinal, detail));
-            }
             if found.user_id.is_some() {
                 let detail = "The invitation was used.";
                 return Err(Failure::new(Code::InvitationFinal, detail));
@@ -355,11 +350,10 @@ pub async fn invited(
 ///
 /// Whoever uses an invitation votes soon after. Beside numbers that move, that would tell what they
 /// voted. So with `secret` ballots it is shown after the close, unless the question was reopened, since
-/// then there are two states to compare; with `anonymous` ones never; with `public` ones always.
+/// then there are two states to compare; with `public` ones always.
 fn shows_use(question: &Question, now: Time) -> bool {
     match question.ballot_secrecy {
         BallotSecrecy::Public => true,
         BallotSecrecy::Secret => question.status(now) == Status::Closed && !question.reopened,
-        BallotSecrecy::Anonymous => false,
     }
 }

@@ -112,8 +112,7 @@ pub struct Draft {
     #[oai(default = "yes")]
     #[serde(default = "yes")]
     pub listed: bool,
-    /// Who learns how somebody voted; `secret` where absent. `anonymous` needs `allow_change` to be
-    /// false.
+    /// Who learns how somebody voted; `secret` where absent.
     #[oai(default)]
     #[serde(default, deserialize_with = "exact::word")]
     pub ballot_secrecy: BallotSecrecy,
@@ -198,7 +197,7 @@ pub struct QuestionPatch {
     /// Whether lists and searches show it.
     #[serde(default, deserialize_with = "present")]
     pub listed: Option<bool>,
-    /// Who learns how somebody voted; only while nobody has voted. `anonymous` cannot be taken back.
+    /// Who learns how somebody voted; only while nobody has voted.
     #[serde(default, deserialize_with = "exact::word_if_present")]
     pub ballot_secrecy: Option<BallotSecrecy>,
     /// From when ballots are taken; only while nobody has voted. Null means from the start.
@@ -355,12 +354,6 @@ pub(super) fn contradictions_of_change(
     if after.closes_at == before.closes_at {
         errors.retain(|error| error.code != Rule::Past);
     }
-    if before.ballot_secrecy == BallotSecrecy::Anonymous
-        && after.ballot_secrecy != before.ballot_secrecy
-    {
-        let message = "must stay anonymous, as voters were promised";
-        errors.push(FieldError::new("/ballot_secrecy", Rule::Conflict, message));
-    }
     errors
 }
 
@@ -376,10 +369,6 @@ pub(super) fn contradictions(question: &Question, choices: usize, now: Time) -> 
     if min > max {
         let message = format!("must be at most max_choices, which is {max}");
         errors.push(FieldError::new("/min_choices", Rule::Range, message));
-    }
-    if question.ballot_secrecy == BallotSecrecy::Anonymous && question.allows_change() {
-        let message = "must be false with anonymous ballots, of which nobody knows whose they are";
-        errors.push(FieldError::new("/allow_change", Rule::Conflict, message));
     }
     if question.ballots_per_address.is_some() && question.electorate != Electorate::Anyone {
         let message = "is only for questions on which anyone may vote";

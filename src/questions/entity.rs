@@ -25,8 +25,8 @@ pub struct Model {
     pub seats: i32,
     pub min_choices: i32,
     /// The number of choices that processes of the version before allow, which know neither other
-    /// methods than `multiple_choice`, nor ballots without choices, nor who may vote, nor anonymous
-    /// ballots: 0, so that they refuse ballots, where a question has them. See [`Model::limit`].
+    /// methods than `multiple_choice`, nor ballots without choices, nor who may vote: 0, so that they
+    /// refuse ballots, where a question has them. See [`Model::limit`].
     pub max_choices: i32,
     /// How many choices a ballot names at most; none for the default of the method.
     pub choice_limit: Option<i32>,
@@ -156,7 +156,6 @@ pub enum Electorate {
 ///
 /// - `secret`: only the voter.
 /// - `public`: whoever may see the results.
-/// - `anonymous`: nobody; what was voted is stored apart from who voted.
 #[derive(
     Clone,
     Copy,
@@ -182,7 +181,6 @@ pub enum BallotSecrecy {
     #[default]
     Secret,
     Public,
-    Anonymous,
 }
 
 /// Whether ballots are taken: not yet (`scheduled`), now (`open`), or no more (`closed`).
@@ -228,13 +226,11 @@ impl Model {
     }
 
     /// Whether processes of the version before may take ballots on it. They know neither other
-    /// methods than `multiple_choice`, nor ballots without choices, nor who may vote, nor anonymous
-    /// ballots.
+    /// methods than `multiple_choice`, nor ballots without choices, nor who may vote.
     fn is_for_all_versions(&self) -> bool {
         self.method == Method::MultipleChoice
             && self.min_choices > 0
             && matches!(self.electorate, Electorate::Accounts | Electorate::Anyone)
-            && self.ballot_secrecy != BallotSecrecy::Anonymous
     }
 
     /// Sets how many choices a ballot names at most, and whether it may be changed. To be called

@@ -140,12 +140,10 @@ async fn provoke(code: Code) -> Option<Answer> {
             author.post(&invitations, json!({"count": 1})).await
         }
         Code::InvitationFinal => {
-            let anonymous = json!({
-                "electorate": "invited", "ballot_secrecy": "anonymous", "allow_change": false,
-            });
-            let invitations = ask(anonymous).await.under("invitations");
-            let invited = author.post(&invitations, json!({"count": 1})).await;
-            let id = &invited.expect(201).json["data"][0]["id"];
+            let question = ask(json!({"electorate": "invited"})).await;
+            app.invited(&author, &question).await;
+            let invitations = question.under("invitations");
+            let id = &author.get(&invitations).await.expect(200).json["data"][0]["id"];
             let path = format!("{invitations}/{}", id.as_str().expect("an id"));
             author.delete(&path).await
         }

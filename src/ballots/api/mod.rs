@@ -385,7 +385,7 @@ impl BallotsApi {
     /// List your ballots
     ///
     /// On all questions that are not deleted, those that you cast last first, each with the question's
-    /// text and status. Without anonymous ballots: nobody can tell what yours says.
+    /// text and status.
     ///
     /// With `question_id` your ballot on that question, or an empty list if you have none: for clients
     /// that want to know whether you have voted, where `getBallot` answers 404.

@@ -111,7 +111,7 @@ impl RollApi {
         let question = &view.poll.question;
         match question.ballot_secrecy {
             BallotSecrecy::Public => self.views.require_visible(&view, caller).await?,
-            BallotSecrecy::Secret | BallotSecrecy::Anonymous => require_author(question, caller)?,
+            BallotSecrecy::Secret => require_author(question, caller)?,
         }
         roll::require_roll(question, view.poll.ballot_count)?;
         let scope = format!("voters of {id}");

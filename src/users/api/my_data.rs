@@ -53,8 +53,8 @@ impl MyDataApi {
     /// Get everything that is kept about me
     ///
     /// One document: the account, its sessions, questions, ballots and messages. Left out are secrets
-    /// (passwords, tokens and codes are stored as hashes only), anonymous ballots, which nobody can
-    /// find any more, and counters by hashes of network addresses, which name nobody. Messages are
+    /// (passwords, tokens and codes are stored as hashes only)
+    /// and counters by hashes of network addresses, which name nobody. Messages are
     /// shown only if the email address is verified: otherwise it may be somebody else's.
     #[oai(path = "/users/me/export", method = "get", operation_id = "exportMe", tag = Tag::Users)]
     async fn export_me(
@@ -111,7 +111,7 @@ struct MyData {
     known_networks: Vec<MyNetwork>,
     /// The questions that you have asked, deleted ones too, without numbers.
     questions: Vec<Question>,
-    /// Your ballots, without anonymous ones.
+    /// Your ballots.
     ballots: Vec<MyVote>,
     /// The invitations that you have made.
     invitations: Vec<MyInvitation>,

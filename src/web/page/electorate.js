@@ -33,7 +33,6 @@ export function electorateFields(values, settled, offers) {
   };
   const electorate = choose("electorate", options);
   const secrecies = { secret: t("secret"), public: t("public") };
-  if (values.ballot_secrecy === "anonymous") secrecies.anonymous = t("anonymous");
   const secrecy = field(t("secrecy"), choose("ballot_secrecy", secrecies), { pointer: "/ballot_secrecy", hint: t("secrecyHint") });
   const limit = field(t("perAddress"), input("ballots_per_address", {
     type: "number", min: "1", inputmode: "numeric", placeholder: t("noLimit"), value: values.ballots_per_address, disabled: settled,

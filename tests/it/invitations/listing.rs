@@ -1,7 +1,5 @@
 //! Making, listing and taking back invitations.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -145,26 +143,4 @@ async fn a_question_has_so_many_invitations() {
     let made = invite(&author, &question, json!({"count": 2})).await;
     made.expect(201);
     assert_eq!(list(&author, &question).await.len(), 3);
-}
-
-#[tokio::test]
-async fn an_invitation_to_an_anonymous_question_stays_once_voting_has_opened() {
-    let (app, author) = TestApp::with_user("lucy").await;
-    let minute = Duration::from_secs(60);
-    let opens_at = app.clock.now().after(minute).to_string();
-    let more = json!({
-        "ballot_secrecy": "anonymous", "allow_change": false, "opens_at": opens_at,
-    });
-    let question = ask(&author, more).await;
-    let made = made(&author, &question, 2).await;
-    take_back(&author, &question, &made[0]).await.expect(204);
-    app.clock.advance(minute);
-    let refused = take_back(&author, &question, &made[1]).await;
-    refused.problem("invitation_final").expect(409);
-    author
-        .post(&question.under("close"), json!(null))
-        .await
-        .expect(200);
-    let refused = take_back(&author, &question, &made[1]).await;
-    refused.problem("invitation_final").expect(409);
 }

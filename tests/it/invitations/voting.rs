@@ -235,14 +235,6 @@ async fn use_is_shown_only_where_it_tells_nothing() {
     assert_eq!(uses(&author, &secret).await, hidden);
     close(&secret).await;
     assert_eq!(uses(&author, &secret).await, hidden);
-
-    let anonymous = json!({"ballot_secrecy": "anonymous", "allow_change": false});
-    let anonymous = ask(&author, anonymous).await;
-    let invitations = made(&author, &anonymous, 2).await;
-    app.guest_of(code(&invitations[0])).await;
-    assert_eq!(uses(&author, &anonymous).await, hidden);
-    close(&anonymous).await;
-    assert_eq!(uses(&author, &anonymous).await, hidden);
 }
 
 /// What an admin sees of a guest tells neither when nor by which invitation it was made.
