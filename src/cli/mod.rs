@@ -45,15 +45,15 @@ pub async fn run(command: Command, loaded: Loaded) -> Result<(), Box<dyn Error +
         Command::Migrate(command) => commands::migrate(config, command).await,
         Command::Backup(arguments) => backups::backup(config, &arguments).await,
         Command::Restore(arguments) => backups::restore(config, &arguments).await,
-        Command::Seed(arguments) => commands::seed(config.clone(), arguments).await,
+        // In boxes: these futures are large.
+        Command::Seed(arguments) => Box::pin(commands::seed(config.clone(), arguments)).await,
         Command::Openapi(arguments) => commands::openapi(&arguments),
         Command::Config(ConfigCommand::Check) => config_check(&mut io::stdout().lock()),
         Command::Config(ConfigCommand::Print) => config_print(&loaded, &mut io::stdout().lock()),
-        // In a box: the future is large.
         Command::User(command) => Box::pin(commands::user(config.clone(), command)).await,
         Command::Keys(command) => commands::keys(config, command).await,
         Command::Mail(command) => commands::mail(config, command).await,
-        Command::Token(arguments) => commands::token(config.clone(), arguments).await,
+        Command::Token(arguments) => Box::pin(commands::token(config.clone(), arguments)).await,
         Command::Recount(arguments) => commands::recount(config, arguments).await,
         Command::Tally(arguments) => tally::command(&arguments),
         Command::Load(options) => load::run(*options).await,
