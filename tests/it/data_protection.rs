@@ -87,7 +87,7 @@ async fn everybody_gets_everything_that_is_kept_about_them() {
     );
     assert_eq!(data["known_networks"].as_array().map(Vec::len), Some(1));
     assert_eq!(texts(&data["known_networks"], "hash")[0].len(), 64);
-    assert_eq!(texts(&data["mail"], "recipient"), [user.email.clone()]);
+    assert_eq!(texts(&data["mail"], "recipient"), [user.email.as_str()]);
     assert_eq!(
         texts(&data["questions"], "id"),
         [deleted.id.clone(), asked.id.clone()]

@@ -317,6 +317,6 @@ async fn every_operation_answers_everybody_as_the_table_says() {
     let operations = operations();
     assert!(!operations.is_empty());
     for operation in operations {
-        check(operation).await;
+        Box::pin(check(operation)).await;
     }
 }

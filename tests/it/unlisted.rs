@@ -242,9 +242,9 @@ async fn listing_and_unlisting_take_effect_at_once() {
         .expect(201);
     assert!(list(&app, None, "q=perhaps").await.is_empty());
     let own = list(&app, Some(&author), "q=perhaps&author=me").await;
-    assert_eq!(own, [question.id.clone()]);
+    assert_eq!(own, [question.id.as_str()]);
     set(true).await;
-    assert_eq!(list(&app, None, "q=perhaps").await, [question.id.clone()]);
+    assert_eq!(list(&app, None, "q=perhaps").await, [question.id.as_str()]);
 }
 
 #[tokio::test]
