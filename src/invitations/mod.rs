@@ -6,7 +6,7 @@
 //! question is told by the table of invitations alone ([`invited`]).
 //!
 //! Who uses an invitation votes, so which invitations were used is shown only where that cannot tell
-//! what somebody voted ([`shows_use`]).
+//! what somebody voted (`shows_use`).
 
 pub mod api;
 pub mod code;

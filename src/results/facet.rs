@@ -79,8 +79,8 @@ impl Facet {
                 db::finds(db, id, entry)
             }
             Facet::Author(author, _) => entity::Column::AuthorId.eq(*author),
-            Facet::Sealed(sealed, _) => flag("is_sealed", *sealed),
-            Facet::Deleted => flag("is_deleted", true),
+            Facet::Sealed(sealed, _) => flag("is_sealed").eq(digit(*sealed)),
+            Facet::Deleted => flag("is_deleted").eq(digit(true)),
             Facet::OpensAfter(time) => entity::Column::OpensAt.gt(*time),
             Facet::Due(now) => closing::is_due(*now),
         }
@@ -113,6 +113,16 @@ impl Facet {
         }
     }
 
+    /// The columns of its index before those of the order that are 1 or 0, each with its value.
+    pub(super) fn prefix(&self) -> Vec<(Expr, Expr)> {
+        let Facet::Sealed(sealed, listed) = self else {
+            return Vec::new();
+        };
+        let listed = listed.map(listed_flag);
+        let sealed = (flag("is_sealed"), digit(*sealed));
+        listed.into_iter().chain([sealed]).collect()
+    }
+
     /// Whether all questions that the index leads to are listed, or none is; none for both.
     pub(super) fn listed(&self) -> Option<bool> {
         match self {
@@ -129,15 +139,25 @@ impl Facet {
 
 /// The condition that a question is listed, or that it is not.
 pub(super) fn is_listed(listed: bool) -> Expr {
-    flag("is_listed", listed)
+    let (column, value) = listed_flag(listed);
+    column.eq(value)
 }
 
-/// The condition for a column that is 1 or 0.
-fn flag(column: &'static str, value: bool) -> Expr {
-    // Literals, not parameters: PostgreSQL's statistics tell how many questions are open, but not
+/// The column that tells whether a question is listed, and this value of it.
+pub(super) fn listed_flag(listed: bool) -> (Expr, Expr) {
+    (flag("is_listed"), digit(listed))
+}
+
+/// A column that is 1 or 0.
+fn flag(column: &'static str) -> Expr {
+    Expr::col((entity::Entity, column))
+}
+
+/// A value of such a column.
+fn digit(value: bool) -> Expr {
+    // A literal, not a parameter: PostgreSQL's statistics tell how many questions are open, but not
     // how many match `$1`.
-    let value = if value { "1" } else { "0" };
-    Expr::col((entity::Entity, column)).eq(Expr::cust(value))
+    Expr::cust(if value { "1" } else { "0" })
 }
 
 /// The alias of the table of terms in a subquery, beside the one that a list follows.

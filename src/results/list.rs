@@ -4,7 +4,7 @@ use poem_openapi::Enum;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt as _};
 use sea_orm::sea_query::{Query, SelectStatement};
-use sea_orm::{Condition, ExprTrait as _, Order};
+use sea_orm::{Condition, DbBackend, ExprTrait as _, Order};
 
 use super::facet::{self, Facet};
 use crate::clock::Time;
@@ -260,7 +260,13 @@ impl Part {
                 query.and_where(facet.beside(lead, db));
             }
         }
-        let beyond = after.map(|last| beyond(last, filter.sort, &key, &id).into());
+        let prefix = match lead {
+            Some(lead) => lead.prefix(),
+            None => self.listed.map(facet::listed_flag).into_iter().collect(),
+        };
+        let prefix = Some(prefix).filter(|_| db.get_database_backend() == DbBackend::Postgres);
+        let prefix = prefix.unwrap_or_default();
+        let beyond = after.map(|last| beyond(last, filter.sort, prefix, (&key, &id)).into());
         if let Path::Few(_) = path {
             // The index has another order than the list, so it does not help to find the place.
             let beyond = beyond.map(|beyond| db::unindexed(db, beyond));
@@ -305,17 +311,27 @@ impl Part {
     }
 }
 
-/// The condition for questions after the last one of the previous page.
-fn beyond(last: Cursor, sort: Sort, key: &Expr, id: &Expr) -> Condition {
+/// The condition for questions after the last one of the previous page. `prefix` are the columns of the
+/// index before those of the order, with their values: with them no other index leads to the place,
+/// however few questions PostgreSQL expects there.
+fn beyond(
+    last: Cursor,
+    sort: Sort,
+    prefix: Vec<(Expr, Expr)>,
+    (key, id): (&Expr, &Expr),
+) -> Condition {
     // MySQL can seek in an index by a column, but not by a row value.
     let column = facet::from(key.clone(), &sort.order(), last.key);
-    let row = Expr::tuple([key.clone(), id.clone()]);
-    let last = Expr::tuple([Expr::value(last.key), Expr::value(last.id)]);
+    let column = Some(column).filter(|_| prefix.is_empty());
+    let (mut columns, mut values): (Vec<Expr>, Vec<Expr>) = prefix.into_iter().unzip();
+    columns.extend([key.clone(), id.clone()]);
+    values.extend([Expr::value(last.key), Expr::value(last.id)]);
+    let (row, last) = (Expr::tuple(columns), Expr::tuple(values));
     let row = match sort {
         Sort::NewestFirst => row.lt(last),
         Sort::OldestFirst | Sort::ClosesFirst => row.gt(last),
     };
-    Condition::all().add(column).add(row)
+    Condition::all().add_option(column).add(row)
 }
 
 /// Questions that have a term, in the order of the index of terms: by creation.

@@ -1,6 +1,6 @@
 //! The ballots of a question as a file, which `polls tally` counts to the same outcome.
 //!
-//! - [`Election`] is what a file says before the ballots; `csv`, `blt` and `json` write the three
+//! - `Election` is what a file says before the ballots; `csv`, `blt` and `json` write the three
 //!   formats.
 //! - `contents` reads what ballots say without who has cast them: distinct ballots in the order of
 //!   what they say, so that the file does not tell who voted how. Public ballots are read with their

@@ -300,10 +300,13 @@ async fn authors_choose_who_may_vote_and_whether_the_question_is_listed() {
     browser.press("Ask").await;
     write_question(&browser, "What for lunch?").await;
     browser.sees("Somebody could vote again").await;
-    // Without mail nobody can verify an address, and invitations are made elsewhere.
+    // Without mail nobody can verify an address.
     let offered =
         "return [...document.querySelector('[name=electorate]').options].map((it) => it.value)";
-    assert_eq!(browser.run(offered).await, json!(["anyone", "accounts"]));
+    assert_eq!(
+        browser.run(offered).await,
+        json!(["anyone", "accounts", "invited"])
+    );
     browser.press("More options").await;
     browser
         .write("Votes without an account from one network", "0")
