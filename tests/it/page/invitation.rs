@@ -53,7 +53,7 @@ async fn an_author_makes_links_and_each_is_one_vote() {
     voting.sees("Your vote has been counted.").await;
     asking.sees_votes("pasta", "1").await;
     voting.go("/account").await;
-    voting.arrives_at("Account").await;
+    voting.sees("Polls I voted in").await;
     voting.go(&path_of(&question)).await;
     voting.sees("Your vote is counted.").await;
 
