@@ -38,6 +38,9 @@ impl MigrationTrait for Migration {
         let list = &mut Index::create();
         list.col("question_id").col("created_at").col("id");
         add_index(manager, "invitations", "invitations_list", list).await?;
+        let inviter = &mut Index::create();
+        inviter.col("invited_by").col("created_at").col("id");
+        add_index(manager, "invitations", "invitations_inviter", inviter).await?;
         let guest = &mut Index::create();
         guest.col("user_id").unique();
         add_index(manager, "invitations", "invitations_guest", guest).await?;

@@ -1,5 +1,5 @@
 //! Indexes for lists of questions that are listed, so that a list of these few does not read all the
-//! others; for the list of one's own ballots; and for that of the invitations that an account has made.
+//! others; and for the list of one's own ballots.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -34,8 +34,9 @@ const INDEXES: [(&str, &[&str]); 5] = [
 /// each ballot. An index without the time would be smaller, but would write as many pages.
 const BALLOTS: &str = "ballots_user";
 
-/// The invitations that an account has made, in the order in which it made them.
-const INVITATIONS: &str = "invitations_inviter";
+/// MySQL has an index for the foreign key, and drops it once another one serves it. It is made anew
+/// before that one is dropped.
+const BALLOTS_KEY: &str = "ballots_user_key";
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
@@ -53,13 +54,14 @@ impl MigrationTrait for Migration {
         let ballots = &mut Index::create();
         ballots.col("user_id").col("cast_at").col("question_id");
         add_index(manager, "ballots", BALLOTS, ballots).await?;
-        let invitations = &mut Index::create();
-        invitations.col("invited_by").col("created_at").col("id");
-        add_index(manager, "invitations", INVITATIONS, invitations).await
+        drop_index(manager, "ballots", BALLOTS_KEY).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        drop_index(manager, "invitations", INVITATIONS).await?;
+        if manager.get_database_backend() == DbBackend::MySql {
+            let key = &mut Index::create();
+            add_index(manager, "ballots", BALLOTS_KEY, key.col("user_id")).await?;
+        }
         drop_index(manager, "ballots", BALLOTS).await?;
         for (name, _) in INDEXES {
             drop_index(manager, "questions", name).await?;

@@ -118,6 +118,13 @@ pub fn selective(db: &impl ConnectionTrait, condition: Expr) -> Expr {
     }
 }
 
+/// Whether a comparison of rows leads the engine to the index that has all its columns in this order.
+/// PostgreSQL seeks by such a row, and would prefer any index that it expects to be short. The others
+/// seek by columns, or queries name the index.
+pub fn is_led_by_rows(db: &impl ConnectionTrait) -> bool {
+    db.get_database_backend() == DbBackend::Postgres
+}
+
 /// The SQL keyword of [`join_type`].
 pub fn join(db: &impl ConnectionTrait) -> &'static str {
     match join_type(db) {

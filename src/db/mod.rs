@@ -41,8 +41,8 @@ pub use batch::{
 };
 pub use connect::ConnectError;
 pub use dialect::{
-    adding, delete, finds, insert_missing, integer, join, join_type, lock, lock_rows, moment,
-    selective, set, statement, unindexed,
+    adding, delete, finds, insert_missing, integer, is_led_by_rows, join, join_type, lock,
+    lock_rows, moment, selective, set, statement, unindexed,
 };
 pub use error::is_unique_violation;
 pub use link::NoHost;

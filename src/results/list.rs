@@ -4,7 +4,7 @@ use poem_openapi::Enum;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt as _};
 use sea_orm::sea_query::{Query, SelectStatement};
-use sea_orm::{Condition, DbBackend, ExprTrait as _, Order};
+use sea_orm::{Condition, ExprTrait as _, Order};
 
 use super::facet::{self, Facet};
 use crate::clock::Time;
@@ -264,7 +264,7 @@ impl Part {
             Some(lead) => lead.prefix(),
             None => self.listed.map(facet::listed_flag).into_iter().collect(),
         };
-        let prefix = Some(prefix).filter(|_| db.get_database_backend() == DbBackend::Postgres);
+        let prefix = Some(prefix).filter(|_| db::is_led_by_rows(db));
         let prefix = prefix.unwrap_or_default();
         let beyond = after.map(|last| beyond(last, filter.sort, prefix, (&key, &id)).into());
         if let Path::Few(_) = path {
@@ -313,7 +313,7 @@ impl Part {
 
 /// The condition for questions after the last one of the previous page. `prefix` are the columns of the
 /// index before those of the order, with their values: with them no other index leads to the place,
-/// however few questions PostgreSQL expects there.
+/// however few questions the engine expects there.
 fn beyond(
     last: Cursor,
     sort: Sort,
