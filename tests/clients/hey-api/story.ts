@@ -54,6 +54,8 @@ function whyNot(code: CastBallotConflictProblem["code"]): string {
       return "too late";
     case "already_voted":
       return "you have voted";
+    case "address_limit":
+      return "enough guests have voted from here";
   }
 }
 

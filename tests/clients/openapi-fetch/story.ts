@@ -57,6 +57,8 @@ function whyNot(code: components["schemas"]["CastBallotConflictProblem"]["code"]
       return "too late";
     case "already_voted":
       return "you have voted";
+    case "address_limit":
+      return "enough guests have voted from here";
   }
 }
 

@@ -100,6 +100,8 @@ def why_not(problem: CastBallotConflictProblem) -> str:
             return "too late"
         case "already_voted":
             return "you have voted"
+        case "address_limit":
+            return "enough guests have voted from here"
     raise AssertionError(problem)
 
 

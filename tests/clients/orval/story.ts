@@ -52,6 +52,8 @@ function whyNot(code: CastBallotConflictProblemAllOfCode): string {
       return "too late";
     case "already_voted":
       return "you have voted";
+    case "address_limit":
+      return "enough guests have voted from here";
   }
 }
 

@@ -108,6 +108,8 @@ def why_not(problem: CastBallotConflictProblem) -> str:
             return "too late"
         case CastBallotConflictProblemCode.ALREADY_VOTED:
             return "you have voted"
+        case CastBallotConflictProblemCode.ADDRESS_LIMIT:
+            return "enough guests have voted from here"
         case never:
             assert_never(never)
 

@@ -48,6 +48,7 @@ fn password_grant(username: &str, password: &str) -> Outcome<TokenRequest> {
         username: Some(username.parse()?),
         password: Some(password.parse()?),
         refresh_token: None,
+        code: None,
     })
 }
 
@@ -70,6 +71,7 @@ async fn register(anyone: &Client, name: &str, phone: Option<&str>) -> Outcome<C
         username: None,
         password: None,
         refresh_token: Some(tokens.refresh_token.parse()?),
+        code: None,
     };
     signed_in(&*anyone.issue_token().body(grant).send().await?)
 }
