@@ -604,10 +604,19 @@ async fn every_limit_of_a_query_holds_on_both_sides() {
     let app = TestApp::start().await;
     let admin = app.admin("root").await;
     let question = admin.ask(&["a", "b"], json!({})).await;
+    // Only these have receipts, after the close.
+    let anonymous = json!({"ballot_secrecy": "anonymous", "allow_change": false});
+    let anonymous = admin.ask(&["a", "b"], anonymous).await;
+    let close = anonymous.under("close");
+    admin.post(&close, json!(null)).await.expect(200);
     let document = polls::app::document();
     let mut tried = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
-        let address = path.replace("{question_id}", &question.id);
+        let asked = match path.ends_with("/receipts") {
+            true => &anonymous,
+            false => &question,
+        };
+        let address = path.replace("{question_id}", &asked.id);
         for (_, operation) in methods.as_object().expect("methods") {
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let parameter = resolve(&document, parameter);
@@ -650,6 +659,8 @@ async fn every_limit_of_a_query_holds_on_both_sides() {
         "/questions q minLength 1",
         "/questions/{question_id}/invitations limit maximum 100",
         "/questions/{question_id}/invitations limit minimum 1",
+        "/questions/{question_id}/receipts limit maximum 100",
+        "/questions/{question_id}/receipts limit minimum 1",
         "/users limit maximum 100",
         "/users limit minimum 1",
     ];
