@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::api::{GuestsApi, PasswordResetApi, SessionsApi, TokensApi};
 use crate::auth::{Accounts, Tokens};
 use crate::ballots::api::{BallotsApi, RollApi};
-use crate::ballots::{Ballots, idle_guests};
+use crate::ballots::{Ballots, idle_guests, unlink};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{ConnectError, Db, MigrateError, Readiness};
@@ -135,6 +135,7 @@ impl App {
             share.clone(),
             mail.clone(),
             quotas,
+            unlink::step,
         );
         let invitations = Invitations::new(
             db.clone(),

@@ -27,11 +27,12 @@ pub enum Code {
     InvitedGuest,
     VotingNotOpen,
     VotingClosed,
+    VotingOpen,
     AlreadyVoted,
     AddressLimit,
+    ReceiptTaken,
     BallotFinal,
     HasBallots,
-    VotingOpen,
     Reopened,
     TooFewBallots,
     BallotsNotPublic,
@@ -39,6 +40,7 @@ pub enum Code {
     LotDrawn,
     NoInvitations,
     InvitationFinal,
+    AnonymousBallots,
     QuotaExceeded,
     LastAdmin,
     MailNotConfigured,
@@ -55,7 +57,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, by status.
-    pub const ALL: [Code; 39] = [
+    pub const ALL: [Code; 41] = [
         Code::MalformedRequest,
         Code::Unauthenticated,
         Code::Forbidden,
@@ -71,11 +73,12 @@ impl Code {
         Code::InvitedGuest,
         Code::VotingNotOpen,
         Code::VotingClosed,
+        Code::VotingOpen,
         Code::AlreadyVoted,
         Code::AddressLimit,
+        Code::ReceiptTaken,
         Code::BallotFinal,
         Code::HasBallots,
-        Code::VotingOpen,
         Code::Reopened,
         Code::TooFewBallots,
         Code::BallotsNotPublic,
@@ -83,6 +86,7 @@ impl Code {
         Code::LotDrawn,
         Code::NoInvitations,
         Code::InvitationFinal,
+        Code::AnonymousBallots,
         Code::QuotaExceeded,
         Code::LastAdmin,
         Code::MailNotConfigured,
@@ -122,7 +126,7 @@ impl Code {
                 403,
                 "results_hidden",
                 "The results are not visible yet",
-                "The question's `results_visibility` hides its numbers from you for now: until you have voted, until it closes, or from everyone but its author.",
+                "The question's `results_visibility` hides its numbers from you for now: until you have voted, until it closes, or from everyone but its author. With anonymous ballots everyone sees them only once they are final.",
             ),
             Code::NotEligible => (
                 403,
@@ -190,6 +194,12 @@ impl Code {
                 "Voting has closed",
                 "The question was closed, or its `closes_at` has passed. Ballots are no longer accepted, changed or withdrawn, and the choices stay as they are.",
             ),
+            Code::VotingOpen => (
+                409,
+                "voting_open",
+                "Voting has not ended yet",
+                "This is shown once voting has ended and every ballot is counted (`is_final` of the results). Shown before, it would tell how somebody votes.",
+            ),
             Code::AlreadyVoted => (
                 409,
                 "already_voted",
@@ -202,6 +212,12 @@ impl Code {
                 "Your network address has voted often enough",
                 "The question takes only so many ballots of guests from one network address (`ballots_per_address`), and others who share yours have cast them. A withdrawn ballot does not make room. Vote from another network, or ask the author.",
             ),
+            Code::ReceiptTaken => (
+                409,
+                "receipt_taken",
+                "Another ballot has this receipt",
+                "The `receipt` of an anonymous ballot must be new: 128 bits from a cryptographic random number generator. Nothing of this ballot was kept. Draw another receipt and vote again.",
+            ),
             Code::BallotFinal => (
                 409,
                 "ballot_final",
@@ -213,12 +229,6 @@ impl Code {
                 "has_ballots",
                 "People have voted already",
                 "What people have voted on cannot be changed any more. `description`, `closes_at`, `listed`, the order of the choices and further choices still can.",
-            ),
-            Code::VotingOpen => (
-                409,
-                "voting_open",
-                "Voting has not ended yet",
-                "This is shown once voting has ended and every ballot is counted (`is_final` of the results). Shown before, it would tell how somebody votes.",
             ),
             Code::Reopened => (
                 409,
@@ -261,6 +271,12 @@ impl Code {
                 "invitation_final",
                 "The invitation cannot be taken back",
                 "The invitation was used, or the question has anonymous ballots and voting has opened: then it would tell whether it was used.",
+            ),
+            Code::AnonymousBallots => (
+                409,
+                "anonymous_ballots",
+                "The ballots are anonymous",
+                "A question with anonymous ballots stays closed: its numbers are known, and the next numbers would tell what those vote who vote then. Ask a new question.",
             ),
             Code::QuotaExceeded => (
                 409,

@@ -114,6 +114,9 @@
 //!   both ([`results::poll`]).
 //! - **The tally of a closed question does not change** once the close is acknowledged, unless the
 //!   question is reopened ([`questions::slot`]).
+//! - **Nothing links an anonymous ballot to its voter** once its question is sealed, and nobody sees
+//!   numbers of the question before ([`ballots::anonymous`], [`ballots::unlink`]). No log has a receipt.
+//!   `tests/it/anonymous/attack.rs` tries to link them.
 //! - **Answers are never stale.** A shared query begins after all requests that it answers. The
 //!   result of the query before is used again only if the database says that nothing has changed
 //!   ([`results::shared`]). Of the data in the database only signing keys and the revocation list are

@@ -186,7 +186,8 @@ async fn cast(app: &App, voter: Uuid, question: Uuid, paper: Paper) -> Result<()
         id: voter,
         standing: Standing::User,
     };
-    let cast = app.ballots.cast(caller, Network::of(None), question, paper);
+    let network = Network::of(None);
+    let cast = app.ballots.cast(caller, network, question, paper, None);
     cast.await.map(drop)
 }
 

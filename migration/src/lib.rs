@@ -28,6 +28,7 @@ mod m0020_ballot_changes;
 mod m0021_electorates;
 mod m0022_guests;
 mod m0023_invitations;
+mod m0024_anonymous;
 mod m0025_lists;
 mod table;
 
@@ -61,6 +62,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0021_electorates::Migration),
             Box::new(m0022_guests::Migration),
             Box::new(m0023_invitations::Migration),
+            Box::new(m0024_anonymous::Migration),
             Box::new(m0025_lists::Migration),
         ]
     }
@@ -87,6 +89,7 @@ pub fn tables_of(migration: &str) -> &'static [&'static str] {
         "m0019_mail" => &["outgoing_mail", "account_codes"],
         "m0022_guests" => &["network_ballots"],
         "m0023_invitations" => &["invitations", "invitation_codes", "invitation_refusals"],
+        "m0024_anonymous" => &["anonymous_ballots", "anonymous_marks"],
         _ => &[],
     }
 }

@@ -7,9 +7,11 @@
 //!    [`Batch::validate`] checks each operation against its question.
 //! 3. [`Batch::insert_ballots`] inserts ballots without reading first: most are first ballots, and
 //!    the primary key (question, user) decides. Those that exist already are read and locked.
-//! 4. [`CountedBallots::count`] refuses first ballots that are too many from one network, and
+//! 4. [`Batch::decide_anonymous`] finds out which anonymous ballots are first ones.
+//! 5. [`CountedBallots::count`] refuses first ballots that are too many from one network, and
 //!    [`Batch::decide`] compares an operation with the ballot that exists.
-//! 5. [`Changes::apply`] writes marks and counts.
+//! 6. [`Batch::insert_anonymous`] inserts first anonymous ballots.
+//! 7. [`Changes::apply`] writes marks and counts.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,6 +19,7 @@ use sea_orm::DbErr;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::anonymous::{AnonymousBallot, Receipt, required_receipt};
 use super::changes::Changes;
 use super::electorate::{self, CountedBallots, Lack};
 use super::method::{self, Marks, Ordinals};
@@ -44,8 +47,8 @@ pub(super) struct Operation {
 
 #[derive(Debug, Clone)]
 pub(super) enum Action {
-    /// Casts this ballot, or changes the existing one to it.
-    Cast(Paper),
+    /// Casts this ballot, or changes the existing one to it. Anonymous ballots have a receipt.
+    Cast(Paper, Option<Receipt>),
     Withdraw,
 }
 
@@ -76,7 +79,7 @@ pub(super) async fn commit(
     // wrong, which is rare.
     let mut assumed: BTreeMap<Uuid, i64> = BTreeMap::new();
     for operation in operations {
-        let cast = matches!(operation.action, Action::Cast(_));
+        let cast = matches!(operation.action, Action::Cast(..));
         *assumed.entry(operation.question).or_default() += i64::from(cast);
     }
     let assumed = &assumed;
@@ -84,7 +87,7 @@ pub(super) async fn commit(
         let state = State::read(&transaction, assumed, slot).await?;
         let wishes = operations.iter().filter_map(|operation| {
             let question = state.question(operation.question).ok()?;
-            let casts = matches!(operation.action, Action::Cast(_));
+            let casts = matches!(operation.action, Action::Cast(..));
             casts.then_some((question, operation.caller))
         });
         let lacks = electorate::lacks(&transaction, wishes).await?;
@@ -177,19 +180,27 @@ struct ChoiceRow {
     ordinal: Option<u8>,
 }
 
-struct Batch<'a> {
-    transaction: &'a Transaction,
+pub(super) struct Batch<'a> {
+    pub(super) transaction: &'a Transaction,
     state: State,
     /// What those lack who may not vote.
     lacks: HashMap<BallotKey, Lack>,
     hmac_keys: &'a HmacKeys,
     slot: i32,
-    now: Time,
+    pub(super) now: Time,
     /// Random: distinguishes the ballots that this batch inserts from those that were there before.
     number: i64,
 }
 
 impl Batch<'_> {
+    pub(super) fn question(&self, id: Uuid) -> Result<&Question, Failure> {
+        self.state.question(id)
+    }
+
+    pub(super) fn choices(&self, question: Uuid) -> Result<&Ordinals, Failure> {
+        self.state.choices(question)
+    }
+
     async fn run(
         &self,
         operations: &[Operation],
@@ -198,6 +209,7 @@ impl Batch<'_> {
         let mut outcomes: HashMap<BallotKey, Result<Outcome, Failure>> = HashMap::new();
         let mut to_insert = BTreeMap::new();
         let mut to_find = BTreeMap::new();
+        let mut anonymous = Vec::new();
         for operation in operations {
             let key = operation.key();
             match self.validate(operation) {
@@ -210,6 +222,7 @@ impl Batch<'_> {
                 Ok(Next::Find { wanted, if_none }) => {
                     to_find.insert(key, (wanted, if_none));
                 }
+                Ok(Next::Anonymous(ballot)) => anonymous.push(ballot),
             }
         }
 
@@ -220,19 +233,24 @@ impl Batch<'_> {
         let mut existing = self.insert_ballots(to_insert.keys().copied()).await?;
         // Before the counters are locked: all processes lock ballots first, then counters.
         let mut found = self.read_locked(to_find.keys().copied()).await?;
+        let mut anonymous = self.decide_anonymous(anonymous).await?;
+        outcomes.extend(anonymous.outcomes);
         let mut counted = CountedBallots::default();
         for operation in operations {
             let key = operation.key();
-            if to_insert.contains_key(&key) && !existing.contains_key(&key) {
-                let question = self.state.question(key.0)?;
+            let is_inserted = to_insert.contains_key(&key) && !existing.contains_key(&key);
+            if is_inserted || anonymous.first.contains_key(&key) {
+                let question = self.question(key.0)?;
                 let from = (operation.caller, operation.network);
                 counted.add(self.hmac_keys, question, from);
             }
         }
         let too_many = counted.count(self.transaction).await?;
         for key in too_many.ballots {
-            to_insert.remove(&key);
-            changes.discard(key);
+            if anonymous.first.remove(&key).is_none() {
+                to_insert.remove(&key);
+                changes.discard(key);
+            }
             outcomes.insert(key, Err(electorate::too_many_from_address()));
         }
         changes.correct_networks(too_many.corrections);
@@ -250,6 +268,8 @@ impl Batch<'_> {
             };
             outcomes.insert(key, outcome);
         }
+        let first = anonymous.first.into_values();
+        self.insert_anonymous(first, &mut changes).await?;
         changes.apply(self.transaction, self.slot, self.now).await?;
 
         let missing = || Err(Failure::internal("a ballot of the batch has no outcome"));
@@ -260,21 +280,37 @@ impl Batch<'_> {
 
     /// Checks an operation against its question, without the user's existing ballot.
     fn validate(&self, operation: &Operation) -> Result<Next, Failure> {
-        let question = self.state.question(operation.question)?;
+        let question = self.question(operation.question)?;
         match &operation.action {
             Action::Withdraw => Ok(Next::Find {
                 wanted: None,
                 if_none: not_found(),
             }),
-            Action::Cast(paper) => {
-                let choices = self.state.choices(question.id)?;
-                let marks = method::marks(question, choices, paper)?;
+            Action::Cast(paper, receipt) => {
+                let choices = self.choices(question.id)?;
+                let marks = method::marks(question, choices, paper);
+                let (marks, receipt) = match (marks, required_receipt(question, *receipt)) {
+                    (Ok(marks), Ok(receipt)) => (marks, receipt),
+                    (marks, receipt) => {
+                        let mut errors = marks.err().unwrap_or_default();
+                        errors.extend(receipt.err());
+                        return Err(Failure::invalid(errors));
+                    }
+                };
                 let counts_for_network =
                     electorate::address_limit(question, operation.caller).is_some();
                 let refusal = self.refusal(question, operation.caller.id).or_else(|| {
                     let unknown = counts_for_network && !operation.network.is_known();
                     unknown.then(electorate::address_unknown)
                 });
+                if let Some(receipt) = receipt {
+                    return Ok(Next::Anonymous(AnonymousBallot {
+                        voter: operation.key(),
+                        receipt,
+                        marks,
+                        refusal,
+                    }));
+                }
                 Ok(match refusal {
                     None => Next::Insert(marks),
                     // Only the ballot that exists may be repeated, or perhaps changed.
@@ -302,7 +338,7 @@ impl Batch<'_> {
         existing: Stored,
         changes: &mut Changes,
     ) -> Result<Outcome, Failure> {
-        let question = self.state.question(key.0)?;
+        let question = self.question(key.0)?;
         match wanted {
             Some(marks) if marks == existing.marks => Ok(Outcome::Cast(Cast {
                 ballot: Ballot::of(question, &existing),
@@ -326,7 +362,7 @@ impl Batch<'_> {
                     let detail = "This question's ballots are final and cannot be withdrawn.";
                     return Err(Failure::new(Code::BallotFinal, detail));
                 }
-                let choices = self.state.choices(question.id)?;
+                let choices = self.choices(question.id)?;
                 changes.withdraw(key, question.method, choices, &existing.marks);
                 Ok(Outcome::Withdrawn)
             }
@@ -341,8 +377,8 @@ impl Batch<'_> {
         before: Option<&Stored>,
         changes: &mut Changes,
     ) -> Result<Outcome, Failure> {
-        let question = self.state.question(key.0)?;
-        let choices = self.state.choices(key.0)?;
+        let question = self.question(key.0)?;
+        let choices = self.choices(key.0)?;
         match before {
             None => changes.first(key, question.method, choices, &marks),
             Some(before) => changes.change(key, question.method, choices, (&before.marks, &marks)),
@@ -418,4 +454,6 @@ enum Next {
         /// The refusal if there is no ballot.
         if_none: Failure,
     },
+    /// Find out whether this anonymous ballot is a first one, and insert it then.
+    Anonymous(AnonymousBallot),
 }

@@ -80,6 +80,18 @@ impl Changes {
         self.networks = corrections;
     }
 
+    /// A first ballot that is anonymous, and is inserted already with its marks.
+    pub(super) fn first_anonymous(
+        &mut self,
+        question: Uuid,
+        method: Method,
+        choices: &Ordinals,
+        marks: &Marks,
+    ) {
+        self.ballots.entry(question).or_default().ballots += 1;
+        self.count(question, method, choices, marks, 1);
+    }
+
     pub(super) fn change(
         &mut self,
         key: BallotKey,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use super::{Paper, Score};
-use crate::failure::{Failure, FieldError, Rule};
+use crate::failure::{FieldError, Rule};
 use crate::questions::Question;
 use crate::tally::{BallotKind, Method};
 
@@ -17,12 +17,12 @@ pub type Marks = BTreeMap<Uuid, i32>;
 /// The choices of a question, with their ordinals.
 pub(super) type Ordinals = HashMap<Uuid, Option<u8>>;
 
-/// The marks of a ballot on this question, if it is well formed.
+/// The marks of a ballot on this question, if it is well formed; otherwise its mistakes.
 pub(super) fn marks(
     question: &Question,
     choices: &Ordinals,
     paper: &Paper,
-) -> Result<Marks, Failure> {
+) -> Result<Marks, Vec<FieldError>> {
     let mut errors = Vec::new();
     let (field, marks) = match (question.method.ballot_kind(), paper) {
         (BallotKind::Set, Paper::Choices(ids)) => {
@@ -81,20 +81,20 @@ pub(super) fn marks(
     }
     match errors.is_empty() {
         true => Ok(marks),
-        false => Err(Failure::invalid(errors)),
+        false => Err(errors),
     }
 }
 
-fn other_kind(required: &str, given: &str, method: Method) -> Failure {
+fn other_kind(required: &str, given: &str, method: Method) -> Vec<FieldError> {
     let needs = match required {
         "/scores" => "scores",
         _ => "choices",
     };
     let message = format!("is not for this question, whose ballots have {needs} ({method})");
-    Failure::invalid(vec![
+    vec![
         FieldError::new(required, Rule::Required, "is required on this question"),
         FieldError::new(given, Rule::Method, message),
-    ])
+    ]
 }
 
 /// How many votes a mark of this value is.

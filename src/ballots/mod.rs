@@ -9,6 +9,7 @@
 //! 3. After the commit the task announces the questions to whoever watches them, and each waiting
 //!    request gets its own result.
 
+pub mod anonymous;
 pub mod api;
 mod ballot_box;
 mod batch;
@@ -20,9 +21,11 @@ pub mod mark;
 pub mod method;
 pub mod mine;
 pub mod profile;
+pub mod receipts;
 pub mod recount;
 pub mod roll;
 pub mod shard;
+pub mod unlink;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -45,6 +48,7 @@ use crate::questions::{Question, network_ballots};
 use crate::share::Share;
 use crate::users::Caller;
 
+use anonymous::Receipt;
 use ballot_box::BallotBox;
 use batch::{Action, Operation, Outcome};
 use method::Marks;
@@ -59,16 +63,23 @@ pub struct Ballot {
     /// The question that it answers.
     pub question_id: Uuid,
     /// The choices that it names: a set, or a ranking with the best first; with scores the choices
-    /// with a score above 0, best first.
-    pub choice_ids: Vec<Uuid>,
-    /// The scores above 0, best first; only with `score` and `star`.
+    /// with a score above 0, best first. Absent where ballots are anonymous.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice_ids: Option<Vec<Uuid>>,
+    /// The scores above 0, best first; only with `score` and `star`. Absent where ballots are
+    /// anonymous.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scores: Option<Vec<Score>>,
-    /// When you first voted.
-    pub cast_at: Time,
-    /// When you last changed it.
-    pub updated_at: Time,
+    /// When you first voted. Absent where ballots are anonymous.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cast_at: Option<Time>,
+    /// When you last changed it. Absent where ballots are anonymous.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Time>,
 }
 
 /// What a ballot says about a choice.
@@ -127,13 +138,27 @@ struct Stored {
 
 impl Ballot {
     fn of(question: &Question, stored: &Stored) -> Ballot {
+        if question.is_anonymous() {
+            return Ballot::without_contents(question);
+        }
         let (choice_ids, scores) = method::best_first(question.method, &stored.marks);
         Ballot {
             question_id: question.id,
-            choice_ids,
+            choice_ids: Some(choice_ids),
             scores,
-            cast_at: stored.cast_at,
-            updated_at: stored.updated_at,
+            cast_at: Some(stored.cast_at),
+            updated_at: Some(stored.updated_at),
+        }
+    }
+
+    /// What is known of an anonymous ballot: that it was cast.
+    fn without_contents(question: &Question) -> Ballot {
+        Ballot {
+            question_id: question.id,
+            choice_ids: None,
+            scores: None,
+            cast_at: None,
+            updated_at: None,
         }
     }
 }
@@ -177,7 +202,8 @@ impl Ballots {
         (ballots, task)
     }
 
-    /// Casts the caller's ballot, or changes the one that the caller has.
+    /// Casts the caller's ballot, or changes the one that the caller has. On anonymous questions it
+    /// needs a receipt.
     ///
     /// Casting the same ballot again succeeds whatever the question's status is and whether or not
     /// the caller may still vote, so that a client that has lost the answer can repeat the request.
@@ -187,12 +213,13 @@ impl Ballots {
         network: Network,
         question: Uuid,
         paper: Paper,
+        receipt: Option<Receipt>,
     ) -> Result<Cast, Failure> {
         let operation = Operation {
             question,
             caller,
             network,
-            action: Action::Cast(paper),
+            action: Action::Cast(paper, receipt),
         };
         match self.ballot_box.submit(operation).await? {
             Outcome::Cast(cast) => Ok(cast),

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{entity, method, profile, shard};
 use crate::db::{self, Column, Db, PACKED, Packed, Script, Transaction};
 use crate::failure::Failure;
+use crate::questions::BallotSecrecy;
 use crate::questions::entity as questions;
 use crate::questions::{choices, slot};
 use crate::tally::Method;
@@ -39,6 +40,9 @@ pub enum Tally {
     Alike(Vec<(Option<Uuid>, Option<u8>)>),
     /// So many further numbers of ballots that are alike. `tallied` and `counted` are their sums.
     FurtherAlike(usize),
+    /// The roll of an anonymous question: `tallied` are its voters, `counted` its ballots. Nothing can
+    /// mend it.
+    Roll,
 }
 
 /// How many differences between ballots that are alike are told one by one, for each question.
@@ -46,6 +50,7 @@ const ALIKE: usize = 5;
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (tallied, counted) = (self.tallied, self.counted);
         write!(f, "question {}, ", self.question_id)?;
         match &self.of {
             Tally::Ballots => f.write_str("ballots")?,
@@ -70,8 +75,14 @@ impl fmt::Display for Difference {
                     "ballots that are alike, {numbers} further numbers together"
                 )?;
             }
+            Tally::Roll => {
+                return write!(
+                    f,
+                    "roll: {tallied} have voted, and there are {counted} anonymous ballots; nothing can \
+                     mend this"
+                );
+            }
         }
-        let (tallied, counted) = (self.tallied, self.counted);
         write!(f, ": the tally says {tallied}, the ballots {counted}")
     }
 }
@@ -79,27 +90,45 @@ impl fmt::Display for Difference {
 /// Compares every tally with the ballots: all numbers in one statement, and each profile in one.
 pub async fn check(db: &Db) -> Result<Vec<Difference>, DbErr> {
     let mut differences = check_numbers(db).await?;
-    for (question, method) in questions_with_profile(db).await? {
-        differences.extend(check_profile(db, question, method).await?);
+    for (question, method, secrecy) in questions_with_profile(db).await? {
+        differences.extend(check_profile(db, question, method, secrecy).await?);
     }
     Ok(differences)
 }
+
+/// A query for the votes of each choice, by the marks of a table.
+fn votes_in(marks: &str) -> String {
+    format!(
+        "SELECT m.choice_id, SUM({}) AS n FROM {marks} m \
+         JOIN questions q ON q.id = m.question_id GROUP BY m.choice_id",
+        method::votes_sql()
+    )
+}
+
+/// The ballots that choose nothing. The roll of an anonymous question has no marks either.
+const EMPTY: &str = "SELECT b.question_id FROM ballots b \
+     JOIN questions q ON q.id = b.question_id \
+     LEFT JOIN ballot_marks m ON m.question_id = b.question_id AND m.user_id = b.user_id \
+     WHERE m.user_id IS NULL AND q.ballot_secrecy <> 'anonymous' \
+     UNION ALL \
+     SELECT b.question_id FROM anonymous_ballots b \
+     LEFT JOIN anonymous_marks m ON m.question_id = b.question_id \
+       AND m.sealed = b.sealed AND m.receipt = b.receipt \
+     WHERE m.receipt IS NULL";
 
 async fn check_numbers(db: &Db) -> Result<Vec<Difference>, DbErr> {
     let integer = |expression| db::integer(db.read(), expression);
     // The votes come first: PostgreSQL takes the type of a column from the first two queries.
     let sql = format!(
-        "SELECT c.question_id AS question_id, c.id AS choice_id, {zero} AS is_of_abstentions, \
+        "SELECT c.question_id AS question_id, c.id AS choice_id, {votes_of} AS of_what, \
            {tallied} AS tallied, {counted} AS counted \
          FROM choices c \
          LEFT JOIN (SELECT choice_id, SUM(votes) AS n FROM choice_shards \
                     GROUP BY choice_id) s ON s.choice_id = c.id \
-         LEFT JOIN (SELECT m.choice_id, SUM({votes}) AS n FROM ballot_marks m \
-                    JOIN questions q ON q.id = m.question_id GROUP BY m.choice_id) b \
-           ON b.choice_id = c.id \
+         LEFT JOIN ({named} UNION ALL {anonymous}) b ON b.choice_id = c.id \
          WHERE COALESCE(s.n, 0) <> COALESCE(b.n, 0) \
          UNION ALL \
-         SELECT q.id, NULL, {zero}, {tallied}, {counted} \
+         SELECT q.id, NULL, {ballots}, {tallied}, {counted} \
          FROM questions q \
          LEFT JOIN (SELECT question_id, SUM(ballots) AS n FROM question_shards \
                     GROUP BY question_id) s ON s.question_id = q.id \
@@ -107,20 +136,30 @@ async fn check_numbers(db: &Db) -> Result<Vec<Difference>, DbErr> {
                     GROUP BY question_id) b ON b.question_id = q.id \
          WHERE COALESCE(s.n, 0) <> COALESCE(b.n, 0) \
          UNION ALL \
-         SELECT q.id, NULL, {one}, {tallied}, {counted} \
+         SELECT q.id, NULL, {abstentions}, {tallied}, {counted} \
          FROM questions q \
          LEFT JOIN (SELECT question_id, SUM(abstentions) AS n FROM question_shards \
                     GROUP BY question_id) s ON s.question_id = q.id \
-         LEFT JOIN (SELECT b.question_id, COUNT(*) AS n FROM ballots b \
-                    LEFT JOIN ballot_marks m \
-                      ON m.question_id = b.question_id AND m.user_id = b.user_id \
-                    WHERE m.user_id IS NULL GROUP BY b.question_id) b ON b.question_id = q.id \
-         WHERE COALESCE(s.n, 0) <> COALESCE(b.n, 0)",
-        zero = integer("0"),
-        one = integer("1"),
+         LEFT JOIN (SELECT e.question_id, COUNT(*) AS n FROM ({EMPTY}) AS e \
+                    GROUP BY e.question_id) b ON b.question_id = q.id \
+         WHERE COALESCE(s.n, 0) <> COALESCE(b.n, 0) \
+         UNION ALL \
+         SELECT q.id, NULL, {roll}, {tallied}, {counted} \
+         FROM questions q \
+         LEFT JOIN (SELECT question_id, COUNT(*) AS n FROM ballots \
+                    GROUP BY question_id) s ON s.question_id = q.id \
+         LEFT JOIN (SELECT question_id, COUNT(*) AS n FROM anonymous_ballots \
+                    GROUP BY question_id) b ON b.question_id = q.id \
+         WHERE q.ballot_secrecy = 'anonymous' AND COALESCE(s.n, 0) <> COALESCE(b.n, 0)",
+        votes_of = integer("0"),
+        ballots = integer("1"),
+        abstentions = integer("2"),
+        roll = integer("3"),
         tallied = integer("COALESCE(s.n, 0)"),
         counted = integer("COALESCE(b.n, 0)"),
-        votes = method::votes_sql(),
+        // Each choice is in one of the two.
+        named = votes_in("ballot_marks"),
+        anonymous = votes_in("anonymous_marks"),
     );
     let statement = db::statement(db.read(), &sql, []);
     let rows = Row::find_by_statement(statement).all(db.read()).await?;
@@ -131,7 +170,7 @@ async fn check_numbers(db: &Db) -> Result<Vec<Difference>, DbErr> {
 struct Row {
     question_id: Uuid,
     choice_id: Option<Uuid>,
-    is_of_abstentions: i64,
+    of_what: i64,
     tallied: i64,
     counted: i64,
 }
@@ -140,10 +179,11 @@ impl Row {
     fn difference(self) -> Difference {
         Difference {
             question_id: self.question_id,
-            of: match self.choice_id {
-                Some(choice) => Tally::Votes(choice),
-                None if self.is_of_abstentions == 1 => Tally::Abstentions,
-                None => Tally::Ballots,
+            of: match (self.choice_id, self.of_what) {
+                (Some(choice), _) => Tally::Votes(choice),
+                (None, 1) => Tally::Ballots,
+                (None, 2) => Tally::Abstentions,
+                (None, _) => Tally::Roll,
             },
             tallied: self.tallied,
             counted: self.counted,
@@ -151,12 +191,16 @@ impl Row {
     }
 }
 
-async fn questions_with_profile(db: &Db) -> Result<Vec<(Uuid, Method)>, DbErr> {
+async fn questions_with_profile(db: &Db) -> Result<Vec<(Uuid, Method, BallotSecrecy)>, DbErr> {
     let methods = Method::ALL.into_iter();
     let methods = methods.filter(|method| method::keeps_profile(*method));
     questions::Entity::find()
         .select_only()
-        .columns([questions::Column::Id, questions::Column::Method])
+        .columns([
+            questions::Column::Id,
+            questions::Column::Method,
+            questions::Column::BallotSecrecy,
+        ])
         .filter(questions::Column::Method.is_in(methods))
         .into_tuple()
         .all(db.read())
@@ -166,9 +210,17 @@ async fn questions_with_profile(db: &Db) -> Result<Vec<(Uuid, Method)>, DbErr> {
 /// How many ballots are alike: by key.
 type Counts = HashMap<Vec<u8>, i64>;
 
-async fn check_profile(db: &Db, question: Uuid, method: Method) -> Result<Vec<Difference>, DbErr> {
+async fn check_profile(
+    db: &Db,
+    question: Uuid,
+    method: Method,
+    secrecy: BallotSecrecy,
+) -> Result<Vec<Difference>, DbErr> {
     let reader = db.read();
-    let (marks, ballots) = (marks_sql(reader), profile::ballots_sql(reader, 100_000));
+    let (marks, ballots) = (
+        marks_sql(reader, secrecy),
+        profile::ballots_sql(reader, 100_000),
+    );
     let sql = db::document_rows(reader, &[(&MARKS, &marks), (&PACKED, &ballots)]);
     let statement = db::statement(reader, &sql, [question.into(), question.into()]);
     let (counted, tallied) = reader
@@ -233,12 +285,21 @@ fn different<'a>(tallied: &'a Counts, counted: &'a Counts) -> Vec<(&'a [u8], (i6
 
 /// A query for the marks of each ballot on a question, as text such as `3:1,0:2`: the ordinal and
 /// the value of each.
-fn marks_sql(db: &impl ConnectionTrait) -> String {
+fn marks_sql(db: &impl ConnectionTrait, secrecy: BallotSecrecy) -> String {
     let marks = db::joined(db, "concat(c.ordinal, ':', m.value)");
+    let (table, key) = marks_of(secrecy);
     format!(
-        "SELECT {marks} AS marks FROM ballot_marks m JOIN choices c ON c.id = m.choice_id \
-         WHERE m.question_id = ? GROUP BY m.user_id"
+        "SELECT {marks} AS marks FROM {table} m JOIN choices c ON c.id = m.choice_id \
+         WHERE m.question_id = ? GROUP BY m.{key}"
     )
+}
+
+/// The table of marks, and its column that tells the ballots on a question apart.
+fn marks_of(secrecy: BallotSecrecy) -> (&'static str, &'static str) {
+    match secrecy {
+        BallotSecrecy::Secret | BallotSecrecy::Public => ("ballot_marks", "user_id"),
+        BallotSecrecy::Anonymous => ("anonymous_marks", "receipt"),
+    }
 }
 
 const MARKS: [Column; 1] = [Column::Text("marks")];
@@ -271,14 +332,15 @@ pub async fn mend(db: &Db, question: Uuid) -> Result<(), Failure> {
         let Some(voted) = voted.one(&transaction).await? else {
             return Ok(());
         };
-        set_ballots(&transaction, question).await?;
-        let votes = counted_votes(&transaction, question).await?;
+        let secrecy = voted.ballot_secrecy;
+        set_ballots(&transaction, question, secrecy).await?;
+        let votes = counted_votes(&transaction, question, secrecy).await?;
         for choice in choices::of(&transaction, question).await? {
             let votes = votes.get(&choice.id).copied().unwrap_or(0);
             set_votes(&transaction, choice.id, votes).await?;
         }
         if method::keeps_profile(voted.method) {
-            set_profile(&transaction, question, voted.method).await?;
+            set_profile(&transaction, question, voted.method, secrecy).await?;
         }
         Ok(())
     })
@@ -288,12 +350,14 @@ pub async fn mend(db: &Db, question: Uuid) -> Result<(), Failure> {
 async fn counted_votes(
     transaction: &Transaction,
     question: Uuid,
+    secrecy: BallotSecrecy,
 ) -> Result<HashMap<Uuid, i64>, DbErr> {
     let sum = format!("SUM({})", method::votes_sql());
     let sql = format!(
-        "SELECT m.choice_id, {} FROM ballot_marks m JOIN questions q ON q.id = m.question_id \
+        "SELECT m.choice_id, {} FROM {} m JOIN questions q ON q.id = m.question_id \
          WHERE m.question_id = ? GROUP BY m.choice_id",
         db::integer(transaction, &sum),
+        marks_of(secrecy).0,
     );
     let statement = db::statement(transaction, &sql, [question.into()]);
     let rows = transaction.query_all_raw(statement).await?;
@@ -303,28 +367,21 @@ async fn counted_votes(
 }
 
 /// Writes the whole numbers into the first slot. All slots have rows, because they were taken.
-async fn set_ballots(transaction: &Transaction, question: Uuid) -> Result<(), DbErr> {
+async fn set_ballots(
+    transaction: &Transaction,
+    question: Uuid,
+    secrecy: BallotSecrecy,
+) -> Result<(), DbErr> {
     let all = entity::Entity::find().filter(entity::Column::QuestionId.eq(question));
     let ballots = all.count(transaction).await?;
-    let sql = "SELECT COUNT(DISTINCT user_id) FROM ballot_marks WHERE question_id = ?";
-    let statement = db::statement(transaction, sql, [question.into()]);
+    let (table, key) = marks_of(secrecy);
+    let sql = format!("SELECT COUNT(DISTINCT {key}) FROM {table} WHERE question_id = ?");
+    let statement = db::statement(transaction, &sql, [question.into()]);
     let row = transaction.query_one_raw(statement).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("a number of ballots".to_owned()))?;
     let choosing: i64 = row.try_get_by_index(0)?;
     let ballots = i64::try_from(ballots).unwrap_or(i64::MAX);
-    for (slots, ballots, abstentions) in [
-        (slot::Column::Shard.ne(0), 0, 0),
-        (slot::Column::Shard.eq(0), ballots, ballots - choosing),
-    ] {
-        slot::Entity::update_many()
-            .col_expr(slot::Column::Ballots, Expr::value(ballots))
-            .col_expr(slot::Column::Abstentions, Expr::value(abstentions))
-            .filter(slot::Column::QuestionId.eq(question))
-            .filter(slots)
-            .exec(transaction)
-            .await?;
-    }
-    Ok(())
+    slot::set(transaction, question, ballots, ballots - choosing).await
 }
 
 async fn set_votes(transaction: &Transaction, choice: Uuid, votes: i64) -> Result<(), DbErr> {
@@ -353,8 +410,10 @@ async fn set_profile(
     transaction: &Transaction,
     question: Uuid,
     method: Method,
+    secrecy: BallotSecrecy,
 ) -> Result<(), DbErr> {
-    let sql = db::document_rows(transaction, &[(&MARKS, &marks_sql(transaction))]);
+    let marks = marks_sql(transaction, secrecy);
+    let sql = db::document_rows(transaction, &[(&MARKS, &marks)]);
     let statement = db::statement(transaction, &sql, [question.into()]);
     let mut counted = Counts::new();
     for row in transaction.query_all_raw(statement).await? {

@@ -13,7 +13,7 @@ use super::password::read_password;
 use crate::app::{self, App};
 use crate::auth::tokens::keys;
 use crate::auth::tokens::mint::Minted;
-use crate::ballots::recount;
+use crate::ballots::recount::{self, Tally};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -279,6 +279,12 @@ pub async fn recount(config: &Config, arguments: Recount) -> Outcome {
             recount::mend(&db, *question).await?;
         }
         println!("The tallies of {} questions are mended.", questions.len());
+        if differences
+            .iter()
+            .any(|difference| difference.of == Tally::Roll)
+        {
+            return Err("some anonymous questions have other ballots than voters".into());
+        }
     }
     db.close().await;
     Ok(())

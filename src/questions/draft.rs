@@ -268,6 +268,7 @@ impl Draft {
             closes_at: draft.closes_at,
             closes_order: closes_order(draft.closes_at),
             closed_at: None,
+            frozen_at: None,
             sealed_at: None,
             deleted_at: None,
             revision: 1,

@@ -70,6 +70,10 @@ pub struct Model {
     /// When somebody closed it.
     #[serde(deserialize_with = "document::time_or_null")]
     pub closed_at: Option<Time>,
+    /// Since when no ballot can be cast, though it is not sealed yet: only with anonymous ballots,
+    /// which are first stored anew.
+    #[serde(deserialize_with = "document::time_or_null")]
+    pub frozen_at: Option<Time>,
     /// Since when nothing can be counted into it any more.
     #[serde(deserialize_with = "document::time_or_null")]
     pub sealed_at: Option<Time>,
@@ -234,7 +238,7 @@ impl Model {
         self.method == Method::MultipleChoice
             && self.min_choices > 0
             && matches!(self.electorate, Electorate::Accounts | Electorate::Anyone)
-            && self.ballot_secrecy != BallotSecrecy::Anonymous
+            && !self.is_anonymous()
     }
 
     /// Sets how many choices a ballot names at most, and whether it may be changed. To be called
@@ -286,7 +290,8 @@ impl Model {
 
     /// The status at `now`.
     pub fn status(&self, now: Time) -> Status {
-        let ended = self.closed_at.is_some() || self.sealed_at.is_some();
+        let ends = [self.closed_at, self.frozen_at, self.sealed_at];
+        let ended = ends.iter().any(Option::is_some);
         if ended || self.closes_at.is_some_and(|closes_at| closes_at <= now) {
             Status::Closed
         } else if self.opens_at.is_some_and(|opens_at| opens_at > now) {
@@ -300,6 +305,11 @@ impl Model {
     pub fn ended_at(&self) -> Option<Time> {
         let ends = [self.closed_at, self.closes_at];
         ends.into_iter().flatten().min().or(self.sealed_at)
+    }
+
+    /// Whether nobody can find out afterwards who has voted for what.
+    pub fn is_anonymous(&self) -> bool {
+        self.ballot_secrecy == BallotSecrecy::Anonymous
     }
 
     /// Whether the caller is the author or an admin.

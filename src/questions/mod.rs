@@ -19,8 +19,10 @@ pub mod slot;
 pub mod term;
 pub mod usage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sea_orm::IntoActiveModel as _;
 use sea_orm::entity::prelude::*;
 
@@ -34,6 +36,7 @@ use crate::share::Share;
 use crate::tally::{Method, Threshold, TieBreak};
 use crate::users::Caller;
 
+use closing::Unlink;
 pub use draft::{Draft, QuestionPatch};
 pub use entity::{BallotSecrecy, Electorate, Model as Question, Status, Visibility};
 use lot::Seed;
@@ -49,6 +52,10 @@ pub struct Questions {
     share: Share,
     mail: Mail,
     quotas: Quotas,
+    unlink: Unlink,
+    /// Of anonymous questions that are being sealed: the last user on the roll that this process has
+    /// stored anew.
+    unlinked: Arc<Mutex<HashMap<Uuid, Uuid>>>,
 }
 
 /// How many questions [`Questions::create_all`] takes: SQLite's statements have room for 32,766
@@ -56,13 +63,22 @@ pub struct Questions {
 pub const MAX_AT_ONCE: usize = 50;
 
 impl Questions {
-    pub fn new(db: Db, clock: Clock, share: Share, mail: Mail, quotas: Quotas) -> Questions {
+    pub fn new(
+        db: Db,
+        clock: Clock,
+        share: Share,
+        mail: Mail,
+        quotas: Quotas,
+        unlink: Unlink,
+    ) -> Questions {
         Questions {
             db,
             clock,
             share,
             mail,
             quotas,
+            unlink,
+            unlinked: Arc::default(),
         }
     }
 

@@ -82,6 +82,39 @@ pub async fn take_all(transaction: &Transaction, question: Uuid) -> Result<(), D
         .map(drop)
 }
 
+/// Adds up the ballots of a question that are counted in its slots, and moves them to the first one.
+/// All slots have rows, because they were [taken](take_all).
+pub async fn add_up(transaction: &Transaction, question: Uuid) -> Result<(), DbErr> {
+    let slots = Entity::find().filter(Column::QuestionId.eq(question));
+    let slots = slots.all(transaction).await?;
+    let ballots = slots.iter().map(|slot| slot.ballots).sum();
+    let abstentions = slots.iter().map(|slot| slot.abstentions).sum();
+    set(transaction, question, ballots, abstentions).await
+}
+
+/// Writes the numbers of ballots of a question into its first slot, and 0 into the others. All slots
+/// have rows, because they were [taken](take_all).
+pub async fn set(
+    transaction: &Transaction,
+    question: Uuid,
+    ballots: i64,
+    abstentions: i64,
+) -> Result<(), DbErr> {
+    for (slots, ballots, abstentions) in [
+        (Column::Shard.ne(0), 0, 0),
+        (Column::Shard.eq(0), ballots, abstentions),
+    ] {
+        Entity::update_many()
+            .col_expr(Column::Ballots, Expr::value(ballots))
+            .col_expr(Column::Abstentions, Expr::value(abstentions))
+            .filter(Column::QuestionId.eq(question))
+            .filter(slots)
+            .exec(transaction)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Whether anybody has a ballot on the question. Certain only after [`take_all`].
 pub async fn has_ballots(transaction: &Transaction, question: Uuid) -> Result<bool, DbErr> {
     let voted_on: Option<Uuid> = Entity::find()

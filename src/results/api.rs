@@ -36,7 +36,7 @@ impl ResultsApi {
     /// name a choice; where a ballot may name several, the shares add up to more than 1. `is_final`
     /// says that the numbers can no longer move: the question is closed, and every ballot that was
     /// taken in time is counted. It follows a close at once, and a `closes_at` within a second or
-    /// so.
+    /// so; with anonymous ballots nobody sees numbers before (403 `results_hidden`).
     ///
     /// With `explain=true` the answer tells how the outcome came about: round by round, pair by pair,
     /// or by points. Where millions of ballots are all different, counting them takes some seconds;

@@ -320,6 +320,7 @@ mod tests {
 
     use super::*;
     use crate::auth::tests::{Cluster, Process, user};
+    use crate::ballots::unlink;
     use crate::clock::Time;
     use crate::db;
     use crate::failure::Code;
@@ -349,7 +350,7 @@ mod tests {
             let mail = Mail::open(db.clone(), clock.clone(), &config).unwrap();
             Stage {
                 counts: Counts::within(limits, db.clone(), clock.clone()),
-                questions: Questions::new(db, clock, share, mail, Quotas::UNLIMITED),
+                questions: Questions::new(db, clock, share, mail, Quotas::UNLIMITED, unlink::step),
                 author,
                 process,
                 _cluster: cluster,

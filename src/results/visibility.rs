@@ -5,7 +5,8 @@ use crate::failure::{Code, Failure};
 use crate::questions::{Question, Status, Visibility};
 use crate::users::Caller;
 
-/// Whether a caller may see a question's numbers at `now`.
+/// Whether a caller may see a question's numbers at `now`. Nobody sees those of an anonymous question
+/// before they are final.
 ///
 /// `has_ballot` tells whether the caller has a ballot on it now; it matters only with
 /// [`Visibility::AfterVote`].
@@ -15,6 +16,10 @@ pub fn are_visible(
     has_ballot: bool,
     now: Time,
 ) -> bool {
+    // Whoever sees who votes, and the numbers before and after, would know what was voted.
+    if question.is_anonymous() && !question.is_final() {
+        return false;
+    }
     if caller.is_some_and(|caller| question.may_be_changed_by(caller)) {
         return true;
     }

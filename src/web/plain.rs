@@ -17,11 +17,16 @@ const PAGE: &str = include_str!("plain.html");
 const FRONT: &str = "<h1>polls</h1>\n<p>A polls and voting API server.</p>";
 
 /// The documents that are served beside Swagger UI: path, title, text.
-const DOCUMENTS: [(&str, &str, &str); 2] = [
+const DOCUMENTS: [(&str, &str, &str); 3] = [
     (
         "/docs/sdk",
         "Using the API from a program",
         include_str!("../../tests/clients/README.md"),
+    ),
+    (
+        "/docs/secrecy",
+        "Who can find out how somebody voted",
+        include_str!("../ballots/SECRECY.md"),
     ),
     (
         "/docs/changelog",
@@ -63,6 +68,7 @@ pub(super) fn header(here: &str, config: &Config) -> String {
         true => &[
             ("/docs", "Try the API"),
             ("/docs/sdk", "SDK guide"),
+            ("/docs/secrecy", "Secrecy of ballots"),
             ("/docs/changelog", "Changelog"),
         ],
         false => &[],

@@ -362,7 +362,8 @@ async fn a_ballot_in_the_box_is_counted_though_nobody_waits_for_it() {
         id: id(&voter.id),
         standing: Standing::User,
     };
-    let cast = ballots.cast(caller, Network::of(None), id(&question.id), chosen);
+    let network = Network::of(None);
+    let cast = ballots.cast(caller, network, id(&question.id), chosen, None);
     assert!(cast.now_or_never().is_none());
     drop(ballots);
     ballot_box.await.unwrap();

@@ -95,6 +95,8 @@ const CONTRACT: &[(&str, &str, &str, i64)] = &[
     ("addChoice",      "/position",              "minimum", 0),
     ("addChoice",      "/position",              "maximum", 99),
     ("castBallot",     "/choice_ids",            "maxItems", 100),
+    ("castBallot",     "/receipt",               "minLength", 32),
+    ("castBallot",     "/receipt",               "maxLength", 32),
     ("castBallot",     "/scores",                "maxItems", 100),
     ("castBallot",     "/scores/0/score",        "minimum", 0),
     ("castBallot",     "/scores/0/score",        "maximum", 100),
@@ -229,6 +231,7 @@ fn text(pointer: &str, length: usize) -> String {
             format!("{}@{domain}", "l".repeat(64))
         }
         "/phone" => format!("+86{}16666666661", " ".repeat(length.saturating_sub(14))),
+        "/receipt" => "a".repeat(length),
         _ => "字".repeat(length),
     }
 }
@@ -323,7 +326,7 @@ async fn request(app: &TestApp, operation: &Operation, limit: &Limit, size: i64)
         guests::verify(app, &user).await;
     }
     let question = match operation.path.contains("{question_id}") {
-        true => large_question(&user, &operation.id, method(limit)).await,
+        true => large_question(&user, &operation.id, limit).await,
         false => Question {
             id: String::new(),
             path: String::new(),
@@ -340,17 +343,22 @@ async fn request(app: &TestApp, operation: &Operation, limit: &Limit, size: i64)
     user.request(operation.method.clone(), &path).json(&body)
 }
 
-async fn large_question(author: &User, operation: &str, method: &str) -> Question {
+async fn large_question(author: &User, operation: &str, limit: &Limit) -> Question {
     // There must be room for a hundredth choice.
     let count = if operation == "addChoice" { 99 } else { 100 };
     let texts: Vec<String> = (0..count).map(|number| number.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let method = method(limit);
     let mut more = json!({"max_choices": count, "method": method, "min_choices": 0});
     if method == "score" {
         more["max_score"] = json!(100);
     }
     if operation == "createInvitations" {
         more["electorate"] = json!("invited");
+    }
+    if limit.pointer == "/receipt" {
+        more["ballot_secrecy"] = json!("anonymous");
+        more["allow_change"] = json!(false);
     }
     author.ask(&texts, more).await
 }

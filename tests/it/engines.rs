@@ -28,7 +28,13 @@ const ELSEWHERE: [&str; 16] = [
 ];
 
 /// What several processes do to one database, and what is left when one is killed.
-const TOGETHER: [&str; 4] = ["races::", "processes::", "crashes::", "visibility::"];
+const TOGETHER: [&str; 5] = [
+    "races::",
+    "processes::",
+    "crashes::",
+    "visibility::",
+    "anonymous::storms::",
+];
 
 /// Runs this program's tests on a server, and prints what they print.
 fn run_on(servers: &str, selection: impl FnOnce(&mut Command)) {

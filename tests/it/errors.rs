@@ -88,6 +88,18 @@ async fn provoke(code: Code) -> Option<Answer> {
             voter.vote(&question, &[1]).await
         }
         Code::AddressLimit => limited_address(&[]).await,
+        Code::VotingOpen => {
+            let anonymous = json!({"ballot_secrecy": "anonymous", "allow_change": false});
+            author.get(&ask(anonymous).await.under("receipts")).await
+        }
+        Code::ReceiptTaken => {
+            let anonymous = json!({"ballot_secrecy": "anonymous", "allow_change": false});
+            let question = ask(anonymous).await;
+            let body = json!({"choice_ids": question.choices[..1], "receipt": "0".repeat(32)});
+            let path = question.under("ballot");
+            author.put(&path, body.clone()).await.expect(201);
+            voter.put(&path, body).await
+        }
         Code::BallotFinal => {
             let question = ask(json!({"allow_change": false})).await;
             voter.vote(&question, &[0]).await.expect(201);
@@ -99,10 +111,6 @@ async fn provoke(code: Code) -> Option<Answer> {
             author
                 .patch(&question.path, json!({"allow_change": false}))
                 .await
-        }
-        Code::VotingOpen => {
-            let question = ask(json!({})).await;
-            author.get(&question.under("voters")).await
         }
         Code::Reopened => {
             let question = ask(json!({})).await;
@@ -148,6 +156,13 @@ async fn provoke(code: Code) -> Option<Answer> {
             let id = &invited.expect(201).json["data"][0]["id"];
             let path = format!("{invitations}/{}", id.as_str().expect("an id"));
             author.delete(&path).await
+        }
+        Code::AnonymousBallots => {
+            let anonymous = json!({"ballot_secrecy": "anonymous", "allow_change": false});
+            let question = ask(anonymous).await;
+            let close = question.under("close");
+            author.post(&close, json!(null)).await.expect(200);
+            author.post(&question.under("reopen"), json!({})).await
         }
         Code::QuotaExceeded => {
             let one = ("limits.questions_per_day", "1");

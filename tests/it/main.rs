@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod anonymous;
 mod backups;
 mod ballots;
 mod boundaries;

@@ -18,7 +18,7 @@ const INVITED: usize = 3;
 /// The target is a question of the author's on which anyone may vote (for the invited guest, one for
 /// invited voters), or the author's account. Each role has a ballot where the operation is about one.
 #[rustfmt::skip]
-const TABLE: [Row; 51] = [
+const TABLE: [Row; 52] = [
     //                    none  bad guest invited other author admin
     ("issueToken",       [200, 200, 200, 200, 200, 200, 200]),
     ("revokeToken",      [200, 200, 200, 200, 200, 200, 200]),
@@ -62,6 +62,7 @@ const TABLE: [Row; 51] = [
     ("listMyBallots",    [401, 401, 200, 200, 200, 200, 200]),
     ("castBallot",       [401, 401, 201, 201, 201, 201, 201]),
     ("withdrawBallot",   [401, 401, 204, 204, 204, 204, 204]),
+    ("listReceipts",     [200, 401, 200, 200, 200, 200, 200]),
     ("getResults",       [200, 401, 200, 200, 200, 200, 200]),
     ("getResultsPicture", [200, 401, 200, 200, 200, 200, 200]),
     ("getQrCode",        [200, 401, 200, 200, 200, 200, 200]),
@@ -141,11 +142,14 @@ impl People {
     async fn question_for(&self, operation: &str, role: usize) -> Question {
         let fields = match operation {
             "listBallots" => json!({"electorate": "anyone", "ballot_secrecy": "public"}),
+            "listReceipts" => {
+                json!({"electorate": "anyone", "ballot_secrecy": "anonymous", "allow_change": false})
+            }
             _ if operation.contains("Invitation") => json!({"electorate": "invited"}),
             _ => json!({"electorate": "anyone"}),
         };
         let question = match role {
-            INVITED => self.question.clone(),
+            INVITED if operation != "listReceipts" => self.question.clone(),
             _ => self.author.ask(&["a", "b", "c"], fields).await,
         };
         match operation {
@@ -168,7 +172,7 @@ impl People {
                 }
             }
             // The stream of a closed question ends by itself.
-            "reopenQuestion" | "watchResults" | "exportBallots" => {
+            "reopenQuestion" | "watchResults" | "exportBallots" | "listReceipts" => {
                 self.author
                     .post(&question.under("close"), json!(null))
                     .await

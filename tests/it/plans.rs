@@ -10,7 +10,7 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use crate::support::app::{client, send};
 use crate::support::database::{Database, MARIADB, POSTGRES};
-use crate::support::{PASSWORD, Question, Server, User, engine, polls};
+use crate::support::{PASSWORD, Question, Server, User, engine, eventually, polls};
 
 /// What there is: enough that a scan shows, and that planners would rather not do one.
 const QUESTIONS: usize = 8_000;
@@ -24,12 +24,14 @@ const READY: &str = "/* ready */ SELECT 1";
 const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
 
 /// What grows without end.
-const LARGE: [&str; 8] = [
+const LARGE: [&str; 10] = [
     "users",
     "questions",
     "choices",
     "ballots",
     "ballot_marks",
+    "anonymous_ballots",
+    "anonymous_marks",
     "question_shards",
     "choice_shards",
     "search_terms",
@@ -232,6 +234,55 @@ impl Busy {
         after(&format!("DELETE {ballot}"));
         sign_in(&self.server).await;
         after("POST /auth/token");
+        self.call_anonymous(after).await;
+    }
+
+    /// A ballot and the receipts of an anonymous question with many ballots.
+    async fn call_anonymous(&self, after: &mut impl FnMut(&str)) {
+        let user = &self.user;
+        let anonymous = json!({"ballot_secrecy": "anonymous", "allow_change": false});
+        let question = user.ask(&["a", "b"], anonymous).await;
+        let new = "(SELECT c.id FROM choices c WHERE c.question_id = q.id ORDER BY c.id LIMIT 1) \
+             AS choice_id, o.id AS receipt FROM choices o, questions q \
+             WHERE q.ballot_secrecy = 'anonymous' \
+             AND NOT EXISTS (SELECT 1 FROM anonymous_marks m WHERE m.question_id = q.id) \
+             ORDER BY o.id LIMIT 9000";
+        let fill = |into: &str, columns: &str| {
+            format!(
+                "INSERT INTO {into} (question_id, sealed, {columns}) \
+                 SELECT question_id, 0, {columns} \
+                 FROM (SELECT q.id AS question_id, 1 AS value, {new}) AS n"
+            )
+        };
+        let ballots = fill("anonymous_ballots", "receipt");
+        let marks = fill("anonymous_marks", "receipt, choice_id, value");
+        self.change(&[ballots, marks]).await;
+        after(DATA);
+        let ballot = question.under("ballot");
+        let receipt = format!("{:032x}", rand::random::<u128>());
+        let body = json!({"choice_ids": question.choices[..1], "receipt": receipt});
+        for _ in 0..self.times {
+            let cast = user.put(&ballot, body.clone()).await;
+            assert!(cast.status.is_success(), "{cast:?}");
+            after(&format!("PUT {ballot}"));
+            user.get(&ballot).await.expect(200);
+            after(&ballot);
+        }
+        let close = question.under("close");
+        user.post(&close, json!(null)).await.expect(200);
+        let receipts = question.under("receipts");
+        eventually(async || user.get(&receipts).await.status == 200).await;
+        after(DATA);
+        for _ in 0..self.times {
+            let page = user.get(&receipts).await.expect(200).json;
+            after(&receipts);
+            let cursor = page["meta"]["next_cursor"].as_str().expect("more");
+            let next = format!("{receipts}?cursor={cursor}");
+            user.get(&next).await.expect(200);
+            after(&next);
+        }
+        user.put(&ballot, body).await.expect(200);
+        after(&format!("PUT {ballot}"));
     }
 }
 

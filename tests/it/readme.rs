@@ -142,6 +142,7 @@ fn every_link_of_the_documents_resolves() {
     assert!(broken.is_empty(), "{broken:#?}");
     for path in [
         "CHANGELOG.md",
+        "src/ballots/SECRECY.md",
         "config/deploy/README.md",
         "tests/README.md",
         "tests/bench/README.md",

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
+use super::anonymous::{Receipt, ReceiptDigits};
 use super::mine::Which;
+use super::receipts::ReceiptPage;
 use super::{Ballot, Ballots, Cast, Paper, Score, not_found};
 use crate::auth::guard::{MaybeSignedIn, Voter};
 use crate::clock::{Clock, Time};
@@ -25,11 +27,10 @@ use crate::http::reply::{Answered, Changed, Created, Done, Fetched, Put};
 use crate::http::spec::Tag;
 use crate::input::{exact, present};
 use crate::network::Network;
-use crate::page::{PageMeta, Paging};
+use crate::page::{Page, PageMeta, Paging};
 use crate::questions::{Electorate, Question, Status};
 use crate::rendered::Rendered;
-use crate::results::are_visible;
-use crate::results::{BallotResults, Views};
+use crate::results::{BallotResults, Views, are_visible, hidden};
 use crate::users::Caller;
 
 pub use roll::RollApi;
@@ -166,12 +167,26 @@ pub struct NewBallot {
     #[serde(default, deserialize_with = "exact::objects_if_present")]
     #[validate(length(max = 100), nested, custom(function = "unique_scores"))]
     pub scores: Option<Vec<Score>>,
+    /// Required where ballots are `anonymous`, and not allowed elsewhere: 128 bits, drawn by you with a
+    /// cryptographic random number generator, as 32 hexadecimal digits in lower case. Keep it, to send
+    /// the same ballot again, and to find your ballot among the receipts after the close. Until then
+    /// whoever knows it can find out how you voted, and afterwards you can prove it to whomever you show
+    /// it.
+    #[serde(default, deserialize_with = "present")]
+    #[validate(nested)]
+    pub receipt: Option<ReceiptDigits>,
 }
 
 impl NewBallot {
+    /// What is voted, and the receipt.
+    fn paper(self) -> Result<(Paper, Option<Receipt>), Failure> {
+        let receipt = self.receipt.as_ref().and_then(ReceiptDigits::receipt);
+        Ok((self.choices_or_scores()?, receipt))
+    }
+
     /// The one of the two that says something. Clients that OpenAPI Generator makes for Java send the
     /// other one as an empty list.
-    fn paper(self) -> Result<Paper, Failure> {
+    fn choices_or_scores(self) -> Result<Paper, Failure> {
         let choices = self.choice_ids.filter(|choices| !choices.is_empty());
         let scores = self.scores.filter(|scores| !scores.is_empty());
         match (choices, scores) {
@@ -215,10 +230,10 @@ impl Example for BallotWithResults {
         BallotWithResults {
             ballot: Ballot {
                 question_id: results.question_id,
-                choice_ids: results.leading_choice_ids.clone(),
+                choice_ids: Some(results.leading_choice_ids.clone()),
                 scores: None,
-                cast_at: results.as_of,
-                updated_at: results.as_of,
+                cast_at: Some(results.as_of),
+                updated_at: Some(results.as_of),
             },
             results: Some(results),
         }
@@ -264,13 +279,15 @@ impl Example for NewBallot {
         NewBallot {
             choice_ids: Some(BallotResults::example().leading_choice_ids),
             scores: None,
+            receipt: None,
         }
     }
 }
 
 operations! {
     // What is in the ballot box is counted, even if the client hangs up.
-    CastBallot: NotEligible, AddressUnknown, NotFound, VotingNotOpen, VotingClosed, AlreadyVoted, AddressLimit, InvalidFields, ShuttingDown => {
+    CastBallot: NotEligible, AddressUnknown, NotFound, VotingNotOpen, VotingClosed, AlreadyVoted,
+        ReceiptTaken, AddressLimit, InvalidFields, ShuttingDown => {
         rate: Some(Kind::Ballots),
         survives_disconnect: true,
         links: Some(Links {
@@ -280,6 +297,7 @@ operations! {
     };
     GetEligibility: NotFound;
     GetBallot: NotFound;
+    ListReceipts: MalformedRequest, ResultsHidden, NotFound, VotingOpen;
     ListMyBallots: MalformedRequest;
     WithdrawBallot: NotFound, VotingNotOpen, VotingClosed, BallotFinal, ShuttingDown => {
         rate: Some(Kind::Ballots),
@@ -296,6 +314,10 @@ impl BallotsApi {
     /// again. A different ballot replaces yours if `allow_change` is true; otherwise it is 409
     /// `already_voted`. The order matters in a ranking only. You have one ballot at most, however many
     /// requests you send at once. A ballot that is acknowledged is on disk and counted.
+    ///
+    /// On a question whose `ballot_secrecy` is `anonymous` a ballot needs a `receipt`, and is final. The
+    /// answer tells only that it was cast. A receipt that another ballot has is 409 `receipt_taken`, and
+    /// nothing is kept: draw another one.
     ///
     /// Who may vote, the question's `electorate` says: `accounts` whoever has signed in, `verified`
     /// accounts whose email address is verified, `anyone` guests, too (`createGuest`), `invited` whoever
@@ -321,8 +343,10 @@ impl BallotsApi {
         body: Body<NewBallot>,
     ) -> Result<Put<BallotWithResults>, Refused<CastBallot>> {
         let caller = voter.0.caller;
-        let paper = body.0.paper()?;
-        let cast = self.ballots.cast(caller, network, question_id.0, paper);
+        let (paper, receipt) = body.0.paper()?;
+        let cast = self
+            .ballots
+            .cast(caller, network, question_id.0, paper, receipt);
         let Cast { ballot, is_first } = cast.await?;
         let rendered = self.render(ballot, caller).await?;
         Ok(if is_first {
@@ -362,7 +386,7 @@ impl BallotsApi {
 
     /// Read your ballot
     ///
-    /// 404 if you have none.
+    /// 404 if you have none. An anonymous ballot is there, but without what you voted and when.
     #[oai(
         path = "/questions/:question_id/ballot",
         method = "get",
@@ -426,6 +450,49 @@ impl BallotsApi {
         Ok(Answered::new(Rendered::plain(&page)?))
     }
 
+    /// List the receipts
+    ///
+    /// All ballots on a question whose `ballot_secrecy` is `anonymous`, each under its receipt and in
+    /// the order of the receipts, so that you can find yours and count them all. For whoever may see the
+    /// results, once they are final; before that 409 `voting_open`. Ballots of other questions have no
+    /// receipts (404).
+    #[oai(
+        path = "/questions/:question_id/receipts",
+        method = "get",
+        operation_id = "listReceipts",
+        tag = "Tag::Ballots"
+    )]
+    async fn receipts(
+        &self,
+        caller: MaybeSignedIn,
+        /// The question.
+        question_id: Path<Uuid>,
+        paging: Paging,
+    ) -> Result<Answered<ReceiptPage>, Refused<ListReceipts>> {
+        let caller = caller.caller();
+        let view = self.views.find(question_id.0, caller).await?;
+        let question = &view.poll.question;
+        if !question.is_anonymous() {
+            let detail = "The ballots on this question are not anonymous, and have no receipts.";
+            return Err(Failure::new(Code::NotFound, detail).into());
+        }
+        if !question.is_final() {
+            let detail = "The receipts are listed once voting is over and all ballots are counted.";
+            return Err(Failure::new(Code::VotingOpen, detail).into());
+        }
+        if !self.views.is_visible(&view, caller).await? {
+            return Err(hidden().into());
+        }
+        let scope = format!("receipts of {}", question.id);
+        let page = paging.of(&scope)?;
+        let Page { items, next } = self.ballots.receipts(question, page).await?;
+        let page = ReceiptPage {
+            data: items,
+            meta: PageMeta::new(next, &scope),
+        };
+        Ok(Answered::new(Rendered::plain(&page)?))
+    }
+
     /// Withdraw your ballot
     ///
     /// As if you had never voted; you may vote again. 409 `ballot_final` if `allow_change` is
@@ -485,7 +552,8 @@ impl BallotsApi {
         // Weak, because the tag of the results is: it does not cover `as_of`.
         let shown = results.and_then(|results| results.etag).unwrap_or_default();
         let shown = shown.trim_start_matches("W/").trim_matches('"');
-        let tag = format!("W/\"0.{}.{shown}\"", ballot.updated_at.0);
+        let updated_at = ballot.updated_at.map_or(0, |time| time.0);
+        let tag = format!("W/\"0.{updated_at}.{shown}\"");
         Ok(rendered.with_etag(tag))
     }
 }

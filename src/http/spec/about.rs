@@ -54,6 +54,17 @@ the same one again succeeds, whatever has become of the question, and is counted
 429 or 503, wait as long as `Retry-After` says. What happens when a `POST` is sent twice, its \
 description says.
 
+# Secrecy of ballots
+`ballot_secrecy` of a question says who can find out how somebody voted. `secret`: through the API \
+nobody but the voter; the operator's database has it. `public`: whoever may see the results. \
+`anonymous`: after the close nobody, not even with the database in hand; while people vote the \
+operator can, and so can old backups and logs of the database. Nobody sees numbers of an anonymous \
+question before its close, and it cannot be reopened. Its voters draw a `receipt` each, 128 bits from \
+a cryptographic generator; after the close `listReceipts` shows every ballot under its receipt, so \
+that voters find theirs, and can prove to others how they voted. \
+[Who can find out how somebody voted](/docs/secrecy) says plainly what each of the three promises, \
+and what it does not.
+
 # Beside the API
 `/healthz` answers 200 while the process is alive, `/readyz` while it can take requests, else 503. \
 `/openapi.json` and `/openapi.yaml` are this document, `/problems` explains every code, and \

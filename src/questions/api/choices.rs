@@ -16,8 +16,8 @@ use crate::precondition::IfMatch;
 use crate::questions::Questions;
 use crate::questions::choices::{ChoicePatch, NewChoice};
 use crate::rendered::Rendered;
-use crate::results::Views;
 use crate::results::objects::{Choice, ChoiceList};
+use crate::results::{Views, are_visible};
 use crate::users::Caller;
 
 /// The handlers of choices.
@@ -182,6 +182,8 @@ impl ChoicesApi {
         caller: Caller,
     ) -> Result<Rendered, Failure> {
         let view = self.views.find(question, Some(caller)).await;
-        view.map_err(Failure::although_done)?.choice(choice, true)
+        let view = view.map_err(Failure::although_done)?;
+        let numbers = are_visible(&view.poll.question, Some(caller), false, view.read_at);
+        view.choice(choice, numbers)
     }
 }

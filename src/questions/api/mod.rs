@@ -23,7 +23,7 @@ use crate::precondition::IfMatch;
 use crate::rendered::Rendered;
 use crate::results::list::{Filter, Sort};
 use crate::results::objects::{Question, QuestionPage};
-use crate::results::{PageQuery, Views};
+use crate::results::{PageQuery, Views, are_visible};
 use crate::users::Caller;
 
 use asker::Asker;
@@ -49,7 +49,7 @@ operations! {
     GetQuestion: NotFound;
     UpdateQuestion: Forbidden, NotFound, VotingClosed, HasBallots, QuotaExceeded, MailNotConfigured, Stale, InvalidFields;
     CloseQuestion: Forbidden, NotFound, Stale;
-    ReopenQuestion: Forbidden, NotFound, LotDrawn, Stale, InvalidFields;
+    ReopenQuestion: Forbidden, NotFound, LotDrawn, AnonymousBallots, Stale, InvalidFields;
     DeleteQuestion: Forbidden, NotFound, Stale => {
         links: Some(Links {
             status: 204,
@@ -203,7 +203,9 @@ impl QuestionsApi {
     /// Close a question
     ///
     /// From the answer on the tally never moves until the question is reopened: every ballot that
-    /// was acknowledged before is counted, and no other is taken.
+    /// was acknowledged before is counted, and no other is taken. Anonymous ballots are stored anew, so
+    /// that nothing leads from them to their voters; with hundreds of thousands of them, numbers are
+    /// shown only some time after the answer.
     ///
     /// Sent twice: closing a closed question changes nothing.
     #[oai(
@@ -228,7 +230,9 @@ impl QuestionsApi {
     ///
     /// Clears the close, and a `closes_at` that has passed; the body may set another one, be null or
     /// be left out. A question whose result was decided by lot stays closed (409 `lot_drawn`), so that
-    /// nobody draws until they like the result.
+    /// nobody draws until they like the result. So does a question with anonymous ballots (409
+    /// `anonymous_ballots`): its numbers are known, and those of the ballots that follow would tell what
+    /// their voters choose.
     ///
     /// Sent twice: reopening an open question changes nothing but the `closes_at` that the body has.
     #[oai(
@@ -309,7 +313,10 @@ impl QuestionsApi {
 
     async fn shown(&self, id: Uuid, caller: Caller) -> Result<Rendered, Failure> {
         let view = self.views.find(id, Some(caller)).await;
-        view.map_err(Failure::although_done)?.question(true)
+        let view = view.map_err(Failure::although_done)?;
+        // The author sees the numbers, unless they are hidden from everyone.
+        let numbers = are_visible(&view.poll.question, Some(caller), false, view.read_at);
+        view.question(numbers)
     }
 }
 

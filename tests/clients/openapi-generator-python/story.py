@@ -130,7 +130,8 @@ def voting(ada: User, bob: User) -> None:
 
     first = vote(ada, question, 0)
     assert vote(ada, question, 0).updated_at == first.updated_at
-    assert vote(ada, question, 1, 2).updated_at > first.cast_at
+    changed = vote(ada, question, 1, 2)
+    assert changed.updated_at and first.cast_at and changed.updated_at > first.cast_at
     ada.ballots.withdraw_ballot(question.id)
     fails("not_found", ada.ballots.get_ballot, question.id)
 

@@ -98,7 +98,7 @@ async function voting(ada: User, bob: User): Promise<void> {
   schemas.castBallotResponse.parse(first.data);
   assert.equal((await vote(ada, question, 0)).status, 200);
   const changed = ok(await vote(ada, question, 1, 2));
-  assert(changed.updated_at > ok(first).cast_at);
+  assert(changed.updated_at! > ok(first).cast_at!);
   ok(await polls.withdrawBallot(question.id, ada.token));
   is(await polls.getBallot(question.id, ada.token), "not_found");
 

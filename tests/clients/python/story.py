@@ -140,7 +140,8 @@ def voting(ada: AuthenticatedClient, bob: AuthenticatedClient) -> None:
     again = vote(ada, question, 0)
     assert isinstance(again, Ballot) and again.updated_at == first.updated_at
     changed = vote(ada, question, 1, 2)
-    assert isinstance(changed, Ballot) and changed.updated_at > first.cast_at
+    assert isinstance(changed, Ballot) and changed.updated_at and first.cast_at
+    assert changed.updated_at > first.cast_at
     withdrawn = withdraw_ballot.sync_detailed(question.id, client=ada)
     assert withdrawn.status_code == 204
     assert code(get_ballot.sync(question.id, client=ada)) == "not_found"

@@ -115,7 +115,7 @@ async function voting(ada: User, bob: User): Promise<void> {
   assert.equal(first.status, 201);
   assert.equal((await vote(ada, question, 0)).status, 200);
   const changed = await vote(ada, question, 1, 2);
-  assert(changed.data.updated_at > first.data.cast_at);
+  assert(changed.data.updated_at! > first.data.cast_at!);
   await ada.api.questions.withdrawBallot(question.id);
   await fails(ada.api.questions.getBallot(question.id), "not_found");
 
