@@ -1,14 +1,28 @@
 //! Where codes and tokens of invitations may not be found.
 
+use polls::db::Db;
+use polls::invitations::{code, entity, refusal};
+use polls::mail;
 use reqwest::Method;
+use sea_orm::EntityTrait as _;
 use serde_json::json;
 
 use super::mailing::{secret_of, verify};
 use super::*;
 use crate::support::app::{client, send};
 use crate::support::crowd::CHEAP_PASSWORDS;
+use crate::support::leaks::{files_with_backup, has};
 use crate::support::smtp::Behaviour;
-use crate::support::{PASSWORD, Server, Smtp, engine, polls};
+use crate::support::{PASSWORD, Server, Smtp, engine};
+
+/// What the tables of invitations and of messages have, as text.
+async fn contents(db: &Db) -> String {
+    let invitations = entity::Entity::find().all(db.read()).await;
+    let codes = code::Entity::find().all(db.read()).await;
+    let refusals = refusal::Entity::find().all(db.read()).await;
+    let messages = mail::entity::Entity::find().all(db.read()).await;
+    format!("{invitations:?}\n{codes:?}\n{refusals:?}\n{messages:?}")
+}
 
 #[tokio::test]
 async fn no_log_no_table_and_no_backup_has_a_code() {
@@ -59,22 +73,24 @@ async fn no_log_no_table_and_no_backup_has_a_code() {
     let [lost_code, lost_token] = lost;
     let secrets = [shown, mailed, refusal, lost_code, lost_token];
 
-    let mut places = Vec::new();
+    let database = engine::connect(&engine::database_url(folder.path())).await;
+    let tables = contents(&database).await;
+    database.close().await;
+    assert!(tables.contains("nancy@example.org"), "{tables}");
+    let mut places = vec![("the tables".to_owned(), tables.into_bytes())];
     if engine::is_sqlite() {
-        polls(folder.path(), &["backup", "copy.db"]).done();
-        // The database or its log of changes, and the backup.
-        let files = std::fs::read_dir(folder.path()).expect("the folder");
-        for file in files.map(|file| file.expect("a file").path()) {
-            let bytes = std::fs::read(&file).expect("a file");
-            places.push((file.display().to_string(), bytes));
-        }
-        let with_address = places
+        let files = files_with_backup(folder.path());
+        // The backup has the address, and the database or its log of changes.
+        let with_address = files
             .iter()
             .filter(|(_, bytes)| has(bytes, "nancy@example.org"));
+        let (copies, own): (Vec<_>, Vec<_>) =
+            with_address.partition(|(name, _)| name.ends_with("copy.db"));
         assert!(
-            with_address.count() >= 2,
+            copies.len() == 1 && !own.is_empty(),
             "the files do not have what they should"
         );
+        places.extend(files);
     }
     let log = server.log();
     assert!(log.contains("/invitations/refusals"), "{log}");
@@ -88,10 +104,4 @@ async fn no_log_no_table_and_no_backup_has_a_code() {
             );
         }
     }
-}
-
-fn has(bytes: &[u8], text: &str) -> bool {
-    bytes
-        .windows(text.len())
-        .any(|part| part == text.as_bytes())
 }

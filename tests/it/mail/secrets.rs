@@ -8,6 +8,7 @@ use sea_orm::EntityTrait as _;
 use super::*;
 use crate::support::app::client;
 use crate::support::crowd::CHEAP_PASSWORDS;
+use crate::support::leaks::{files_with_backup, has};
 use crate::support::smtp::Behaviour;
 use crate::support::{PASSWORD, Server, engine, polls};
 
@@ -87,13 +88,7 @@ async fn no_log_no_table_and_no_backup_has_a_token_or_a_code() {
     );
     let mut places = vec![("the tables".to_owned(), tables.into_bytes())];
     if engine::is_sqlite() {
-        polls(folder.path(), &["backup", "copy.db"]).done();
-        // The database, its log of changes, and the backup.
-        let files = std::fs::read_dir(folder.path()).expect("the folder");
-        for file in files.map(|file| file.expect("a file").path()) {
-            let bytes = std::fs::read(&file).expect("a file");
-            places.push((file.display().to_string(), bytes));
-        }
+        places.extend(files_with_backup(folder.path()));
         let with_address = places.iter().filter(|(_, bytes)| has(bytes, email));
         assert!(
             with_address.count() >= 3,
@@ -108,12 +103,6 @@ async fn no_log_no_table_and_no_backup_has_a_token_or_a_code() {
             assert!(!has(bytes, secret), "{place} has {secret}");
         }
     }
-}
-
-fn has(bytes: &[u8], text: &str) -> bool {
-    bytes
-        .windows(text.len())
-        .any(|part| part == text.as_bytes())
 }
 
 #[tokio::test]

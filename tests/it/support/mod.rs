@@ -10,6 +10,7 @@ pub mod contract;
 pub mod crowd;
 pub mod database;
 pub mod engine;
+pub mod leaks;
 pub mod live;
 pub mod nginx;
 pub mod patroni;
