@@ -261,11 +261,10 @@ impl Part {
             }
         }
         let prefix = match lead {
+            _ if !db::is_led_by_rows(db) => Vec::new(),
             Some(lead) => lead.prefix(),
             None => self.listed.map(facet::listed_flag).into_iter().collect(),
         };
-        let prefix = Some(prefix).filter(|_| db::is_led_by_rows(db));
-        let prefix = prefix.unwrap_or_default();
         let beyond = after.map(|last| beyond(last, filter.sort, prefix, (&key, &id)).into());
         if let Path::Few(_) = path {
             // The index has another order than the list, so it does not help to find the place.

@@ -53,9 +53,9 @@ impl MyDataApi {
     /// Get everything that is kept about me
     ///
     /// One document: the account, its sessions, questions, ballots and messages. Left out are secrets
-    /// (passwords, tokens and codes are stored as hashes only)
-    /// and counters by hashes of network addresses, which name nobody. Messages are
-    /// shown only if the email address is verified: otherwise it may be somebody else's.
+    /// (passwords, tokens and codes are stored as hashes only) and counters by hashes of network
+    /// addresses, which name nobody. Messages are shown only if the email address is verified: otherwise
+    /// it may be somebody else's.
     #[oai(path = "/users/me/export", method = "get", operation_id = "exportMe", tag = Tag::Users)]
     async fn export_me(
         &self,
