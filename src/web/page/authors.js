@@ -5,6 +5,7 @@ import { address, api, download } from "./api.js";
 import { buttons, fill, h } from "./dom.js";
 import { action, closer, dialog, failure, field, form, input, say } from "./form.js";
 import { kindOf } from "./paper.js";
+import { wholeNumber } from "./rules.js";
 import { copier } from "./share.js";
 import { isolated, t, together } from "./texts.js";
 
@@ -35,7 +36,7 @@ export function invite(question, offers) {
     list();
   };
   const byLink = form({ class: "plain" },
-    (values) => post({ count: Number(values.get("count")) || 0 }),
+    (values) => post({ count: wholeNumber(values.get("count"), 0) }),
     field(t("howManyLinks"), input("count", {
       type: "number", min: "1", max: String(MOST), value: "10", inputmode: "numeric",
     }), { pointer: "/count" }),

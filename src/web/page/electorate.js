@@ -40,8 +40,7 @@ export function electorateFields(values, settled, offers) {
   const about = h("p", { class: "hint", id: "electorate-hint" });
   electorate.setAttribute("aria-describedby", about.id);
   function show() {
-    const isForGuests = electorate.value === "anyone";
-    limit.hidden = !isForGuests;
+    limit.hidden = electorate.value !== "anyone";
     fill(about, { anyone: t("anyoneHint"), invited: t("invitedHint") }[electorate.value]);
   }
   electorate.addEventListener("change", show);
